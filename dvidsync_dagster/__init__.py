@@ -1,0 +1,1 @@
+"""Copies of DVID servers that follow their source, driven by Dagster."""

@@ -1,0 +1,1 @@
+"""One module per DVID data type: its messages, how they merge, and how they are applied."""

@@ -1,0 +1,1 @@
+"""The client of a DVID server: requests, retries, errors, wire formats."""

@@ -1,0 +1,149 @@
+"""Every error that dvidsync raises on purpose.
+
+    DvidSyncError
+    ├── ConfigurationError        a field of the configuration is wrong; names the field and the remedy
+    ├── LogError                  the mutation log cannot be trusted or read
+    │   ├── BrokerUnreachable     no Kafka broker answered
+    │   ├── LogGap                records between the checkpoint and the log's start are gone
+    │   ├── LogRecreated          the log is shorter than what was already read from it
+    │   └── UndecodableRecord     one record is not what its topic promises
+    ├── CheckpointError           a stored checkpoint is missing, unreadable or of a newer format
+    ├── OwnershipLost             a newer run owns the destination; this one must stop
+    ├── ServerError               a DVID server
+    │   ├── ServerUnreachable     no connection, or it went away before the request was sent
+    │   ├── AnswerLost            a request that changes something was sent, its answer never came
+    │   ├── RequestRefused        the server answered 4xx
+    │   └── ServerFailed          the server answered 5xx, or something that is not what it promises
+    └── Conflict                  an operation that the destination cannot take
+
+Each message says what was found, where, and what can be done. None of them ever holds a token.
+"""
+
+from __future__ import annotations
+
+
+class DvidSyncError(Exception):
+    """The root of the hierarchy."""
+
+
+class ConfigurationError(DvidSyncError):
+    """A wrong configuration.
+
+    Args:
+        field: path of the field, such as ``destinations[0].url``.
+        found: what is wrong with it.
+        remedy: what to do about it.
+    """
+
+    def __init__(self, field: str, found: str, remedy: str) -> None:
+        super().__init__(f"{field}: {found}. {remedy}")
+        self.field = field
+        self.found = found
+        self.remedy = remedy
+
+
+class LogError(DvidSyncError):
+    """The mutation log cannot be trusted or read."""
+
+
+class BrokerUnreachable(LogError):
+    """No Kafka broker answered."""
+
+
+class LogGap(LogError):
+    """Records that were never read are gone from the broker.
+
+    Args:
+        topic, partition: where.
+        wanted: the first offset that has not been applied.
+        beginning: the first offset that the broker still holds.
+        since: when the last record before the gap was made, as text, or None if nothing was read before.
+    """
+
+    def __init__(self, topic: str, partition: int, wanted: int, beginning: int, since: str | None) -> None:
+        reached = f" Everything up to {since} is applied." if since else ""
+        super().__init__(
+            f"gap in {topic} partition {partition}: {beginning - wanted} records, offsets {wanted} to "
+            f"{beginning - 1}, are no longer on the broker.{reached} Restore them from the archive or make a "
+            f"fresh copy, then give the destination a start."
+        )
+        self.topic, self.partition = topic, partition
+        self.wanted, self.beginning = wanted, beginning
+
+
+class LogRecreated(LogError):
+    """The topic ends before the checkpoint: it was deleted and made again, or it is another broker's."""
+
+    def __init__(self, topic: str, partition: int, wanted: int, end: int, since: str | None) -> None:
+        reached = f" Everything up to {since} is applied." if since else ""
+        super().__init__(
+            f"{topic} partition {partition} ends at offset {end}, but offset {wanted} comes next after the "
+            f"checkpoint: the topic was recreated or this is another broker.{reached} Compare source and "
+            f"destination, then give the destination a new start."
+        )
+        self.topic, self.partition = topic, partition
+        self.wanted, self.end = wanted, end
+
+
+class UndecodableRecord(LogError):
+    """A record that is not what its topic promises.
+
+    Args:
+        where: topic, partition and offset as text (`Origin.__str__`).
+        found: what is wrong with it.
+    """
+
+    def __init__(self, where: str, found: str) -> None:
+        super().__init__(
+            f"{where}: {found}. Nothing after it is applied. Set `on_undecodable: quarantine` to keep it "
+            f"aside and go on."
+        )
+        self.where = where
+        self.found = found
+
+
+class CheckpointError(DvidSyncError):
+    """A checkpoint that is missing, unreadable or of a newer format."""
+
+
+class OwnershipLost(DvidSyncError):
+    """A newer run owns the destination."""
+
+
+class ServerError(DvidSyncError):
+    """A DVID server did not do what was asked.
+
+    Args:
+        request: method and path without query, such as ``POST /api/node/…/merge``.
+        found: what happened.
+    """
+
+    def __init__(self, request: str, found: str) -> None:
+        super().__init__(f"{request}: {found}")
+        self.request = request
+        self.found = found
+
+
+class ServerUnreachable(ServerError):
+    """No connection, or it broke before the request was sent. Nothing has changed."""
+
+
+class AnswerLost(ServerError):
+    """A request that changes something was sent and its answer never came: it may or may not be done."""
+
+
+class RequestRefused(ServerError):
+    """The server answered 4xx."""
+
+    def __init__(self, request: str, status: int, text: str) -> None:
+        super().__init__(request, f"refused with {status}: {text.strip()[:500]}")
+        self.status = status
+        self.text = text.strip()
+
+
+class ServerFailed(ServerError):
+    """The server answered 5xx, or something that is not what it promises."""
+
+
+class Conflict(DvidSyncError):
+    """An operation that the destination cannot take."""

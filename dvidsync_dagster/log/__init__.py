@@ -1,0 +1,1 @@
+"""Positions in the mutation log: topics, bounded reading, checkpoints, quarantine, archive."""

@@ -1,0 +1,1 @@
+"""Dagster: assets, partitions, schedule, sensor, checks and the checkpoint store."""

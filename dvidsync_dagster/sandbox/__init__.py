@@ -1,0 +1,1 @@
+"""A DVID server to try things on: it behaves like the real one. With a broker and proofreaders."""
