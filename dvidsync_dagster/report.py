@@ -1,0 +1,74 @@
+"""What a run tells: one report per chunk, with numbers that a UI can plot."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from dvidsync_dagster.log.checkpoint import Checkpoint
+
+
+@dataclass(frozen=True, slots=True)
+class Lag:
+    """How far a destination is behind: records in Kafka that are not applied, and seconds of log time."""
+
+    records: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class ConflictRow:
+    """An operation that was left out because the destination could not take it."""
+
+    where: str
+    action: str
+    instance: str
+    version: str
+    mutation_id: int | None
+    found: str
+
+
+@dataclass(frozen=True, slots=True)
+class QuarantinedRecord:
+    """A record that could not be decoded or applied, kept whole."""
+
+    topic: str
+    partition: int
+    offset: int
+    key: int
+    value: bytes
+    found: str
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkReport:
+    """One chunk that is done, or (with no records) a run that found nothing to do.
+
+    `checkpoint` is safe to store: everything before it is applied. `from_key` and `to_key` are the span of
+    the log that the chunk covers, in nanoseconds since 1970. `operations` counts what the source announced,
+    `requests` what was sent to the destination to repeat it, `seconds` the time per stage. `notes` are said
+    once per run. `final` marks the last report of a run.
+    """
+
+    checkpoint: Checkpoint
+    from_key: int
+    to_key: int
+    lag_before: Lag
+    lag_after: Lag
+    records: int = 0
+    duplicates: int = 0
+    operations: int = 0
+    requests: int = 0
+    already_there: int = 0
+    held: int = 0
+    not_followed: Mapping[str, int] = field(default_factory=dict)
+    unknown_actions: Mapping[str, int] = field(default_factory=dict)
+    conflicts: tuple[ConflictRow, ...] = ()
+    quarantined: tuple[QuarantinedRecord, ...] = ()
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    final: bool = False
+
+    @property
+    def left_something_out(self) -> bool:
+        return bool(self.conflicts or self.quarantined)
