@@ -85,7 +85,7 @@ class RealKafka:
         self._end(signal.SIGKILL)
 
     def restart(self) -> None:
-        """Start again after `stop` or `kill` (or stop first), on the same port and data. Returns when ready."""
+        """Start again on the same port and data; stop first if it still runs. Returns when ready."""
         self.stop()
         output = (self.folder / "server.log").open("ab")
         with output:
