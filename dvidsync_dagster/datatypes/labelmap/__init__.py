@@ -1,0 +1,1 @@
+"""labelmap: bodies made of supervoxels; merges, cleaves, renumbers, splits and the label counter."""

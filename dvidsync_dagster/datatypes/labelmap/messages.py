@@ -1,0 +1,315 @@
+"""What a labelmap instance announces in Kafka, as typed mutations.
+
+An operation is announced when it starts and again, as ``…-complete``, when it is done. Only the second means
+that it happened. The field names are DVID's (see the table in its documentation of Kafka mutations, corrected
+by what a running server sends).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from dvidsync_dagster.datatypes.message import Message
+from dvidsync_dagster.log.record import Origin
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelMutation:
+    """What all have in common. `started` is the key of the start's announcement, if that was seen."""
+
+    origin: Origin
+    instance: str
+    version: str
+
+    @property
+    def action(self) -> str:
+        return ACTION_NAMES[type(self)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BodyMutation(LabelMutation):
+    """A mutation of bodies. `rank` orders those that share a body: the era, then the mutation id."""
+
+    mutation_id: int
+    era: int = 0
+    started: int = 0
+    user: str = ""
+    app: str = ""
+
+    @property
+    def rank(self) -> tuple[int, int]:
+        return (self.era, self.mutation_id)
+
+    @property
+    def bodies(self) -> tuple[int, ...]:
+        """Every body that it touches."""
+        raise NotImplementedError
+
+    @property
+    def survivors(self) -> tuple[int, ...]:
+        """The bodies that exist when it is done and then carry its tag."""
+        raise NotImplementedError
+
+    @property
+    def taken(self) -> tuple[int, ...]:
+        """The label ids that it took, or may have taken, from the counter."""
+        return ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Merge(BodyMutation):
+    target: int
+    labels: tuple[int, ...]
+
+    @property
+    def bodies(self) -> tuple[int, ...]:
+        return (self.target, *self.labels)
+
+    @property
+    def survivors(self) -> tuple[int, ...]:
+        return (self.target,)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cleave(BodyMutation):
+    """`supervoxels` go from body `orig` to `new`. They are None where only the blob `data_ref` has them."""
+
+    orig: int
+    new: int
+    supervoxels: tuple[int, ...] | None
+    data_ref: str = ""
+
+    @property
+    def bodies(self) -> tuple[int, ...]:
+        return (self.orig, self.new)
+
+    @property
+    def survivors(self) -> tuple[int, ...]:
+        return (self.orig, self.new)
+
+    @property
+    def taken(self) -> tuple[int, ...]:
+        return (self.new,)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Renumber(BodyMutation):
+    orig: int
+    new: int
+
+    @property
+    def bodies(self) -> tuple[int, ...]:
+        return (self.orig, self.new)
+
+    @property
+    def survivors(self) -> tuple[int, ...]:
+        return (self.new,)
+
+    @property
+    def taken(self) -> tuple[int, ...]:
+        return (self.new,)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SplitSupervoxel(BodyMutation):
+    """`supervoxel` of `body` becomes `split` (the voxels in blob `volume`) and `remain`."""
+
+    supervoxel: int
+    body: int
+    split: int
+    remain: int
+    volume: str
+
+    @property
+    def bodies(self) -> tuple[int, ...]:
+        return (self.body,)
+
+    @property
+    def survivors(self) -> tuple[int, ...]:
+        return (self.body,)
+
+    @property
+    def taken(self) -> tuple[int, ...]:
+        return (self.split, self.remain)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Split(BodyMutation):
+    """The voxels in blob `volume` leave body `target` for `new`; `parts` are (supervoxel, split, remain)."""
+
+    target: int
+    new: int
+    parts: tuple[tuple[int, int, int], ...]
+    volume: str
+
+    @property
+    def bodies(self) -> tuple[int, ...]:
+        return (self.target, self.new)
+
+    @property
+    def survivors(self) -> tuple[int, ...]:
+        return (self.target, self.new)
+
+    @property
+    def taken(self) -> tuple[int, ...]:
+        return (self.new, *(label for _, split, remain in self.parts for label in (split, remain)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReserveLabels(LabelMutation):
+    """`POST nextlabel/k` took the ids `first` to `last`."""
+
+    first: int
+    last: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RaiseMaxLabel(LabelMutation):
+    max_label: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetNextLabel(LabelMutation):
+    """`POST set-nextlabel/n`: the next label is n + 1. `ceiling` None leaves the ceiling as it is."""
+
+    next_label: int
+    ceiling: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BurnLabels(LabelMutation):
+    """Ids that the source's counter gave away and that no body got: of operations that failed, or that are
+    not selected."""
+
+    labels: tuple[int, ...]
+    mutation_id: int
+
+
+CounterMutation = ReserveLabels | RaiseMaxLabel | SetNextLabel | BurnLabels
+
+
+@dataclass(frozen=True, slots=True)
+class Announcement:
+    """A body mutation that has started (`done` False) or is complete."""
+
+    mutation: BodyMutation
+    done: bool
+
+
+ACTION_NAMES: Mapping[type[LabelMutation], str] = {
+    Merge: "merge",
+    Cleave: "cleave",
+    Renumber: "renumber",
+    SplitSupervoxel: "split-supervoxel",
+    Split: "split",
+    ReserveLabels: "post-nextlabel",
+    RaiseMaxLabel: "post-maxlabel",
+    SetNextLabel: "setnextlabel",
+    BurnLabels: "burned labels",
+}
+
+_COMPLETE = "-complete"
+
+
+def decode(message: Message, instance: str) -> Announcement | CounterMutation | None:
+    """The mutation in a labelmap's message; None if its action is none that this module knows.
+
+    Raises:
+        UndecodableRecord: a known action with a field that is missing or wrong.
+    """
+    action = message.action
+    done = action.endswith(_COMPLETE)
+    read = _BODY_MUTATIONS.get(action.removesuffix(_COMPLETE))
+    if read is not None:
+        common: dict[str, Any] = {
+            "origin": message.origin,
+            "instance": instance,
+            "version": message.version,
+            "mutation_id": message.count("MutationID"),
+            "user": message.text("User", ""),
+            "app": message.text("App", ""),
+        }
+        return Announcement(read(message, common), done)
+    counter = _COUNTER_MUTATIONS.get(action)
+    if counter is not None:
+        return counter(message, {"origin": message.origin, "instance": instance, "version": message.version})
+    return None
+
+
+def _merge(message: Message, common: dict[str, Any]) -> Merge:
+    target, labels = message.label("Target"), message.labels("Labels")
+    if target in labels:
+        raise message.wrong(f"merges body {target} into itself")
+    return Merge(**common, target=target, labels=tuple(sorted(labels)))
+
+
+def _cleave(message: Message, common: dict[str, Any]) -> Cleave:
+    orig, new = message.label("OrigLabel"), message.label("CleavedLabel")
+    data_ref = message.text("DataRef", "")
+    supervoxels = None if data_ref else message.labels("CleavedSupervoxels")
+    return Cleave(**common, orig=orig, new=new, supervoxels=supervoxels, data_ref=data_ref)
+
+
+def _renumber(message: Message, common: dict[str, Any]) -> Renumber:
+    return Renumber(**common, orig=message.label("OrigLabel"), new=message.label("NewLabel"))
+
+
+def _split_supervoxel(message: Message, common: dict[str, Any]) -> SplitSupervoxel:
+    return SplitSupervoxel(
+        **common,
+        supervoxel=message.label("Supervoxel"),
+        body=message.label("Body"),
+        split=message.label("SplitSupervoxel"),
+        remain=message.label("RemainSupervoxel"),
+        volume=message.name("Split"),
+    )
+
+
+def _split(message: Message, common: dict[str, Any]) -> Split:
+    parts = []
+    for key, value in message.mapping("SVSplits").items():
+        part = Message(message.origin, {"supervoxel": int(key) if key.isdecimal() else key, **_dict(value)})
+        parts.append((part.label("supervoxel"), part.label("Split"), part.label("Remain")))
+    return Split(
+        **common,
+        target=message.label("Target"),
+        new=message.label("NewLabel"),
+        parts=tuple(sorted(parts)),
+        volume=message.name("Split"),
+    )
+
+
+def _dict(value: object) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _reserve(message: Message, common: dict[str, Any]) -> ReserveLabels:
+    first, last = message.label("Start Label"), message.label("End Label")
+    if last < first:
+        raise message.wrong(f"reserves labels {first} to {last}")
+    return ReserveLabels(**common, first=first, last=last)
+
+
+def _raise_max(message: Message, common: dict[str, Any]) -> RaiseMaxLabel:
+    return RaiseMaxLabel(**common, max_label=message.label("MaxLabel"))
+
+
+def _set_next(message: Message, common: dict[str, Any]) -> SetNextLabel:
+    ceiling = message.count("Ceiling") if "Ceiling" in message.fields else None
+    return SetNextLabel(**common, next_label=message.label("Next Label"), ceiling=ceiling)
+
+
+_BODY_MUTATIONS = {
+    "merge": _merge,
+    "cleave": _cleave,
+    "renumber": _renumber,
+    "split-supervoxel": _split_supervoxel,
+    "split": _split,
+}
+_COUNTER_MUTATIONS = {
+    "post-nextlabel": _reserve,
+    "post-maxlabel": _raise_max,
+    "setnextlabel": _set_next,
+}

@@ -1,0 +1,106 @@
+"""A record's JSON, read with suspicion: every field is checked for type and range."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from dvidsync_dagster.errors import UndecodableRecord
+from dvidsync_dagster.log.record import Origin
+
+MAX_LABEL = 2**64 - 1
+_MAX_NAME = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One decoded JSON object and where it came from.
+
+    The getters raise UndecodableRecord, naming record and field, if a field is missing or not what it must be.
+    """
+
+    origin: Origin
+    fields: Mapping[str, Any]
+
+    @classmethod
+    def parse(cls, origin: Origin, value: bytes) -> Message:
+        try:
+            fields = orjson.loads(value)
+        except orjson.JSONDecodeError as error:
+            raise UndecodableRecord(str(origin), f"no JSON ({error})") from None
+        if not isinstance(fields, dict):
+            raise UndecodableRecord(str(origin), f"JSON, but no object: {str(fields)[:80]}")
+        return cls(origin, fields)
+
+    @property
+    def action(self) -> str:
+        return self.text("Action")
+
+    @property
+    def version(self) -> str:
+        return self.name("UUID")
+
+    def wrong(self, found: str) -> UndecodableRecord:
+        return UndecodableRecord(str(self.origin), found)
+
+    def text(self, field: str, default: str | None = None) -> str:
+        value = self.fields.get(field, default)
+        if not isinstance(value, str):
+            raise self.wrong(f"field {field!r} is {str(value)[:80]!r}, not text")
+        return value
+
+    def name(self, field: str) -> str:
+        """Text that is part of a URL path: not empty, no control characters."""
+        value = self.text(field)
+        if not value or len(value) > _MAX_NAME or any(ord(letter) < 32 for letter in value):
+            raise self.wrong(f"field {field!r} is {value[:80]!r}, which cannot be a name")
+        return value
+
+    def count(self, field: str, default: int | None = None) -> int:
+        """A whole number from 0 to 2**64 - 1."""
+        return self._unsigned(field, self.fields.get(field, default))
+
+    def label(self, field: str) -> int:
+        """A label: a whole number from 1 to 2**64 - 1."""
+        return self._label(field, self.fields.get(field))
+
+    def labels(self, field: str) -> tuple[int, ...]:
+        """A list of labels, not empty, none twice."""
+        value = self.fields.get(field)
+        if not isinstance(value, list) or not value:
+            raise self.wrong(f"field {field!r} is no list of labels: {str(value)[:80]}")
+        found = tuple(self._label(field, item) for item in value)
+        if len(set(found)) != len(found):
+            raise self.wrong(f"field {field!r} names a label twice")
+        return found
+
+    def mapping(self, field: str) -> Mapping[str, Any]:
+        value = self.fields.get(field)
+        if not isinstance(value, dict):
+            raise self.wrong(f"field {field!r} is {str(value)[:80]}, not an object")
+        return value
+
+    def texts(self, field: str) -> tuple[str, ...]:
+        """A list of texts; null and a missing field are the empty list."""
+        value = self.fields.get(field)
+        if value is None:
+            return ()
+        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+            raise self.wrong(f"field {field!r} is {str(value)[:80]}, not a list of texts")
+        return tuple(value)
+
+    def _label(self, field: str, value: object) -> int:
+        label = self._unsigned(field, value)
+        if label == 0:
+            raise self.wrong(f"field {field!r} holds label 0, which is the background")
+        return label
+
+    def _unsigned(self, field: str, value: object) -> int:
+        if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MAX_LABEL:
+            raise self.wrong(
+                f"field {field!r} is {str(value)[:80]!r}, not a whole number from 0 to 2**64 - 1"
+            )
+        return value

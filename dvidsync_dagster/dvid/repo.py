@@ -1,0 +1,142 @@
+"""What a DVID server says about itself and about a repo: brokers, clock, versions, instances."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
+
+from dvidsync_dagster.dvid.client import DvidClient, repo_path
+from dvidsync_dagster.errors import ServerFailed
+
+_GO_TIME = re.compile(r"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)(?:\.(\d{1,9}))? ([+-]\d{4})")
+
+
+@dataclass(frozen=True, slots=True)
+class ServerInfo:
+    """`GET /api/server/info`: where mutations are announced, and the server's clock (ns since 1970)."""
+
+    kafka_servers: tuple[str, ...]
+    topic_prefix: str
+    clock: int
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """One node of a repo's DAG. `branch` is "" for master; `log` lines begin with their time."""
+
+    uuid: str
+    number: int
+    parents: tuple[str, ...]
+    branch: str
+    locked: bool
+    note: str
+    log: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """One data instance. `settings` is what its data type tells of itself ("Extended")."""
+
+    name: str
+    typename: str
+    data_uuid: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    syncs: tuple[str, ...] = ()
+    base: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class RepoInfo:
+    """`GET /api/repo/ROOT/info`. `next_mutation_id` is the id that the next mutation gets."""
+
+    root: str
+    versions: Mapping[str, Version]
+    instances: Mapping[str, Instance]
+    next_mutation_id: int
+
+    def ancestors(self, uuid: str) -> set[str]:
+        """The version and all that it descends from."""
+        found: set[str] = set()
+        waiting = [uuid]
+        while waiting:
+            version = waiting.pop()
+            if version not in found and version in self.versions:
+                found.add(version)
+                waiting.extend(self.versions[version].parents)
+        return found
+
+
+def read_server_info(client: DvidClient) -> ServerInfo:
+    """Raises ServerFailed if the answer is not a DVID server's."""
+    info = client.read_json("/api/server/info")
+    try:
+        servers = str(info.get("Kafka Servers") or "")
+        return ServerInfo(
+            kafka_servers=tuple(server.strip() for server in servers.split(",") if server.strip()),
+            topic_prefix=str(info.get("Kafka Topic Prefix") or ""),
+            clock=go_time(str(info["Server time"])),
+            version=str(info.get("DVID Version") or ""),
+        )
+    except (KeyError, AttributeError, ValueError) as error:
+        raise ServerFailed("GET /api/server/info", f"is not what a DVID server says: {error!r}") from error
+
+
+def read_repo_info(client: DvidClient, root: str) -> RepoInfo:
+    """Raises RequestRefused if there is no such repo, ServerFailed if the answer makes no sense."""
+    path = repo_path(root, "info")
+    info = client.read_json(path)
+    try:
+        nodes = info["DAG"]["Nodes"]
+        by_number = {int(node["VersionID"]): str(uuid) for uuid, node in nodes.items()}
+        versions = {
+            str(uuid): Version(
+                uuid=str(uuid),
+                number=int(node["VersionID"]),
+                parents=tuple(by_number[int(parent)] for parent in node["Parents"] or ()),
+                branch=str(node["Branch"]),
+                locked=bool(node["Locked"]),
+                note=str(node["Note"]),
+                log=tuple(str(line) for line in node["Log"] or ()),
+            )
+            for uuid, node in nodes.items()
+        }
+        instances = {str(name): _instance(str(name), data) for name, data in info["DataInstances"].items()}
+        return RepoInfo(
+            root=str(info["Root"]),
+            versions=versions,
+            instances=instances,
+            next_mutation_id=int(info.get("MutationID") or 0),
+        )
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise ServerFailed(f"GET {path}", f"is not what a DVID server says of a repo: {error!r}") from error
+
+
+def _instance(name: str, data: Mapping[str, Any]) -> Instance:
+    base = data["Base"]
+    return Instance(
+        name=name,
+        typename=str(base["TypeName"]),
+        data_uuid=str(base["DataUUID"]),
+        settings=data.get("Extended") or {},
+        syncs=tuple(str(sync) for sync in base.get("Syncs") or ()),
+        base=base,
+    )
+
+
+def go_time(text: str) -> int:
+    """Go's text of a time (``2026-11-23 05:18:01.720954221 +0000 UTC m=+5.39``) as ns since 1970.
+
+    Raises ValueError if it is none.
+    """
+    match = _GO_TIME.match(text)
+    if not match:
+        raise ValueError(f"no time: {text!r}")
+    seconds, fraction, zone = match.groups()
+    sign = -1 if zone[0] == "-" else 1
+    offset = timezone(sign * timedelta(hours=int(zone[1:3]), minutes=int(zone[3:5])))
+    moment = datetime.strptime(seconds, "%Y-%m-%d %H:%M:%S").replace(tzinfo=offset).astimezone(UTC)
+    return int(moment.timestamp()) * 1_000_000_000 + int((fraction or "0").ljust(9, "0"))
