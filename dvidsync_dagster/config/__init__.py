@@ -1,0 +1,17 @@
+"""The configuration: one typed model, from Python, YAML, or the JSON of the first dvidsync."""
+
+from dvidsync_dagster.config.files import load_configs
+from dvidsync_dagster.config.kafka import KafkaConfig
+from dvidsync_dagster.config.model import InstanceChoice, SyncConfig, WindowsConfig
+from dvidsync_dagster.config.servers import DestinationConfig, SourceConfig, StartTime
+
+__all__ = [
+    "DestinationConfig",
+    "InstanceChoice",
+    "KafkaConfig",
+    "SourceConfig",
+    "StartTime",
+    "SyncConfig",
+    "WindowsConfig",
+    "load_configs",
+]

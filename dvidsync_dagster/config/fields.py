@@ -1,0 +1,160 @@
+"""What every part of the configuration has in common: strict types, and errors that name the remedy."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Sequence
+from contextvars import ContextVar
+from typing import Any, Self, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ModelWrapValidatorHandler, ValidationError, model_validator
+from pydantic_core import ErrorDetails
+
+from dvidsync_dagster.errors import ConfigurationError
+
+NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
+"""What may be part of a name in Dagster."""
+Number = TypeVar("Number", int, float)
+
+_inside: ContextVar[bool] = ContextVar("inside a larger configuration", default=False)
+
+
+class Refused(ValueError):  # noqa: N818  a finding, which becomes a ConfigurationError
+    """What a field's own check found, and the remedy. A check of several fields names the one to change."""
+
+    def __init__(self, found: str, remedy: str, *, field: str | None = None) -> None:
+        super().__init__(f"{found}. {remedy}")
+        self.field = field
+        self.found = found
+        self.remedy = remedy
+
+
+class Part(BaseModel):
+    """A part of the configuration.
+
+    Raises:
+        ConfigurationError: in place of pydantic's own error, with the path of the first wrong field.
+    """
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _name_the_field(cls, data: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        if _inside.get():
+            part = handler(data)
+            part.check_together()
+            return part
+        token = _inside.set(True)
+        try:
+            part = handler(data)
+            part.check_together()
+            return part
+        except ValidationError as error:
+            refusal = configuration_error(cls, error)
+        except Refused as error:
+            refusal = ConfigurationError(error.field or "configuration", error.found, error.remedy)
+        finally:
+            _inside.reset(token)
+        raise refusal
+
+    def check_together(self) -> None:
+        """Check fields that depend on each other. Raises Refused, which names the field to change."""
+
+
+def configuration_error(model: type[BaseModel], error: ValidationError) -> ConfigurationError:
+    """The first of pydantic's findings as our error; the other fields are named."""
+    details = sorted(error.errors(include_url=False), key=lambda detail: detail["type"] != "extra_forbidden")
+    first, paths = details[0], list(dict.fromkeys(_path(detail) for detail in details))
+    found, remedy = _found_and_remedy(model, first)
+    if len(paths) > 1:
+        remedy = f"{remedy} Also wrong: {', '.join(paths[1:])}."
+    return ConfigurationError(paths[0], found, remedy)
+
+
+def field_path(location: Sequence[int | str]) -> str:
+    """`("destinations", 0, "url")` as ``destinations[0].url``, without the names of a union's branches."""
+    path = ""
+    for step in location:
+        if isinstance(step, int):
+            path += f"[{step}]"
+        elif not step.startswith("<"):
+            path += f".{step}" if path else step
+    return path or "configuration"
+
+
+def _path(detail: ErrorDetails) -> str:
+    refused = detail.get("ctx", {}).get("error")
+    inner = (refused.field,) if isinstance(refused, Refused) and refused.field else ()
+    return field_path((*detail["loc"], *inner))
+
+
+def _found_and_remedy(model: type[BaseModel], detail: ErrorDetails) -> tuple[str, str]:
+    refused = detail.get("ctx", {}).get("error")
+    if isinstance(refused, Refused):
+        return refused.found, refused.remedy
+    location = [step for step in detail["loc"] if not (isinstance(step, str) and step.startswith("<"))]
+    owner, description = _described(model, location)
+    meaning = f"It is {description}." if description else "See the README's list of fields."
+    match detail["type"]:
+        case "missing":
+            return "is missing", f"Add it. {meaning}"
+        case "extra_forbidden":
+            near = difflib.get_close_matches(str(location[-1]), owner.model_fields, n=1)
+            known = f"Did you mean `{near[0]}`?" if near else f"Known here: {', '.join(owner.model_fields)}."
+            return "is not a known field", known
+        case "string_type" if isinstance(detail["input"], (int, float)):
+            return "is a number, but text is wanted", f"Put it in quotes. {meaning}"
+        case "model_type" | "model_attributes_type" | "dict_type":
+            return f"is {_kind(detail['input'])}, but named fields are wanted", meaning
+        case _:
+            return detail["msg"][:1].lower() + detail["msg"][1:], meaning
+
+
+def _described(model: type[BaseModel], location: Sequence[int | str]) -> tuple[type[BaseModel], str | None]:
+    """The model that holds the last named step of `location`, and that field's description."""
+    owner, description = model, None
+    names = [step for step in location if isinstance(step, str)]
+    for position, name in enumerate(names):
+        field = owner.model_fields.get(name)
+        if field is None:
+            return owner, None
+        description = field.description
+        if position < len(names) - 1:
+            owner = next(iter(_models_in(field.annotation)), owner)
+    return owner, description
+
+
+def _models_in(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [found for argument in getattr(annotation, "__args__", ()) for found in _models_in(argument)]
+
+
+def _kind(value: Any) -> str:
+    match value:
+        case None:
+            return "empty"
+        case str():
+            return "text"
+        case list() | tuple():
+            return "a list"
+        case bool():
+            return "true or false"
+        case int() | float():
+            return "a number"
+        case _:
+            return "something else"
+
+
+def in_range(number: Number, low: int, high: int) -> Number:
+    """Check a number."""
+    if not low <= number <= high:
+        raise Refused(f"is {number}", f"Use a number from {low} to {high}.")
+    return number
+
+
+def word_or_parts(value: object) -> str:
+    """The branch of a union of one word (or nothing) and named parts or a list, for pydantic."""
+    return "<word>" if value is None or isinstance(value, str) else "<parts>"

@@ -1,0 +1,62 @@
+"""Configuration files: YAML (bare, or a Dagster component's), or the JSON of the first dvidsync."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml  # type: ignore[import-untyped]
+
+from dvidsync_dagster.config.first import from_first_config, is_first_config
+from dvidsync_dagster.config.model import SyncConfig
+from dvidsync_dagster.errors import ConfigurationError
+
+COMPONENT = "dvidsync_dagster.DvidSyncComponent"
+
+
+def load_configs(path: Path, environment: Mapping[str, str] = os.environ) -> list[SyncConfig]:
+    """Every configuration in a file: YAML or JSON, several in a YAML file with ``---`` between them.
+
+    A document is either the fields themselves, or a component's ``type`` and ``attributes``, or the JSON
+    of the first dvidsync (which may hold several repos).
+
+    Raises:
+        ConfigurationError: the file cannot be read, or a field in it is wrong.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) and error.strerror else "it is not UTF-8 text"
+        raise ConfigurationError(str(path), f"cannot be read: {why}", "Give the path of a file.") from None
+    try:
+        documents = [document for document in yaml.safe_load_all(text) if document is not None]
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f" in line {mark.line + 1}" if mark else ""
+        problem = getattr(error, "problem", None) or "malformed"
+        raise ConfigurationError(
+            str(path), f"is neither YAML nor JSON: {problem}{where}", "Correct that line."
+        ) from None
+    if not documents:
+        raise ConfigurationError(str(path), "is empty", "Give source, repo and destinations.")
+    configs = [
+        config
+        for document in documents
+        for config in _from_document(document, path.absolute().parent, environment)
+    ]
+    names = [config.repo_name for config in configs]
+    if len(set(names)) < len(names):
+        raise ConfigurationError("name", "is the same for two repos", "Give each a name of its own.")
+    return configs
+
+
+def _from_document(document: Any, folder: Path, environment: Mapping[str, str]) -> list[SyncConfig]:
+    if is_first_config(document):
+        return from_first_config(document, folder, environment)
+    if isinstance(document, dict) and "attributes" in document:
+        if document.get("type") != COMPONENT:
+            raise ConfigurationError("type", "is another component", f"Use type: {COMPONENT}.")
+        document = document["attributes"]
+    return [SyncConfig.model_validate(document)]

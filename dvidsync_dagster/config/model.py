@@ -1,0 +1,225 @@
+"""One repo of one source, and the destinations that follow it."""
+
+from __future__ import annotations
+
+import re
+from datetime import date, datetime
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+from pydantic import Discriminator, Field, Tag, field_validator, model_validator
+
+from dvidsync_dagster.config.fields import NAME, Part, Refused, in_range, word_or_parts
+from dvidsync_dagster.config.kafka import KafkaConfig
+from dvidsync_dagster.config.servers import DestinationConfig, SourceConfig, StartTime
+from dvidsync_dagster.errors import ConfigurationError
+
+_UUID = re.compile(r"[0-9a-f]{32}")
+EARLIEST_WINDOW = date(2017, 1, 1)
+"""No DVID server logged to Kafka before."""
+
+
+class InstanceChoice(Part):
+    """An instance to follow; its data UUID tells it apart from a later one of the same name."""
+
+    name: str = Field(description="the instance's name")
+    data_uuid: str | None = Field(default=None, description="the instance's data UUID, 32 hex digits")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _bare_name(cls, data: Any) -> Any:
+        return {"name": data} if isinstance(data, str) else data
+
+    @field_validator("name")
+    @classmethod
+    def _check_name(cls, name: str) -> str:
+        if not name or not name.isprintable() or "/" in name or len(name) > 250:
+            raise Refused("is not an instance name", "Use the name that the repo's info shows.")
+        return name
+
+    @field_validator("data_uuid")
+    @classmethod
+    def _check_uuid(cls, data_uuid: str | None) -> str | None:
+        if data_uuid is not None and not _UUID.fullmatch(data_uuid):
+            raise Refused("is not a data UUID", "Use the 32 hex digits that the instance's info shows.")
+        return data_uuid
+
+
+Instances = Annotated[
+    Annotated[Literal["all"], Tag("<word>")] | Annotated[list[InstanceChoice], Tag("<parts>")],
+    Discriminator(word_or_parts),
+]
+
+
+class WindowsConfig(Part):
+    """The spans of the source's time that Dagster shows as partitions."""
+
+    every: Literal["hourly", "daily"] = Field(
+        default="daily", description="a window's length: hourly or daily"
+    )
+    start_date: date | None = Field(
+        default=None, description="the first window's day (UTC), such as 2026-01-31, at or before the start"
+    )
+
+    @field_validator("start_date", mode="before")
+    @classmethod
+    def _parse(cls, day: object) -> object:
+        if isinstance(day, str):
+            try:
+                day = date.fromisoformat(day)
+            except ValueError:
+                raise Refused("is not a day", "Write it such as 2026-01-31.") from None
+        if isinstance(day, datetime):
+            raise Refused("has a time of day", "Write a day such as 2026-01-31.")
+        if isinstance(day, date) and day < EARLIEST_WINDOW:
+            raise Refused("is before any mutation log", f"Use {EARLIEST_WINDOW} or later.")
+        return day
+
+
+class SyncConfig(Part):
+    """One repo of one source, and the destinations that follow it."""
+
+    name: str | None = Field(
+        default=None, description="the repo's name in Dagster; unset: `repo_` and 8 digits of its root"
+    )
+    source: SourceConfig = Field(description="the server that is followed, with its `url`")
+    repo: str = Field(description="the repo's root UUID, all 32 hex digits")
+    branches: list[str] = Field(
+        default_factory=lambda: ["all"], description="the branches to follow, or [all]"
+    )
+    instances: Instances = Field(
+        default="all", description="what to follow: all, or a list of instance names"
+    )
+    kafka: KafkaConfig = Field(
+        default_factory=lambda: KafkaConfig(),
+        description="where the source's mutation log is; unset: the source says",
+    )
+    destinations: list[DestinationConfig] = Field(description="the servers that follow, at least one")
+    settle_seconds: float = Field(
+        default=10, description="how many seconds old a record must be to be read, so that no topic is behind"
+    )
+    chunk_records: int = Field(default=20_000, description="records that are planned together, 100 to 100000")
+    on_undecodable: Literal["stop", "quarantine"] = Field(
+        default="stop", description="what to do when a record cannot be decoded: stop or quarantine"
+    )
+    windows: WindowsConfig = Field(
+        default_factory=lambda: WindowsConfig(),
+        description="the spans of time that Dagster shows as partitions",
+    )
+    schedule: str | None = Field(
+        default="*/10 * * * *", description="when runs start, as a cron line in UTC; null: only by hand"
+    )
+    archive: str | None = Field(
+        default=None, description="where the drained log is kept as Parquet (a folder or URI); unset: nowhere"
+    )
+
+    @field_validator("name")
+    @classmethod
+    def _check_name(cls, name: str | None) -> str | None:
+        if name is not None and not NAME.fullmatch(name):
+            raise Refused("is not a plain name", "Use letters, digits and _, starting with a letter.")
+        return name
+
+    @field_validator("repo")
+    @classmethod
+    def _check_repo(cls, repo: str) -> str:
+        if not _UUID.fullmatch(repo):
+            raise Refused(
+                "is not a root UUID", "Use all 32 hex digits, as the source's /api/repos/info shows them."
+            )
+        return repo
+
+    @field_validator("branches")
+    @classmethod
+    def _check_branches(cls, branches: list[str]) -> list[str]:
+        if not branches or not all(name.isprintable() for name in branches):
+            raise Refused("names no branch", "Name the branches, or write [all].")
+        if len(set(branches)) < len(branches):
+            raise Refused("names a branch twice", "Name each once.")
+        if "all" in branches and len(branches) > 1:
+            raise Refused("holds `all` beside other names", "Write [all] alone, or only names.")
+        return branches
+
+    @field_validator("instances")
+    @classmethod
+    def _check_instances(cls, instances: Instances) -> Instances:
+        if isinstance(instances, list):
+            names = [choice.name for choice in instances]
+            if not names:
+                raise Refused("names no instance", "Name the instances, or write `all`.")
+            if len(set(names)) < len(names):
+                raise Refused("names an instance twice", "Name each once.")
+        return instances
+
+    @field_validator("destinations")
+    @classmethod
+    def _check_destinations(cls, destinations: list[DestinationConfig]) -> list[DestinationConfig]:
+        if not destinations:
+            raise Refused("is an empty list", "Add a destination with a name and a url.")
+        for what, given in (
+            ("name", [d.name for d in destinations]),
+            ("url", [d.url for d in destinations]),
+            ("checkpoint_file", [d.checkpoint_file for d in destinations if d.checkpoint_file]),
+        ):
+            if len(set(given)) < len(given):
+                raise Refused(f"has two destinations with one {what}", "Each needs its own.")
+        return destinations
+
+    @field_validator("settle_seconds")
+    @classmethod
+    def _check_settle(cls, seconds: float) -> float:
+        return in_range(seconds, 0, 3600)
+
+    @field_validator("chunk_records")
+    @classmethod
+    def _check_chunk(cls, records: int) -> int:
+        return in_range(records, 100, 100_000)
+
+    @field_validator("archive")
+    @classmethod
+    def _check_archive(cls, archive: str | None) -> str | None:
+        if archive is not None and (not archive or "@" in urlsplit(archive).netloc):
+            raise Refused(
+                "is empty or holds a user or password",
+                "Name a folder or a URI such as s3://bucket/log; the cloud's own variables hold secrets.",
+            )
+        return archive
+
+    def check_together(self) -> None:
+        for index, destination in enumerate(self.destinations):
+            if destination.url == self.source.url:
+                raise Refused(
+                    "is the source's own address", "Name the copy's.", field=f"destinations[{index}].url"
+                )
+        if self.windows.every == "hourly" and self._window_start() is None:
+            raise Refused(
+                "is unset, but hourly windows need a first day",
+                "Set it at or before the destinations' start, such as 2026-01-31.",
+                field="windows.start_date",
+            )
+
+    @property
+    def repo_name(self) -> str:
+        """The repo's name in Dagster."""
+        return self.name or f"repo_{self.repo[:8]}"
+
+    @property
+    def first_window(self) -> date:
+        """The day (UTC) of the first window."""
+        return self._window_start() or EARLIEST_WINDOW
+
+    def _window_start(self) -> date | None:
+        times = [d.start.time.date() for d in self.destinations if isinstance(d.start, StartTime)]
+        return self.windows.start_date or min(times, default=None)
+
+    def destination(self, name: str) -> DestinationConfig:
+        """The destination of that name.
+
+        Raises:
+            ConfigurationError: there is none.
+        """
+        for destination in self.destinations:
+            if destination.name == name:
+                return destination
+        known = ", ".join(destination.name for destination in self.destinations)
+        raise ConfigurationError("destinations", f"there is none named {name!r}", f"Known: {known}.")
