@@ -19,7 +19,7 @@ _MAX_NAME = 1024
 class Message:
     """One decoded JSON object and where it came from.
 
-    The getters raise UndecodableRecord, naming record and field, if a field is missing or not what it must be.
+    The getters raise UndecodableRecord, naming record and field, for a field that is missing or wrong.
     """
 
     origin: Origin
@@ -67,15 +67,12 @@ class Message:
         """A label: a whole number from 1 to 2**64 - 1."""
         return self._label(field, self.fields.get(field))
 
-    def labels(self, field: str) -> tuple[int, ...]:
-        """A list of labels, not empty, none twice."""
-        value = self.fields.get(field)
-        if not isinstance(value, list) or not value:
+    def labels(self, field: str, *, may_be_empty: bool = False) -> tuple[int, ...]:
+        """A list of labels; a label that is named twice counts once. Null is the empty list."""
+        value = self.fields.get(field) or []
+        if not isinstance(value, list) or not (value or may_be_empty):
             raise self.wrong(f"field {field!r} is no list of labels: {str(value)[:80]}")
-        found = tuple(self._label(field, item) for item in value)
-        if len(set(found)) != len(found):
-            raise self.wrong(f"field {field!r} names a label twice")
-        return found
+        return tuple(dict.fromkeys(self._label(field, item) for item in value))
 
     def mapping(self, field: str) -> Mapping[str, Any]:
         value = self.fields.get(field)

@@ -7,6 +7,7 @@ nobody but the server knows whether it was done, so `AnswerLost` goes up to whoe
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any
@@ -57,8 +58,10 @@ class DvidClient:
         url: such as ``http://host:8000``.
         token: sent as ``Authorization: Bearer``.
         admin_token: sent as ``admintoken=`` with the calls that ask for it (`admin=True`).
-        user, app: sent as ``u=`` and ``app=`` with every change that does not bring its own.
+        user, app: sent as ``u=`` and ``app=`` with every change that does not bring its own ("" sends none).
         patience: for how many seconds a read is repeated while the server does not answer.
+
+    `changes_sent` counts the requests that change something.
     """
 
     def __init__(
@@ -76,6 +79,8 @@ class DvidClient:
         self.user = user
         self.app = app
         self.has_admin_token = bool(admin_token)
+        self._changes_lock = threading.Lock()
+        self.changes_sent = 0
         limits = httpx.Limits(
             max_connections=connections, max_keepalive_connections=connections, keepalive_expiry=5.0
         )
@@ -161,8 +166,11 @@ class DvidClient:
             AnswerLost: it was sent, or may have been, and the answer never came.
             ServerFailed: 5xx; it may be done in part.
         """
-        params = {"u": user or self.user, "app": app or self.app, **(query or {})}
+        signature = {"u": self.user if user is None else user, "app": self.app if app is None else app}
+        params = {name: value for name, value in signature.items() if value} | dict(query or {})
         request = f"{method} {path}"
+        with self._changes_lock:
+            self.changes_sent += 1
         try:
             response = self._http.request(
                 method, path, params=params, content=body, extensions={"dvid_admin": True} if admin else None

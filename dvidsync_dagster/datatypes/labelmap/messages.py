@@ -7,7 +7,7 @@ by what a running server sends).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -231,32 +231,35 @@ def decode(message: Message, instance: str) -> Announcement | CounterMutation | 
             "user": message.text("User", ""),
             "app": message.text("App", ""),
         }
-        return Announcement(read(message, common), done)
+        return Announcement(read(message, common, done), done)
     counter = _COUNTER_MUTATIONS.get(action)
     if counter is not None:
         return counter(message, {"origin": message.origin, "instance": instance, "version": message.version})
     return None
 
 
-def _merge(message: Message, common: dict[str, Any]) -> Merge:
+def _merge(message: Message, common: dict[str, Any], done: bool) -> Merge:
     target, labels = message.label("Target"), message.labels("Labels")
-    if target in labels:
+    if done and target in labels:
         raise message.wrong(f"merges body {target} into itself")
     return Merge(**common, target=target, labels=tuple(sorted(labels)))
 
 
-def _cleave(message: Message, common: dict[str, Any]) -> Cleave:
+def _cleave(message: Message, common: dict[str, Any], done: bool) -> Cleave:
     orig, new = message.label("OrigLabel"), message.label("CleavedLabel")
     data_ref = message.text("DataRef", "")
-    supervoxels = None if data_ref else message.labels("CleavedSupervoxels")
+    # A start can name what the server is about to refuse; of it only the bodies and the id matter.
+    # The server accepts a cleave of nothing.
+    inline = done and not data_ref
+    supervoxels = message.labels("CleavedSupervoxels", may_be_empty=True) if inline else None
     return Cleave(**common, orig=orig, new=new, supervoxels=supervoxels, data_ref=data_ref)
 
 
-def _renumber(message: Message, common: dict[str, Any]) -> Renumber:
+def _renumber(message: Message, common: dict[str, Any], _done: bool) -> Renumber:
     return Renumber(**common, orig=message.label("OrigLabel"), new=message.label("NewLabel"))
 
 
-def _split_supervoxel(message: Message, common: dict[str, Any]) -> SplitSupervoxel:
+def _split_supervoxel(message: Message, common: dict[str, Any], _done: bool) -> SplitSupervoxel:
     return SplitSupervoxel(
         **common,
         supervoxel=message.label("Supervoxel"),
@@ -267,7 +270,7 @@ def _split_supervoxel(message: Message, common: dict[str, Any]) -> SplitSupervox
     )
 
 
-def _split(message: Message, common: dict[str, Any]) -> Split:
+def _split(message: Message, common: dict[str, Any], _done: bool) -> Split:
     parts = []
     for key, value in message.mapping("SVSplits").items():
         part = Message(message.origin, {"supervoxel": int(key) if key.isdecimal() else key, **_dict(value)})
@@ -301,14 +304,14 @@ def _set_next(message: Message, common: dict[str, Any]) -> SetNextLabel:
     return SetNextLabel(**common, next_label=message.label("Next Label"), ceiling=ceiling)
 
 
-_BODY_MUTATIONS = {
+_BODY_MUTATIONS: Mapping[str, Callable[[Message, dict[str, Any], bool], BodyMutation]] = {
     "merge": _merge,
     "cleave": _cleave,
     "renumber": _renumber,
     "split-supervoxel": _split_supervoxel,
     "split": _split,
 }
-_COUNTER_MUTATIONS = {
+_COUNTER_MUTATIONS: Mapping[str, Callable[[Message, dict[str, Any]], CounterMutation]] = {
     "post-nextlabel": _reserve,
     "post-maxlabel": _raise_max,
     "setnextlabel": _set_next,

@@ -1,0 +1,78 @@
+"""The label counter of one instance at the destination, kept in step with the source's.
+
+It is touched only by whoever holds its lock: the operations that take ids follow each other anyway, but a
+commit of another version may settle it at the same time.
+"""
+
+from __future__ import annotations
+
+import threading
+
+from dvidsync_dagster.dvid.labelmap import Labelmap
+from dvidsync_dagster.errors import RequestRefused
+
+
+class LabelCounter:
+    """What comes next, and up to where the source has burned ids.
+
+    Ids that were taken without making a body (reserved, burned by failed cleaves) need no request of their
+    own: they are reserved together, when the next cleave or the end of the chunk asks for it.
+
+    Args:
+        labelmap: the destination's instance.
+        was_set: mode 2, see `CounterState`.
+    """
+
+    def __init__(self, labelmap: Labelmap, *, next_label: int, was_set: bool) -> None:
+        self.lock = threading.RLock()
+        self.next_label = next_label
+        self.was_set = was_set
+        self._labelmap = labelmap
+        self._burned_below = 0
+
+    def burned(self, last: int) -> None:
+        """Ids up to `last` have been taken at the source."""
+        self._burned_below = max(self._burned_below, last + 1)
+
+    @property
+    def expected(self) -> int:
+        """The id that the source gave next, as far as is known."""
+        return max(self.next_label, self._burned_below)
+
+    @property
+    def is_behind(self) -> bool:
+        return self.next_label < self._burned_below
+
+    def bring_to(self, version: str, wanted: int) -> None:
+        """Reserve what lies before `wanted`, so that the next cleave gets it, if it is not too late."""
+        if self.next_label < wanted:
+            _, last = self._labelmap.reserve(version, wanted - self.next_label)
+            self.next_label = last + 1
+
+    def settle(self, version: str) -> None:
+        """Reserve what the source has burned. `version` must be open."""
+        self.bring_to(version, self._burned_below)
+
+    def took(self, label: int) -> None:
+        self.next_label = label + 1
+
+    def passed(self, label: int) -> None:
+        """A label that was given by the request: only an unset counter (mode 1) moves past it."""
+        if not self.was_set:
+            self.next_label = max(self.next_label, label + 1)
+
+    def set_to(self, version: str, label: int, ceiling: int | None) -> None:
+        """`set-nextlabel`, unless that is how it stands. Needs the admin token."""
+        if self.was_set and self.next_label == label + 1 and ceiling is None:
+            return
+        self._labelmap.set_next_label(version, label, ceiling)
+        self.was_set = True
+        self.next_label = label + 1
+        self._burned_below = 0
+
+    def read_again(self, version: str) -> None:
+        """After a request that may have moved it: a refused cleave burns an id."""
+        try:
+            self.next_label = self._labelmap.next_label(version)
+        except RequestRefused:
+            return

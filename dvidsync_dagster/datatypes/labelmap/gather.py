@@ -1,0 +1,125 @@
+"""From announcements to what happened: pair starts with completions, drop duplicates, find what failed."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field, replace
+
+from dvidsync_dagster.datatypes.labelmap.messages import (
+    Announcement,
+    BodyMutation,
+    BurnLabels,
+    Cleave,
+    CounterMutation,
+    LabelMutation,
+    Renumber,
+)
+
+Identity = tuple[str, str, int, int]
+"""Instance, version, era and mutation id: one operation."""
+
+
+def identity(mutation: BodyMutation) -> Identity:
+    return (mutation.instance, mutation.version, mutation.era, mutation.mutation_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Gathered:
+    """What a stretch of the log says.
+
+    Args:
+        done: what happened, in log order; failed takers of ids as `BurnLabels`.
+        pending: started, and neither done nor known to have failed. What depends on them must wait.
+        duplicates: announcements that said the same again.
+        failed: starts that will never complete.
+    """
+
+    done: list[LabelMutation] = field(default_factory=list)
+    pending: list[BodyMutation] = field(default_factory=list)
+    duplicates: int = 0
+    failed: int = 0
+
+
+def gather(
+    announcements: Sequence[Announcement | CounterMutation],
+    *,
+    done_later: Collection[Identity],
+    applied_before: Collection[Identity],
+    failed_before: int,
+) -> Gathered:
+    """Pair the announcements of one stretch, which are in log order.
+
+    Args:
+        done_later: operations whose completion has been read, but lies past the stretch.
+        applied_before: operations that were completed and handed on in earlier stretches of the same run.
+        failed_before: a start with a smaller key than this (ns) and no completion has failed.
+    """
+    gathered = Gathered()
+    starts: dict[Identity, BodyMutation] = {}
+    completed: dict[Identity, list[BodyMutation]] = {}
+    events: list[LabelMutation] = []
+    counters: set[CounterMutation] = set()
+    duplicates = failed = 0
+    for announcement in announcements:
+        if not isinstance(announcement, Announcement):
+            twin = replace(announcement, origin=replace(announcement.origin, offset=0, partition=0))
+            if twin in counters:
+                duplicates += 1
+            else:
+                counters.add(twin)
+                events.append(announcement)
+            continue
+        mutation = announcement.mutation
+        name = identity(mutation)
+        if not announcement.done:
+            if starts.setdefault(name, mutation) is not mutation:
+                duplicates += 1
+            continue
+        if name in applied_before or any(_same(mutation, twin) for twin in completed.get(name, ())):
+            duplicates += 1
+            continue
+        completed.setdefault(name, []).append(mutation)
+        start = starts.get(name)
+        events.append(replace(mutation, started=start.origin.key) if start else mutation)
+    for name, start in starts.items():
+        if name in completed or name in applied_before:
+            continue
+        if name in done_later or start.origin.key >= failed_before:
+            gathered.pending.append(start)
+            continue
+        failed += 1
+        # A renumber that fails leaves the counter alone.
+        if start.taken and not isinstance(start, Renumber):
+            events.append(_burned(start))
+    events = [_without_effect(event) for event in events]
+    events.sort(key=lambda event: event.origin)
+    gathered.done.extend(events)
+    return replace(gathered, duplicates=duplicates, failed=failed)
+
+
+def _same(one: BodyMutation, other: BodyMutation) -> bool:
+    return replace(one, origin=other.origin, started=other.started) == other
+
+
+def _burned(start: BodyMutation) -> BurnLabels:
+    return BurnLabels(
+        origin=start.origin,
+        instance=start.instance,
+        version=start.version,
+        labels=start.taken,
+        mutation_id=start.mutation_id,
+    )
+
+
+def burned(mutation: LabelMutation) -> LabelMutation | None:
+    """What an operation that is not applied leaves behind: the ids that it took; None if it took none."""
+    if isinstance(mutation, BodyMutation):
+        return _burned(mutation) if mutation.taken else None
+    return mutation
+
+
+def _without_effect(event: LabelMutation) -> LabelMutation:
+    """A cleave of no supervoxel is done at once and makes no body; only its id is gone."""
+    if isinstance(event, Cleave) and event.supervoxels == ():
+        return _burned(event)
+    return event

@@ -1,0 +1,113 @@
+"""Reading a destination's bodies: how far is each?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from dvidsync_dagster.datatypes.labelmap.claims import CounterState, body_key, claims
+from dvidsync_dagster.datatypes.labelmap.messages import BodyMutation, LabelMutation, Split, SplitSupervoxel
+from dvidsync_dagster.datatypes.labelmap.presence import Body, Seen, find_presence
+from dvidsync_dagster.datatypes.labelmap.tags import NANOSECONDS, rank_of
+from dvidsync_dagster.dvid.labelmap import Labelmap, LastMod
+from dvidsync_dagster.errors import RequestRefused
+from dvidsync_dagster.plan.order import order
+
+
+@dataclass(frozen=True, slots=True)
+class Contact:
+    """How the destination was found when dvidsync first met it.
+
+    Args:
+        next_mutation_id: the destination's own at that time. What is below came with the copy and is the
+            source's; what is above and carries no tag is the destination's own.
+        remembered: it comes from a checkpoint. If not, it was read just now, and tags tell better.
+        era: the key at which the source last began to count its ids again, or 0.
+    """
+
+    next_mutation_id: int
+    remembered: bool
+    era: int = 0
+
+
+def body_of(last_mod: LastMod, contact: Contact) -> Body:
+    """What a body's last change says."""
+    copied = last_mod.mutation_id < contact.next_mutation_id
+    rank = rank_of(last_mod.app)
+    # A source that is itself a copy has tags too, of its own source's ids.
+    if rank is not None and not (copied and contact.remembered):
+        return Body(reached=rank, tagged=True)
+    if not copied:
+        return Body(reached=None, tagged=False)
+    era = contact.era if contact.era and _time(last_mod.time) >= contact.era else 0
+    return Body(reached=(era, last_mod.mutation_id), tagged=False)
+
+
+def _time(text: str) -> int:
+    """RFC 3339 as ns since 1970; 0 if it is none."""
+    try:
+        return int(datetime.fromisoformat(text).timestamp()) * NANOSECONDS
+    except ValueError:
+        return 0
+
+
+def look(mutations: Sequence[LabelMutation], labelmap: Labelmap, pool: Executor, contact: Contact) -> Seen:
+    """Ask for every body that the mutations of one instance touch, and for every supervoxel they split.
+
+    Cost: one small request per body. A version that the destination does not have yet has no bodies.
+    """
+    bodies = {
+        (mutation.version, label)
+        for mutation in mutations
+        if isinstance(mutation, BodyMutation)
+        for label in mutation.bodies
+    }
+
+    def ask(where: tuple[str, int]) -> LastMod | None:
+        try:
+            return labelmap.last_mod(*where)
+        except RequestRefused:
+            return None
+
+    wanted = sorted(bodies)
+    found = {}
+    answers = list(pool.map(ask, wanted))
+    if not contact.remembered:
+        # A tagged change has one of the copy's own numbers, which are above all that came with it.
+        tagged = [answer.mutation_id for answer in answers if answer and rank_of(answer.app) is not None]
+        contact = replace(contact, next_mutation_id=min((contact.next_mutation_id, *tagged)))
+    for (version, label), answer in zip(wanted, answers, strict=True):
+        if answer is not None:
+            found[body_key(labelmap.name, version, label)] = body_of(answer, contact)
+    return Seen(found, _gone(mutations, labelmap))
+
+
+def _gone(mutations: Sequence[LabelMutation], labelmap: Labelmap) -> frozenset[tuple[str, str, int]]:
+    """The supervoxels among those that the mutations split which are not there anymore."""
+    by_version: dict[str, list[int]] = {}
+    for mutation in mutations:
+        if isinstance(mutation, SplitSupervoxel):
+            by_version.setdefault(mutation.version, []).append(mutation.supervoxel)
+        elif isinstance(mutation, Split):
+            by_version.setdefault(mutation.version, []).extend(part for part, _, _ in mutation.parts)
+    gone: set[tuple[str, str, int]] = set()
+    for version, supervoxels in by_version.items():
+        try:
+            bodies = labelmap.mapping(version, supervoxels)
+        except RequestRefused:
+            continue
+        gone.update(
+            (labelmap.name, version, supervoxel)
+            for supervoxel, body in zip(supervoxels, bodies, strict=True)
+            if body == 0
+        )
+    return frozenset(gone)
+
+
+def is_there(mutation: BodyMutation, labelmap: Labelmap, pool: Executor, contact: Contact) -> bool:
+    """Whether one operation has been applied, as far as its own bodies tell."""
+    seen = look([mutation], labelmap, pool, contact)
+    alone = order(claims([mutation], CounterState(next_label=0, was_set=True)))
+    return 0 in find_presence([mutation], alone, seen).there

@@ -1,0 +1,159 @@
+"""Which operations a destination already has, seen from its bodies.
+
+Operations on one body are applied in the order of their ranks, so the tag of a body tells how far it is: what
+touches it up to that rank is there. A body that is gone tells nothing itself, but what took it away does. So
+the operations are walked from the end: one is there if a body that it leaves behind has reached it, or if
+something later on one of its bodies is there.
+
+A record that arrives late is the exception: the tag of its body is past it though it never was applied. Its
+traces show that: the labels that it merged still exist, the body that it made does not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from dvidsync_dagster.datatypes.labelmap.claims import body_key
+from dvidsync_dagster.datatypes.labelmap.messages import (
+    BodyMutation,
+    Cleave,
+    LabelMutation,
+    Merge,
+    Renumber,
+    SetNextLabel,
+    Split,
+    SplitSupervoxel,
+)
+from dvidsync_dagster.plan.claims import Key
+from dvidsync_dagster.plan.order import Ordering
+
+Rank = tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """A body at the destination.
+
+    Args:
+        reached: the rank of the source's last operation on it; None if the last change was the destination's
+            own.
+        tagged: that operation was repeated by dvidsync, and not in a copied folder.
+    """
+
+    reached: Rank | None
+    tagged: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What was read of the destination.
+
+    Args:
+        bodies: those that exist, by key; every body that the operations touch was asked for.
+        split: supervoxels (instance, version, supervoxel) that have been split and are gone.
+    """
+
+    bodies: Mapping[Key, Body]
+    split: frozenset[tuple[str, str, int]] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Presence:
+    """Indexes of operations.
+
+    Args:
+        there: applied already.
+        doubtful: not there, though a body that they touch has their rank or a later one: half done, torn by a
+            crash of the server, or late. Look closer before repeating them.
+        fresh: there, and the last on the body that they made: if the server was killed, they can be torn.
+    """
+
+    there: set[int] = field(default_factory=set)
+    doubtful: set[int] = field(default_factory=set)
+    fresh: set[int] = field(default_factory=set)
+
+
+def find_presence(mutations: Sequence[LabelMutation], ordering: Ordering, seen: Seen) -> Presence:
+    """Walk the operations from the end (see above)."""
+    presence = Presence()
+    later_there: set[Key] = set()
+    remade: set[Key] = set()
+    counting: set[str] = set()
+    for index in reversed(ordering.sequence):
+        mutation = mutations[index]
+        if isinstance(mutation, SetNextLabel):
+            # Setting the counter again would take back the ids that were given since.
+            if mutation.instance in counting:
+                presence.there.add(index)
+            continue
+        if not isinstance(mutation, BodyMutation):
+            continue
+        keys = {label: body_key(mutation.instance, mutation.version, label) for label in mutation.bodies}
+        reached = any(_reached(seen, keys[label], mutation.rank) for label in mutation.survivors)
+        followed = any(key in later_there for key in keys.values())
+        if not (reached or followed):
+            bodies = [
+                seen.bodies[key]
+                for key in (keys[label] for label in mutation.survivors)
+                if key in seen.bodies
+            ]
+            if not bodies or any(body.reached is not None for body in bodies):
+                continue
+            # The destination's own edits hide the tags; only the traces are left.
+            if isinstance(mutation, Cleave | Split):
+                presence.doubtful.add(index)
+                continue
+        if not _left_traces(mutation, keys, seen, later_there, remade):
+            if reached or followed:
+                presence.doubtful.add(index)
+            continue
+        presence.there.add(index)
+        if mutation.taken:
+            counting.add(mutation.instance)
+        if any(
+            key in seen.bodies and seen.bodies[key].reached == mutation.rank
+            for key in (keys[label] for label in mutation.survivors)
+        ):
+            presence.fresh.add(index)
+        later_there.update(keys.values())
+        remade.update(keys[label] for label in _made(mutation))
+    return presence
+
+
+def _reached(seen: Seen, key: Key, rank: Rank) -> bool:
+    body = seen.bodies.get(key)
+    return body is not None and body.reached is not None and body.reached >= rank
+
+
+def _left_traces(
+    mutation: BodyMutation, keys: Mapping[int, Key], seen: Seen, later_there: set[Key], remade: set[Key]
+) -> bool:
+    """Whether the destination looks as it does after the operation."""
+
+    def gone(label: int) -> bool:
+        return keys[label] not in seen.bodies or keys[label] in remade
+
+    def made(label: int) -> bool:
+        return keys[label] in seen.bodies or keys[label] in later_there
+
+    match mutation:
+        case Merge():
+            return all(gone(label) for label in mutation.labels) and made(mutation.target)
+        case Renumber():
+            return gone(mutation.orig) and made(mutation.new)
+        case Cleave():
+            return made(mutation.new)
+        case SplitSupervoxel():
+            return (mutation.instance, mutation.version, mutation.supervoxel) in seen.split
+        case Split():
+            return made(mutation.new)
+    return True
+
+
+def _made(mutation: BodyMutation) -> tuple[int, ...]:
+    """The bodies that exist only since the operation."""
+    match mutation:
+        case Cleave() | Renumber() | Split():
+            return (mutation.new,)
+    return ()

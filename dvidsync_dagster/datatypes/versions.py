@@ -1,0 +1,242 @@
+"""The versions of a repo: what the repo-ops topic announces, and how it is repeated.
+
+Repeating does no harm: versions are made with the source's ids, and what is there already is left alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from dvidsync_dagster.datatypes.message import Message
+from dvidsync_dagster.dvid.client import DvidClient, node_path
+from dvidsync_dagster.dvid.repo import Version, read_repo_info
+from dvidsync_dagster.errors import RequestRefused
+from dvidsync_dagster.log.record import Origin
+from dvidsync_dagster.plan.claims import Claim, Key
+from dvidsync_dagster.plan.outcome import ALREADY_THERE, DONE, Outcome, refused
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RepoMutation:
+    """What all have in common. `version` is the version that changes, for a new one its parent."""
+
+    origin: Origin
+    version: str
+
+    @property
+    def action(self) -> str:
+        return ACTION_NAMES[type(self)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Commit(RepoMutation):
+    note: str
+    log: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewVersion(RepoMutation):
+    """A child on the same branch, on a new `branch`, or (with `tag`) a locked one named like the tag."""
+
+    child: str
+    note: str
+    branch: str = ""
+    tag: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeNote(RepoMutation):
+    note: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeLog(RepoMutation):
+    log: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewInstance(RepoMutation):
+    """An instance was born; its settings are at the source, not in the message."""
+
+    name: str
+    typename: str
+
+
+ACTION_NAMES: dict[type[RepoMutation], str] = {
+    Commit: "commit",
+    NewVersion: "newversion",
+    NodeNote: "nodenote",
+    NodeLog: "nodelog",
+    NewInstance: "newinstance",
+}
+
+_KNOWN = ("commit", "newversion", "branch", "tag", "nodenote", "nodelog", "newinstance")
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A version that the source refused to make, but announced."""
+
+    origin: Origin
+
+
+def decode(message: Message) -> RepoMutation | Refused | None:
+    """The mutation in a repo-ops message; None if its action is unknown.
+
+    Raises:
+        UndecodableRecord: a known action with a field that is missing or wrong.
+    """
+    action = message.action
+    if action not in _KNOWN:
+        return None
+    if action in ("newversion", "branch", "tag"):
+        if message.text("Child") == "":
+            return Refused(message.origin)
+        return NewVersion(
+            origin=message.origin,
+            version=message.name("Parent"),
+            child=message.name("Child"),
+            note=message.text("Note", ""),
+            branch=message.name("Branch") if action == "branch" else "",
+            tag=message.name("Tag") if action == "tag" else "",
+        )
+    origin, version = message.origin, message.version
+    if action == "commit":
+        return Commit(origin=origin, version=version, note=message.text("Note", ""), log=message.texts("Log"))
+    if action == "nodenote":
+        return NodeNote(origin=origin, version=version, note=message.text("Note", ""))
+    if action == "nodelog":
+        return NodeLog(origin=origin, version=version, log=message.texts("Log"))
+    return NewInstance(
+        origin=origin, version=version, name=message.name("Dataname"), typename=message.name("Typename")
+    )
+
+
+def version_key(uuid: str) -> Key:
+    return ("version", uuid)
+
+
+def claim(mutation: RepoMutation) -> Claim:
+    """A child is made after its parent's commit; notes, logs and the commit of a version keep their order."""
+    origin = mutation.origin
+    order = (origin.key, origin.topic, origin.partition, origin.offset)
+    version = version_key(mutation.version)
+    match mutation:
+        case NewVersion():
+            child = version_key(mutation.child)
+            return Claim((), order, order, needs=(version,), creates=child, after_end=version)
+        case NewInstance():
+            return Claim((), order, order, needs=(version,), creates=("instance", mutation.name))
+        case Commit():
+            return Claim((("state", mutation.version),), order, order, needs=(version,), ends=version)
+    return Claim((("state", mutation.version),), order, order, needs=(version,))
+
+
+class VersionWriter:
+    """Repeats repo operations at the destination.
+
+    Args:
+        source: asked for the times of log lines, which tell what the destination has of them.
+        root: the repo on both servers.
+    """
+
+    def __init__(self, source: DvidClient, destination: DvidClient, root: str) -> None:
+        self._source = source
+        self._destination = destination
+        self._root = root
+
+    def apply(self, mutation: RepoMutation) -> Outcome:
+        """Raises what `DvidClient.change` raises; a refusal is an outcome."""
+        try:
+            match mutation:
+                case NewVersion():
+                    return self._new_version(mutation)
+                case Commit():
+                    return self._commit(mutation)
+                case NodeNote():
+                    return self._note(mutation)
+                case NodeLog():
+                    return self._log(mutation)
+        except RequestRefused as refusal:
+            return refused(refusal.text)
+        raise TypeError(f"no repo operation: {mutation!r}")
+
+    def _version(self, uuid: str) -> Version | None:
+        return read_repo_info(self._destination, self._root).versions.get(uuid)
+
+    def _new_version(self, new: NewVersion) -> Outcome:
+        there = self._version(new.child)
+        if there is not None:
+            if there.parents == (new.version,):
+                return ALREADY_THERE
+            return refused(f"version {new.child} is there, but as a child of {', '.join(there.parents)}")
+        body: dict[str, str]
+        if new.tag:
+            endpoint, body = "tag", {"tag": new.tag, "note": new.note}
+        elif new.branch:
+            endpoint, body = "branch", {"branch": new.branch, "note": new.note, "uuid": new.child}
+        else:
+            endpoint, body = "newversion", {"note": new.note, "uuid": new.child}
+        self._destination.post_json(node_path(new.version, endpoint), body)
+        return DONE
+
+    def _commit(self, commit: Commit) -> Outcome:
+        there = self._version(commit.version)
+        if there is not None and there.locked:
+            return ALREADY_THERE
+        self._destination.post_json(
+            node_path(commit.version, "commit"), {"note": commit.note, "log": list(commit.log)}
+        )
+        return DONE
+
+    def _note(self, note: NodeNote) -> Outcome:
+        there = self._version(note.version)
+        if there is not None and (there.note == note.note or there.locked):
+            return ALREADY_THERE
+        self._destination.post_json(node_path(note.version, "note"), {"note": note.note})
+        return DONE
+
+    def _log(self, log: NodeLog) -> Outcome:
+        there = self._version(log.version)
+        if there is not None:
+            here = read_repo_info(self._source, self._root).versions.get(log.version)
+            missing = missing_lines(log, here.log if here else (), there.log)
+            if not missing or there.locked:
+                return ALREADY_THERE
+            log_lines = missing
+        else:
+            log_lines = log.log
+        self._destination.post_json(node_path(log.version, "log"), {"log": list(log_lines)})
+        return DONE
+
+
+def missing_lines(log: NodeLog, source: Sequence[str], destination: Sequence[str]) -> tuple[str, ...]:
+    """Which lines of a log operation the destination lacks.
+
+    A line of a node's log is ``TIME  text``. The same text can stand there many times: the operation's place
+    among them at the source is found by its time, and it is there if the destination has as many.
+    """
+    missing = []
+    counted: dict[str, int] = {}
+    for text in log.log:
+        moments = [_line_time(line) for line in source if _line_text(line) == text]
+        upto = sum(1 for moment in moments if moment <= log.origin.key // 1_000_000_000)
+        repeated = log.log.count(text)
+        counted[text] = counted.get(text, 0) + 1
+        ordinal = max(upto - repeated, 0) + counted[text]
+        if sum(1 for line in destination if _line_text(line) == text) < ordinal:
+            missing.append(text)
+    return tuple(missing)
+
+
+def _line_text(line: str) -> str:
+    return line.partition("  ")[2]
+
+
+def _line_time(line: str) -> int:
+    try:
+        return int(datetime.fromisoformat(line.partition("  ")[0]).timestamp())
+    except ValueError:
+        return 0

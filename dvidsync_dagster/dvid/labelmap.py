@@ -1,0 +1,180 @@
+"""The labelmap requests that a copy needs, with their answers checked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from dvidsync_dagster.dvid import protobuf
+from dvidsync_dagster.dvid.client import DvidClient, node_path, repo_path
+from dvidsync_dagster.errors import ServerFailed
+
+_MAPPING_BATCH = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class LastMod:
+    """Who changed a body last: `GET lastmod`. `time` is RFC 3339 text with seconds."""
+
+    mutation_id: int
+    user: str
+    app: str
+    time: str
+
+
+@dataclass(frozen=True, slots=True)
+class Labelmap:
+    """One labelmap instance of one server. Methods take the version's UUID first.
+
+    All raise what `DvidClient` raises, and ServerFailed for an answer that is not what DVID promises.
+    """
+
+    client: DvidClient
+    name: str
+
+    # Reading
+
+    def next_label(self, version: str) -> int:
+        """The id that the next cleave gets."""
+        return _number(self._get(version, "nextlabel"), "nextlabel")
+
+    def max_label(self, version: str) -> int:
+        return _number(self._get(version, "maxlabel"), "maxlabel")
+
+    def next_label_was_set(self, root: str) -> bool:
+        """True in mode 2: `set-nextlabel` has been used on this instance."""
+        info = self.client.read_json(repo_path(root, "info"))
+        try:
+            return int(info["DataInstances"][self.name]["Extended"].get("NextLabel") or 0) != 0
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise ServerFailed("GET repo info", f"says nothing of {self.name}: {error!r}") from error
+
+    def last_mod(self, version: str, label: int) -> LastMod | None:
+        """None if there is no such body."""
+        content = self.client.read_or_none(node_path(version, self.name, "lastmod", label))
+        if content is None:
+            return None
+        try:
+            answer = orjson.loads(content)
+            return LastMod(
+                mutation_id=int(answer["mutation id"]),
+                user=str(answer["last mod user"]),
+                app=str(answer["last mod app"]),
+                time=str(answer["last mod time"]),
+            )
+        except (orjson.JSONDecodeError, KeyError, TypeError, ValueError) as error:
+            raise ServerFailed(f"GET lastmod/{label}", f"answered {content[:200]!r}") from error
+
+    def mapping(self, version: str, supervoxels: Sequence[int]) -> list[int]:
+        """The body of each supervoxel; 0 for one that was split or never was."""
+        return self._batched(version, "mapping", supervoxels)
+
+    def sizes(self, version: str, labels: Sequence[int]) -> list[int]:
+        """Voxels of each body; 0 for one that does not exist."""
+        return self._batched(version, "sizes", labels)
+
+    def supervoxels(self, version: str, label: int) -> list[int] | None:
+        """The supervoxels in a body's index; None if there is no such body."""
+        content = self.client.read_or_none(node_path(version, self.name, "supervoxels", label))
+        return None if content is None else _numbers(orjson.loads(content), "supervoxels")
+
+    def sparsevol(self, version: str, supervoxel: int) -> bytes:
+        """The runs of one supervoxel, in DVID's encoding with its header."""
+        return self.client.read(
+            node_path(version, self.name, "sparsevol", supervoxel), query={"supervoxels": "true"}
+        )
+
+    def blob(self, version: str, reference: str) -> bytes:
+        return self.client.read(node_path(version, self.name, "blobstore", reference))
+
+    # Changing
+
+    def merge(self, version: str, target: int, labels: Sequence[int], *, user: str, app: str) -> None:
+        self._post(version, "merge", body=[target, *labels], user=user, app=app)
+
+    def cleave(self, version: str, label: int, supervoxels: Sequence[int], *, user: str, app: str) -> int:
+        """The label that the server picked."""
+        answer = self._post(version, "cleave", label, body=list(supervoxels), user=user, app=app)
+        return _number(answer, "CleavedLabel")
+
+    def renumber(self, version: str, new: int, orig: int, *, user: str, app: str) -> None:
+        self._post(version, "renumber", body=[new, orig], user=user, app=app)
+
+    def split_supervoxel(
+        self, version: str, supervoxel: int, split: int, remain: int, volume: bytes, *, user: str, app: str
+    ) -> None:
+        """`volume` is a sparse volume with header, all of it inside the supervoxel."""
+        self.client.change(
+            "POST",
+            node_path(version, self.name, "split-supervoxel", supervoxel),
+            query={"split": split, "remain": remain},
+            body=volume,
+            user=user,
+            app=app,
+        )
+
+    def reserve(self, version: str, count: int) -> tuple[int, int]:
+        """Take ids from the counter; the first and the last of them."""
+        answer = self._post(version, "nextlabel", count)
+        return _number(answer, "start"), _number(answer, "end")
+
+    def raise_max_label(self, version: str, label: int) -> None:
+        self._post(version, "maxlabel", label, admin=True)
+
+    def set_next_label(self, version: str, label: int, ceiling: int | None) -> None:
+        query = {} if ceiling is None else {"ceiling": ceiling}
+        self.client.change(
+            "POST", node_path(version, self.name, "set-nextlabel", label), query=query, admin=True
+        )
+
+    def map_supervoxels(self, version: str, groups: dict[int, Sequence[int]], mutation_id: int = 0) -> None:
+        """Set the mapping: for each body the supervoxels that belong to it; body 0 retires an id."""
+        body = protobuf.mapping_ops(groups, mutation_id)
+        self.client.change("POST", node_path(version, self.name, "mappings"), body=body)
+
+    def delete_index(self, version: str, label: int) -> None:
+        """An empty index deletes the body's."""
+        self.client.change("POST", node_path(version, self.name, "indices"), body=protobuf.empty_index(label))
+
+    def _get(self, version: str, *parts: str | int) -> Any:
+        return self.client.read_json(node_path(version, self.name, *parts))
+
+    def _post(
+        self,
+        version: str,
+        *parts: str | int,
+        body: Any = None,
+        user: str | None = None,
+        app: str | None = None,
+        admin: bool = False,
+    ) -> Any:
+        return self.client.post_json(
+            node_path(version, self.name, *parts), body, user=user, app=app, admin=admin
+        )
+
+    def _batched(self, version: str, endpoint: str, labels: Sequence[int]) -> list[int]:
+        found: list[int] = []
+        for start in range(0, len(labels), _MAPPING_BATCH):
+            batch = list(labels[start : start + _MAPPING_BATCH])
+            answer = self.client.read_json(node_path(version, self.name, endpoint), body=batch)
+            numbers = _numbers(answer, endpoint)
+            if len(numbers) != len(batch):
+                raise ServerFailed(f"GET {endpoint}", f"answered {len(numbers)} of {len(batch)} labels")
+            found += numbers
+        return found
+
+
+def _number(answer: Any, field: str) -> int:
+    value = answer.get(field) if isinstance(answer, dict) else None
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise ServerFailed(field, f"answered {str(answer)[:200]}, no number {field!r}")
+    return value
+
+
+def _numbers(answer: Any, endpoint: str) -> list[int]:
+    if not isinstance(answer, list) or not all(isinstance(item, int) and item >= 0 for item in answer):
+        raise ServerFailed(f"GET {endpoint}", f"answered no list of numbers: {str(answer)[:200]}")
+    return answer
