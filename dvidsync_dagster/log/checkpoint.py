@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
+
+from dvidsync_dagster.errors import CheckpointError
+
+FORMAT = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +34,8 @@ class Checkpoint:
     `epoch` counts the runs that owned the destination. `key` (nanoseconds since 1970) and `mutation_id` are
     the furthest that were applied. `clean` says that the run which wrote it ended in order: nothing was in
     flight afterwards. `era` is the key at which the source last began to count its mutation ids again
-    (restored from a backup), or 0.
+    (restored from a backup), or 0; `boot` when the source was last started, as far as its messages told.
+    `contact` is the destination's next mutation id when it was first met, or 0: see `Contact` of labelmaps.
     """
 
     epoch: int
@@ -38,3 +44,145 @@ class Checkpoint:
     mutation_id: int = 0
     clean: bool = False
     era: int = 0
+    boot: int = 0
+    contact: int = 0
+
+
+def checkpoint_json(checkpoint: Checkpoint) -> dict[str, Any]:
+    """The checkpoint as JSON: `format`, the fields by name, positions by topic and partition (as text)."""
+    return {
+        "format": FORMAT,
+        "epoch": checkpoint.epoch,
+        "key": checkpoint.key,
+        "mutation_id": checkpoint.mutation_id,
+        "clean": checkpoint.clean,
+        "era": checkpoint.era,
+        "positions": {
+            topic: {
+                str(partition): {"next": position.next, "beyond": [list(pair) for pair in position.beyond]}
+                for partition, position in partitions.items()
+            }
+            for topic, partitions in checkpoint.positions.items()
+        },
+    }
+
+
+def checkpoint_from_json(stored: object) -> Checkpoint:
+    """Read what `checkpoint_json` wrote.
+
+    Raises:
+        CheckpointError: it is damaged, or of a newer format.
+    """
+    found = _fields(stored, "checkpoint")
+    version = _count(found, "format", "checkpoint")
+    if version > FORMAT:
+        raise CheckpointError(
+            f"the checkpoint has format {version}, this version of dvidsync reads up to {FORMAT}. "
+            f"Update dvidsync."
+        )
+    clean = found.get("clean")
+    if not isinstance(clean, bool):
+        raise _damaged("checkpoint.clean", clean)
+    return Checkpoint(
+        epoch=_count(found, "epoch", "checkpoint"),
+        positions=_positions_from(found.get("positions")),
+        key=_count(found, "key", "checkpoint"),
+        mutation_id=_count(found, "mutation_id", "checkpoint"),
+        clean=clean,
+        era=_count(found, "era", "checkpoint"),
+    )
+
+
+def from_offsets(offsets: object) -> Positions:
+    """Read the checkpoint of the 2017 tool: ``{topic: next offset}``, of topics with one partition.
+
+    Raises:
+        CheckpointError: it is not that.
+    """
+    found = _fields(offsets, "offsets")
+    return {topic: {0: PartitionPosition(_count(found, topic, "offsets"))} for topic in found}
+
+
+def furthest(checkpoints: Iterable[Checkpoint]) -> Checkpoint | None:
+    """Of the newest epoch the checkpoint that calls most offsets applied; None if there is none.
+
+    Inside an epoch a checkpoint holds all that an earlier one did. Of equal ones a clean one is taken.
+    """
+    return max(checkpoints, key=lambda c: (c.epoch, _applied(c.positions), c.key, c.clean), default=None)
+
+
+def is_at_or_beyond(positions: Positions, other: Positions) -> bool:
+    """Whether everything that `other` calls applied is applied according to `positions`."""
+    return all(
+        _covers(positions.get(topic, {}).get(partition, PartitionPosition(0)), position)
+        for topic, partitions in other.items()
+        for partition, position in partitions.items()
+    )
+
+
+def _covers(position: PartitionPosition, other: PartitionPosition) -> bool:
+    ranges = ((0, position.next), *position.beyond)
+    return all(
+        any(first <= wanted_first and wanted_last <= last for first, last in ranges)
+        for wanted_first, wanted_last in ((0, other.next), *other.beyond)
+    )
+
+
+def _applied(positions: Positions) -> int:
+    return sum(
+        position.next + sum(last - first for first, last in position.beyond)
+        for partitions in positions.values()
+        for position in partitions.values()
+    )
+
+
+def _positions_from(stored: object) -> Positions:
+    result: dict[str, dict[int, PartitionPosition]] = {}
+    for topic, partitions in _fields(stored, "checkpoint.positions").items():
+        where = f"checkpoint.positions[{topic!r}]"
+        result[topic] = {}
+        for partition, position in _fields(partitions, where).items():
+            if not (partition.isascii() and partition.isdigit()):
+                raise _damaged(where, partition)
+            result[topic][int(partition)] = _position_from(position, f"{where}[{partition!r}]")
+    return result
+
+
+def _position_from(stored: object, where: str) -> PartitionPosition:
+    found = _fields(stored, where)
+    next_offset = _count(found, "next", where)
+    ranges = found.get("beyond")
+    if not isinstance(ranges, list):
+        raise _damaged(f"{where}.beyond", ranges)
+    beyond: list[tuple[int, int]] = []
+    reached = next_offset
+    for pair in ranges:
+        if not isinstance(pair, list) or len(pair) != 2 or not all(type(offset) is int for offset in pair):
+            raise _damaged(f"{where}.beyond", pair)
+        first, last = pair
+        if not reached < first < last:
+            raise _damaged(f"{where}.beyond", pair)
+        beyond.append((first, last))
+        reached = last
+    return PartitionPosition(next_offset, tuple(beyond))
+
+
+def _fields(stored: object, where: str) -> Mapping[str, Any]:
+    if not isinstance(stored, Mapping) or not all(isinstance(name, str) for name in stored):
+        raise _damaged(where, stored)
+    return stored
+
+
+def _count(found: Mapping[str, Any], name: str, where: str) -> int:
+    value = found.get(name)
+    if type(value) is not int or value < 0:
+        raise _damaged(f"{where}.{name}", value)
+    return value
+
+
+def _damaged(where: str, found: object) -> CheckpointError:
+    text = repr(found)
+    shown = text if len(text) <= 80 else f"{text[:80]}…"
+    return CheckpointError(
+        f"{where} is damaged: {shown}. Give the destination a start, or restore an earlier checkpoint."
+    )

@@ -30,6 +30,19 @@ class Record:
     value: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class MalformedRecord:
+    """A record whose key or value is not what a DVID server writes, kept whole.
+
+    The key of its `origin` is the record's own where that can be read, else Kafka's time of it.
+    """
+
+    origin: Origin
+    key: bytes | None
+    value: bytes | None
+    found: str
+
+
 def key_text(key: int) -> str:
     """A key (nanoseconds since 1970) as UTC text with microseconds, for messages."""
     return datetime.fromtimestamp(key / 1e9, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

@@ -1,0 +1,86 @@
+"""A chunk of the log as a pandas frame."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from dvidsync_dagster.log.merge import Entry
+from dvidsync_dagster.log.record import MalformedRecord, Origin
+
+COLUMNS = ("key", "topic", "partition", "offset", "value")
+
+
+@dataclass(frozen=True)
+class LogChunk:
+    """A slice of the log.
+
+    `frame` and `lookahead` have the columns key (int64, nanoseconds since 1970), topic (category), partition
+    (int32), offset (int64) and value (object, bytes), sorted by key, topic, partition and offset.
+
+    Attributes:
+        frame: what this chunk releases.
+        malformed: the records of this slice whose key or value no DVID server writes, in order.
+        lookahead: the records after the cut that were read along with the last chunk; they stay unapplied.
+        horizon: every record with a key up to this one has been released, save those that come late.
+        last: nothing follows.
+        duplicates: records that Kafka holds twice (topic, key and value the same); one of each is in `frame`.
+        behind: records up to the log's end, as it was when reading began, that are not released.
+    """
+
+    frame: pd.DataFrame
+    malformed: tuple[MalformedRecord, ...]
+    lookahead: pd.DataFrame
+    horizon: int
+    last: bool
+    duplicates: int
+    behind: int
+
+
+def log_frame(entries: Sequence[Entry], topics: Sequence[str]) -> pd.DataFrame:
+    """The frame of these entries, which are in order and well formed; `topics` are the categories."""
+    values = np.empty(len(entries), dtype=object)
+    values[:] = [entry.value for entry in entries]
+    codes = {topic: code for code, topic in enumerate(topics)}
+    return pd.DataFrame(
+        {
+            "key": np.fromiter((entry.key for entry in entries), np.int64, len(entries)),
+            "topic": pd.Categorical.from_codes(
+                np.fromiter((codes[entry.topic] for entry in entries), np.int32, len(entries)),
+                categories=pd.Index(list(topics), dtype=object),
+            ),
+            "partition": np.fromiter((entry.partition for entry in entries), np.int32, len(entries)),
+            "offset": np.fromiter((entry.offset for entry in entries), np.int64, len(entries)),
+            "value": values,
+        }
+    )
+
+
+def without_duplicates(entries: Iterable[Entry]) -> list[Entry]:
+    """The entries without those that repeat an earlier one's topic, key and value.
+
+    A producer that retries writes a message twice. Both have the same key, so they come in one chunk.
+    """
+    seen: set[tuple[int, str, bytes | None]] = set()
+    kept = []
+    last_key = None
+    for entry in entries:
+        if entry.key != last_key:
+            seen.clear()
+            last_key = entry.key
+        what = entry.key, entry.topic, entry.value
+        if entry.found is None:
+            if what in seen:
+                continue
+            seen.add(what)
+        kept.append(entry)
+    return kept
+
+
+def malformed(entry: Entry) -> MalformedRecord:
+    """The record of an entry that `found` something wrong with."""
+    origin = Origin(entry.key, entry.topic, entry.partition, entry.offset)
+    return MalformedRecord(origin, entry.raw_key, entry.value, entry.found or "")

@@ -1,0 +1,232 @@
+"""The mutation log of a repo: its topics as one sequence, ordered by key, read from a checkpoint to a cut."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from types import TracebackType
+
+from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
+from kafka.errors import LeaderNotAvailableError, NoError, UnknownTopicOrPartitionError, for_code
+
+from dvidsync_dagster.errors import LogGap, LogRecreated
+from dvidsync_dagster.log.checkpoint import PartitionPosition, Positions
+from dvidsync_dagster.log.chunk import LogChunk
+from dvidsync_dagster.log.feed import KafkaFeed
+from dvidsync_dagster.log.kafka import KafkaConnection
+from dvidsync_dagster.log.merge import Place
+from dvidsync_dagster.log.reading import Reading
+from dvidsync_dagster.log.record import Origin
+
+REORDER_NS = 10_000_000_000
+CHUNK_BYTES = 64 << 20
+
+_NS_PER_MS = 1_000_000
+
+
+class MutationLog:
+    """The topics of one repo. A context manager: it holds connections to the broker.
+
+    Args:
+        connection: the broker.
+        topics: their names; those that do not exist (yet) hold nothing.
+
+    Every method raises `BrokerUnreachable` if the broker does not answer in time.
+    """
+
+    def __init__(self, connection: KafkaConnection, topics: Sequence[str]) -> None:
+        self._connection = connection
+        self._topics = tuple(dict.fromkeys(topics))
+        self._reading: Reading | None = None
+        self._consumer: KafkaConsumer
+        self._admin: KafkaAdminClient
+
+    def __enter__(self) -> MutationLog:
+        self._consumer = self._connection.consumer()
+        try:
+            self._admin = self._connection.admin()
+        except BaseException:
+            self._consumer.close(autocommit=False, timeout_ms=0)
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._consumer.close(autocommit=False, timeout_ms=0)
+        self._admin.close()
+
+    def beginning(self) -> Positions:
+        """The first offset that the broker holds, per partition. Topics that do not exist are absent."""
+        return _positions(self._beginnings(self._places()))
+
+    def end(self) -> Positions:
+        """The offset after the last record, per partition. Topics that do not exist are absent."""
+        return _positions(self._ends(self._places()))
+
+    def at(self, key: int) -> Positions:
+        """The first offset whose record Kafka got at `key` (nanoseconds since 1970) or later.
+
+        A record's key is never later than Kafka's time of it, so no record from `key` on lies before.
+        """
+        places = self._places()
+        ends = self._ends(places)  # first: what comes in between belongs to the future
+        if not places:
+            return {}
+        times = {TopicPartition(*place): max(0, key // _NS_PER_MS) for place in places}
+        with self._connection.errors():
+            found = self._consumer.offsets_for_times(times)
+        offsets = {}
+        for place in places:
+            answer = found.get(TopicPartition(*place))
+            offsets[place] = ends[place] if answer is None or answer.offset < 0 else answer.offset
+        return _positions(offsets)
+
+    def check(self, positions: Positions, since: str | None) -> None:
+        """Compare a checkpoint's positions with what the broker holds, by offsets, before anything is read.
+
+        A partition that `positions` lacks is read from offset 0 (a topic born since), so it has a gap if its
+        first records are gone. Only where `positions` is empty, a new start, whatever the broker holds is
+        taken as the beginning.
+
+        Args:
+            positions: of the checkpoint.
+            since: when the last applied record was made, as text for the message; None if unknown.
+
+        Raises:
+            LogGap: records that were never applied are gone.
+            LogRecreated: a topic ends before what was read from it, or is gone.
+        """
+        places = self._places()
+        beginnings, ends = self._beginnings(places), self._ends(places)
+        known = {
+            (topic, partition): position
+            for topic in self._topics
+            for partition, position in positions.get(topic, {}).items()
+        }
+        missing = PartitionPosition(0) if any(positions.values()) else None
+        for place in sorted({*places, *known}):
+            position = known.get(place, missing)
+            if position is None:
+                continue
+            topic, partition = place
+            reached = position.beyond[-1][1] if position.beyond else position.next
+            beginning, end = beginnings.get(place, 0), ends.get(place, 0)
+            if reached > end:
+                raise LogRecreated(topic, partition, reached, end, since)
+            if position.next < beginning:
+                raise LogGap(topic, partition, position.next, beginning, since)
+
+    def chunks(
+        self,
+        start: Positions,
+        *,
+        cut_key: int,
+        chunk_records: int,
+        from_key: int = 0,
+        reorder_ns: int = REORDER_NS,
+        chunk_bytes: int = CHUNK_BYTES,
+    ) -> Iterator[LogChunk]:
+        """Read the log from `start` to its end as it is now, in order of the keys.
+
+        Every partition is read until its end or until `reorder_ns` past the cut. What a partition holds
+        ahead of the slowest one is bounded, so memory follows the chunk, and the records of `reorder_ns`,
+        but not the backlog.
+
+        Args:
+            start: where to begin; offsets in `beyond` are left out. Topics of other logs stay as they are.
+            cut_key: records with a later key are not released.
+            chunk_records, chunk_bytes: a chunk is full when it reaches either; one key is never torn apart.
+            from_key: records with an earlier key are dropped, as applied.
+            reorder_ns: how far keys may be out of order inside a partition. What comes later than that is
+                released late, with the chunk that is made next.
+
+        Returns:
+            One chunk at least; the last one is marked.
+
+        Raises:
+            LogGap, LogRecreated: as `check`; also while reading, if the broker drops records meanwhile.
+            BrokerUnreachable: while reading; everything that was released stands.
+        """
+        self.check(start, None)
+        places = self._places()
+        beginnings, ends = self._beginnings(places), self._ends(places)
+        is_new = not any(start.values())
+        full = {topic: dict(partitions) for topic, partitions in start.items()}
+        for topic, partition in places:
+            default = PartitionPosition(beginnings[topic, partition] if is_new else 0)
+            full.setdefault(topic, {}).setdefault(partition, default)
+        feed = KafkaFeed(
+            self._consumer,
+            self._connection,
+            {(topic, partition): full[topic][partition].next for topic, partition in places},
+            self._explain,
+        )
+        self._reading = Reading(
+            feed,
+            full,
+            ends,
+            cut_key=cut_key,
+            from_key=from_key,
+            chunk_records=chunk_records,
+            chunk_bytes=chunk_bytes,
+            reorder_ns=reorder_ns,
+        )
+        return self._reading.chunks()
+
+    def positions(self, unapplied: Iterable[Origin] = ()) -> Positions:
+        """What a checkpoint must hold now, if all that the chunks released is applied except `unapplied`.
+
+        Raises:
+            ValueError: nothing was read yet, or one of `unapplied` was not released by this reading.
+        """
+        if self._reading is None:
+            raise ValueError("positions are known once `chunks` has been called")
+        return self._reading.positions(unapplied)
+
+    def _explain(self) -> None:
+        if self._reading is not None:
+            self.check(self._reading.positions(()), None)
+
+    def _places(self) -> list[Place]:
+        """The partitions of those topics that exist, in order."""
+        if not self._topics:
+            return []
+        deadline = time.monotonic() + self._connection.timeout_seconds
+        with self._connection.errors():
+            while True:
+                described = self._admin.describe_topics(list(self._topics))
+                errors = {topic["name"]: for_code(topic["error_code"]) for topic in described}
+                if LeaderNotAvailableError not in errors.values() or time.monotonic() > deadline:
+                    break
+                time.sleep(0.1)  # a topic that is just being made
+            for error in errors.values():
+                if error not in (NoError, UnknownTopicOrPartitionError):
+                    raise error
+        return sorted(
+            (topic["name"], partition["partition_index"])
+            for topic in described
+            for partition in topic["partitions"]
+        )
+
+    def _beginnings(self, places: Sequence[Place]) -> dict[Place, int]:
+        return self._offsets(self._consumer.beginning_offsets, places)
+
+    def _ends(self, places: Sequence[Place]) -> dict[Place, int]:
+        return self._offsets(self._consumer.end_offsets, places)
+
+    def _offsets(
+        self, ask: Callable[[list[TopicPartition]], dict[TopicPartition, int]], places: Sequence[Place]
+    ) -> dict[Place, int]:
+        if not places:
+            return {}
+        with self._connection.errors():
+            answers = ask([TopicPartition(*place) for place in places])
+        return {place: answers[TopicPartition(*place)] for place in places}
+
+
+def _positions(offsets: dict[Place, int]) -> Positions:
+    result: dict[str, dict[int, PartitionPosition]] = {}
+    for (topic, partition), offset in offsets.items():
+        result.setdefault(topic, {})[partition] = PartitionPosition(offset)
+    return result

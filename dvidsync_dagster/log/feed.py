@@ -1,0 +1,88 @@
+"""Reading partitions with kafka-python."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping
+
+from kafka import KafkaConsumer, TopicPartition
+from kafka.errors import KafkaTimeoutError, LogTruncationError, OffsetOutOfRangeError
+
+from dvidsync_dagster.log.kafka import KafkaConnection
+from dvidsync_dagster.log.merge import Place
+from dvidsync_dagster.log.reading import Batch
+
+_POLL_MS = 500
+_POLL_RECORDS = 2_000
+
+
+class KafkaFeed:
+    """A `Feed` over partitions that are assigned, never taken from a consumer group.
+
+    Args:
+        consumer: from `KafkaConnection.consumer`; this feed is its only user.
+        connection: tells how long a broker may be silent while there is something to read.
+        start: the first offset to read, by partition.
+        explain: called when the broker no longer has an offset; raises what that means.
+    """
+
+    def __init__(
+        self,
+        consumer: KafkaConsumer,
+        connection: KafkaConnection,
+        start: Mapping[Place, int],
+        explain: Callable[[], None],
+    ) -> None:
+        self._consumer = consumer
+        self._connection = connection
+        self._explain = explain
+        self._reached = dict(start)
+        self._stopped: set[Place] = set()
+        self._silent_seconds = 0.0
+        with connection.errors():
+            consumer.assign([TopicPartition(*place) for place in start])
+            for place, offset in start.items():
+                consumer.seek(TopicPartition(*place), offset)
+
+    def poll(self, hold: Collection[Place]) -> Iterator[Batch]:
+        """Raises:
+        LogGap, LogRecreated: the broker lost records while they were to be read.
+        BrokerUnreachable: nothing came for the connection's `timeout_seconds`.
+        """
+        reading = [place for place in self._reached if place not in self._stopped and place not in hold]
+        self._pause_all_but(reading)
+        began = time.monotonic()
+        with self._connection.errors():
+            try:
+                records = self._consumer.poll(timeout_ms=_POLL_MS, max_records=_POLL_RECORDS)
+                positions = {
+                    place: self._consumer.position(TopicPartition(*place), _POLL_MS) for place in reading
+                }
+            except (OffsetOutOfRangeError, LogTruncationError):
+                self._explain()
+                raise
+        moved = {place: offset for place, offset in positions.items() if (offset or 0) > self._reached[place]}
+        self._reached.update(moved)
+        self._note_silence(not moved, time.monotonic() - began)
+        for place, offset in moved.items():
+            yield Batch(place, records.get(TopicPartition(*place), ()), offset)
+
+    def seek(self, place: Place, offset: int) -> None:
+        self._reached[place] = offset
+        self._consumer.seek(TopicPartition(*place), offset)
+
+    def stop(self, place: Place) -> None:
+        self._stopped.add(place)
+
+    def _pause_all_but(self, reading: list[Place]) -> None:
+        wanted = {TopicPartition(*place) for place in self._reached.keys() - set(reading)}
+        paused = self._consumer.paused()
+        self._consumer.pause(*(wanted - paused))
+        self._consumer.resume(*(paused - wanted))
+
+    def _note_silence(self, is_silent: bool, seconds: float) -> None:
+        # Time that the caller spends between polls does not count.
+        self._silent_seconds = self._silent_seconds + seconds if is_silent else 0.0
+        if self._silent_seconds > self._connection.timeout_seconds:
+            with self._connection.errors():
+                raise KafkaTimeoutError(f"no records for {self._connection.timeout_seconds:g} s")

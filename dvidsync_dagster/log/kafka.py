@@ -1,0 +1,129 @@
+"""How to reach the source's Kafka broker, and what it means when that fails."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from kafka import KafkaAdminClient, KafkaConsumer
+from kafka.errors import AuthorizationError, KafkaConfigurationError, KafkaError
+
+from dvidsync_dagster.errors import BrokerUnreachable, ConfigurationError, LogError
+
+_SECRETS = ("ssl_password", "sasl_plain_username", "sasl_plain_password")
+
+
+class _Hidden(str):
+    """kafka-python writes its options to its debug log, as `repr`."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "'***'"
+
+
+@dataclass(frozen=True, slots=True)
+class KafkaConnection:
+    """Where the broker is and how to log in. Named as kafka-python names them.
+
+    `timeout_seconds` bounds every wait for the broker: who answers nothing for that long is unreachable.
+    """
+
+    servers: tuple[str, ...]
+    security_protocol: str = "PLAINTEXT"
+    ssl_cafile: str | None = None
+    ssl_certfile: str | None = None
+    ssl_keyfile: str | None = None
+    ssl_password: str | None = field(default=None, repr=False)
+    sasl_mechanism: str | None = None
+    sasl_plain_username: str | None = field(default=None, repr=False)
+    sasl_plain_password: str | None = field(default=None, repr=False)
+    timeout_seconds: float = 30.0
+
+    def __post_init__(self) -> None:
+        if not self.servers or not all(self.servers):
+            raise ConfigurationError(
+                "kafka.servers", "no broker is named", "Write each broker such as kafka1.example.org:9092."
+            )
+
+    def consumer(self) -> KafkaConsumer:
+        """A consumer that belongs to no group, commits nothing, makes no topics and never resets an offset.
+
+        Raises:
+            BrokerUnreachable: no broker answered in time.
+            ConfigurationError: kafka-python does not take the options.
+        """
+        with self.errors(), self._option_errors():
+            return KafkaConsumer(
+                **self._options(),
+                group_id=None,
+                enable_auto_commit=False,
+                auto_offset_reset="none",
+                allow_auto_create_topics=False,
+                isolation_level="read_committed",
+            )
+
+    def admin(self) -> KafkaAdminClient:
+        """A client that asks for metadata. Errors as `consumer`."""
+        with self.errors(), self._option_errors():
+            return KafkaAdminClient(**self._options())
+
+    @contextmanager
+    def errors(self) -> Iterator[None]:
+        """Turn what kafka-python raises into errors of the log, without any secret.
+
+        The original is not chained: its text could quote the login.
+        """
+        try:
+            yield
+        except AuthorizationError as error:
+            raise LogError(
+                f"Kafka at {self._where} does not let this user read: {self._text(error)}. "
+                f"Grant it DESCRIBE and READ on the topics of the mutation log."
+            ) from None
+        except (KafkaError, OSError) as error:
+            raise BrokerUnreachable(
+                f"Kafka at {self._where} cannot be read: {self._text(error)}. Nothing is lost: the next run "
+                f"goes on from the checkpoint. Check that the broker is up and reachable from here."
+            ) from None
+
+    @contextmanager
+    def _option_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except (KafkaConfigurationError, ValueError, TypeError, AssertionError) as error:
+            raise ConfigurationError("kafka", self._text(error), "Correct the broker's options.") from None
+
+    @property
+    def _where(self) -> str:
+        return ", ".join(self.servers)
+
+    def _text(self, error: Exception) -> str:
+        name = type(error).__name__
+        text = str(error) if str(error).startswith(name) else f"{name}: {error}"
+        for option in _SECRETS:
+            secret = getattr(self, option)
+            if secret:
+                text = text.replace(secret, "***")
+        return text
+
+    def _options(self) -> dict[str, Any]:
+        milliseconds = max(1, int(self.timeout_seconds * 1000))
+        options: dict[str, Any] = {
+            "bootstrap_servers": list(self.servers),
+            "bootstrap_timeout_ms": milliseconds,
+            # kafka-python wants it above the longest fetch wait (0.5 s).
+            "request_timeout_ms": max(1000, milliseconds),
+            "reconnect_backoff_max_ms": 1000,
+            "security_protocol": self.security_protocol,
+            "ssl_cafile": self.ssl_cafile,
+            "ssl_certfile": self.ssl_certfile,
+            "ssl_keyfile": self.ssl_keyfile,
+            "sasl_mechanism": self.sasl_mechanism,
+        }
+        for name in _SECRETS:
+            secret = getattr(self, name)
+            options[name] = _Hidden(secret) if secret is not None else None
+        return {name: value for name, value in options.items() if value is not None}

@@ -1,0 +1,110 @@
+"""Which offsets of each partition are done: what a checkpoint must hold. Pure, no Kafka."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from dvidsync_dagster.log.checkpoint import PartitionPosition, Positions
+from dvidsync_dagster.log.record import Origin
+
+
+class OffsetLedger:
+    """Keeps, for each partition, how far it was read and which of the offsets read are outstanding.
+
+    Offsets that were read and are not outstanding are done: released, dropped, or never records at all
+    (holes that compaction and transactions leave). Memory grows with the outstanding offsets alone.
+
+    Args:
+        start: where reading begins; what it calls applied stays so.
+    """
+
+    def __init__(self, start: Positions) -> None:
+        self._start = {
+            (topic, partition): position
+            for topic, partitions in start.items()
+            for partition, position in partitions.items()
+        }
+        self._next = {place: position.next for place, position in self._start.items()}
+        self._outstanding: dict[tuple[str, int], set[int]] = {place: set() for place in self._start}
+
+    def read(self, topic: str, partition: int, next_offset: int, outstanding: Iterable[int]) -> None:
+        """Note that all before `next_offset` was read, and which of the new offsets are outstanding."""
+        place = topic, partition
+        self._next[place] = max(self._next[place], next_offset)
+        self._outstanding[place].update(outstanding)
+
+    def release(self, topic: str, partition: int, offsets: Iterable[int]) -> None:
+        """Note that these outstanding offsets are done."""
+        self._outstanding[topic, partition].difference_update(offsets)
+
+    @property
+    def outstanding(self) -> int:
+        """How many offsets were read and are neither released nor dropped."""
+        return sum(map(len, self._outstanding.values()))
+
+    def next_offset(self, topic: str, partition: int) -> int:
+        """The first offset that was not read."""
+        return self._next[topic, partition]
+
+    def positions(self, unapplied: Iterable[Origin] = ()) -> Positions:
+        """The checkpoint's positions if everything that was released is applied, except these.
+
+        Raises:
+            ValueError: one of them was never released, so that no checkpoint could bring it back.
+        """
+        open_offsets = {place: set(offsets) for place, offsets in self._outstanding.items()}
+        for origin in unapplied:
+            place = origin.topic, origin.partition
+            if not self._was_read(place, origin.offset):
+                raise ValueError(f"{origin} was not read from this log, so it cannot be left unapplied")
+            open_offsets[place].add(origin.offset)
+        result: dict[str, dict[int, PartitionPosition]] = {}
+        for place in sorted(self._start):
+            topic, partition = place
+            result.setdefault(topic, {})[partition] = _position(
+                sorted(open_offsets[place]), self._next[place], self._start[place].beyond
+            )
+        return result
+
+    def _was_read(self, place: tuple[str, int], offset: int) -> bool:
+        start = self._start.get(place)
+        return (
+            start is not None
+            and start.next <= offset < self._next[place]
+            and not any(first <= offset < last for first, last in start.beyond)
+        )
+
+
+def _position(
+    open_offsets: list[int], next_offset: int, beyond: Iterable[tuple[int, int]]
+) -> PartitionPosition:
+    """The position that leaves these offsets (ascending), and all that is neither read nor in `beyond`."""
+    not_reached = [(first, last) for first, last in beyond if last > next_offset]
+    applied = list(_joined([*_between(open_offsets, next_offset), *not_reached]))
+    if open_offsets:
+        return PartitionPosition(open_offsets[0], tuple(applied))
+    if applied and applied[0][0] <= next_offset:
+        next_offset = applied.pop(0)[1]
+    return PartitionPosition(next_offset, tuple(applied))
+
+
+def _between(open_offsets: list[int], end: int) -> Iterator[tuple[int, int]]:
+    """The ranges between the first open offset and `end` that hold no open one."""
+    for offset, following in zip(open_offsets, [*open_offsets[1:], end], strict=True):
+        if offset + 1 < following:
+            yield offset + 1, following
+
+
+def _joined(ranges: list[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+    """These ranges, ascending, with those that touch or overlap made one."""
+    ranges.sort()
+    pending: tuple[int, int] | None = None
+    for first, last in ranges:
+        if pending is not None and first <= pending[1]:
+            pending = pending[0], max(pending[1], last)
+            continue
+        if pending is not None:
+            yield pending
+        pending = first, last
+    if pending is not None:
+        yield pending
