@@ -1,1 +1,1 @@
-"""Dagster: assets, partitions, schedule, sensor, checks and the checkpoint store."""
+"""Dagster: assets, partitions, schedule, sensor, checks, and the checkpoint store in its event log."""

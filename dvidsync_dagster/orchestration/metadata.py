@@ -1,0 +1,172 @@
+"""What a chunk's materialization tells, under keys that start with ``dvidsync/``."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+
+import dagster as dg
+
+from dvidsync_dagster.log.checkpoint import checkpoint_json
+from dvidsync_dagster.log.record import key_text
+from dvidsync_dagster.report import ChunkReport, ConflictRow, Lag, QuarantinedRecord
+
+CHECKPOINT = "dvidsync/checkpoint"
+EPOCH = "dvidsync/epoch"
+OWNER = "dvidsync/owner"
+LOG_TIME = "dvidsync/log_time"
+LAG_RECORDS_BEFORE = "dvidsync/lag_records_before"
+LAG_RECORDS = "dvidsync/lag_records"
+LAG_SECONDS_BEFORE = "dvidsync/lag_seconds_before"
+LAG_SECONDS = "dvidsync/lag_seconds"
+RECORDS = "dvidsync/records"
+DUPLICATES = "dvidsync/duplicates"
+OPERATIONS = "dvidsync/operations"
+REQUESTS = "dvidsync/requests"
+ALREADY_THERE = "dvidsync/already_there"
+HELD = "dvidsync/held"
+NOT_FOLLOWED = "dvidsync/not_followed"
+UNKNOWN_ACTIONS = "dvidsync/unknown_actions"
+CONFLICTS = "dvidsync/conflicts"
+CONFLICTS_TABLE = "dvidsync/conflicts_table"
+QUARANTINED = "dvidsync/quarantined"
+QUARANTINED_TABLE = "dvidsync/quarantined_table"
+NOTES = "dvidsync/notes"
+SECONDS = "dvidsync/seconds_"
+"""Followed by the name of a stage."""
+ROW_COUNT = "dagster/row_count"
+
+Metadata = dict[str, dg.MetadataValue]
+
+_CONFLICT_COLUMNS = dg.TableSchema(
+    columns=[
+        dg.TableColumn("where", "string", description="topic, partition, offset and time of the record"),
+        dg.TableColumn("action", "string"),
+        dg.TableColumn("instance", "string"),
+        dg.TableColumn("version", "string"),
+        dg.TableColumn("mutation_id", "int", description="-1 where the operation has none"),
+        dg.TableColumn("found", "string", description="why the destination could not take it"),
+    ]
+)
+_QUARANTINE_COLUMNS = dg.TableSchema(
+    columns=[
+        dg.TableColumn("topic", "string"),
+        dg.TableColumn("partition", "int"),
+        dg.TableColumn("offset", "int"),
+        dg.TableColumn("key", "string", description="nanoseconds since 1970"),
+        dg.TableColumn("found", "string", description="why it could not be decoded or applied"),
+        dg.TableColumn("value", "string", description="the whole record, base64"),
+    ]
+)
+
+
+def chunk_metadata(report: ChunkReport) -> Metadata:
+    """What the chunk did, and its checkpoint. Numbers are numbers, so that the UI plots them."""
+    checkpoint = report.checkpoint
+    metadata: Metadata = {
+        CHECKPOINT: dg.MetadataValue.json(checkpoint_json(checkpoint)),
+        EPOCH: dg.MetadataValue.int(checkpoint.epoch),
+        LAG_RECORDS_BEFORE: dg.MetadataValue.int(report.lag_before.records),
+        LAG_RECORDS: dg.MetadataValue.int(report.lag_after.records),
+        LAG_SECONDS_BEFORE: dg.MetadataValue.float(float(report.lag_before.seconds)),
+        LAG_SECONDS: dg.MetadataValue.float(float(report.lag_after.seconds)),
+        RECORDS: dg.MetadataValue.int(report.records),
+        DUPLICATES: dg.MetadataValue.int(report.duplicates),
+        OPERATIONS: dg.MetadataValue.int(report.operations),
+        REQUESTS: dg.MetadataValue.int(report.requests),
+        ALREADY_THERE: dg.MetadataValue.int(report.already_there),
+        HELD: dg.MetadataValue.int(report.held),
+        CONFLICTS: dg.MetadataValue.int(len(report.conflicts)),
+        QUARANTINED: dg.MetadataValue.int(len(report.quarantined)),
+        ROW_COUNT: dg.MetadataValue.int(report.records),
+    }
+    if checkpoint.key:
+        metadata[LOG_TIME] = dg.MetadataValue.timestamp(checkpoint.key / 1e9)
+    for stage, seconds in report.seconds.items():
+        metadata[SECONDS + stage] = dg.MetadataValue.float(float(seconds))
+    for key, counts in ((NOT_FOLLOWED, report.not_followed), (UNKNOWN_ACTIONS, report.unknown_actions)):
+        if counts:
+            metadata[key] = dg.MetadataValue.json(dict(counts))
+    if report.conflicts:
+        metadata[CONFLICTS_TABLE] = conflict_table(report.conflicts)
+    if report.quarantined:
+        metadata[QUARANTINED_TABLE] = quarantine_table(report.quarantined)
+    if report.notes:
+        metadata[NOTES] = dg.MetadataValue.md("\n".join(f"- {note}" for note in report.notes))
+    return metadata
+
+
+def log_metadata(report: ChunkReport) -> Metadata:
+    """What a run saw of the source's log."""
+    metadata: Metadata = {LAG_RECORDS: dg.MetadataValue.int(report.lag_after.records)}
+    if report.checkpoint.key:
+        metadata[LOG_TIME] = dg.MetadataValue.timestamp(report.checkpoint.key / 1e9)
+    return metadata
+
+
+def chunk_text(report: ChunkReport) -> str:
+    """What the chunk did, in one line."""
+    parts = [
+        f"{report.records:,} records",
+        f"{report.operations:,} operations",
+        f"{report.requests:,} requests",
+    ]
+    for count, what in (
+        (report.duplicates, "duplicates"),
+        (report.already_there, "already there"),
+        (report.held, "held"),
+        (len(report.conflicts), "SKIPPED"),
+        (len(report.quarantined), "QUARANTINED"),
+    ):
+        if count:
+            parts.append(f"{count:,} {what}")
+    reached = key_text(report.checkpoint.key) if report.checkpoint.key else "the start"
+    return f"{', '.join(parts)}; up to {reached}; lag {lag_text(report.lag_after)}"
+
+
+def lag_text(lag: Lag) -> str:
+    """A lag, for people."""
+    return f"{lag.records:,} records, {timedelta(seconds=round(lag.seconds))}" if lag.records else "none"
+
+
+def conflict_table(rows: Sequence[ConflictRow]) -> dg.TableMetadataValue:
+    """The operations that were left out, one per row."""
+    records = [
+        dg.TableRecord(
+            {
+                "where": row.where,
+                "action": row.action,
+                "instance": row.instance,
+                "version": row.version,
+                "mutation_id": -1 if row.mutation_id is None else row.mutation_id,
+                "found": row.found,
+            }
+        )
+        for row in rows
+    ]
+    return dg.MetadataValue.table(records, schema=_CONFLICT_COLUMNS)
+
+
+def quarantine_table(rows: Sequence[QuarantinedRecord]) -> dg.TableMetadataValue:
+    """The records that were set aside, whole, one per row. A key is text: a browser cannot count so far."""
+    records = [
+        dg.TableRecord(
+            {
+                "topic": row.topic,
+                "partition": row.partition,
+                "offset": row.offset,
+                "key": str(row.key),
+                "found": row.found,
+                "value": base64.b64encode(row.value).decode("ascii"),
+            }
+        )
+        for row in rows
+    ]
+    return dg.MetadataValue.table(records, schema=_QUARANTINE_COLUMNS)
+
+
+def number(metadata: Mapping[str, dg.MetadataValue], key: str) -> float:
+    """A number that a materialization carries, or 0."""
+    value = metadata[key].value if key in metadata else 0
+    return value if isinstance(value, (int, float)) else 0
