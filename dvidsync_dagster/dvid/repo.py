@@ -57,6 +57,7 @@ class RepoInfo:
     versions: Mapping[str, Version]
     instances: Mapping[str, Instance]
     next_mutation_id: int
+    log: tuple[str, ...] = ()
 
     def ancestors(self, uuid: str) -> set[str]:
         """The version and all that it descends from."""
@@ -110,6 +111,7 @@ def read_repo_info(client: DvidClient, root: str) -> RepoInfo:
             versions=versions,
             instances=instances,
             next_mutation_id=int(info.get("MutationID") or 0),
+            log=tuple(str(line) for line in info.get("Log") or ()),
         )
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise ServerFailed(f"GET {path}", f"is not what a DVID server says of a repo: {error!r}") from error

@@ -5,7 +5,7 @@ Every request carries the source's user, and in `app` the tag that tells a later
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import orjson
@@ -29,7 +29,6 @@ from dvidsync_dagster.dvid import sparsevol
 from dvidsync_dagster.dvid.labelmap import Labelmap
 from dvidsync_dagster.errors import RequestRefused, ServerFailed
 from dvidsync_dagster.plan.outcome import ALREADY_THERE, DONE, Outcome, Refusal, refused
-from dvidsync_dagster.plan.steps import Step
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,24 +48,27 @@ class LabelmapWriter:
     is_there: Callable[[BodyMutation], bool]
     note: Callable[[str], None]
 
-    def apply(self, step: Step[LabelMutation], *, doubtful: bool = False) -> Outcome:
-        """Repeat a step.
+    def apply(
+        self, request: LabelMutation, members: Sequence[object] = (), *, doubtful: bool = False
+    ) -> Outcome:
+        """Repeat an operation.
 
         Args:
+            members: what it is made of, if it stands for several.
             doubtful: it may be half done already; look before repeating.
 
         Raises:
             AnswerLost, ServerUnreachable, ServerFailed: the destination did not answer; look again later.
         """
         try:
-            return self._apply(step, doubtful)
+            return self._apply(request, members, doubtful)
         except RequestRefused as refusal:
             return refused(str(refusal))
 
-    def _apply(self, step: Step[LabelMutation], doubtful: bool) -> Outcome:
-        match step.request:
+    def _apply(self, request: LabelMutation, members: Sequence[object], doubtful: bool) -> Outcome:
+        match request:
             case Merge() as merge:
-                return self._merge(merge, step.members)
+                return self._merge(merge, members)
             case Cleave() as cleave:
                 with self.counter.lock:
                     return self._cleave(cleave, doubtful)
@@ -80,11 +82,11 @@ class LabelmapWriter:
             case ReserveLabels() | BurnLabels() | RaiseMaxLabel() | SetNextLabel() as change:
                 with self.counter.lock:
                     return self._move_counter(change)
-        raise TypeError(f"no labelmap operation: {step.request!r}")
+        raise TypeError(f"no labelmap operation: {request!r}")
 
     # Bodies
 
-    def _merge(self, merge: Merge, members: tuple[LabelMutation, ...]) -> Outcome:
+    def _merge(self, merge: Merge, members: Sequence[object]) -> Outcome:
         try:
             self.destination.merge(merge.version, merge.target, merge.labels, **_signature(merge))
             return DONE
@@ -97,12 +99,13 @@ class LabelmapWriter:
                 return self._drop_merged_indices(merge)
             return refused(refusal.text)
 
-    def _one_by_one(self, members: tuple[LabelMutation, ...]) -> Outcome:
+    def _one_by_one(self, members: Sequence[object]) -> Outcome:
         """A combined request is refused whole if one label is: take it apart."""
         already_there = 0
         refusals: list[Refusal] = []
         for position, member in enumerate(members):
-            outcome = self.apply(Step(member, (member,), ()))
+            assert isinstance(member, Merge)
+            outcome = self.apply(member)
             already_there += outcome.already_there
             refusals += [Refusal(position, refusal.found) for refusal in outcome.refusals]
         return Outcome(already_there, tuple(refusals))

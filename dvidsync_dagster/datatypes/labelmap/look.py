@@ -21,25 +21,21 @@ class Contact:
     """How the destination was found when dvidsync first met it.
 
     Args:
-        next_mutation_id: the destination's own at that time. What is below came with the copy and is the
-            source's; what is above and carries no tag is the destination's own.
-        remembered: it comes from a checkpoint. If not, it was read just now, and tags tell better.
+        next_mutation_id: the destination's own at that time. An untagged change below it came with the copy
+            and is the source's; one above is the destination's own.
         era: the key at which the source last began to count its ids again, or 0.
     """
 
     next_mutation_id: int
-    remembered: bool
     era: int = 0
 
 
 def body_of(last_mod: LastMod, contact: Contact) -> Body:
     """What a body's last change says."""
-    copied = last_mod.mutation_id < contact.next_mutation_id
     rank = rank_of(last_mod.app)
-    # A source that is itself a copy has tags too, of its own source's ids.
-    if rank is not None and not (copied and contact.remembered):
+    if rank is not None:
         return Body(reached=rank, tagged=True)
-    if not copied:
+    if last_mod.mutation_id >= contact.next_mutation_id:
         return Body(reached=None, tagged=False)
     era = contact.era if contact.era and _time(last_mod.time) >= contact.era else 0
     return Body(reached=(era, last_mod.mutation_id), tagged=False)
@@ -74,10 +70,9 @@ def look(mutations: Sequence[LabelMutation], labelmap: Labelmap, pool: Executor,
     wanted = sorted(bodies)
     found = {}
     answers = list(pool.map(ask, wanted))
-    if not contact.remembered:
-        # A tagged change has one of the copy's own numbers, which are above all that came with it.
-        tagged = [answer.mutation_id for answer in answers if answer and rank_of(answer.app) is not None]
-        contact = replace(contact, next_mutation_id=min((contact.next_mutation_id, *tagged)))
+    # A tagged change has one of the copy's own numbers, which are above all that came with it.
+    tagged = [answer.mutation_id for answer in answers if answer and rank_of(answer.app) is not None]
+    contact = replace(contact, next_mutation_id=min((contact.next_mutation_id, *tagged)))
     for (version, label), answer in zip(wanted, answers, strict=True):
         if answer is not None:
             found[body_key(labelmap.name, version, label)] = body_of(answer, contact)

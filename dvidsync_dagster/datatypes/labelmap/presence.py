@@ -18,7 +18,6 @@ from dvidsync_dagster.datatypes.labelmap.claims import body_key
 from dvidsync_dagster.datatypes.labelmap.messages import (
     BodyMutation,
     Cleave,
-    LabelMutation,
     Merge,
     Renumber,
     SetNextLabel,
@@ -74,8 +73,8 @@ class Presence:
     fresh: set[int] = field(default_factory=set)
 
 
-def find_presence(mutations: Sequence[LabelMutation], ordering: Ordering, seen: Seen) -> Presence:
-    """Walk the operations from the end (see above)."""
+def find_presence(mutations: Sequence[object], ordering: Ordering, seen: Seen) -> Presence:
+    """Walk the operations from the end (see above); those that are no labelmap's are passed over."""
     presence = Presence()
     later_there: set[Key] = set()
     remade: set[Key] = set()

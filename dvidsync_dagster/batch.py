@@ -1,0 +1,232 @@
+"""What a run holds of the log at a time, and the plan for it."""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from dvidsync_dagster.datatypes import versions as repo_ops
+from dvidsync_dagster.datatypes.decode import Decoded
+from dvidsync_dagster.datatypes.labelmap import claims as label_claims
+from dvidsync_dagster.datatypes.labelmap import combining
+from dvidsync_dagster.datatypes.labelmap.claims import CounterState
+from dvidsync_dagster.datatypes.labelmap.gather import Gathered, Identity, burned, gather, identity
+from dvidsync_dagster.datatypes.labelmap.messages import (
+    Announcement,
+    BodyMutation,
+    CounterMutation,
+    LabelMutation,
+    Merge,
+)
+from dvidsync_dagster.datatypes.labelmap.presence import Presence
+from dvidsync_dagster.datatypes.registry import Mutation
+from dvidsync_dagster.datatypes.versions import Commit, NewVersion, RepoMutation
+from dvidsync_dagster.log.record import Origin
+from dvidsync_dagster.plan.claims import Claim
+from dvidsync_dagster.plan.order import Ordering, order
+from dvidsync_dagster.plan.steps import Step, build_steps
+
+_REMEMBERED_CHUNKS = 3
+
+
+class Target(Protocol):
+    """What planning asks of a destination."""
+
+    def counter_state(self, instance: str) -> CounterState: ...
+
+    def find_present(self, mutations: Sequence[Mutation], ordering: Ordering) -> Presence: ...
+
+
+@dataclass
+class Plan:
+    """A batch as a graph of steps.
+
+    Args:
+        steps: to apply.
+        applied: mutations that are done once the steps are, those that were there already included.
+        there: of these, the ones that were there.
+        held: mutations that must wait for the next chunk or run.
+        doubtful: operations that may be half done.
+    """
+
+    steps: list[Step[Mutation]]
+    applied: list[Mutation]
+    there: list[Mutation]
+    held: list[Mutation]
+    doubtful: frozenset[Identity]
+
+    @property
+    def bodies(self) -> list[BodyMutation]:
+        return [mutation for mutation in self.applied if isinstance(mutation, BodyMutation)]
+
+    @property
+    def missing(self) -> bool:
+        """True if an operation was not there yet."""
+        return bool(self.steps)
+
+
+@dataclass
+class Batch:
+    """The mutations at hand: of the chunk, and those that earlier chunks could not apply yet."""
+
+    labels: list[Announcement | CounterMutation] = field(default_factory=list)
+    repo: list[RepoMutation] = field(default_factory=list)
+    gathered: Gathered = field(default_factory=Gathered)
+    duplicates: int = 0
+    not_followed: Counter[str] = field(default_factory=Counter)
+    unknown_actions: Counter[str] = field(default_factory=Counter)
+    _applied_before: deque[frozenset[Identity]] = field(
+        default_factory=lambda: deque(maxlen=_REMEMBERED_CHUNKS)
+    )
+    _versions: frozenset[str] | None = None
+
+    def take_in(
+        self,
+        decoded: Decoded,
+        ahead: Decoded,
+        *,
+        failed_before: int,
+        versions: frozenset[str] | None,
+    ) -> None:
+        """Add a chunk.
+
+        Args:
+            ahead: what has been read past the cut: it tells which starts will still complete.
+            failed_before: a start with a smaller key and no completion has failed.
+            versions: the selected ones; None for all.
+        """
+        self._versions = versions
+        self.labels += decoded.labels
+        self.labels.sort(key=_origin)
+        self.repo = _without_twins([*self.repo, *decoded.repo])
+        self.not_followed, self.unknown_actions = decoded.not_followed, decoded.unknown_actions
+        if decoded.refused:
+            self.not_followed["versions that the source refused to make"] += decoded.refused
+        self.gathered = gather(
+            self.labels,
+            done_later={
+                identity(item.mutation)
+                for item in ahead.labels
+                if isinstance(item, Announcement) and item.done
+            },
+            applied_before={name for names in self._applied_before for name in names},
+            failed_before=failed_before,
+        )
+        self.duplicates = self.gathered.duplicates
+
+    def mutations(self) -> list[Mutation]:
+        """What happened, as far as it is selected. Operations in other versions leave the ids they took."""
+        chosen: list[Mutation] = []
+        for mutation in self.gathered.done:
+            if self._selected(mutation.version):
+                chosen.append(mutation)
+            elif (rest := burned(mutation)) is not None:
+                chosen.append(rest)
+        for change in self.repo:
+            version = change.child if isinstance(change, NewVersion) else change.version
+            if self._selected(version):
+                chosen.append(change)
+        return chosen
+
+    def pending(self) -> list[BodyMutation]:
+        return [mutation for mutation in self.gathered.pending if self._selected(mutation.version)]
+
+    def unapplied(self, plan: Plan) -> list[Origin]:
+        """The records that were read and are not applied by the plan."""
+        return [mutation.origin for mutation in (*plan.held, *self.gathered.pending)]
+
+    def next_chunk(self, plan: Plan) -> None:
+        """Forget what is applied; keep what had to wait."""
+        self._applied_before.append(frozenset(identity(mutation) for mutation in plan.bodies))
+        self.labels = [Announcement(start, False) for start in self.gathered.pending]
+        self.repo = []
+        for mutation in plan.held:
+            if isinstance(mutation, BodyMutation):
+                self.labels.append(Announcement(mutation, True))
+            elif isinstance(mutation, RepoMutation):
+                self.repo.append(mutation)
+            elif isinstance(mutation, CounterMutation):
+                self.labels.append(mutation)
+
+    def _selected(self, version: str) -> bool:
+        return self._versions is None or version in self._versions
+
+
+def make_plan(batch: Batch, target: Target, *, looking: bool) -> Plan:
+    """Order the batch, leave out what must wait and (looking) what the destination has, and combine."""
+    pending = batch.pending()
+    mutations: list[Mutation] = [*batch.mutations(), *pending]
+    claims = _claims(mutations, target)
+    ordering = order(claims)
+    first_pending = len(mutations) - len(pending)
+    held = ordering.with_followers(range(first_pending, len(mutations)))
+    presence = target.find_present(mutations, ordering) if looking else Presence()
+    # What waits is not there: its predecessor still runs at the source.
+    there = presence.there - held
+    steps = build_steps(mutations, claims, ordering, leave_out=held | there, combiner=_Combiner())
+    return Plan(
+        steps=steps,
+        applied=[m for index, m in enumerate(mutations) if index not in held],
+        there=[mutations[index] for index in sorted(there)],
+        held=[mutations[index] for index in sorted(held) if index < first_pending],
+        doubtful=frozenset(
+            identity(mutation)
+            for mutation in (mutations[index] for index in presence.doubtful)
+            if isinstance(mutation, BodyMutation)
+        ),
+    )
+
+
+def _claims(mutations: Sequence[Mutation], target: Target) -> list[Claim]:
+    """The claims of all mutations. Those of one labelmap are made together: its counter ties them."""
+    claims: list[Claim | None] = [None] * len(mutations)
+    by_instance: dict[str, list[int]] = {}
+    for index, mutation in enumerate(mutations):
+        if isinstance(mutation, LabelMutation):
+            by_instance.setdefault(mutation.instance, []).append(index)
+        else:
+            claims[index] = repo_ops.claim(mutation)
+    for instance, indexes in by_instance.items():
+        indexes.sort(key=lambda index: mutations[index].origin)
+        own = [
+            mutation
+            for mutation in (mutations[index] for index in indexes)
+            if isinstance(mutation, LabelMutation)
+        ]
+        for index, claim in zip(
+            indexes, label_claims.claims(own, target.counter_state(instance)), strict=True
+        ):
+            claims[index] = claim
+    return [claim for claim in claims if claim is not None]
+
+
+class _Combiner:
+    """Only merges combine."""
+
+    def joins(self, mutation: Mutation, open_steps: Sequence[Sequence[Mutation]]) -> Sequence[int]:
+        return combining.joins(mutation, open_steps) if isinstance(mutation, Merge) else ()
+
+    def combined(self, members: Sequence[Mutation]) -> Mutation:
+        return combining.combined([member for member in members if isinstance(member, Merge)])
+
+
+def _origin(item: Announcement | CounterMutation) -> Origin:
+    return item.mutation.origin if isinstance(item, Announcement) else item.origin
+
+
+def _without_twins(changes: Sequence[RepoMutation]) -> list[RepoMutation]:
+    """In log order, each version made and committed once: two commits that raced can both be announced."""
+    kept: list[RepoMutation] = []
+    made: set[object] = set()
+    for change in sorted(changes, key=lambda change: change.origin):
+        name: object = change.origin
+        if isinstance(change, NewVersion):
+            name = ("made", change.child)
+        elif isinstance(change, Commit):
+            name = ("committed", change.version)
+        if name not in made:
+            made.add(name)
+            kept.append(change)
+    return kept

@@ -1,0 +1,90 @@
+"""From the records of a chunk to typed mutations."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from dvidsync_dagster.datatypes import versions
+from dvidsync_dagster.datatypes.eras import EraClock
+from dvidsync_dagster.datatypes.labelmap import messages as labelmap
+from dvidsync_dagster.datatypes.message import Message
+from dvidsync_dagster.dvid.repo import Instance
+from dvidsync_dagster.errors import UndecodableRecord
+from dvidsync_dagster.log.record import Record
+
+
+@dataclass
+class Decoded:
+    """What the records of a chunk say.
+
+    Args:
+        labels: announcements of labelmaps, in log order.
+        repo: repo operations, in log order.
+        refused: versions that the source announced but refused to make.
+        not_followed: messages of instances that are not followed, by "type name".
+        unknown_actions: messages with an action that is not known, by "type action".
+        undecodable: records that are not what their topic promises, each with what is wrong.
+    """
+
+    labels: list[labelmap.Announcement | labelmap.CounterMutation] = field(default_factory=list)
+    repo: list[versions.RepoMutation] = field(default_factory=list)
+    refused: int = 0
+    not_followed: Counter[str] = field(default_factory=Counter)
+    unknown_actions: Counter[str] = field(default_factory=Counter)
+    undecodable: list[tuple[Record, str]] = field(default_factory=list)
+
+
+def decode_records(
+    records: Iterable[Record],
+    topics: Mapping[str, Instance | None],
+    not_followed: Mapping[str, str],
+    eras: EraClock,
+) -> Decoded:
+    """Decode records, which come in log order.
+
+    Args:
+        topics: the instance whose messages a topic holds; None for the repo's own operations.
+        not_followed: instances whose messages are only counted, by name: as what.
+    """
+    decoded = Decoded()
+    for record in records:
+        instance = topics[record.origin.topic]
+        if instance is not None and instance.name in not_followed:
+            decoded.not_followed[not_followed[instance.name]] += 1
+            continue
+        try:
+            message = Message.parse(record.origin, record.value)
+            if instance is None:
+                _repo(message, decoded)
+            else:
+                _labelmap(message, instance, decoded, eras)
+        except UndecodableRecord as error:
+            decoded.undecodable.append((record, error.found))
+    return decoded
+
+
+def _repo(message: Message, decoded: Decoded) -> None:
+    mutation = versions.decode(message)
+    if mutation is None:
+        decoded.unknown_actions[f"repo {message.action}"] += 1
+    elif isinstance(mutation, versions.Refused):
+        decoded.refused += 1
+    else:
+        decoded.repo.append(mutation)
+
+
+def _labelmap(message: Message, instance: Instance, decoded: Decoded, eras: EraClock) -> None:
+    found = labelmap.decode(message, instance.name)
+    if found is None:
+        decoded.unknown_actions[f"{instance.typename} {message.action}"] += 1
+        return
+    if isinstance(found, labelmap.Announcement):
+        mutation = found.mutation
+        era = eras.era_of(message.origin.key, message.text("Timestamp", ""), mutation.mutation_id)
+        if era:
+            changed: Any = replace(mutation, era=era)
+            found = replace(found, mutation=changed)
+    decoded.labels.append(found)

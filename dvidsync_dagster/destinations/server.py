@@ -1,0 +1,236 @@
+"""A DVID server as a destination: it looks at what is there and applies steps."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from types import TracebackType
+
+from dvidsync_dagster.datatypes.labelmap.apply import LabelmapWriter
+from dvidsync_dagster.datatypes.labelmap.claims import CounterState
+from dvidsync_dagster.datatypes.labelmap.counter import LabelCounter
+from dvidsync_dagster.datatypes.labelmap.gather import Identity, identity
+from dvidsync_dagster.datatypes.labelmap.look import Contact, is_there, look
+from dvidsync_dagster.datatypes.labelmap.messages import BodyMutation, Cleave, LabelMutation
+from dvidsync_dagster.datatypes.labelmap.presence import Presence, Seen, find_presence
+from dvidsync_dagster.datatypes.registry import Mutation
+from dvidsync_dagster.datatypes.versions import Commit, VersionWriter
+from dvidsync_dagster.destinations.flight import run_steps
+from dvidsync_dagster.dvid.client import DvidClient
+from dvidsync_dagster.dvid.labelmap import Labelmap
+from dvidsync_dagster.dvid.repo import RepoInfo, read_repo_info
+from dvidsync_dagster.errors import RequestRefused
+from dvidsync_dagster.plan.order import Ordering
+from dvidsync_dagster.plan.outcome import Outcome
+from dvidsync_dagster.plan.steps import Step
+
+REST_SECONDS = 2.0
+REST_LOOKS = 15
+
+
+@dataclass
+class Applied:
+    """What became of a chunk's steps."""
+
+    already_there: int = 0
+    refusals: list[tuple[Mutation, str]] = field(default_factory=list)
+
+
+class DvidDestination:
+    """One repo at a destination server. A context manager: it holds threads and connections.
+
+    Args:
+        source, client: the two servers.
+        root: the repo on both.
+        requests_in_flight: how many requests may run at a time.
+        contact: how the destination was found when it was first met, see `Contact`.
+        note: says something once per run.
+    """
+
+    def __init__(
+        self,
+        source: DvidClient,
+        client: DvidClient,
+        root: str,
+        *,
+        requests_in_flight: int,
+        contact: Contact,
+        note: Callable[[str], None],
+    ) -> None:
+        self.client = client
+        self._source = source
+        self._root = root
+        self._in_flight = requests_in_flight
+        self.contact = contact
+        self._note = note
+        self._writers: dict[str, LabelmapWriter] = {}
+        self._versions = VersionWriter(source, client, root)
+        # Looks run inside a step, so they need threads that steps cannot occupy.
+        self._pool = ThreadPoolExecutor(requests_in_flight, thread_name_prefix="apply")
+        self._looks = ThreadPoolExecutor(max(4, requests_in_flight), thread_name_prefix="look")
+
+    def __enter__(self) -> DvidDestination:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._pool.shutdown(wait=True)
+        self._looks.shutdown(wait=True)
+
+    # What is there
+
+    def info(self) -> RepoInfo:
+        return read_repo_info(self.client, self._root)
+
+    def counter_state(self, instance: str) -> CounterState:
+        """The label counter as it stands, for planning."""
+        counter = self._writer(instance).counter
+        return CounterState(counter.next_label, counter.was_set)
+
+    def come_to_rest(self) -> None:
+        """Wait until two looks some seconds apart agree: requests of a run that died can still be executed.
+
+        A server that others keep busy is waited for `REST_LOOKS` looks at most.
+        """
+        before = self._rest_marks()
+        for look_number in range(REST_LOOKS):
+            time.sleep(REST_SECONDS)
+            now = self._rest_marks()
+            if now == before and (not self._is_busy() or look_number == REST_LOOKS - 1):
+                break
+            before = now
+        # What the counters said before is no longer true.
+        self._writers.clear()
+
+    def _rest_marks(self) -> tuple[object, ...]:
+        info = self.info()
+        return (info.next_mutation_id, [(version.uuid, version.locked) for version in info.versions.values()])
+
+    def _is_busy(self) -> bool:
+        try:
+            load = self.client.read_json("/api/load")
+        except RequestRefused:
+            return False
+        return isinstance(load, dict) and bool(load.get("handlers active"))
+
+    def find_present(self, mutations: Sequence[Mutation], ordering: Ordering) -> Presence:
+        """Which of the mutations are there already; torn cleaves are mended on the way."""
+        seen = Seen({})
+        labels = [mutation for mutation in mutations if isinstance(mutation, LabelMutation)]
+        for instance in sorted({mutation.instance for mutation in labels}):
+            own = [mutation for mutation in labels if mutation.instance == instance]
+            one = look(own, self._writer(instance).destination, self._looks, self.contact)
+            seen = Seen({**seen.bodies, **one.bodies}, seen.split | one.split)
+        presence = find_presence(mutations, ordering, seen)
+        for index in presence.fresh:
+            mutation = mutations[index]
+            if isinstance(mutation, Cleave) and self._writer(mutation.instance).mend_if_torn(mutation):
+                self._note(
+                    f"mended cleave {mutation.mutation_id}, which a killed server left torn. If the "
+                    f"destination was killed, make a new version there before further work: its own log may "
+                    f"be damaged"
+                )
+        return presence
+
+    def has_any(self, mutations: Sequence[LabelMutation]) -> bool:
+        """Whether one of these is there already: the sign of a run that got further than its checkpoint."""
+        return any(self._is_there(mutation) for mutation in mutations if isinstance(mutation, BodyMutation))
+
+    # Applying
+
+    def apply(
+        self,
+        steps: Sequence[Step[Mutation]],
+        *,
+        doubtful: Collection[Identity],
+        settled: Callable[[Step[Mutation], Outcome], None],
+    ) -> None:
+        """Apply a graph of steps.
+
+        Args:
+            doubtful: operations that may be half done.
+            settled: told of each final outcome; what it raises ends the run once nothing is in flight.
+
+        Raises:
+            ServerError: the destination did not answer.
+        """
+
+        def do(index: int) -> Outcome:
+            step = steps[index]
+            request = step.request
+            if isinstance(request, LabelMutation):
+                unsure = isinstance(request, BodyMutation) and identity(request) in doubtful
+                return self._writer(request.instance).apply(request, step.members, doubtful=unsure)
+            if isinstance(request, Commit):
+                self.settle_counters(request.version)
+            return self._versions.apply(request)
+
+        run_steps(
+            steps,
+            do,
+            pool=self._pool,
+            in_flight=self._in_flight,
+            put_off=lambda index: _overlapping(steps, index),
+            settled=lambda index, outcome: settled(steps[index], outcome),
+        )
+
+    def settle_counters(self, version: str | None = None) -> None:
+        """Reserve the ids that the source has burned, in an open version (any, if none is named)."""
+        for writer in list(self._writers.values()):
+            with writer.counter.lock:
+                if not writer.counter.is_behind:
+                    continue
+                where = version or self._open_version()
+                if where is None:
+                    self._note(
+                        f"{writer.destination.name}: every version is committed, so ids that failed "
+                        f"operations burned at the source cannot be reserved here yet"
+                    )
+                    continue
+                writer.counter.settle(where)
+
+    def follow_counter(self, instance: str, next_label: int) -> None:
+        """Ids below `next_label` are taken at the source, whether a message told of them or not."""
+        counter = self._writer(instance).counter
+        with counter.lock:
+            counter.burned(next_label - 1)
+
+    def _open_version(self) -> str | None:
+        versions = [version for version in self.info().versions.values() if not version.locked]
+        return max(versions, key=lambda version: version.number).uuid if versions else None
+
+    def _writer(self, instance: str) -> LabelmapWriter:
+        if instance not in self._writers:
+            labelmap = Labelmap(self.client, instance)
+            info = self.info()
+            counter = LabelCounter(
+                labelmap,
+                next_label=labelmap.next_label(info.root),
+                was_set=labelmap.next_label_was_set(info.root),
+            )
+            self._writers[instance] = LabelmapWriter(
+                source=Labelmap(self._source, instance),
+                destination=labelmap,
+                counter=counter,
+                is_there=self._is_there,
+                note=self._note,
+            )
+        return self._writers[instance]
+
+    def _is_there(self, mutation: BodyMutation) -> bool:
+        return is_there(mutation, Labelmap(self.client, mutation.instance), self._looks, self.contact)
+
+
+def _overlapping(steps: Sequence[Step[Mutation]], index: int) -> set[int]:
+    """The steps after a refused one that the source was already working on while it did this one: there they
+    may have come first."""
+    ended = max(member.origin.key for member in steps[index].members)
+    return {
+        later
+        for later, step in enumerate(steps)
+        if index in step.waits_for
+        and any(isinstance(member, BodyMutation) and 0 < member.started < ended for member in step.members)
+    }

@@ -1,0 +1,203 @@
+"""What a run follows: asked of both servers at its start, and refused there if it makes no sense."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from dvidsync_dagster.config import DestinationConfig, SyncConfig
+from dvidsync_dagster.datatypes.registry import FOLLOWED_TYPES
+from dvidsync_dagster.dvid.client import DvidClient
+from dvidsync_dagster.dvid.labelmap import Labelmap
+from dvidsync_dagster.dvid.repo import Instance, RepoInfo, ServerInfo, read_repo_info, read_server_info
+from dvidsync_dagster.errors import ConfigurationError, RequestRefused, ServerError
+from dvidsync_dagster.log.kafka import KafkaConnection
+from dvidsync_dagster.log.topics import data_topic, old_data_topic, repo_topic
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """What leads from the source to a destination.
+
+    Args:
+        clock: the source's time at the start of the run, ns since 1970; `repo` was read after it.
+        repo: the source's repo.
+        topics: by name, the instance whose messages it holds; None for the repo's own operations.
+        versions: the selected versions and the ancestors that they need; None for all.
+        next_labels: by labelmap instance, its counter, read after `repo`. Once all that was announced up to
+            then is applied, the copy's must be there too.
+        not_followed: instances whose data type is not followed, or that are not selected, by name: why.
+    """
+
+    clock: int
+    repo: RepoInfo
+    connection: KafkaConnection
+    topics: Mapping[str, Instance | None]
+    versions: frozenset[str] | None
+    next_labels: Mapping[str, int]
+    not_followed: Mapping[str, str]
+
+
+def discover(
+    config: SyncConfig,
+    destination: DestinationConfig,
+    source: DvidClient,
+    copy: DvidClient,
+    *,
+    born_since: int,
+) -> Route:
+    """Ask both servers.
+
+    Args:
+        born_since: the key from which the log is read (ns since 1970); an instance that is younger is made by
+            the log.
+
+    Raises:
+        ConfigurationError: a field does not fit what the servers say.
+        ServerError: a server does not answer.
+    """
+    # The clock first: what the log announces before it is in the repo's info that is read after it.
+    source_info = _server("source.url", source)
+    repo = _repo("source.url", source, config.repo)
+    field = f"destinations[{destination.name}]"
+    copy_info = _server(f"{field}.url", copy)
+    copied = _repo(f"{field}.url", copy, config.repo)
+    _refuse_own_feed(config, field, source_info, copy_info)
+    instances = _instances(config, repo, copied, field, born_since)
+    prefix = config.kafka.topic_prefix if config.kafka.topic_prefix is not None else source_info.topic_prefix
+    topics: dict[str, Instance | None] = {repo_topic(prefix, config.repo): None}
+    for instance in instances:
+        suffix = config.kafka.topic_suffixes.get(instance.data_uuid, "")
+        topics[data_topic(prefix, config.repo, instance.data_uuid, suffix)] = instance
+        topics[old_data_topic(config.repo, instance.data_uuid)] = instance
+    followed = {instance.name for instance in instances if instance.typename in FOLLOWED_TYPES}
+    return Route(
+        clock=source_info.clock,
+        repo=repo,
+        connection=_connection(config, source_info),
+        topics=topics,
+        versions=select_versions(config, repo),
+        next_labels={
+            instance.name: Labelmap(source, instance.name).next_label(config.repo)
+            for instance in instances
+            if instance.typename == "labelmap"
+        },
+        not_followed={
+            name: f"{instance.typename} {name}"
+            for name, instance in repo.instances.items()
+            if name not in followed
+        },
+    )
+
+
+def select_versions(config: SyncConfig, repo: RepoInfo) -> frozenset[str] | None:
+    """The versions on the configured branches with all their ancestors; None if all branches are wanted."""
+    if config.branches == ["all"]:
+        return None
+    known = {version.branch or "master" for version in repo.versions.values()}
+    for index, name in enumerate(config.branches):
+        if name not in known:
+            raise ConfigurationError(
+                f"branches[{index}]",
+                f"the repo has no branch {name!r}",
+                f"It has {', '.join(sorted(known))}; `all` follows every one.",
+            )
+    selected: set[str] = set()
+    for version in repo.versions.values():
+        if (version.branch or "master") in config.branches:
+            selected |= repo.ancestors(version.uuid)
+    return frozenset(selected)
+
+
+def _server(field: str, client: DvidClient) -> ServerInfo:
+    try:
+        return read_server_info(client)
+    except ServerError as error:
+        raise ConfigurationError(
+            field, f"no DVID server answers there ({error})", "Check the address, the token and the network."
+        ) from error
+
+
+def _repo(field: str, client: DvidClient, root: str) -> RepoInfo:
+    try:
+        return read_repo_info(client, root)
+    except RequestRefused as refusal:
+        raise ConfigurationError(
+            "repo",
+            f"{root} is not at {client.url} ({field}): {refusal.text}",
+            "A destination is a copy of the source's repo, with the same root UUID.",
+        ) from refusal
+
+
+def _refuse_own_feed(config: SyncConfig, field: str, source: ServerInfo, copy: ServerInfo) -> None:
+    servers = set(config.kafka.servers or source.kafka_servers)
+    prefix = config.kafka.topic_prefix if config.kafka.topic_prefix is not None else source.topic_prefix
+    if servers & set(copy.kafka_servers) and copy.topic_prefix == prefix:
+        raise ConfigurationError(
+            f"{field}.url",
+            f"this server publishes to the same broker under the same prefix ({prefix!r}) as the source, so "
+            f"the copy would be fed its own changes",
+            "Give the copy another `topicPrefix`, or no [kafka], in its server configuration.",
+        )
+
+
+def _connection(config: SyncConfig, source: ServerInfo) -> KafkaConnection:
+    servers = tuple(config.kafka.servers or source.kafka_servers)
+    if not servers:
+        raise ConfigurationError(
+            "kafka.servers",
+            "is unset and the source does not log to Kafka",
+            "Name the broker, or give the source a [kafka] section.",
+        )
+    return KafkaConnection(servers=servers, **config.kafka.client_options())
+
+
+def _instances(
+    config: SyncConfig, repo: RepoInfo, copied: RepoInfo, field: str, born_since: int
+) -> list[Instance]:
+    if config.instances == "all":
+        chosen = list(repo.instances.values())
+    else:
+        chosen = []
+        for index, choice in enumerate(config.instances):
+            instance = repo.instances.get(choice.name)
+            if instance is None or choice.data_uuid not in (None, instance.data_uuid):
+                wrong = (
+                    "no instance of that name" if instance is None else f"{instance.data_uuid} by that name"
+                )
+                raise ConfigurationError(
+                    f"instances[{index}]",
+                    f"{choice.name} {choice.data_uuid or ''}: the source has {wrong}",
+                    f"It has {', '.join(sorted(repo.instances))}.",
+                )
+            chosen.append(instance)
+    for instance in chosen:
+        if instance.typename not in FOLLOWED_TYPES:
+            continue
+        twin = copied.instances.get(instance.name)
+        if twin is None and born(repo, instance.name) < born_since:
+            raise ConfigurationError(
+                f"{field}.url",
+                f"the destination has no instance {instance.name!r}, and the log from here on makes none",
+                "Make it there as a copy, start earlier, or name the instances to follow in `instances`.",
+            )
+        if twin is not None and twin.typename != instance.typename:
+            raise ConfigurationError(
+                f"{field}.url",
+                f"{instance.name!r} is a {twin.typename} there and a {instance.typename} at the source",
+                "Rename one of them, or name the instances to follow in `instances`.",
+            )
+    return chosen
+
+
+def born(repo: RepoInfo, instance: str) -> int:
+    """When an instance was made (ns since 1970), from the repo's log; 0 if that does not say."""
+    for line in repo.log:
+        moment, _, text = line.partition("  ")
+        if text.startswith(f'New data instance "{instance}" '):
+            try:
+                return int(datetime.fromisoformat(moment).timestamp()) * 1_000_000_000
+            except ValueError:
+                return 0
+    return 0

@@ -1,0 +1,404 @@
+"""One run, from a checkpoint to a cut: drain, decode, order, plan, look, apply, tell.
+
+`follow` is the whole flow. It knows nothing of Dagster: it yields a report with a checkpoint for each chunk
+that is done, and whoever calls it stores that.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+
+from dvidsync_dagster.batch import Batch, Plan, make_plan
+from dvidsync_dagster.config import DestinationConfig, StartTime, SyncConfig
+from dvidsync_dagster.datatypes.decode import decode_records
+from dvidsync_dagster.datatypes.eras import EraClock
+from dvidsync_dagster.datatypes.labelmap.look import Contact
+from dvidsync_dagster.datatypes.labelmap.messages import BodyMutation
+from dvidsync_dagster.datatypes.registry import Mutation
+from dvidsync_dagster.destinations.server import DvidDestination
+from dvidsync_dagster.discovery import Route, discover
+from dvidsync_dagster.dvid.client import DvidClient
+from dvidsync_dagster.dvid.repo import read_server_info
+from dvidsync_dagster.errors import (
+    AnswerLost,
+    Conflict,
+    ServerFailed,
+    ServerUnreachable,
+    UndecodableRecord,
+)
+from dvidsync_dagster.log.checkpoint import Checkpoint, Positions
+from dvidsync_dagster.log.chunk import LogChunk
+from dvidsync_dagster.log.drain import MutationLog
+from dvidsync_dagster.log.record import Origin, Record, key_text
+from dvidsync_dagster.plan.outcome import Outcome
+from dvidsync_dagster.plan.steps import Step
+from dvidsync_dagster.report import ChunkReport, ConflictRow, Lag, QuarantinedRecord
+
+NANOSECONDS = 1_000_000_000
+MAX_CHUNK_RECORDS = 100_000
+"""No run applies more at a time. So nothing that an interrupted run has applied lies further than this beyond
+the first operation that it has not."""
+
+_ATTEMPTS = 4
+_PROBES = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """A span of the log that windows selected: keys from `from_key` up to, not including, `to_key` (ns)."""
+
+    from_key: int
+    to_key: int
+
+
+def follow(
+    config: SyncConfig,
+    destination: DestinationConfig,
+    *,
+    checkpoint: Checkpoint | None,
+    epoch: int,
+    still_owner: Callable[[], None],
+    scope: Scope | None = None,
+) -> Generator[ChunkReport, None, None]:
+    """Follow the source to the cut.
+
+    Args:
+        checkpoint: how far the destination is; None if that is not known, then the configured start counts.
+        epoch: of this run, for its checkpoints.
+        still_owner: raises OwnershipLost if a newer run owns the destination.
+        scope: windows to cover; those before the checkpoint are read again and what is missing is applied.
+
+    Yields:
+        A report per chunk that is done, the last one `final`.
+
+    Raises:
+        ConfigurationError, LogError, ServerError, Conflict, OwnershipLost: nothing is in flight anymore, and
+            everything up to the last report's checkpoint is applied.
+    """
+    with ExitStack() as stack:
+        source = stack.enter_context(DvidClient(config.source.url, token=config.source.token()))
+        copy = stack.enter_context(
+            DvidClient(
+                destination.url,
+                token=destination.token(),
+                admin_token=destination.admin_token(),
+                user=destination.user,
+                connections=2 * destination.requests_in_flight + 8,
+            )
+        )
+        born_since = checkpoint.key if checkpoint else _start_key(destination)
+        route = discover(config, destination, source, copy, born_since=born_since)
+        log = stack.enter_context(MutationLog(route.connection, list(route.topics)))
+        notes = _Notes()
+        target = stack.enter_context(
+            DvidDestination(
+                source,
+                copy,
+                config.repo,
+                requests_in_flight=destination.requests_in_flight,
+                contact=Contact(0),
+                note=notes.say,
+            )
+        )
+        run = _Run(config, destination, route, log, source, target, notes, epoch, still_owner)
+        run.first_contact(checkpoint)
+        cut = route.clock - int(config.settle_seconds * NANOSECONDS)
+        if scope is not None:
+            cut = min(cut, scope.to_key - 1)
+        if checkpoint is not None and scope is not None and scope.from_key < checkpoint.key:
+            upto = min(cut, checkpoint.key)
+            yield from run.again(checkpoint, scope.from_key, upto, final=cut <= checkpoint.key)
+        if checkpoint is None or cut > checkpoint.key or scope is None:
+            yield from run.onward(checkpoint, cut)
+
+
+def _start_key(destination: DestinationConfig) -> int:
+    start = destination.chosen_start()
+    if isinstance(start, StartTime):
+        return start.key
+    return 0 if start == "beginning" else time.time_ns()
+
+
+@dataclass
+class _Notes:
+    """What is said once per run."""
+
+    said: set[str] = field(default_factory=set)
+    fresh: list[str] = field(default_factory=list)
+
+    def say(self, text: str) -> None:
+        if text not in self.said:
+            self.said.add(text)
+            self.fresh.append(text)
+
+    def take(self) -> tuple[str, ...]:
+        fresh, self.fresh = self.fresh, []
+        return tuple(fresh)
+
+
+class _LookFirst(Exception):
+    """Something was there already that a clean start did not expect: look before going on."""
+
+
+@dataclass
+class _Tally:
+    """What became of a chunk."""
+
+    already_there: int = 0
+    conflicts: list[ConflictRow] = field(default_factory=list)
+
+
+@dataclass
+class _Run:
+    config: SyncConfig
+    destination: DestinationConfig
+    route: Route
+    log: MutationLog
+    source: DvidClient
+    target: DvidDestination
+    notes: _Notes
+    epoch: int
+    still_owner: Callable[[], None]
+    eras: EraClock = field(default_factory=EraClock)
+    mutation_id: int = 0
+
+    def first_contact(self, checkpoint: Checkpoint | None) -> None:
+        """Take over what the checkpoint remembers; without one the destination is met for the first time."""
+        if checkpoint is not None:
+            self.eras = EraClock(checkpoint.era, checkpoint.boot, checkpoint.mutation_id)
+            self.mutation_id = checkpoint.mutation_id
+        met_at = checkpoint.contact if checkpoint is not None else 0
+        self.target.contact = Contact(met_at or self.target.info().next_mutation_id, self.eras.era)
+
+    # Which part of the log
+
+    def onward(self, checkpoint: Checkpoint | None, cut: int) -> Iterator[ChunkReport]:
+        """From the checkpoint, or the configured start, to the cut."""
+        from_key = 0
+        if checkpoint is not None:
+            positions = checkpoint.positions
+            self.log.check(positions, key_text(checkpoint.key))
+        else:
+            positions, from_key = self._start()
+        looking = checkpoint is None or not checkpoint.clean
+        reached = checkpoint.key if checkpoint else 0
+        yield from self._chunks(positions, from_key, cut, reached, looking=looking, kept=None)
+
+    def again(
+        self, checkpoint: Checkpoint, from_key: int, upto: int, *, final: bool
+    ) -> Iterator[ChunkReport]:
+        """What lies before the checkpoint once more: only what is missing is applied, nothing else moves."""
+        positions = self.log.at(from_key)
+        for report in self._chunks(positions, from_key, upto, from_key, looking=True, kept=checkpoint):
+            yield report if final or not report.final else _not_final(report)
+
+    def _start(self) -> tuple[Positions, int]:
+        start = self.destination.chosen_start()
+        if start == "beginning":
+            return self.log.beginning(), 0
+        key = start.key if isinstance(start, StartTime) else self.route.clock
+        positions, beginning = self.log.at(key), self.log.beginning()
+        for topic, partitions in positions.items():
+            for partition, position in partitions.items():
+                if position.next == beginning[topic][partition].next > 0:
+                    self.notes.say(
+                        f"{topic} partition {partition} holds nothing from before its first record after the "
+                        f"start {key_text(key)}: if records are missing there, only a comparison shows it"
+                    )
+        return positions, key
+
+    # Chunk by chunk
+
+    def _chunks(
+        self,
+        positions: Positions,
+        from_key: int,
+        cut: int,
+        reached: int,
+        *,
+        looking: bool,
+        kept: Checkpoint | None,
+    ) -> Iterator[ChunkReport]:
+        batch = Batch()
+        look_records = MAX_CHUNK_RECORDS
+        if looking:
+            self.target.come_to_rest()
+        clock = time.monotonic()
+        lag_before: Lag | None = None
+        for chunk in self.log.chunks(
+            positions, cut_key=cut, from_key=from_key, chunk_records=self.config.chunk_records
+        ):
+            self.still_owner()
+            seconds = {"drain": time.monotonic() - clock}
+            sent_before = self.target.client.changes_sent
+            records = [Record(origin, value) for origin, value in rows(chunk)]
+            behind = chunk.behind + (len(records) if lag_before is None else 0)
+            quarantined = self._take_in(batch, chunk, records, cut)
+            if not looking and lag_before is None:
+                looking = self._was_overtaken(batch)
+            plan, tally = self._carry_out(batch, looking=looking, seconds=seconds)
+            if looking and plan.missing:
+                look_records -= len(records)
+                looking = look_records > 0 or kept is not None
+            self.still_owner()
+            if chunk.last:
+                self._follow_counters(batch, plan, chunk)
+            self.target.settle_counters()
+            unapplied = batch.unapplied(plan)
+            previous, reached = reached, max(reached, cut if chunk.last else min(chunk.horizon, cut))
+            first_key = records[0].origin.key if records else reached
+            self.mutation_id = max((self.mutation_id, *(m.mutation_id for m in plan.bodies)))
+            now = Checkpoint(
+                epoch=self.epoch,
+                positions=self.log.positions(unapplied),
+                key=reached,
+                mutation_id=self.mutation_id,
+                clean=chunk.last,
+                era=self.eras.era,
+                boot=self.eras.boot,
+                contact=self.target.contact.next_mutation_id,
+            )
+            lag_before = lag_before or Lag(behind, (self.route.clock - (previous or first_key)) / 1e9)
+            yield ChunkReport(
+                checkpoint=kept if kept is not None else now,
+                from_key=previous or first_key,
+                to_key=reached,
+                lag_before=lag_before,
+                lag_after=Lag(chunk.behind + len(unapplied), (self.route.clock - reached) / 1e9),
+                records=len(records) + len(chunk.malformed) + chunk.duplicates,
+                duplicates=chunk.duplicates + batch.duplicates,
+                operations=len(plan.applied),
+                requests=self.target.client.changes_sent - sent_before,
+                already_there=len(plan.there) + tally.already_there,
+                held=len(plan.held),
+                not_followed=dict(batch.not_followed),
+                unknown_actions=dict(batch.unknown_actions),
+                conflicts=tuple(tally.conflicts),
+                quarantined=quarantined,
+                seconds=seconds,
+                notes=self.notes.take(),
+                final=chunk.last,
+            )
+            batch.next_chunk(plan)
+            clock = time.monotonic()
+
+    def _take_in(
+        self, batch: Batch, chunk: LogChunk, records: Sequence[Record], cut: int
+    ) -> tuple[QuarantinedRecord, ...]:
+        """Decode a chunk's records into the batch. What cannot be decoded stops the run or is set aside."""
+        decoded = decode_records(records, self.route.topics, self.route.not_followed, self.eras)
+        wrong = [(record.origin, record.value, found) for record, found in decoded.undecodable]
+        wrong += [(bad.origin, bad.value or b"", bad.found) for bad in chunk.malformed]
+        if wrong and self.config.on_undecodable == "stop":
+            origin, _, found = min(wrong)
+            raise UndecodableRecord(str(origin), found)
+        ahead = decode_records(
+            [Record(origin, value) for origin, value in rows(chunk, ahead=True)],
+            self.route.topics,
+            self.route.not_followed,
+            EraClock(self.eras.era, self.eras.boot, self.eras.highest),
+        )
+        patience = int(max(self.config.settle_seconds, 10) * NANOSECONDS)
+        # After the last record that can be read, a start without an end has failed.
+        failed_before = cut + 1 if chunk.last else chunk.horizon - patience
+        batch.take_in(decoded, ahead, failed_before=failed_before, versions=self.route.versions)
+        return tuple(
+            QuarantinedRecord(origin.topic, origin.partition, origin.offset, origin.key, value, found)
+            for origin, value, found in wrong
+        )
+
+    def _was_overtaken(self, batch: Batch) -> bool:
+        """A checkpoint that says clean can have been set back: try a few operations of the first chunk."""
+        first = [m for m in batch.mutations() if isinstance(m, BodyMutation)][:_PROBES]
+        if not self.target.has_any(first):
+            return False
+        self.notes.say(
+            "the destination already has operations past the checkpoint: looking before applying anything"
+        )
+        self.target.come_to_rest()
+        return True
+
+    def _carry_out(self, batch: Batch, *, looking: bool, seconds: dict[str, float]) -> tuple[Plan, _Tally]:
+        """Plan and apply a batch. After a lost answer, or a surprise, look at the destination and go on."""
+        for attempt in range(1, _ATTEMPTS + 1):
+            tally = _Tally()
+            started = time.monotonic()
+            plan = make_plan(batch, self.target, looking=looking)
+            planned = time.monotonic()
+            _add(seconds, "look" if looking else "plan", planned - started)
+            try:
+                self.target.apply(
+                    plan.steps,
+                    doubtful=plan.doubtful,
+                    settled=self._settled(tally, looking=looking),
+                )
+                return plan, tally
+            except _LookFirst:
+                pass
+            except (AnswerLost, ServerUnreachable, ServerFailed):
+                if attempt == _ATTEMPTS:
+                    raise
+                read_server_info(self.target.client)
+            finally:
+                _add(seconds, "apply", time.monotonic() - planned)
+            looking = True
+            self.target.come_to_rest()
+        raise Conflict("the destination kept changing while it was looked at; nothing else writes to it?")
+
+    def _settled(self, tally: _Tally, *, looking: bool) -> Callable[[Step[Mutation], Outcome], None]:
+        def settled(step: Step[Mutation], outcome: Outcome) -> None:
+            if outcome.already_there and not looking and isinstance(step.request, BodyMutation):
+                raise _LookFirst
+            tally.already_there += outcome.already_there
+            for refusal in outcome.refusals:
+                row = _conflict(step.members[refusal.member], refusal.found)
+                if self.destination.on_conflict == "stop":
+                    raise Conflict(
+                        f"{row.action} at {row.where} cannot be applied to {self.destination.name}: "
+                        f"{row.found}. Nothing after it on the same bodies is applied. Compare source and "
+                        f"destination there, or set `on_conflict: skip` to leave such operations out."
+                    )
+                tally.conflicts.append(row)
+
+        return settled
+
+    def _follow_counters(self, batch: Batch, plan: Plan, chunk: LogChunk) -> None:
+        """Ids that were burned without a message show only in the source's own counter. It can be trusted
+        where nothing is waiting to be applied."""
+        if chunk.behind or batch.unapplied(plan):
+            return
+        for instance in self.route.repo.instances.values():
+            if instance.typename == "labelmap" and instance.name not in self.route.not_followed:
+                next_label = self.route.next_labels.get(instance.name)
+                if next_label is not None:
+                    self.target.follow_counter(instance.name, next_label)
+
+
+def rows(chunk: LogChunk, *, ahead: bool = False) -> Iterator[tuple[Origin, bytes]]:
+    """The records of a chunk's frame, or of its lookahead."""
+    frame = chunk.lookahead if ahead else chunk.frame
+    columns = (frame[name].tolist() for name in ("key", "topic", "partition", "offset", "value"))
+    for key, topic, partition, offset, value in zip(*columns, strict=True):
+        yield Origin(key, topic, partition, offset), value
+
+
+def _conflict(mutation: Mutation, found: str) -> ConflictRow:
+    return ConflictRow(
+        where=str(mutation.origin),
+        action=mutation.action,
+        instance=getattr(mutation, "instance", ""),
+        version=mutation.version,
+        mutation_id=getattr(mutation, "mutation_id", None),
+        found=found,
+    )
+
+
+def _add(seconds: dict[str, float], stage: str, spent: float) -> None:
+    seconds[stage] = seconds.get(stage, 0.0) + spent
+
+
+def _not_final(report: ChunkReport) -> ChunkReport:
+    return replace(report, final=False)
