@@ -5,14 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from dvidsync_dagster.config import InstanceChoice, SyncConfig
+from dvidsync_dagster.config import DestinationConfig, SyncConfig
+from dvidsync_dagster.discovery import discover
 from dvidsync_dagster.dvid.client import DvidClient
-from dvidsync_dagster.dvid.repo import RepoInfo, ServerInfo, read_repo_info, read_server_info
-from dvidsync_dagster.errors import ConfigurationError
 from dvidsync_dagster.log.checkpoint import Checkpoint, PartitionPosition, Positions
 from dvidsync_dagster.log.drain import MutationLog
-from dvidsync_dagster.log.kafka import KafkaConnection
-from dvidsync_dagster.log.topics import data_topic, repo_topic
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,63 +39,21 @@ class Look:
         return sum(position.waiting for position in self.positions)
 
 
-def look(config: SyncConfig, checkpoint: Checkpoint | None) -> Look:
-    """Compare a checkpoint with what source and broker say now.
+def look(config: SyncConfig, destination: DestinationConfig, checkpoint: Checkpoint | None) -> Look:
+    """Compare a checkpoint with what the servers and the broker say now.
 
     Raises:
-        ConfigurationError: a variable is unset, an instance does not exist, or no broker is known.
-        ServerError, LogError: source or broker cannot be asked.
+        ConfigurationError: as at the start of a run.
+        ServerError, LogError: a server or the broker cannot be asked.
     """
-    with DvidClient(config.source.url, token=config.source.token(), user=config.source.user) as source:
-        info = read_server_info(source)
-        repo = read_repo_info(source, config.repo)
-    topics = log_topics(config, info, repo)
-    with MutationLog(kafka_connection(config, info), topics) as log:
-        return Look(tuple(_positions(log.beginning(), log.end(), checkpoint)), info.clock)
-
-
-def kafka_connection(config: SyncConfig, info: ServerInfo) -> KafkaConnection:
-    """The broker that the configuration names, or else the source.
-
-    Raises:
-        ConfigurationError: neither names one, or a variable with a secret is unset.
-    """
-    servers = tuple(config.kafka.servers or info.kafka_servers)
-    if not servers:
-        raise ConfigurationError(
-            "kafka.servers",
-            "is unset, and the source does not say where it logs (does it log to Kafka at all?)",
-            "Set the source's [kafka] servers, or name the brokers here.",
-        )
-    return KafkaConnection(servers, **config.kafka.client_options())
-
-
-def log_topics(config: SyncConfig, info: ServerInfo, repo: RepoInfo) -> list[str]:
-    """The names of the topics to read: the repo's own, and one for each selected instance.
-
-    Raises:
-        ConfigurationError: a selected instance does not exist at the source.
-    """
-    prefix = info.topic_prefix if config.kafka.topic_prefix is None else config.kafka.topic_prefix
-    suffixes = config.kafka.topic_suffixes
-    uuids = [instance.data_uuid for instance in repo.instances.values()]
-    if not isinstance(config.instances, str):
-        uuids = [_data_uuid(choice, repo) for choice in config.instances]
-    return [
-        repo_topic(prefix, config.repo),
-        *(data_topic(prefix, config.repo, uuid, suffixes.get(uuid, "")) for uuid in uuids),
-    ]
-
-
-def _data_uuid(choice: InstanceChoice, repo: RepoInfo) -> str:
-    if choice.data_uuid is not None:
-        return choice.data_uuid
-    if choice.name not in repo.instances:
-        known = ", ".join(sorted(repo.instances)) or "none"
-        raise ConfigurationError(
-            "instances", f"the source's repo has no instance {choice.name!r}", f"It has: {known}."
-        )
-    return repo.instances[choice.name].data_uuid
+    with (
+        DvidClient(config.source.url, token=config.source.token(), user=config.source.user) as source,
+        DvidClient(destination.url, token=destination.token(), user=destination.user) as copy,
+    ):
+        born_since = checkpoint.key if checkpoint is not None else 0
+        route = discover(config, destination, source, copy, born_since=born_since)
+    with MutationLog(route.connection, list(route.topics)) as log:
+        return Look(tuple(_positions(log.beginning(), log.end(), checkpoint)), route.clock)
 
 
 def _positions(

@@ -20,7 +20,7 @@ Number = TypeVar("Number", int, float)
 _inside: ContextVar[bool] = ContextVar("inside a larger configuration", default=False)
 
 
-class Refused(ValueError):  # noqa: N818  a finding, which becomes a ConfigurationError
+class Refused(ValueError):
     """What a field's own check found, and the remedy. A check of several fields names the one to change."""
 
     def __init__(self, found: str, remedy: str, *, field: str | None = None) -> None:
@@ -65,7 +65,10 @@ class Part(BaseModel):
 
 def configuration_error(model: type[BaseModel], error: ValidationError) -> ConfigurationError:
     """The first of pydantic's findings as our error; the other fields are named."""
-    details = sorted(error.errors(include_url=False), key=lambda detail: detail["type"] != "extra_forbidden")
+    details = sorted(
+        (detail for detail in error.errors(include_url=False) if not _is_other_branch(detail)),
+        key=lambda detail: detail["type"] != "extra_forbidden",
+    )
     first, paths = details[0], list(dict.fromkeys(_path(detail) for detail in details))
     found, remedy = _found_and_remedy(model, first)
     if len(paths) > 1:
@@ -79,9 +82,19 @@ def field_path(location: Sequence[int | str]) -> str:
     for step in location:
         if isinstance(step, int):
             path += f"[{step}]"
-        elif not step.startswith("<"):
+        elif not _is_branch(step):
             path += f".{step}" if path else step
     return path or "configuration"
+
+
+def _is_branch(step: str) -> bool:
+    """Whether a step of a location is not a field but a branch of a union, as pydantic or we name it."""
+    return step.startswith("<") or "[" in step
+
+
+def _is_other_branch(detail: ErrorDetails) -> bool:
+    """Whether it only says that a list is not one of the words that could stand in its place."""
+    return str(detail["loc"][-1]).startswith("literal[") and isinstance(detail["input"], list | dict)
 
 
 def _path(detail: ErrorDetails) -> str:
@@ -94,7 +107,7 @@ def _found_and_remedy(model: type[BaseModel], detail: ErrorDetails) -> tuple[str
     refused = detail.get("ctx", {}).get("error")
     if isinstance(refused, Refused):
         return refused.found, refused.remedy
-    location = [step for step in detail["loc"] if not (isinstance(step, str) and step.startswith("<"))]
+    location = [step for step in detail["loc"] if isinstance(step, int) or not _is_branch(step)]
     owner, description = _described(model, location)
     meaning = f"It is {description}." if description else "See the README's list of fields."
     match detail["type"]:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from datetime import date, datetime
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import Discriminator, Field, Tag, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from dvidsync_dagster.config.fields import NAME, Part, Refused, in_range, word_or_parts
+from dvidsync_dagster.config.fields import NAME, Part, Refused, in_range
 from dvidsync_dagster.config.kafka import KafkaConfig
 from dvidsync_dagster.config.servers import DestinationConfig, SourceConfig, StartTime
 from dvidsync_dagster.errors import ConfigurationError
@@ -45,10 +45,7 @@ class InstanceChoice(Part):
         return data_uuid
 
 
-Instances = Annotated[
-    Annotated[Literal["all"], Tag("<word>")] | Annotated[list[InstanceChoice], Tag("<parts>")],
-    Discriminator(word_or_parts),
-]
+Instances = Literal["all"] | list[InstanceChoice]
 
 
 class WindowsConfig(Part):
@@ -139,6 +136,13 @@ class SyncConfig(Part):
         if "all" in branches and len(branches) > 1:
             raise Refused("holds `all` beside other names", "Write [all] alone, or only names.")
         return branches
+
+    @field_validator("instances", mode="before")
+    @classmethod
+    def _word_or_list(cls, instances: object) -> object:
+        if instances != "all" and not isinstance(instances, list):
+            raise Refused("is neither `all` nor a list", "Write `all`, or a list of instance names.")
+        return instances
 
     @field_validator("instances")
     @classmethod

@@ -87,10 +87,14 @@ class StartTime(Part):
         return seconds * 10**9 + micros * 1000
 
 
-Start = Annotated[
-    Annotated[Literal["beginning", "now"] | None, Tag("<word>")] | Annotated[StartTime, Tag("<parts>")],
-    Discriminator(word_or_parts),
-]
+Start = (
+    Annotated[
+        Annotated[Literal["beginning", "now"], Tag("<word>")] | Annotated[StartTime, Tag("<parts>")],
+        Discriminator(word_or_parts),
+    ]
+    | None
+)
+
 START_CHOICE = (
     "Set it to {time: ...} at or before the moment at which the copy was made (what the copy already holds "
     "is recognised and left out; this is the usual choice), to `beginning` (everything that the log still "

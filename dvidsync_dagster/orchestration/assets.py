@@ -139,8 +139,11 @@ class DestinationRun:
 
     def _log(self, report: ChunkReport, claim: Claim, windows: list[str]) -> None:
         self._end.add(report)
+        # A chunk that reads windows again carries the old checkpoint; until its run ends it is not clean.
+        clean = report.checkpoint.clean and report.final
+        checkpoint = replace(report.checkpoint, epoch=claim.epoch, clean=clean)
         metadata = {
-            **meta.chunk_metadata(report),
+            **meta.chunk_metadata(report, checkpoint),
             meta.OWNER: dg.MetadataValue.text(claim.owner),
         }
         for window in windows:
@@ -150,7 +153,7 @@ class DestinationRun:
                 )
             )
         if self._file is not None:
-            write_checkpoint_file(self._file, self._config.repo, report.checkpoint)
+            write_checkpoint_file(self._file, self._config.repo, checkpoint)
         if report.final:
             self._context.log_event(
                 dg.AssetObservation(asset_key=kafka_key(self._config), metadata=meta.log_metadata(report))

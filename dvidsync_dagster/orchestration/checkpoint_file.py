@@ -13,9 +13,9 @@ from typing import Any
 from dvidsync_dagster.errors import CheckpointError
 from dvidsync_dagster.log.checkpoint import (
     Checkpoint,
-    PartitionPosition,
     checkpoint_from_json,
     checkpoint_json,
+    from_offsets,
 )
 from dvidsync_dagster.log.topics import parse_topic
 
@@ -88,13 +88,10 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _from_offsets(path: Path, offsets: dict[str, Any], root: str) -> Checkpoint | None:
-    positions = {}
-    for topic, offset in offsets.items():
-        name = parse_topic(topic)
-        if type(offset) is not int or offset < 0 or name is None:
-            raise _unreadable(path, "it is neither {topic: next offset} nor a copy of a checkpoint")
-        if name.root == root:
-            positions[topic] = {0: PartitionPosition(offset)}
+    names = {topic: parse_topic(topic) for topic in offsets}
+    if None in names.values():
+        raise _unreadable(path, "it is neither {topic: next offset} nor a copy of a checkpoint")
+    positions = from_offsets({t: offsets[t] for t, name in names.items() if name and name.root == root})
     return Checkpoint(epoch=0, positions=positions) if positions else None
 
 

@@ -8,7 +8,7 @@ from datetime import timedelta
 
 import dagster as dg
 
-from dvidsync_dagster.log.checkpoint import checkpoint_json
+from dvidsync_dagster.log.checkpoint import Checkpoint, checkpoint_json
 from dvidsync_dagster.log.record import key_text
 from dvidsync_dagster.report import ChunkReport, ConflictRow, Lag, QuarantinedRecord
 
@@ -61,9 +61,8 @@ _QUARANTINE_COLUMNS = dg.TableSchema(
 )
 
 
-def chunk_metadata(report: ChunkReport) -> Metadata:
-    """What the chunk did, and its checkpoint. Numbers are numbers, so that the UI plots them."""
-    checkpoint = report.checkpoint
+def chunk_metadata(report: ChunkReport, checkpoint: Checkpoint) -> Metadata:
+    """What the chunk did, and the checkpoint to store. Numbers are numbers, so that the UI plots them."""
     metadata: Metadata = {
         CHECKPOINT: dg.MetadataValue.json(checkpoint_json(checkpoint)),
         EPOCH: dg.MetadataValue.int(checkpoint.epoch),

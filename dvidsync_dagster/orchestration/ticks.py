@@ -57,7 +57,7 @@ def follow_definitions(config: SyncConfig, destination: DestinationConfig) -> dg
         if busy is not None:
             return busy
         checkpoint = known_checkpoint(context.instance, config, destination)
-        seen = look(config, checkpoint)
+        seen = look(config, destination, checkpoint)
         if seen.waiting == 0:
             reached = f" up to {key_text(checkpoint.key)}" if checkpoint and checkpoint.key else ""
             return dg.SkipReason(

@@ -1,0 +1,128 @@
+"""The configuration as a Dagster component: ``type: dvidsync_dagster.DvidSyncComponent`` in a ``defs.yaml``.
+
+The component *is* the configuration, so its fields are described and checked in one place. Each part is made
+resolvable here, from which Dagster derives the schema that ``dg`` shows, and which allows templates such as
+``{{ env.SOURCE_URL }}``.
+"""
+
+from datetime import date
+from typing import Annotated, Any, Literal, Self
+
+import dagster as dg
+from dagster.components.component_scaffolding import scaffold_component
+from pydantic import BaseModel, Field
+
+from dvidsync_dagster.config import (
+    DestinationConfig,
+    KafkaConfig,
+    SourceConfig,
+    SyncConfig,
+    WindowsConfig,
+)
+from dvidsync_dagster.config.model import Instances
+from dvidsync_dagster.config.servers import Start
+from dvidsync_dagster.orchestration.build import build_definitions
+
+SCAFFOLD = {
+    "source": {"url": "http://source.example.org:8000", "token_env": "DVID_SOURCE_TOKEN"},
+    "repo": "0123456789abcdef0123456789abcdef",
+    "branches": ["all"],
+    "instances": "all",
+    "destinations": [
+        {
+            "name": "copy",
+            "url": "http://copy.example.org:8000",
+            "token_env": "DVID_COPY_TOKEN",
+            "start": {"time": "2026-01-31T00:00:00Z"},
+        }
+    ],
+    "windows": {"every": "daily", "start_date": "2026-01-31"},
+    "schedule": "*/10 * * * *",
+}
+"""What ``dg scaffold`` writes: every field that most people change."""
+
+
+class DvidSyncScaffolder(dg.Scaffolder[Any]):
+    """Writes a ``defs.yaml`` to fill in."""
+
+    def scaffold(self, request: dg.ScaffoldRequest[Any]) -> None:
+        scaffold_component(request, SCAFFOLD)
+
+
+def _values(context: dg.ResolutionContext, value: Any) -> Any:
+    """Plain data with its templates filled in. Other text stays as it is: Dagster would make digits a number."""
+    match value:
+        case dict():
+            return {name: _values(context.at_path(name), item) for name, item in value.items()}
+        case list() | tuple():
+            return [_values(context.at_path(index), item) for index, item in enumerate(value)]
+        case str() if "{{" in value or "{%" in value:
+            return context.resolve_value(value)
+        case _:
+            return value
+
+
+def _described(part: type[BaseModel], name: str, default: Any = ...) -> Any:
+    return Field(default=default, description=part.model_fields[name].description)
+
+
+class _StartFields(dg.Model):
+    time: str
+
+
+class _InstanceFields(dg.Model):
+    name: str
+    data_uuid: str | None = None
+
+
+class Source(SourceConfig, dg.Resolvable):
+    """`SourceConfig`, with a schema for Dagster."""
+
+
+class Kafka(KafkaConfig, dg.Resolvable):
+    """`KafkaConfig`, with a schema for Dagster."""
+
+
+class Windows(WindowsConfig, dg.Resolvable):
+    """`WindowsConfig`, with a schema for Dagster."""
+
+    start_date: Annotated[date | None, dg.Resolver.default(model_field_type=str | date | None)] = _described(
+        WindowsConfig, "start_date", None
+    )
+
+
+class Destination(DestinationConfig, dg.Resolvable):
+    """`DestinationConfig`, with a schema for Dagster."""
+
+    start: Annotated[
+        Start,
+        dg.Resolver.default(model_field_type=Literal["beginning", "now"] | _StartFields | None),
+    ] = _described(DestinationConfig, "start", None)
+
+
+@dg.scaffold_with(DvidSyncScaffolder)
+class DvidSyncComponent(dg.Component, SyncConfig, dg.Resolvable):
+    """One repo of a source DVID server, and the destinations that follow it."""
+
+    source: Source = _described(SyncConfig, "source")
+    instances: Annotated[
+        Instances,
+        dg.Resolver.default(model_field_type=Literal["all"] | list[str | _InstanceFields]),
+    ] = _described(SyncConfig, "instances", "all")
+    kafka: Kafka = Field(default_factory=Kafka, description=SyncConfig.model_fields["kafka"].description)
+    destinations: list[Destination] = _described(SyncConfig, "destinations")  # type: ignore[assignment]
+    windows: Windows = Field(
+        default_factory=Windows, description=SyncConfig.model_fields["windows"].description
+    )
+
+    @classmethod
+    def resolve_from_model(cls, context: dg.ResolutionContext, model: BaseModel) -> Self:
+        """Fill the templates in, then check everything at once.
+
+        Raises:
+            ConfigurationError: a field is wrong; with its whole path.
+        """
+        return cls.model_validate(_values(context, model.model_dump(exclude_unset=True)))
+
+    def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:  # noqa: ARG002
+        return build_definitions(self)
