@@ -50,7 +50,7 @@ class DvidSyncScaffolder(dg.Scaffolder[Any]):
 
 
 def _values(context: dg.ResolutionContext, value: Any) -> Any:
-    """Plain data with its templates filled in. Other text stays as it is: Dagster would make digits a number."""
+    """Plain data with its templates filled in. Dagster itself would make a number of any text of digits."""
     match value:
         case dict():
             return {name: _values(context.at_path(name), item) for name, item in value.items()}
@@ -86,7 +86,7 @@ class Kafka(KafkaConfig, dg.Resolvable):
 class Windows(WindowsConfig, dg.Resolvable):
     """`WindowsConfig`, with a schema for Dagster."""
 
-    start_date: Annotated[date | None, dg.Resolver.default(model_field_type=str | date | None)] = _described(
+    start_date: Annotated[date | None, dg.Resolver(_values, model_field_type=str | date | None)] = _described(
         WindowsConfig, "start_date", None
     )
 
@@ -96,7 +96,7 @@ class Destination(DestinationConfig, dg.Resolvable):
 
     start: Annotated[
         Start,
-        dg.Resolver.default(model_field_type=Literal["beginning", "now"] | _StartFields | None),
+        dg.Resolver(_values, model_field_type=Literal["beginning", "now"] | _StartFields | None),
     ] = _described(DestinationConfig, "start", None)
 
 
@@ -107,7 +107,7 @@ class DvidSyncComponent(dg.Component, SyncConfig, dg.Resolvable):
     source: Source = _described(SyncConfig, "source")
     instances: Annotated[
         Instances,
-        dg.Resolver.default(model_field_type=Literal["all"] | list[str | _InstanceFields]),
+        dg.Resolver(_values, model_field_type=Literal["all"] | list[str | _InstanceFields]),
     ] = _described(SyncConfig, "instances", "all")
     kafka: Kafka = Field(default_factory=Kafka, description=SyncConfig.model_fields["kafka"].description)
     destinations: list[Destination] = _described(SyncConfig, "destinations")  # type: ignore[assignment]
