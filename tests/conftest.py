@@ -6,8 +6,13 @@ import os
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 
 from tests.real_kafka import RealKafka, why_missing
+
+# The machine may be busy: how long an example takes says nothing.
+settings.register_profile("dvidsync", deadline=None)
+settings.load_profile("dvidsync")
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from itertools import pairwise
 
 from dvidsync_dagster.log.checkpoint import PartitionPosition, Positions
 from dvidsync_dagster.log.record import Origin
@@ -90,7 +91,7 @@ def _position(
 
 def _between(open_offsets: list[int], end: int) -> Iterator[tuple[int, int]]:
     """The ranges between the first open offset and `end` that hold no open one."""
-    for offset, following in zip(open_offsets, [*open_offsets[1:], end], strict=True):
+    for offset, following in pairwise([*open_offsets, end]):
         if offset + 1 < following:
             yield offset + 1, following
 

@@ -1,0 +1,239 @@
+"""One pass over the log, over partitions in memory: order, bounds, nothing lost, nothing twice."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dvidsync_dagster.log.checkpoint import PartitionPosition, Positions
+from dvidsync_dagster.log.chunk import LogChunk
+from dvidsync_dagster.log.merge import Place
+from dvidsync_dagster.log.reading import Reading
+from dvidsync_dagster.log.record import Origin
+from tests.log.memory_feed import MemoryFeed, Stored
+
+REORDER = 10
+PLACES: list[Place] = [("a", 0), ("a", 1), ("b", 0)]
+FIRST: Callable[[int], int] = lambda n: n - 1  # noqa: E731
+
+
+def stored(offset: int, key: int, value: bytes = b"v", **more: Any) -> Stored:
+    return Stored(offset, str(key).encode(), value, **more)
+
+
+def reading(
+    partitions: Mapping[Place, list[Stored]],
+    *,
+    start: Positions | None = None,
+    choose: Callable[[int], int] = FIRST,
+    ends: Mapping[Place, int] | None = None,
+    **options: Any,
+) -> tuple[Reading, MemoryFeed]:
+    ends = ends or {place: max((r.offset + 1 for r in rs), default=0) for place, rs in partitions.items()}
+    full: dict[str, dict[int, PartitionPosition]] = {}
+    for topic, partition in partitions:
+        given_start = (start or {}).get(topic, {}).get(partition, PartitionPosition(0))
+        full.setdefault(topic, {})[partition] = given_start
+    feed = MemoryFeed(partitions, ends, {(t, p): full[t][p].next for t, p in partitions}, choose)
+    defaults = {
+        "cut_key": 10**18,
+        "from_key": 0,
+        "chunk_records": 3,
+        "chunk_bytes": 1 << 20,
+        "reorder_ns": REORDER,
+    }
+    return Reading(feed, full, ends, **(defaults | options)), feed
+
+
+def rows(chunk: LogChunk) -> list[tuple[int, str, int, int]]:
+    frame = chunk.frame
+    return [tuple(row) for row in frame[["key", "topic", "partition", "offset"]].itertuples(index=False)]
+
+
+@st.composite
+def logs(draw: st.DrawFn, disorder: int) -> dict[Place, list[Stored]]:
+    """Partitions nearly in key order, with holes between the offsets. Values are all different."""
+    result: dict[Place, list[Stored]] = {}
+    for topic, partition in PLACES:
+        times = sorted(draw(st.lists(st.integers(disorder, 200), max_size=25)))
+        offset = draw(st.integers(0, 3))
+        records = []
+        for time in times:
+            key = time - draw(st.integers(0, disorder))
+            records.append(stored(offset, key, f"{topic}{partition}{offset}".encode()))
+            offset += draw(st.sampled_from([1, 1, 1, 2, 5]))
+        result[topic, partition] = records
+    return result
+
+
+@st.composite
+def choices(draw: st.DrawFn) -> Callable[[int], int]:
+    random = draw(st.randoms(use_true_random=False))
+    return lambda n: random.randrange(n)
+
+
+@settings(max_examples=300)
+@given(logs(disorder=REORDER), choices(), st.integers(1, 20), st.integers(-1, 220))
+def test_all_up_to_the_cut_comes_once_and_in_order(
+    log: dict[Place, list[Stored]], choose: Callable[[int], int], chunk_records: int, cut_key: int
+) -> None:
+    pass_, _ = reading(log, choose=choose, chunk_records=chunk_records, cut_key=cut_key)
+    horizon = -1
+    found: list[tuple[int, str, int, int]] = []
+    chunks = list(pass_.chunks())
+    for chunk in chunks:
+        got = rows(chunk)
+        assert all(key > horizon for key, *_ in got), "a record came although the horizon had passed it"
+        found += got
+        horizon = chunk.horizon
+        assert all(key <= horizon for key, *_ in got)
+    expected = sorted(
+        (int(r.key or b""), *place, r.offset) for place, records in log.items() for r in records
+    )
+    assert found == [row for row in expected if row[0] <= cut_key]
+    assert [chunk.last for chunk in chunks] == [False] * (len(chunks) - 1) + [True]
+    assert horizon >= cut_key
+    last = chunks[-1]
+    after = list(last.lookahead[["key", "topic", "partition", "offset"]].itertuples(index=False, name=None))
+    assert after == sorted(after)
+    assert set(after) <= {row for row in expected if row[0] > cut_key}
+    assert last.behind >= len(after)
+
+
+@settings(max_examples=200)
+@given(logs(disorder=60), choices(), st.integers(1, 8), st.integers(0, 220), st.data())
+def test_runs_from_checkpoint_to_checkpoint_lose_nothing_and_repeat_nothing(
+    log: dict[Place, list[Stored]],
+    choose: Callable[[int], int],
+    chunk_records: int,
+    cut_key: int,
+    data: st.DataObject,
+) -> None:
+    """Records far out of order, runs that die after any chunk, operations left unapplied, cuts by time."""
+    applied: list[tuple[str, int, int]] = []
+    checkpoint: Positions = {}
+    cuts = sorted([cut_key, *data.draw(st.lists(st.integers(0, 220), max_size=3))])
+    for cut in [*cuts, 10**18]:
+        pass_, _ = reading(log, start=checkpoint, choose=choose, chunk_records=chunk_records, cut_key=cut)
+        is_final = cut == 10**18
+        for chunk in pass_.chunks():
+            got = rows(chunk)
+            skipped = [] if is_final else [row for row in got if data.draw(st.integers(0, 4)) == 0]
+            applied += [(topic, partition, offset) for _, topic, partition, offset in got]
+            for row in skipped:
+                applied.remove(row[1:])
+            unapplied = [Origin(*row) for row in skipped]
+            # A run that left something out ends there: what follows would need the positions of both chunks.
+            checkpoint = pass_.positions(unapplied)
+            if skipped or (not is_final and data.draw(st.integers(0, 3)) == 0):
+                break
+    assert sorted(applied) == sorted((*place, r.offset) for place, records in log.items() for r in records)
+
+
+@given(st.integers(1, 50), st.integers(1, 5))
+def test_memory_follows_the_chunk_not_the_backlog(chunk_records: int, batch: int) -> None:
+    backlog = {
+        ("late", 0): [stored(offset, 10_000 + offset) for offset in range(1_000)],
+        ("early", 0): [stored(offset, 1 + 9 * offset) for offset in range(1_000)],
+    }
+    pass_, feed = reading(backlog, choose=lambda n: min(n - 1, batch), chunk_records=chunk_records)
+    released = 0
+    most = 0
+    for chunk in pass_.chunks():
+        assert len(chunk.frame) <= chunk_records
+        most = max(most, feed.delivered - released)
+        released += len(chunk.frame)
+    assert released == 2_000
+    assert most <= 4 * chunk_records + 2 * REORDER + 4 * feed.batch_records
+
+
+def test_a_chunk_is_bounded_in_bytes_too() -> None:
+    log = {("a", 0): [stored(offset, 100 * offset, b"x" * 100) for offset in range(20)]}
+    pass_, _ = reading(log, chunk_records=1_000, chunk_bytes=300)
+    assert [len(chunk.frame) for chunk in pass_.chunks()] == [3, 3, 3, 3, 3, 3, 2]
+
+
+def test_records_of_one_key_are_never_torn_apart() -> None:
+    log = {("a", 0): [stored(offset, 100 * (offset // 4), bytes([offset])) for offset in range(12)]}
+    pass_, _ = reading(log, chunk_records=3)
+    assert [len(chunk.frame) for chunk in pass_.chunks()] == [4, 4, 4]
+
+
+def test_kafkas_own_duplicates_are_dropped_and_counted() -> None:
+    log = {
+        ("a", 0): [stored(0, 5, b"x"), stored(1, 5, b"x"), stored(2, 5, b"y"), stored(3, 6, b"x")],
+        ("b", 0): [stored(0, 5, b"x")],
+    }
+    pass_, _ = reading(log, chunk_records=100)
+    (chunk,) = pass_.chunks()
+    assert rows(chunk) == [(5, "a", 0, 0), (5, "a", 0, 2), (5, "b", 0, 0), (6, "a", 0, 3)]
+    assert chunk.duplicates == 1
+    assert pass_.positions([Origin(5, "a", 0, 0)])["a"][0] == PartitionPosition(0, ((1, 4),))
+
+
+def test_a_partition_is_not_read_far_beyond_the_cut() -> None:
+    log = {("a", 0): [stored(offset, offset) for offset in range(1_000)], ("b", 0): [stored(0, 3)]}
+    pass_, feed = reading(log, cut_key=50, chunk_records=1_000)
+    (chunk,) = pass_.chunks()
+    assert len(chunk.frame) == 52
+    assert feed.delivered <= 50 + REORDER + 3 + 1 + feed.batch_records
+    assert chunk.behind == 1_001 - 52
+    assert chunk.lookahead["key"].tolist() == list(range(51, 51 + len(chunk.lookahead)))
+    assert len(chunk.lookahead) >= REORDER
+
+
+def test_what_is_before_the_start_in_time_counts_as_applied() -> None:
+    log = {("a", 0): [stored(0, 50), stored(1, 10), stored(2, 60)]}
+    pass_, _ = reading(log, from_key=50)
+    (chunk,) = pass_.chunks()
+    assert chunk.frame["offset"].tolist() == [0, 2]
+    assert pass_.positions([Origin(60, "a", 0, 2)])["a"][0] == PartitionPosition(2)
+
+
+def test_what_is_applied_already_is_left_out_and_far_ranges_are_not_even_read() -> None:
+    log = {("a", 0): [stored(offset, offset) for offset in range(20_000)]}
+    start = {"a": {0: PartitionPosition(3, ((4, 6), (10, 19_990), (19_995, 19_998)))}}
+    pass_, feed = reading(log, start=start, chunk_records=1_000)
+    (chunk,) = pass_.chunks()
+    assert chunk.frame["offset"].tolist() == [3, 6, 7, 8, 9, *range(19_990, 19_995), 19_998, 19_999]
+    assert feed.delivered < 100
+    assert pass_.positions(()) == {"a": {0: PartitionPosition(20_000)}}
+
+
+@pytest.mark.parametrize(
+    ("record", "found"),
+    [
+        (Stored(1, None, b"v", 7), "key is missing"),
+        (Stored(1, b"", b"v", 7), "not a time"),
+        (Stored(1, b"12a", b"v", 7), "not a time"),
+        (Stored(1, b"-5", b"v", 7), "not a time"),
+        (Stored(1, "٣".encode(), b"v", 7), "not a time"),
+        (Stored(1, b"9" * 19, b"v", 7), "not a time"),
+        (Stored(1, b"9" * 400, b"v", 7), "not a time"),
+        (Stored(1, b"7000000", None, 7), "no value"),
+        (Stored(1, b"1795411076524811745", b"v", 7), "Kafka has it since 1970"),
+    ],
+)
+def test_what_no_server_writes_is_handed_over_in_its_place(record: Stored, found: str) -> None:
+    log = {("a", 0): [stored(0, 6_000_000), record, stored(2, 8_000_000)]}
+    pass_, _ = reading(log, chunk_records=2)
+    first, second = pass_.chunks()
+    assert (first.frame["offset"].tolist(), second.frame["offset"].tolist()) == ([0], [2])
+    (malformed,) = first.malformed
+    assert second.malformed == ()
+    assert found in malformed.found
+    assert (malformed.key, malformed.value) == (record.key, record.value)
+    assert malformed.origin == Origin(7_000_000, "a", 0, 1)
+    assert pass_.positions([malformed.origin])["a"][0] == PartitionPosition(1, ((2, 3),))
+
+
+def test_an_empty_log_gives_one_empty_chunk() -> None:
+    pass_, _ = reading({("a", 0): []}, cut_key=77)
+    (chunk,) = pass_.chunks()
+    assert (chunk.last, chunk.horizon, chunk.behind, len(chunk.frame)) == (True, 77, 0, 0)
+    assert [str(kind) for kind in chunk.frame.dtypes] == ["int64", "category", "int32", "int64", "object"]
+    assert chunk.lookahead.columns.tolist() == ["key", "topic", "partition", "offset", "value"]
