@@ -6,12 +6,13 @@ import base64
 import io
 import tarfile
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
 import numpy as np
 import orjson
+
+from dvidsync_dagster.dvid.protobuf import label_indices
 
 State = dict[str, Any]
 """`versions` and `data` of tests/recordings/README.md. Supervoxels that were split away are left out of a
@@ -27,7 +28,7 @@ def read_state(
     admin_token: str | None = None,
     *,
     token: str | None = None,
-    lastmod: bool = False,
+    indices: bool = False,
     instances: Iterable[str] | None = None,
 ) -> State:
     """Everything that people edit in one repo, in all its versions.
@@ -37,7 +38,8 @@ def read_state(
         root: the repo's root UUID.
         admin_token: goes along with each read, for servers that want it.
         token: `Authorization: Bearer`.
-        lastmod: adds `lastmod` {label: [user, app]} to each labelmap; one request for each body.
+        indices: adds what the label indices say to each labelmap: `lastmod` {label: [user, app]} and
+            `supervoxels` {label: {supervoxel: voxels}}.
         instances: only these; all by default.
     """
     with httpx.Client(
@@ -66,9 +68,9 @@ def read_state(
             for uuid in versions:
                 path = f"/api/node/{uuid}/{name}"
                 data[f"{uuid}/{name}"] = read(client, path)
-                if lastmod and "nextlabel" in data[f"{uuid}/{name}"]:
+                if indices and "nextlabel" in data[f"{uuid}/{name}"]:
                     state = data[f"{uuid}/{name}"]
-                    state["lastmod"] = _lastmod(client, path, list(state["labels"]))
+                    state |= _indices(client, path, [int(label) for label in state["labels"]])
         return {"versions": versions, "data": data}
 
 
@@ -144,12 +146,30 @@ def differences(a: State, b: State, *, ignore_times: bool = True, next_labels: b
     return found
 
 
+def contradictions(state: State) -> list[str]:
+    """Where a server's mapping and indices disagree, which a torn operation leaves. Needs `indices`."""
+    found = []
+    for place, labelmap in state["data"].items():
+        if "supervoxels" not in labelmap:
+            continue
+        by_index = {
+            supervoxel: int(label) for label, parts in labelmap["supervoxels"].items() for supervoxel in parts
+        }
+        if sum(map(len, labelmap["supervoxels"].values())) != len(by_index):
+            found.append(f"{place}: a supervoxel is in two bodies")
+        found += _mapping_differences(
+            f"{place} body by mapping and by index", _present(labelmap["mapping"]), by_index
+        )
+    return found
+
+
 def _labelmap_differences(place: str, a: State, b: State, next_labels: bool) -> list[str]:
     found = _mapping_differences(f"{place} voxels of body", a["labels"], b["labels"])
     found += _mapping_differences(f"{place} body of supervoxel", *map(_present, (a["mapping"], b["mapping"])))
     if next_labels and a["nextlabel"] != b["nextlabel"]:
         found.append(f"{place} nextlabel: {a['nextlabel']} and {b['nextlabel']}")
-    if "lastmod" in a and "lastmod" in b:
+    if "supervoxels" in a and "supervoxels" in b:
+        found += _mapping_differences(f"{place} supervoxels of body", a["supervoxels"], b["supervoxels"])
         found += _mapping_differences(f"{place} user and app of body", _tagless(a), _tagless(b))
     return found
 
@@ -229,13 +249,20 @@ def _in_slices(client: httpx.Client, path: str, numbers: list[int]) -> list[int]
     return result
 
 
-def _lastmod(client: httpx.Client, path: str, labels: list[str]) -> dict[str, list[str]]:
-    def one(label: str) -> list[str]:
-        answer = _json(client, f"{path}/lastmod/{label}")
-        return [answer["last mod user"], answer["last mod app"]]
-
-    with ThreadPoolExecutor(4) as pool:
-        return dict(zip(labels, pool.map(one, labels), strict=True))
+def _indices(client: httpx.Client, path: str, labels: list[int]) -> State:
+    lastmod: dict[str, list[str]] = {}
+    supervoxels: dict[str, dict[str, int]] = {}
+    for start in range(0, len(labels), LABELS_PER_REQUEST):
+        asked = orjson.dumps(labels[start : start + LABELS_PER_REQUEST])
+        answer = client.request("GET", f"{path}/indices", content=asked)
+        answer.raise_for_status()
+        for index in label_indices(answer.content).indices:
+            lastmod[str(index.label)] = [index.last_mod_user, index.last_mod_app]
+            parts = supervoxels.setdefault(str(index.label), {})
+            for block in index.blocks:
+                for count in block.value.counts:
+                    parts[str(count.key)] = parts.get(str(count.key), 0) + count.value
+    return {"lastmod": lastmod, "supervoxels": supervoxels}
 
 
 def _json(client: httpx.Client, path: str, body: Any = None) -> Any:

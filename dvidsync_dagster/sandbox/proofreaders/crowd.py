@@ -26,6 +26,8 @@ KINDS: dict[str, Callable[[Person], None]] = {
         segmentation.split_supervoxel,
         segmentation.split,
         segmentation.split_whole,
+        segmentation.split_nothing,
+        segmentation.cleave_nothing,
         segmentation.refused_merge,
         segmentation.refused_cleave,
         segmentation.unread_cleave,
@@ -84,8 +86,8 @@ WEIGHTS: dict[str, float] = {
     "post_blocks": 0.5,
     "refused_delete_element": 0.2,
     "refused_move_element": 0.2,
-    "commit": 0.7,
-    "branch": 0.4,
+    "commit": 0.5,
+    "branch": 0.3,
     "tag": 0.2,
     "note": 0.3,
     "log": 0.3,
@@ -96,8 +98,9 @@ WEIGHTS: dict[str, float] = {
     "refused_write": 0.2,
 }
 """How often each kind comes up, in shares. The kinds that are not here need a server with the split endpoint
-(`split`, `split_whole`) or leave what a log cannot tell (`unread_cleave`, `silent_elements`), or change what
-the repo consists of (`new_instance`): ask for them."""
+(`split`, `split_whole`), do what nobody does on purpose (`split_nothing`, `cleave_nothing`), leave what a log
+cannot tell (`unread_cleave`, `silent_elements`) or change what the repo consists of (`new_instance`): ask for
+them."""
 
 ADMIN_KINDS = frozenset({"raise_maxlabel", "set_nextlabel"})
 """Left out without an admin token."""

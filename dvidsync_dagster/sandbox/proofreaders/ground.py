@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any
@@ -24,8 +24,6 @@ class Pool:
     bodies: list[int] = field(default_factory=list)
     several: set[int] = field(default_factory=set)  # bodies of several supervoxels, as far as known
     spare: list[int] = field(default_factory=list)  # ids that no body has and the counter is past
-    points: list[tuple[str, Point]] = field(default_factory=list)  # annotation elements, with their instance
-    keys: list[tuple[str, str]] = field(default_factory=list)  # keys that were written, with their instance
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def take(self, random: Random, count: int = 1) -> list[int]:
@@ -59,9 +57,7 @@ class Pool:
     def child(self) -> Pool:
         """The same in a new version whose parent is locked."""
         with self._lock:
-            return Pool(
-                list(self.bodies), set(self.several), list(self.spare), list(self.points), list(self.keys)
-            )
+            return Pool(list(self.bodies), set(self.several), list(self.spare))
 
     def _take(self, random: Random, among: list[int], count: int) -> list[int]:
         if len(among) < count:
@@ -70,6 +66,17 @@ class Pool:
         gone = set(chosen)
         self.bodies[:] = [body for body in self.bodies if body not in gone]
         return chosen
+
+
+@dataclass
+class Traces:
+    """What one person has written in one version, each with its instance: annotation elements and keys."""
+
+    points: list[tuple[str, Point]] = field(default_factory=list)
+    keys: list[tuple[str, str]] = field(default_factory=list)
+
+    def child(self) -> Traces:
+        return Traces(list(self.points), list(self.keys))
 
 
 class Gate:
@@ -122,11 +129,13 @@ class Ground:
         self.locked: list[str] = []
         self.main: set[str] = set()
         self.branches: list[str] = []
-        self.splitting = threading.Lock()
+        self.branched: list[tuple[str, str]] = []
+        self.writing_keys: AbstractContextManager[object] = threading.Lock() if shared else nullcontext()
         self._wire = wire
         self.people = people
         self._shared = shared
         self._pools: dict[tuple[str, int], Pool] = {}
+        self._traces: dict[tuple[str, int], Traces] = {}
         self._making = threading.Lock()
         info = wire.read_json(f"/api/repo/{root}/info")
         self.instances: dict[str, list[str]] = {}
@@ -162,25 +171,30 @@ class Ground:
             self.main.add(version)
 
     def pool(self, version: str, person: int) -> Pool:
-        """What this person may work on in this version."""
-        key = (version, 0 if self._shared else person)
+        """The bodies and ids that this person may work on in this version."""
         with self._making:
-            if key not in self._pools:
-                parent = self.parents.get(version)
-                if parent is not None:
-                    self._pools[key] = self._of(parent, key[1]).child()
-                else:
-                    self._read(version)
-            return self._pools[key]
+            return self._pool(version, 0 if self._shared else person)
 
-    def _of(self, version: str, person: int) -> Pool:
+    def traces(self, version: str, person: int) -> Traces:
+        """What this person has written in this version or before."""
+        with self._making:
+            return self._trace(version, person)
+
+    def _pool(self, version: str, person: int) -> Pool:
         if (version, person) not in self._pools:
             parent = self.parents.get(version)
             if parent is None:
                 self._read(version)
             else:
-                self._pools[version, person] = self._of(parent, person).child()
+                self._pools[version, person] = self._pool(parent, person).child()
         return self._pools[version, person]
+
+    def _trace(self, version: str, person: int) -> Traces:
+        if (version, person) not in self._traces:
+            parent = self.parents.get(version)
+            made = Traces() if parent is None else self._trace(parent, person).child()
+            self._traces[version, person] = made
+        return self._traces[version, person]
 
     def _read(self, version: str) -> None:
         """Deals the bodies of a version that was there before: neighbours in number go to one person."""

@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 import orjson
 
-from dvidsync_dagster.sandbox.proofreaders.ground import Ground, Pool
+from dvidsync_dagster.sandbox.proofreaders.ground import Ground, Pool, Traces
 from dvidsync_dagster.sandbox.proofreaders.wire import OK, Exchange, Wire
 
 NAMES = ("alice", "bob", "carol", "dan", "erin", "frank", "grace", "heidi")
@@ -35,6 +35,10 @@ class Person:
     @property
     def pool(self) -> Pool:
         return self.ground.pool(self.version, self.number)
+
+    @property
+    def traces(self) -> Traces:
+        return self.ground.traces(self.version, self.number)
 
     def turn_to(self, kind: str) -> None:
         """Chooses a name and an open version for the next piece of work."""

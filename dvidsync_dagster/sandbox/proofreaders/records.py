@@ -34,6 +34,11 @@ BLOCKS_ACROSS = 2
 
 def post_key(person: Person) -> None:
     """A status for a body, or something odd under an odd key."""
+    with person.ground.writing_keys:
+        _post_key(person)
+
+
+def _post_key(person: Person) -> None:
     instance = person.instance("keyvalue")
     if person.random.random() < 0.8:
         bodies = person.pool.take(person.random)
@@ -48,13 +53,19 @@ def post_key(person: Person) -> None:
         key = _odd_key(person)
         value = person.random.choice((b"", person.random.randbytes(person.random.randint(1, 3000))))
         person.post(person.path(instance, "key", key), value)
-    person.pool.keys.append((instance, key))
+    person.traces.keys.append((instance, key))
 
 
 def delete_key(person: Person) -> None:
     """One that was written, or was deleted since; or one that never was."""
-    if person.pool.keys and person.random.random() < 0.9:
-        instance, key = person.random.choice(person.pool.keys)
+    with person.ground.writing_keys:
+        _delete_key(person)
+
+
+def _delete_key(person: Person) -> None:
+    written = [each for each in person.traces.keys if each[0] in person.ground.instances["keyvalue"]]
+    if written and person.random.random() < 0.9:
+        instance, key = person.random.choice(written)
     else:
         instance, key = person.instance("keyvalue"), f"never {_odd_key(person)}"
     person.delete(person.path(instance, "key", key))
@@ -71,12 +82,18 @@ def replace_neuron(person: Person) -> None:
 
 
 def delete_neuron(person: Person) -> None:
+    with person.ground.writing_keys:
+        _delete_neuron(person)
+
+
+def _delete_neuron(person: Person) -> None:
     bodies = person.pool.take(person.random)
     if bodies:
         several = bodies[0] in person.pool.several
-        written = [key for instance, key in person.pool.keys if instance == "neurons"]
+        instance = person.instance("neuronjson")
+        written = [key for name, key in person.traces.keys if name == instance]
         key = person.random.choice(written) if written else str(bodies[0])
-        person.delete(person.path(person.instance("neuronjson"), "key", key))
+        person.delete(person.path(instance, "key", key))
         person.pool.give(bodies[0], several=several)
 
 
@@ -108,7 +125,7 @@ def move_element(person: Person) -> None:
         instance, point = element
         to = _point(person)
         if person.post(person.path(instance, "move", _underlined(point), _underlined(to))).meant:
-            person.pool.points.append((instance, to))
+            person.traces.points.append((instance, to))
 
 
 def delete_element(person: Person) -> None:
@@ -122,15 +139,15 @@ def post_blocks(person: Person) -> None:
     """All elements of one block, in place of those that were there."""
     instance = person.instance("annotation")
     block = _block(_point(person))
-    person.pool.points[:] = [
-        (name, point) for name, point in person.pool.points if name != instance or _block(point) != block
+    person.traces.points[:] = [
+        (name, point) for name, point in person.traces.points if name != instance or _block(point) != block
     ]
     points = _free_points(person, instance, person.random.randint(1, 3), block)
     person.post(
         person.path(instance, "blocks"),
         {",".join(map(str, block)): [_element(person, point, None) for point in points]},
     )
-    person.pool.points.extend((instance, point) for point in points)
+    person.traces.points.extend((instance, point) for point in points)
 
 
 def refused_delete_element(person: Person) -> None:
@@ -147,6 +164,11 @@ def refused_move_element(person: Person) -> None:
 
 
 def _post_neuron(person: Person, query: dict[str, str]) -> None:
+    with person.ground.writing_keys:
+        _write_neuron(person, query)
+
+
+def _write_neuron(person: Person, query: dict[str, str]) -> None:
     bodies = person.pool.take(person.random)
     if not bodies:
         return
@@ -159,7 +181,7 @@ def _post_neuron(person: Person, query: dict[str, str]) -> None:
     if person.random.random() < 0.2:
         fields["position"] = [person.random.randrange(1000) for _ in range(3)]
     person.post(person.path(instance, "key", bodies[0]), {"bodyid": bodies[0], **fields}, query=query)
-    person.pool.keys.append((instance, str(bodies[0])))
+    person.traces.keys.append((instance, str(bodies[0])))
     person.pool.give(bodies[0], several=several)
 
 
@@ -169,7 +191,7 @@ def _odd_key(person: Person) -> str:
 
 def _elements(person: Person, instance: str, count: int) -> list[dict[str, Any]]:
     points = _free_points(person, instance, count, None)
-    person.pool.points.extend((instance, point) for point in points)
+    person.traces.points.extend((instance, point) for point in points)
     related: list[Point | None] = [None, *points]
     return [_element(person, point, related[index]) for index, point in enumerate(points)]
 
@@ -186,7 +208,7 @@ def _element(person: Person, point: Point, related: Point | None) -> dict[str, A
 
 def _free_points(person: Person, instance: str, count: int, block: Point | None) -> list[Point]:
     """Points where this person has no element yet."""
-    taken = {point for name, point in person.pool.points if name == instance}
+    taken = {point for name, point in person.traces.points if name == instance}
     found: list[Point] = []
     while len(found) < count:
         point = _point(person)
@@ -218,9 +240,9 @@ def _nowhere(person: Person) -> Point:
 
 
 def _taken_element(person: Person) -> tuple[str, Point] | None:
-    if not person.pool.points:
+    if not person.traces.points:
         return None
-    return person.pool.points.pop(person.random.randrange(len(person.pool.points)))
+    return person.traces.points.pop(person.random.randrange(len(person.traces.points)))
 
 
 def _underlined(point: Point) -> str:

@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dvidsync_dagster.sandbox.proofreaders.person import Person
+from dvidsync_dagster.sandbox.proofreaders.repo import BLOCK
 from dvidsync_dagster.sandbox.proofreaders.wire import REFUSED
 
 Runs = npt.NDArray[np.int32]
@@ -14,6 +15,9 @@ Runs = npt.NDArray[np.int32]
 RUNS_HEADER = bytes((0, 3, 0, 0, 0, 0, 0, 0))
 NOBODY = 10**15
 """Added to a label to name one that does not exist."""
+
+RETIRED_SHARE = 0.02
+"""How many of the merged away labels become the name of a body once more."""
 
 TRIES = 5
 """How many bodies a person looks at for one of several supervoxels."""
@@ -24,6 +28,8 @@ def merge(person: Person) -> None:
     bodies = person.pool.take(person.random, count)
     if bodies and person.post(person.labelmap("merge"), bodies).meant:
         person.pool.give(bodies[0], several=True)
+        if person.random.random() < RETIRED_SHARE:
+            person.pool.give_spare(bodies[1:2])
 
 
 def cleave(person: Person) -> None:
@@ -94,8 +100,7 @@ def split_supervoxel(person: Person) -> None:
     if person.random.random() < 0.3:
         split, remain = _reserved(person, 2)
         query = {"split": str(split), "remain": str(remain)}
-    with person.ground.splitting:
-        done = person.post(person.labelmap("split-supervoxel", supervoxel), sparse_volume(part), query=query)
+    done = person.post(person.labelmap("split-supervoxel", supervoxel), sparse_volume(part), query=query)
     if done.meant:
         person.pool.give(bodies[0], several=True)
 
@@ -111,8 +116,7 @@ def split(person: Person) -> None:
     if not parts:
         person.pool.give(bodies[0], several=len(supervoxels) > 1)
         return
-    with person.ground.splitting:
-        done = person.post(person.labelmap("split", bodies[0]), sparse_volume(np.concatenate(parts)))
+    done = person.post(person.labelmap("split", bodies[0]), sparse_volume(np.concatenate(parts)))
     if done.meant:
         person.pool.give(bodies[0], several=len(supervoxels) > 1)
         person.pool.give(int(done.json()["label"]), several=len(parts) > 1)
@@ -123,9 +127,8 @@ def split_whole(person: Person) -> None:
     body, supervoxels = _body_of_several(person)
     if body is None:
         return
-    with person.ground.splitting:
-        whole = _runs(person, person.random.choice(supervoxels))
-        done = person.post(person.labelmap("split", body), sparse_volume(whole))
+    whole = _runs(person, person.random.choice(supervoxels))
+    done = person.post(person.labelmap("split", body), sparse_volume(whole))
     if done.meant:
         person.pool.give(body, several=len(supervoxels) > 2)
         person.pool.give(int(done.json()["label"]), several=False)
@@ -168,15 +171,36 @@ def refused_renumber(person: Person) -> None:
 
 
 def refused_split_supervoxel(person: Person) -> None:
-    """Voxels that are not in the supervoxel: burns two ids."""
+    """A voxel more than the supervoxel has: burns two ids."""
     bodies = person.pool.take(person.random)
     if bodies:
         supervoxels = _supervoxels(person, bodies[0])
-        outside = np.array([[100_000, 100_000, 100_000, 3]], np.int32)
-        person.post(
-            person.labelmap("split-supervoxel", supervoxels[0]), sparse_volume(outside), meant=REFUSED
-        )
+        runs = _runs(person, supervoxels[0])[:1].copy()
+        if (runs[0, 0] + runs[0, 3]) % BLOCK:
+            runs[0, 3] += 1
+        else:
+            runs[0, 0] -= 1
+        person.post(person.labelmap("split-supervoxel", supervoxels[0]), sparse_volume(runs), meant=REFUSED)
         person.pool.give(bodies[0], several=len(supervoxels) > 1)
+
+
+def split_nothing(person: Person) -> None:
+    """Voxels far from the supervoxel: a server takes them, and all voxels go to the remaining one."""
+    bodies = person.pool.take(person.random)
+    if bodies:
+        supervoxels = _supervoxels(person, bodies[0])
+        far = np.array([[100_000, 100_000, 100_000, 3]], np.int32)
+        person.post(person.labelmap("split-supervoxel", supervoxels[0]), sparse_volume(far))
+        person.pool.give(bodies[0], several=len(supervoxels) > 1)
+
+
+def cleave_nothing(person: Person) -> None:
+    """No supervoxels: a server takes it, and makes a body of nothing."""
+    bodies = person.pool.take(person.random)
+    if bodies:
+        several = bodies[0] in person.pool.several
+        person.post(person.labelmap("cleave", bodies[0]), [])
+        person.pool.give(bodies[0], several=several)
 
 
 def sparse_volume(runs: Runs) -> bytes:

@@ -30,6 +30,7 @@ def branch(person: Person) -> None:
     made = person.post(node_path(parent, "branch"), {"branch": name, "note": "a trial"})
     if made.meant:
         ground.add(str(made.json()["child"]), parent, name)
+        ground.branched.append((parent, name))
 
 
 def tag(person: Person) -> None:
@@ -74,11 +75,10 @@ def refused_newversion(person: Person) -> None:
 
 
 def refused_branch(person: Person) -> None:
-    """With a name that is there: published too."""
-    if person.ground.locked and person.ground.branches:
-        locked = person.random.choice(person.ground.locked)
-        name = person.random.choice(person.ground.branches)
-        person.post(node_path(locked, "branch"), {"branch": name}, meant=REFUSED)
+    """Once more from the same version: published too."""
+    if person.ground.branched:
+        parent, name = person.random.choice(person.ground.branched)
+        person.post(node_path(parent, "branch"), {"branch": name}, meant=REFUSED)
 
 
 def refused_tag(person: Person) -> None:
