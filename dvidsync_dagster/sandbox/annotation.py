@@ -1,0 +1,349 @@
+"""Annotation instances: elements by block, and by label where they are synced to a labelmap."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+from dvidsync_dagster.sandbox import elements as el
+from dvidsync_dagster.sandbox.elements import Element
+from dvidsync_dagster.sandbox.exchange import Answer, Exchange, Refused
+from dvidsync_dagster.sandbox.golang import go_json, go_map
+from dvidsync_dagster.sandbox.instance import MAX_MESSAGE_BYTES, Instance, Place, Point, Settings, read_uint
+from dvidsync_dagster.sandbox.labelmap import Labelmap, read_point
+from dvidsync_dagster.sandbox.repo import Repo
+from dvidsync_dagster.sandbox.versioned import VersionedStore
+from dvidsync_dagster.sandbox.voxels import EDGE, zyx
+
+ElementPlace = dict[str, Any]
+"""Label, Kind, Pos: an element that came to a label or left it."""
+
+
+class Annotation(Instance):
+    """Elements."""
+
+    type_name: ClassVar[str] = "annotation"
+
+    def __init__(
+        self, repo: Repo, name: str, data_uuid: str, born_in: str, config: dict[str, str], settings: Settings
+    ) -> None:
+        super().__init__(repo, name, data_uuid, born_in, config, settings)
+        self.blocks: VersionedStore[Point, list[Element]] = VersionedStore(repo.ancestry)
+        # A copy by label without relations. It can be out of date: DVID forgets a move inside a label.
+        self.by_label: VersionedStore[int, list[Element]] = VersionedStore(repo.ancestry)
+
+    def serve(self, exchange: Exchange, place: Place) -> Answer:
+        match exchange.parts[3]:
+            case "elements":
+                return self._elements(exchange, place)
+            case "element":
+                return self._delete(exchange, place)
+            case "move":
+                return self._move(exchange, place)
+            case "blocks":
+                return self._blocks(exchange, place)
+            case "all-elements":
+                if exchange.method != "GET":
+                    raise Refused("Only GET is available on 'all-elements' endpoint.")
+                return self._streamed(place, lambda _: True)
+            case "label":
+                label = read_uint(exchange.parts[4])
+                return Answer.json(go_json(self.by_label.get(place.version, label) or []))
+            case "tag":
+                return Answer.json(go_json(self._tagged(place, exchange.parts[4])))
+            case "reload":
+                self._reload(place)
+                return Answer()
+        return self.serve_common(exchange)
+
+    def labels_merged(
+        self, exchange: Exchange, place: Place, mutation_id: int, target: int, merged: list[int]
+    ) -> None:
+        into = list(self.by_label.get(place.version, target) or [])
+        added: list[ElementPlace] = []
+        removed: list[ElementPlace] = []
+        for label in merged:
+            moved = self.by_label.get(place.version, label) or []
+            if not moved:
+                continue
+            self.by_label.delete(place.version, label)
+            into += moved
+            added += [_at(target, each) for each in moved]
+            removed += [_at(label, each) for each in moved]
+        if added:
+            self.by_label.put(place.version, target, into)
+            self._tell_derived(exchange, place, "merge", mutation_id, added, removed)
+
+    def label_cleaved(
+        self,
+        exchange: Exchange,
+        place: Place,
+        mutation_id: int,
+        target: int,
+        cleaved_label: int,
+        in_cleaved: Callable[[Point], bool],
+    ) -> None:
+        before = self.by_label.get(place.version, target) or []
+        moved = [each for each in before if in_cleaved(_point(each))]
+        if not moved:
+            return
+        self._put_label(place, target, [each for each in before if each not in moved])
+        self._put_label(place, cleaved_label, moved)
+        added = [_at(cleaved_label, each) for each in moved]
+        removed = [_at(target, each) for each in moved]
+        self._tell_derived(exchange, place, "cleave", mutation_id, added, removed)
+
+    def label_split(
+        self,
+        exchange: Exchange,
+        place: Place,
+        mutation_id: int,
+        target: int,
+        new_label: int,
+        in_split: Callable[[Point], bool],
+        blocks: list[Point],
+    ) -> None:
+        moved = [
+            el.without_relations(each)
+            for block in blocks
+            for each in self.blocks.get(place.version, block) or []
+            if in_split(_point(each))
+        ]
+        if moved:
+            points = {_point(each) for each in moved}
+            kept = self.by_label.get(place.version, target) or []
+            self._put_label(place, target, [each for each in kept if _point(each) not in points])
+            new = list(self.by_label.get(place.version, new_label) or [])
+            el.add(new, moved)
+            self._put_label(place, new_label, new)
+        added = [_at(new_label, each) for each in moved]
+        removed = [_at(target, each) for each in moved]
+        self._tell_derived(exchange, place, "split", mutation_id, added, removed)
+
+    def _labels(self) -> Labelmap | None:
+        """The labelmap that this instance is synced to."""
+        for each in self.repo.instances.values():
+            if isinstance(each, Labelmap) and each.data_uuid in self.syncs:
+                return each
+        return None
+
+    def _put_label(self, place: Place, label: int, found: list[Element]) -> None:
+        if found:
+            self.by_label.put(place.version, label, found)
+        else:
+            self.by_label.delete(place.version, label)
+
+    def _tell_derived(
+        self,
+        exchange: Exchange,
+        place: Place,
+        action: str,
+        mutation_id: int,
+        added: list[ElementPlace],
+        removed: list[ElementPlace],
+    ) -> None:
+        message: dict[str, Any] = {
+            "Action": action,
+            "MutationID": mutation_id,
+            "UUID": place.uuid,
+            "Timestamp": exchange.moment.go_time(),
+            "Delta": {"Add": added or None, "Del": removed or None},
+        }
+        text = go_map(message)
+        if len(text) > MAX_MESSAGE_BYTES:
+            del message["Delta"]
+            message["DataRef"] = self.put_blob(text)
+        self.publish(exchange, message)
+
+    def _tell(self, exchange: Exchange, place: Place, action: str, **fields: Any) -> None:
+        if exchange.query.get("kafkalog") == "off":
+            return
+        message = {"Action": action, "UUID": place.uuid, "Timestamp": exchange.moment.go_time(), **fields}
+        if exchange.user:
+            message["User"] = exchange.user
+        self.publish(exchange, message)
+
+    def _elements(self, exchange: Exchange, place: Place) -> Answer:
+        if exchange.method == "POST":
+            self._post(exchange, place, el.read_elements(exchange.body))
+            return Answer()
+        if len(exchange.parts) < 6:
+            raise Refused("Expect size and offset to follow 'elements' in GET request")
+        low, high = _extents(exchange)
+        found = [
+            each
+            for block, listed in sorted(
+                self.blocks.items(place.version).items(), key=lambda item: zyx(item[0])
+            )
+            if _touches(block, low, high)
+            for each in listed
+            if all(low[axis] <= each["Pos"][axis] <= high[axis] for axis in range(3))
+        ]
+        return Answer.json(go_json(found or None))
+
+    def _post(self, exchange: Exchange, place: Place, posted: list[Element]) -> None:
+        by_block: dict[Point, list[Element]] = {}
+        for each in posted:
+            by_block.setdefault(_block_of(_point(each)), []).append(each)
+        for block, added in by_block.items():
+            stored = list(self.blocks.get(place.version, block) or [])
+            el.add(stored, added)
+            self.blocks.put(place.version, block, stored)
+        for label, added in self._by_label(place, posted).items():
+            self._add_to_label(place, label, added)
+        if exchange.query.get("kafkalog") != "off":
+            self._tell(exchange, place, "element-post", DataRef=self.put_blob(exchange.body))
+
+    def _by_label(self, place: Place, found: list[Element]) -> dict[int, list[Element]]:
+        labels = self._labels()
+        result: dict[int, list[Element]] = {}
+        if labels is not None:
+            for each in found:
+                label = labels.label_at(place.version, _point(each))
+                if label:
+                    result.setdefault(label, []).append(el.without_relations(each))
+        return result
+
+    def _add_to_label(self, place: Place, label: int, added: list[Element]) -> None:
+        stored = list(self.by_label.get(place.version, label) or [])
+        places = {_point(each): number for number, each in enumerate(stored)}
+        for each in added:
+            number = places.get(_point(each))
+            if number is None:
+                stored.append(each)
+            else:
+                stored[number] = each
+        self.by_label.put(place.version, label, stored)
+
+    def _delete(self, exchange: Exchange, place: Place) -> Answer:
+        if exchange.method != "DELETE":
+            raise Refused("Only DELETE action is available on 'element' endpoint.")
+        if len(exchange.parts) < 5:
+            raise Refused("Must include coordinate after DELETE on 'element' endpoint.")
+        point = read_point(exchange.parts[4])
+        block = _block_of(point)
+        stored = list(self.blocks.get(place.version, block) or [])
+        deleted = el.remove(stored, point)
+        if deleted is None:
+            raise Refused(f"Did not find element {_text(point)} in datastore")
+        el.remove_relations(stored, point)
+        self.blocks.put(place.version, block, stored)
+        labels = self._labels()
+        if labels is not None:
+            label = labels.label_at(place.version, point)
+            kept = list(self.by_label.get(place.version, label) or [])
+            if el.remove(kept, point) is not None:
+                self.by_label.put(place.version, label, kept)
+        for other in {_block_of(_to(each)) for each in deleted["Rels"] or []}:
+            related = list(self.blocks.get(place.version, other) or [])
+            if el.remove_relations(related, point):
+                self.blocks.put(place.version, other, related)
+        self._tell(exchange, place, "element-delete", Point=list(point))
+        return Answer()
+
+    def _move(self, exchange: Exchange, place: Place) -> Answer:
+        if exchange.method != "POST":
+            raise Refused("Only POST action is available on 'move' endpoint.")
+        if len(exchange.parts) < 6:
+            raise Refused("Must include 'from' and 'to' coordinate after 'move' endpoint.")
+        source, target = read_point(exchange.parts[4]), read_point(exchange.parts[5])
+        from_block, to_block = _block_of(source), _block_of(target)
+        stored = list(self.blocks.get(place.version, from_block) or [])
+        moved, _ = el.move(stored, source, target, leaves=from_block != to_block)
+        if moved is None:
+            raise Refused(f"Did not find moved element {_text(source)} in datastore")
+        self.blocks.put(place.version, from_block, stored)
+        if from_block != to_block:
+            arrived = list(self.blocks.get(place.version, to_block) or [])
+            el.add(arrived, [moved])
+            self.blocks.put(place.version, to_block, arrived)
+        self._tell(exchange, place, "element-move", From=list(source), To=list(target))
+        self._move_label(place, source, target, el.without_relations(moved))
+        for other in {_block_of(_to(each)) for each in moved["Rels"]} - {from_block}:
+            related = list(self.blocks.get(place.version, other) or [])
+            _, changed = el.move(related, source, target, leaves=False)
+            if changed:
+                self.blocks.put(place.version, other, related)
+        return Answer()
+
+    def _move_label(self, place: Place, source: Point, target: Point, moved: Element) -> None:
+        labels = self._labels()
+        if labels is None:
+            return
+        old, new = labels.label_at(place.version, source), labels.label_at(place.version, target)
+        if old == new:
+            return
+        if old:
+            kept = list(self.by_label.get(place.version, old) or [])
+            if el.remove(kept, source) is not None:
+                self.by_label.put(place.version, old, kept)
+        if new:
+            arrived = list(self.by_label.get(place.version, new) or [])
+            el.add(arrived, [moved])
+            self.by_label.put(place.version, new, arrived)
+
+    def _blocks(self, exchange: Exchange, place: Place) -> Answer:
+        if exchange.method == "POST":
+            for block, found in el.read_block_elements(exchange.body).items():
+                self.blocks.put(place.version, block, found)
+            if exchange.query.get("kafkalog") != "off":
+                self._tell(exchange, place, "blocks-post", DataRef=self.put_blob(exchange.body))
+            return Answer()
+        if len(exchange.parts) < 6:
+            raise Refused("Expect size and offset to follow 'blocks' in GET request")
+        low, high = _extents(exchange)
+        return self._streamed(place, lambda block: _touches(block, low, high))
+
+    def _streamed(self, place: Place, wanted: Callable[[Point], bool]) -> Answer:
+        entries = []
+        for block, found in sorted(self.blocks.items(place.version).items(), key=lambda item: zyx(item[0])):
+            if wanted(block):
+                entries.append(b'"%d,%d,%d":' % block + go_json(found))
+        return Answer.json(b"{" + b",".join(entries) + b"}")
+
+    def _tagged(self, place: Place, tag: str) -> list[Element]:
+        return [
+            el.without_relations(each)
+            for found in self.blocks.items(place.version).values()
+            for each in found
+            if tag in (each["Tags"] or [])
+        ]
+
+    def _reload(self, place: Place) -> None:
+        for label in self.by_label.items(place.version):
+            self.by_label.delete(place.version, label)
+        found = [each for listed in self.blocks.items(place.version).values() for each in listed]
+        for label, added in self._by_label(place, found).items():
+            self.by_label.put(place.version, label, added)
+
+
+def _at(label: int, element: Element) -> ElementPlace:
+    return {"Label": label, "Kind": element["Kind"], "Pos": element["Pos"]}
+
+
+def _point(element: Element) -> Point:
+    x, y, z = element["Pos"]
+    return x, y, z
+
+
+def _to(relation: dict[str, Any]) -> Point:
+    x, y, z = relation["To"]
+    return x, y, z
+
+
+def _block_of(point: Point) -> Point:
+    return point[0] // EDGE, point[1] // EDGE, point[2] // EDGE
+
+
+def _text(point: Point) -> str:
+    return f"({point[0]},{point[1]},{point[2]})"
+
+
+def _extents(exchange: Exchange) -> tuple[Point, Point]:
+    """First and last voxel of ``size/offset``."""
+    size, low = read_point(exchange.parts[4]), read_point(exchange.parts[5])
+    return low, (low[0] + size[0] - 1, low[1] + size[1] - 1, low[2] + size[2] - 1)
+
+
+def _touches(block: Point, low: Point, high: Point) -> bool:
+    return all(low[axis] // EDGE <= block[axis] <= high[axis] // EDGE for axis in range(3))

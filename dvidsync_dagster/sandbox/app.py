@@ -1,0 +1,291 @@
+"""The server as an ASGI application: takes requests one after the other, answers them in DVID's words."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import secrets
+import signal
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl
+
+from pydantic import ValidationError
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from dvidsync_dagster.sandbox.datastore import Datastore
+from dvidsync_dagster.sandbox.exchange import TEXT, Answer, Exchange, Moment, Refused, Torn
+from dvidsync_dagster.sandbox.faults import Fault, Faults
+from dvidsync_dagster.sandbox.golang import go_map, go_time
+from dvidsync_dagster.sandbox.instance import Settings, read_json_object
+from dvidsync_dagster.sandbox.journal import Entry, Journal
+from dvidsync_dagster.sandbox.labelmap import Labelmap
+from dvidsync_dagster.sandbox.publish import Publisher
+from dvidsync_dagster.sandbox.volume_writes import put_cubes
+from dvidsync_dagster.sandbox.voxels import Cubes
+
+logger = logging.getLogger(__name__)
+START = "START"
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """What the command line says.
+
+    Args:
+        folder: where the journal is.
+        kafka: brokers, or None.
+        topic_prefix: of all topics.
+        admin_token: None admits nobody.
+        minimum_mutation_id: mutation ids start here or above.
+        settings: of the data types.
+        address: host and port under which the server is reached.
+    """
+
+    folder: Path
+    kafka: str | None
+    topic_prefix: str
+    admin_token: str | None
+    minimum_mutation_id: int
+    settings: Settings
+    address: str
+
+
+class App:
+    """A server in its folder. Building it plays the journal back."""
+
+    def __init__(self, configuration: Configuration) -> None:
+        self._configuration = configuration
+        self._faults = Faults()
+        self._datastore = Datastore()
+        self._last = 0
+        self._journal = Journal(configuration.folder)
+        self._play_back()
+        self._started = self._start()
+        # Last: it waits for the broker.
+        self._publisher = (
+            Publisher(configuration.kafka, configuration.topic_prefix) if configuration.kafka else None
+        )
+
+    def close(self) -> None:
+        if self._publisher is not None:
+            self._publisher.close()
+        self._journal.close()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return
+        request = Request(scope, receive)
+        try:
+            body = await request.body()
+        except ClientDisconnect:
+            # A request that never came in whole is not one.
+            return
+        method, path = request.method, scope["path"]
+        fault = None if path.startswith("/sandbox/") else self._faults.strike(method, path)
+        if fault is not None and fault.kind == "delay":
+            await asyncio.sleep(fault.seconds)
+        # From here to the answer there is no await: requests are handled one after the other.
+        answer = self._answer(method, path, scope["query_string"].decode("ascii", "replace"), body, fault)
+        if answer is None:
+            await _drop_connection(receive, send)
+            return
+        headers = {} if answer.content_type is None else {"content-type": answer.content_type}
+        if answer.status == 204:
+            await Response(status_code=204, headers=headers)(scope, receive, send)
+        else:
+            await Response(answer.body, answer.status, headers)(scope, receive, send)
+
+    def _answer(self, method: str, path: str, query: str, body: bytes, fault: Fault | None) -> Answer | None:
+        """None stands for a connection that is dropped."""
+        kind = "" if fault is None else fault.kind
+        if kind == "kill-before":
+            _kill()
+        if kind == "drop-before":
+            return None
+        if kind == "unavailable":
+            return Answer(503, TEXT, b"DVID server is unavailable.\n")
+        given: dict[str, str] = {}
+        for name, value in parse_qsl(query, keep_blank_values=True):
+            given.setdefault(name, value)
+        token = given.pop("admintoken", None)
+        admin = token is not None and secrets.compare_digest(
+            token.encode(), (self._configuration.admin_token or secrets.token_hex()).encode()
+        )
+        if path == "/sandbox/faults":
+            return self._ask_faults(body)
+        if path.startswith("/api/server/"):
+            return self._server(method, path, admin)
+        tear_at = fault.at if fault is not None and kind == "kill-torn" else None
+        answer = self._take(method, path, given, body, admin, tear_at, publish=kind != "kill-unpublished")
+        if kind.startswith("kill"):
+            _kill()
+        return None if kind == "drop-after" else answer
+
+    def _take(
+        self,
+        method: str,
+        path: str,
+        query: dict[str, str],
+        body: bytes,
+        admin: bool,
+        tear_at: str | None,
+        publish: bool,
+    ) -> Answer:
+        entry = Entry(method, path, query, admin, self._now(), secrets.token_hex(8), tear_at)
+        exchange, answer = self._handle(entry, body)
+        if method not in ("GET", "HEAD"):
+            self._journal.append(entry, body)
+        if self._publisher is not None and publish:
+            self._publisher.publish(exchange.messages)
+            if tear_at is not None:
+                self._publisher.flush()
+        return answer
+
+    def _handle(self, entry: Entry, body: bytes) -> tuple[Exchange, Answer]:
+        moment = Moment(entry.nanoseconds, bytes.fromhex(entry.seed), self._started)
+        exchange = Exchange(entry.method, entry.path, entry.query, body, entry.admin, moment, entry.tear_at)
+        try:
+            if entry.path.startswith("/sandbox/"):
+                answer = self._own(exchange)
+            else:
+                answer = self._datastore.handle(exchange)
+        except Refused as error:
+            answer = Answer(400, TEXT, f"{error} ({entry.path}).\n".encode())
+        except Torn as error:
+            answer = Answer(500, TEXT, f"torn at {error}\n".encode())
+        except Exception:
+            # Go's server goes on after a panic, and so does this one.
+            logger.exception("%s %s", entry.method, entry.path)
+            answer = Answer(500, TEXT, b"Panic detected on request; see the server's log\n")
+        self._last = max(self._last, moment.nanoseconds)
+        return exchange, answer
+
+    def _now(self) -> int:
+        """Time in nanoseconds that only grows, over restarts, too."""
+        return max(time.time_ns(), self._last + 1)
+
+    def _play_back(self) -> None:
+        for entry, body in self._journal.read():
+            if entry.method == START:
+                self._begin(entry)
+            else:
+                self._handle(entry, body)
+
+    def _start(self) -> int:
+        settings = self._configuration.settings
+        entry = Entry(
+            START,
+            "",
+            {
+                "mutation_list": str(settings.mutation_list),
+                "split_endpoint": str(settings.split_endpoint),
+                "minimum_mutation_id": str(self._configuration.minimum_mutation_id),
+            },
+            False,
+            self._now(),
+            "",
+        )
+        self._journal.append(entry, b"")
+        self._begin(entry)
+        return entry.nanoseconds
+
+    def _begin(self, entry: Entry) -> None:
+        self._started = self._last = entry.nanoseconds
+        settings = Settings(entry.query["mutation_list"] == "True", entry.query["split_endpoint"] == "True")
+        self._datastore.server_started(settings, int(entry.query["minimum_mutation_id"]))
+
+    def _own(self, exchange: Exchange) -> Answer:
+        """What an operator does at the real server's command line, and volumes by formula."""
+        given = read_json_object(exchange.body, "sandbox")
+        match [exchange.method, *exchange.path.split("/")[2:]]:
+            case ["POST", "cubes"]:
+                place = self._datastore.find(str(given["uuid"]))
+                instance = place.repo.instance(str(given["data"]))
+                if not isinstance(instance, Labelmap):
+                    raise Refused(f"{instance.name} is no labelmap")
+                x, y, z = (int(each) for each in given["size"])
+                put_cubes(instance, place, Cubes((x, y, z), int(given["cube"]), int(given.get("first", 1))))
+            case ["POST", "rename"]:
+                self._datastore.rename(exchange, str(given["uuid"]), str(given["from"]), str(given["to"]))
+            case ["POST", "delete"]:
+                self._datastore.delete(exchange, str(given["uuid"]), str(given["data"]))
+            case _:
+                return Answer.missing("the sandbox knows cubes, rename, delete and faults")
+        return Answer()
+
+    def _ask_faults(self, body: bytes) -> Answer:
+        try:
+            self._faults.ask(body)
+        except ValidationError as error:
+            return Answer(400, TEXT, f"{error}\n".encode())
+        return Answer()
+
+    def _server(self, method: str, path: str, admin: bool) -> Answer:
+        match [method, path.rstrip("/").rpartition("/")[2]]:
+            case ["GET", "info"]:
+                return Answer.json(go_map(self._info()))
+            case ["GET", "config"]:
+                if not admin:
+                    text = "GET /api/server/config requires admin privileges (admintoken or DSG admin)"
+                    return Answer(400, TEXT, f"{text} ({path}).\n".encode())
+                return Answer(200, "text/plain", self._toml().encode())
+            case ["GET", "note"]:
+                return Answer(200, "text/plain")
+        return Answer(404, TEXT, f"Could not find the URL: {path}\n".encode())
+
+    def _info(self) -> dict[str, Any]:
+        now = self._now()
+        configuration = self._configuration
+        info = {
+            "Cores": str(os.cpu_count()),
+            "DVID Version": "v1.0.0-254-sandbox",
+            "Datastore Version": "0.11.0",
+            "Host": configuration.address,
+            "Max Open Files": "1024",
+            "Maximum Cores": str(os.cpu_count()),
+            "Note": "",
+            "RPC Address": "",
+            "Server time": go_time(now, self._started),
+            "Server uptime": f"{(now - self._started) / 1e9:.9f}s",
+            "Storage backend": "sandbox journal",
+            "TOML location": "config.toml",
+        }
+        if configuration.kafka:
+            info["Kafka Activity Topic"] = "dvidactivity-" + configuration.address.replace(":", "-")
+            info["Kafka Servers"] = configuration.kafka
+        if configuration.topic_prefix:
+            info["Kafka Topic Prefix"] = configuration.topic_prefix
+        return info
+
+    def _toml(self) -> str:
+        settings = self._configuration.settings
+        lines = [
+            "[server]",
+            f'httpAddress = "{self._configuration.address}"',
+            f"allowLabelmapSplit = {str(settings.split_endpoint).lower()}",
+            "",
+            "[mutations]",
+            *(['jsonstore = "mutations"'] if settings.mutation_list else []),
+        ]
+        if self._configuration.kafka:
+            servers = ", ".join(f'"{each}"' for each in self._configuration.kafka.split(","))
+            lines += ["", "[kafka]", f"servers = [{servers}]"]
+            lines.append(f'topicPrefix = "{self._configuration.topic_prefix}"')
+        return "\n".join(lines) + "\n"
+
+
+def _kill() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+async def _drop_connection(receive: Receive, send: Send) -> None:
+    """Closes the connection without an answer, which ASGI cannot say: uvicorn's `send` can."""
+    send.__self__.transport.abort()  # type: ignore[attr-defined]
+    while (await receive())["type"] != "http.disconnect":
+        pass

@@ -1,0 +1,79 @@
+"""Faults on demand, for tests of what a client makes of them.
+
+``POST /sandbox/faults`` with a JSON list of faults, each ``{"kind": …, "after": n, …}``; it replaces what was
+asked for before, and an empty list ends them. `after` counts requests that pass first (0 by default); `only`
+limits a fault to paths that hold this text; `count` is how often it strikes (once by default).
+
+| kind | what happens |
+| --- | --- |
+| kill-before | the process kills itself before the request is taken up |
+| kill-unpublished | … when it is applied, but nothing of it is published |
+| kill-after | … when it is applied and published, before the answer |
+| kill-torn | … between two writes of the operation: `at` names the point (see the `reached` calls) |
+| drop-before | the connection is closed without an answer, nothing is done |
+| drop-after | the request is done, then the connection is closed without an answer |
+| unavailable | 503 |
+| delay | the request waits `seconds` first |
+
+Kills, drops and tears strike requests that change something; the other two strike all.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, TypeAdapter
+
+Kind = Literal[
+    "kill-before",
+    "kill-unpublished",
+    "kill-after",
+    "kill-torn",
+    "drop-before",
+    "drop-after",
+    "unavailable",
+    "delay",
+]
+FOR_ALL_REQUESTS = ("unavailable", "delay")
+
+
+class Fault(BaseModel):
+    """A fault that was asked for. See the module's text."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    kind: Kind
+    after: int = 0
+    only: str = ""
+    count: int = 1
+    at: str = ""
+    seconds: float = 0.0
+
+
+FAULTS = TypeAdapter(list[Fault])
+
+
+class Faults:
+    """The faults that are to come."""
+
+    def __init__(self) -> None:
+        self._waiting: list[Fault] = []
+
+    def ask(self, body: bytes) -> None:
+        """Raises `pydantic.ValidationError` for a list that makes no sense."""
+        self._waiting = FAULTS.validate_json(body)
+
+    def strike(self, method: str, path: str) -> Fault | None:
+        """The fault that this request meets, if any."""
+        changes = method not in ("GET", "HEAD")
+        for fault in self._waiting:
+            if fault.only not in path or not (changes or fault.kind in FOR_ALL_REQUESTS):
+                continue
+            if fault.after:
+                fault.after -= 1
+                continue
+            fault.count -= 1
+            if fault.count <= 0:
+                self._waiting.remove(fault)
+            return fault
+        return None

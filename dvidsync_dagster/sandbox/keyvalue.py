@@ -1,0 +1,167 @@
+"""Keyvalue instances."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+from collections.abc import Iterable
+from typing import Any, ClassVar
+
+import orjson
+
+from dvidsync_dagster.sandbox import wire
+from dvidsync_dagster.sandbox.exchange import JSON, Answer, Exchange, Refused
+from dvidsync_dagster.sandbox.golang import go_json, go_quote
+from dvidsync_dagster.sandbox.instance import Instance, Place, Settings, read_json
+from dvidsync_dagster.sandbox.repo import Repo
+from dvidsync_dagster.sandbox.versioned import VersionedStore
+
+
+class Keyvalue(Instance):
+    """Values of any bytes by key."""
+
+    type_name: ClassVar[str] = "keyvalue"
+    type_version: ClassVar[str] = "0.2"
+
+    def __init__(
+        self, repo: Repo, name: str, data_uuid: str, born_in: str, config: dict[str, str], settings: Settings
+    ) -> None:
+        super().__init__(repo, name, data_uuid, born_in, config, settings)
+        self.values: VersionedStore[str, bytes] = VersionedStore(repo.ancestry)
+
+    def serve(self, exchange: Exchange, place: Place) -> Answer:
+        match exchange.parts[3]:
+            case "key":
+                return self._key(exchange, place)
+            case "keys":
+                return Answer.json(go_json(sorted(self.values.items(place.version))))
+            case "keyrange":
+                return Answer.json(go_json([key for key, _ in self._range(exchange, place)]))
+            case "keyrangevalues":
+                return pack(exchange, self._range(exchange, place))
+            case "keyvalues":
+                return self._keyvalues(exchange, place)
+            case "mutations":
+                return self.mutations(exchange, place)
+        return self.serve_common(exchange)
+
+    def _key(self, exchange: Exchange, place: Place) -> Answer:
+        if len(exchange.parts) < 5:
+            raise Refused("expect key string to follow 'key' endpoint")
+        key = exchange.parts[4]
+        match exchange.method:
+            case "HEAD":
+                return Answer() if self.values.get(place.version, key) is not None else Answer.missing()
+            case "GET":
+                value = self.values.get(place.version, key)
+                if value is None:
+                    return Answer.missing(f"Key {go_quote(key)} not found")
+                return Answer.binary(value)
+            case "POST":
+                self._post(exchange, place, key, exchange.body)
+                return Answer()
+            case "DELETE":
+                self.values.delete(place.version, key)
+                message = {
+                    "Action": "delete",
+                    "Key": key,
+                    "UUID": place.uuid,
+                    "Timestamp": exchange.moment.go_time(),
+                }
+                self.keep_mutation(place, self.publish(exchange, message))
+                return Answer()
+        raise Refused(f'key endpoint does not support "{exchange.method.lower()}" HTTP verb')
+
+    def _post(self, exchange: Exchange, place: Place, key: str, value: bytes) -> None:
+        self.values.put(place.version, key, value)
+        message = {
+            "Action": "postkv",
+            "Key": key,
+            "Bytes": len(value),
+            "UUID": place.uuid,
+            "Timestamp": exchange.moment.go_time(),
+        }
+        self.keep_mutation(place, self.publish(exchange, message))
+
+    def _range(self, exchange: Exchange, place: Place) -> list[tuple[str, bytes]]:
+        if len(exchange.parts) < 6:
+            raise Refused(f"expect beginning and end keys to follow '{exchange.parts[3]}' endpoint")
+        first, last = exchange.parts[4], exchange.parts[5]
+        return [
+            (key, value) for key, value in self.values.sorted_items(place.version) if first <= key <= last
+        ]
+
+    def _keyvalues(self, exchange: Exchange, place: Place) -> Answer:
+        if exchange.method == "POST":
+            for each in wire.parse(wire.KeyValues, exchange.body).kvs:
+                self._post(exchange, place, each.key, each.value)
+            return Answer()
+        if exchange.method != "GET":
+            raise Refused(f'key endpoint does not support "{exchange.method.lower()}" HTTP verb')
+        keys = wanted_keys(exchange, self.name)
+        return pack(exchange, [(key, self.values.get(place.version, key) or b"") for key in keys])
+
+
+def wanted_keys(exchange: Exchange, name: str) -> list[str]:
+    """The keys of GET keyvalues: a JSON list for tar and JSON answers, else protobuf."""
+    if exchange.flag("jsontar") or exchange.flag("tar") or exchange.flag("json"):
+        complaint = f'GET /keyvalues on 0 keys, data "{name}"'
+        value = read_json(exchange.body, complaint)
+        if not isinstance(value, list):
+            raise Refused(f"{complaint}: json: cannot unmarshal into Go value of type []string")
+        if not all(isinstance(each, str) for each in value):
+            raise Refused(f"{complaint}: json: cannot unmarshal number into Go value of type string")
+        return value
+    return list(wire.parse(wire.Keys, exchange.body).keys)
+
+
+def pack(exchange: Exchange, pairs: Iterable[tuple[str, bytes]]) -> Answer:
+    """Keys and values in the form that the query asks for: tar, JSON or protobuf."""
+    in_tar = exchange.flag("jsontar") or exchange.flag("tar")
+    if in_tar and exchange.flag("json"):
+        raise Refused("can only specify tar or json output, not both")
+    if in_tar:
+        return Answer(200, "application/tar", _tar(pairs))
+    if exchange.flag("json"):
+        entries = []
+        for key, value in pairs:
+            if exchange.flag("check") and value and not _is_json(value):
+                raise Refused(f"bad JSON for key {go_quote(key)}")
+            entries.append(b'"%s":%s' % (key.encode(), value or b"{}"))
+        return Answer(200, JSON, b"{" + b",".join(entries) + b"}")
+    answer = wire.KeyValues()
+    for key, value in pairs:
+        answer.kvs.add(key=key, value=value)
+    return Answer.binary(answer.SerializeToString())
+
+
+def _is_json(value: bytes) -> bool:
+    try:
+        orjson.loads(value)
+    except orjson.JSONDecodeError:
+        return False
+    return True
+
+
+def _tar(pairs: Iterable[tuple[str, bytes]]) -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as archive:
+        for key, value in pairs:
+            entry = tarfile.TarInfo(key)
+            entry.size = len(value)
+            entry.mode = 0o755
+            archive.addfile(entry, io.BytesIO(value))
+    return buffer.getvalue()
+
+
+def sorted_json(fields: dict[str, Any]) -> bytes:
+    """JSON of a Go map whose nested maps are Go maps, too."""
+    return go_json(_sorted(fields))
+
+
+def _sorted(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _sorted(value[key]) for key in sorted(value)}
+    if isinstance(value, list):
+        return [_sorted(each) for each in value]
+    return value

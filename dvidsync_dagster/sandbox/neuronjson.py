@@ -1,0 +1,276 @@
+"""Neuronjson instances: a JSON object per body, each field with its last user and time."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from dvidsync_dagster.sandbox import wire
+from dvidsync_dagster.sandbox.exchange import Answer, Exchange, Refused
+from dvidsync_dagster.sandbox.golang import go_json, go_numbers, go_quote
+from dvidsync_dagster.sandbox.instance import (
+    Instance,
+    Place,
+    Settings,
+    read_json,
+    read_json_object,
+    read_uint,
+)
+from dvidsync_dagster.sandbox.keyvalue import pack, sorted_json, wanted_keys
+from dvidsync_dagster.sandbox.repo import Repo
+from dvidsync_dagster.sandbox.versioned import VersionedStore
+
+Fields = dict[str, Any]
+SCHEMAS = ("json_schema", "schema", "schema_batch")
+
+
+class Neuronjson(Instance):
+    """Fields by body id."""
+
+    type_name: ClassVar[str] = "neuronjson"
+
+    def __init__(
+        self, repo: Repo, name: str, data_uuid: str, born_in: str, config: dict[str, str], settings: Settings
+    ) -> None:
+        super().__init__(repo, name, data_uuid, born_in, config, settings)
+        self.neurons: VersionedStore[int, Fields] = VersionedStore(repo.ancestry)
+        self.schemas: VersionedStore[str, bytes] = VersionedStore(repo.ancestry)
+
+    def changes(self, method: str, endpoint: str) -> bool:
+        return endpoint != "query" and super().changes(method, endpoint)
+
+    def serve(self, exchange: Exchange, place: Place) -> Answer:
+        endpoint = exchange.parts[3]
+        if endpoint in SCHEMAS:
+            return self._schema(exchange, place, endpoint)
+        match endpoint:
+            case "key":
+                return self._key(exchange, place)
+            case "all":
+                return self._all(exchange, place)
+            case "keys":
+                return self._listed(place, self._ids(place))
+            case "keyrange":
+                return self._listed(place, self._range(exchange, place))
+            case "keyrangevalues":
+                found = self._range(exchange, place)
+                return pack(exchange, [(str(each), self._shown(exchange, place, each)) for each in found])
+            case "keyvalues":
+                return self._keyvalues(exchange, place)
+            case "fields":
+                return self._fields(exchange, place)
+        return self.serve_common(exchange)
+
+    def _ids(self, place: Place) -> list[int]:
+        """Numeric order on the head of the master branch, order of texts elsewhere."""
+        return sorted(self.neurons.items(place.version), key=None if self._in_memory(place) else str)
+
+    def _in_memory(self, place: Place) -> bool:
+        return self.repo.leaf("master") is place.node
+
+    def _listed(self, place: Place, ids: list[int]) -> Answer:
+        # An empty Go slice of a version that is not in memory was never made: null.
+        found = None if not ids and not self._in_memory(place) else [str(each) for each in ids]
+        return Answer.json(go_json(found))
+
+    def _range(self, exchange: Exchange, place: Place) -> list[int]:
+        if len(exchange.parts) < 6:
+            raise Refused(f"expect beginning and end keys to follow '{exchange.parts[3]}' endpoint")
+        first, last = _bound(exchange.parts[4]), _bound(exchange.parts[5])
+        return [each for each in self._ids(place) if first <= each <= last]
+
+    def _shown(self, exchange: Exchange, place: Place, body: int) -> bytes:
+        fields = self.neurons.get(place.version, body)
+        return b"" if fields is None else sorted_json(_select(fields, exchange))
+
+    def _all(self, exchange: Exchange, place: Place) -> Answer:
+        found = [_select(self.neurons.get(place.version, each) or {}, exchange) for each in self._ids(place)]
+        only_ids = exchange.query.get("fields") == "bodyid"
+        return Answer.json(
+            b"[" + b",".join(sorted_json(each) for each in found if len(each) > 1 or only_ids) + b"]"
+        )
+
+    def _fields(self, exchange: Exchange, place: Place) -> Answer:
+        counts: dict[str, int] = {}
+        for fields in self.neurons.items(place.version).values():
+            for each in fields:
+                counts[each] = counts.get(each, 0) + 1
+        if exchange.flag("counts"):
+            return Answer.json(sorted_json(counts))
+        return Answer.json(go_json(sorted(counts)))
+
+    def _key(self, exchange: Exchange, place: Place) -> Answer:
+        if len(exchange.parts) < 5:
+            raise Refused("expect key string to follow 'key' endpoint")
+        key = exchange.parts[4]
+        if key in ("schema", "schema_batch") and exchange.method != "POST":
+            return self._schema(exchange, place, key)
+        match exchange.method:
+            case "HEAD":
+                known = self.neurons.get(place.version, read_uint(key)) is not None
+                return Answer() if known else Answer.missing()
+            case "GET":
+                value = self._shown(exchange, place, read_uint(key))
+                return Answer.text(value) if value else Answer.missing(f"Key {go_quote(key)} not found")
+            case "DELETE":
+                self.neurons.delete(place.version, read_uint(key))
+                return Answer()
+            case "POST":
+                self._tell(exchange, place, "postneuronjson", key, exchange.body)
+                self._put(exchange, place, key, exchange.body)
+                return Answer()
+        raise Refused(f'key endpoint does not support "{exchange.method.lower()}" HTTP verb')
+
+    def _keyvalues(self, exchange: Exchange, place: Place) -> Answer:
+        if exchange.method == "POST":
+            for each in wire.parse(wire.KeyValues, exchange.body).kvs:
+                self._put(exchange, place, each.key, each.value)
+                self._tell(exchange, place, "ingestneuronjson", each.key, each.value)
+            return Answer()
+        complaint = f'GET /keyvalues on 0 keys, data "{self.name}"'
+        if exchange.flag("json") and (numbers := _numbers(exchange.body, complaint)) is not None:
+            keys = numbers
+        else:
+            keys = wanted_keys(exchange, self.name)
+        pairs = []
+        for key in keys:
+            try:
+                body = read_uint(key)
+            except Refused as error:
+                raise Refused(f'GET /keyvalues on {len(keys)} keys, data "{self.name}": {error}') from None
+            value = self._shown(exchange, place, body)
+            if value or not exchange.flag("json"):
+                pairs.append((key, value))
+        return pack(exchange, pairs)
+
+    def _tell(self, exchange: Exchange, place: Place, action: str, key: str, value: bytes) -> None:
+        message = {
+            "Action": action,
+            "Key": key,
+            "Bytes": len(value),
+            "UUID": place.uuid,
+            "Timestamp": exchange.moment.go_time(),
+        }
+        self.publish(exchange, message)
+
+    def _put(self, exchange: Exchange, place: Place, key: str, value: bytes) -> None:
+        if not exchange.user:
+            raise Refused("cannot alter neuronjson data without a valid user")
+        if key == "0":
+            raise Refused("body id 0 is reserved and so cannot be stored")
+        if key in ("schema", "schema_batch"):
+            self.schemas.put(place.version, key, value)
+            return
+        new = go_numbers(read_json_object(value, "json"))
+        if "bodyid" not in new:
+            raise Refused("neuronjson data must have 'bodyid' field")
+        body = new["bodyid"]
+        if not isinstance(body, int) or body < 0:
+            raise Refused("neuronjson 'bodyid' field must be uint64")
+        try:
+            number = read_uint(key)
+        except Refused as error:
+            raise Refused(f'key "{key}" must be a valid uint64: {error}') from None
+        if body != number:
+            raise Refused(f"neuronjson 'bodyid' field {body} must match key {number}")
+        for each in ("bodyid_user", "bodyid_time"):
+            if each in new:
+                raise Refused(f"'{each}' field not allowed")
+        old = self.neurons.get(place.version, body)
+        conditionals = [each for each in exchange.query.get("conditionals", "").split(",") if each]
+        stored = update(
+            old, new, exchange.user, exchange.moment.rfc3339(), conditionals, exchange.flag("replace")
+        )
+        self.neurons.put(place.version, body, stored)
+
+    def _schema(self, exchange: Exchange, place: Place, name: str) -> Answer:
+        match exchange.method:
+            case "POST":
+                self.schemas.put(place.version, name, exchange.body)
+                return Answer()
+            case "DELETE":
+                self.schemas.delete(place.version, name)
+                return Answer()
+        value = self.schemas.get(place.version, name)
+        if value is None:
+            return Answer.missing(f'Key "{name}" not found')
+        return Answer() if exchange.method == "HEAD" else Answer.json(value)
+
+
+def update(
+    old: Fields | None, given: Fields, user: str, time: str, conditionals: list[str], replace: bool
+) -> Fields:
+    """The fields after a post: merged into the old ones unless `replace`, users and times stamped."""
+    new = dict(given)
+    deleted = {field for field, value in given.items() if value is None}
+    for field in deleted:
+        del new[field]
+        if not _is_stamp(field):
+            new[field + "_user"] = given.get(field + "_user") or user
+            new[field + "_time"] = given.get(field + "_time") or time
+    before = None if old is None else {key: value for key, value in old.items() if key not in deleted}
+
+    # The fields that this post set or changed.
+    changed = set(new)
+    if before is None:
+        changed |= {field.removesuffix("_user") for field in new if field.endswith("_user")}
+    else:
+        same = {key for key, value in new.items() if not _is_stamp(key) and before.get(key) == value}
+        changed -= same
+        if not replace:
+            for field, value in before.items():
+                if field not in new:
+                    new[field] = value
+                elif field in conditionals:
+                    new[field] = value
+                    changed.discard(field)
+    for field in sorted(changed):
+        if field in ("bodyid", "user") or field in deleted or _is_stamp(field):
+            continue
+        if field + "_user" not in changed:
+            new[field + "_user"] = user
+        if field + "_time" not in changed:
+            new[field + "_time"] = time
+    if replace and before is not None:
+        for field in [each for each in new if not _is_stamp(each) and each != "bodyid"]:
+            new.setdefault(field + "_user", before.get(field + "_user", user))
+            new.setdefault(field + "_time", before.get(field + "_time", time))
+    return new
+
+
+def _is_stamp(field: str) -> bool:
+    return field.endswith(("_user", "_time"))
+
+
+def _select(fields: Fields, exchange: Exchange) -> Fields:
+    """The fields that ``show=`` and ``fields=`` ask for."""
+    show = exchange.query.get("show", "")
+    hidden = [
+        suffix
+        for suffix, shown in (("_user", ("user", "all")), ("_time", ("time", "all")))
+        if show not in shown
+    ]
+    wanted = [each for each in exchange.query.get("fields", "").split(",") if each]
+    if not wanted:
+        return {key: value for key, value in fields.items() if not key.endswith(tuple(hidden))}
+    names = {"bodyid"}
+    for field in wanted:
+        names |= {field} | {field + suffix for suffix in ("_user", "_time") if suffix not in hidden}
+    return {key: value for key, value in fields.items() if key in names}
+
+
+def _bound(text: str) -> int:
+    """A key in a range: texts sort around the digits."""
+    if not text:
+        raise Refused("key string is empty")
+    if text[0] > "9":
+        return 2**64 - 1
+    return 0 if text[0] < "0" else read_uint(text)
+
+
+def _numbers(body: bytes, complaint: str) -> list[str] | None:
+    value = read_json(body, complaint)
+    if isinstance(value, list) and all(
+        isinstance(each, int) and not isinstance(each, bool) for each in value
+    ):
+        return [str(each) for each in value]
+    return None
