@@ -1,0 +1,38 @@
+"""What Dagster loads: the configuration that ``DVIDSYNC_CONFIG`` names, or else the checkout's ``defs`` folder."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import dagster as dg
+
+from dvidsync_dagster.config import load_configs
+from dvidsync_dagster.orchestration.build import build_definitions
+
+CONFIG = "DVIDSYNC_CONFIG"
+
+_CHECKOUT = Path(__file__).resolve().parents[1]
+_NOTHING_YET = f"""
+Nothing is configured yet, so nothing is followed. Either
+
+* write a configuration file (YAML, or the JSON of the first dvidsync), set the environment variable
+  `{CONFIG}` to its path, and start Dagster again; or
+* in a checkout, run `dg scaffold defs dvidsync_dagster.DvidSyncComponent my_repo`, fill in
+  `defs/my_repo/defs.yaml`, and reload this code location.
+"""
+
+
+@dg.definitions
+def defs() -> dg.Definitions:
+    """The definitions of this code location.
+
+    Raises:
+        ConfigurationError: the configuration is wrong; Dagster shows the message for the code location.
+    """
+    named = os.environ.get(CONFIG)
+    if named:
+        return build_definitions(*load_configs(Path(named)))
+    if (_CHECKOUT / "pyproject.toml").exists() and any((_CHECKOUT / "defs").rglob("defs.yaml")):
+        return dg.load_from_defs_folder(path_within_project=_CHECKOUT)
+    return dg.Definitions(assets=[dg.AssetSpec("nothing_configured_yet", description=_NOTHING_YET)])
