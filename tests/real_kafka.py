@@ -150,7 +150,9 @@ class RealKafka:
                 "num.partitions=3",
                 "auto.create.topics.enable=true",
                 "delete.topic.enable=true",
-                "log.retention.ms=-1",  # recorded traffic is old
+                # Recorded traffic is old, and made-up traffic may be of the future.
+                "log.retention.ms=-1",
+                "log.message.timestamp.after.max.ms=9223372036854775807",
                 "offsets.topic.replication.factor=1",
                 "offsets.topic.num.partitions=1",
                 "transaction.state.log.replication.factor=1",

@@ -73,13 +73,15 @@ class MutationLog:
         ends = self._ends(places)  # first: what comes in between belongs to the future
         if not places:
             return {}
-        times = {TopicPartition(*place): max(0, key // _NS_PER_MS) for place in places}
-        with self._connection.errors():
-            found = self._consumer.offsets_for_times(times)
+        moment = max(0, key // _NS_PER_MS)
         offsets = {}
-        for place in places:
-            answer = found.get(TopicPartition(*place))
-            offsets[place] = ends[place] if answer is None or answer.offset < 0 else answer.offset
+        with self._connection.errors():
+            found = self._consumer.offsets_for_times({TopicPartition(*place): moment for place in places})
+            for place in places:
+                at = TopicPartition(*place)
+                # None: nothing that late, but also a partition that had no leader, unless it was asked alone.
+                answer = found[at] or self._consumer.offsets_for_times({at: moment})[at]
+                offsets[place] = ends[place] if answer is None else answer.offset
         return _positions(offsets)
 
     def check(self, positions: Positions, since: str | None) -> None:
@@ -220,9 +222,13 @@ class MutationLog:
     ) -> dict[Place, int]:
         if not places:
             return {}
+        partitions = [TopicPartition(*place) for place in places]
         with self._connection.errors():
-            answers = ask([TopicPartition(*place) for place in places])
-        return {place: answers[TopicPartition(*place)] for place in places}
+            try:
+                answers = ask(partitions)
+            except KeyError:  # kafka-python leaves out a partition that it has not met, unless it is alone
+                answers = {partition: ask([partition])[partition] for partition in partitions}
+        return {(at.topic, at.partition): offset for at, offset in answers.items()}
 
 
 def _positions(offsets: dict[Place, int]) -> Positions:
