@@ -100,6 +100,8 @@ def follow(
                 config.repo,
                 requests_in_flight=destination.requests_in_flight,
                 contact=Contact(0),
+                repo=route.repo,
+                followed=lambda name: name not in route.not_followed,
                 note=notes.say,
             )
         )

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import TracebackType
 
+from dvidsync_dagster.datatypes.instances import InstanceWriter
 from dvidsync_dagster.datatypes.labelmap.apply import LabelmapWriter
 from dvidsync_dagster.datatypes.labelmap.claims import CounterState
 from dvidsync_dagster.datatypes.labelmap.counter import LabelCounter
@@ -16,7 +19,7 @@ from dvidsync_dagster.datatypes.labelmap.look import Contact, is_there, look
 from dvidsync_dagster.datatypes.labelmap.messages import BodyMutation, Cleave, LabelMutation
 from dvidsync_dagster.datatypes.labelmap.presence import Presence, Seen, find_presence
 from dvidsync_dagster.datatypes.registry import Mutation
-from dvidsync_dagster.datatypes.versions import Commit, VersionWriter
+from dvidsync_dagster.datatypes.versions import Commit, NewInstance, VersionWriter
 from dvidsync_dagster.destinations.flight import run_steps
 from dvidsync_dagster.dvid.client import DvidClient
 from dvidsync_dagster.dvid.labelmap import Labelmap
@@ -31,11 +34,11 @@ REST_LOOKS = 15
 
 
 @dataclass
-class Applied:
-    """What became of a chunk's steps."""
+class _Opening:
+    """Whether a version of a labelmap has been changed in this run."""
 
-    already_there: int = 0
-    refusals: list[tuple[Mutation, str]] = field(default_factory=list)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    done: bool = False
 
 
 class DvidDestination:
@@ -46,6 +49,8 @@ class DvidDestination:
         root: the repo on both.
         requests_in_flight: how many requests may run at a time.
         contact: how the destination was found when it was first met, see `Contact`.
+        repo: the source's, as discovered.
+        followed: whether an instance (by name) is one of those that are followed.
         note: says something once per run.
     """
 
@@ -57,6 +62,8 @@ class DvidDestination:
         *,
         requests_in_flight: int,
         contact: Contact,
+        repo: RepoInfo,
+        followed: Callable[[str], bool],
         note: Callable[[str], None],
     ) -> None:
         self.client = client
@@ -66,7 +73,9 @@ class DvidDestination:
         self.contact = contact
         self._note = note
         self._writers: dict[str, LabelmapWriter] = {}
+        self._openings: dict[tuple[str, str], _Opening] = {}
         self._versions = VersionWriter(source, client, root)
+        self._instances = InstanceWriter(repo, client, root, followed=followed, note=note)
         # Looks run inside a step, so they need threads that steps cannot occupy.
         self._pool = ThreadPoolExecutor(requests_in_flight, thread_name_prefix="apply")
         self._looks = ThreadPoolExecutor(max(4, requests_in_flight), thread_name_prefix="look")
@@ -104,6 +113,7 @@ class DvidDestination:
             before = now
         # What the counters said before is no longer true.
         self._writers.clear()
+        self._openings.clear()
 
     def _rest_marks(self) -> tuple[object, ...]:
         info = self.info()
@@ -163,9 +173,14 @@ class DvidDestination:
             request = step.request
             if isinstance(request, LabelMutation):
                 unsure = isinstance(request, BodyMutation) and identity(request) in doubtful
-                return self._writer(request.instance).apply(request, step.members, doubtful=unsure)
+                with self._opened(request) as opening:
+                    outcome = self._writer(request.instance).apply(request, step.members, doubtful=unsure)
+                    opening.done |= isinstance(request, BodyMutation) and not outcome.refusals
+                    return outcome
             if isinstance(request, Commit):
                 self.settle_counters(request.version)
+            if isinstance(request, NewInstance):
+                return self._instances.apply(request)
             return self._versions.apply(request)
 
         run_steps(
@@ -197,6 +212,22 @@ class DvidDestination:
         counter = self._writer(instance).counter
         with counter.lock:
             counter.burned(next_label - 1)
+
+    @contextmanager
+    def _opened(self, request: LabelMutation) -> Iterator[_Opening]:
+        """The first change of a labelmap's version goes alone, after a read of the mapping.
+
+        DVID reads a version's own log when the mapping is first asked for, and opens it when it is first
+        written. Two requests that do either at once get "file already closed", or write into each other.
+        """
+        opening = self._openings.setdefault((request.instance, request.version), _Opening())
+        if opening.done:
+            yield opening
+            return
+        with opening.lock:
+            if not opening.done:
+                self._writer(request.instance).destination.mapping(request.version, [1])
+            yield opening
 
     def _open_version(self) -> str | None:
         versions = [version for version in self.info().versions.values() if not version.locked]

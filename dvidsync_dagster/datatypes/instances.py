@@ -1,0 +1,87 @@
+"""Instances that are born in the log: made at the destination with the source's settings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import orjson
+
+from dvidsync_dagster.datatypes.versions import NewInstance
+from dvidsync_dagster.dvid.client import DvidClient, repo_path
+from dvidsync_dagster.dvid.repo import Instance, RepoInfo, read_repo_info
+from dvidsync_dagster.errors import RequestRefused
+from dvidsync_dagster.plan.outcome import ALREADY_THERE, DONE, Outcome, refused
+
+_LISTS = ("BlockSize", "VoxelSize", "VoxelUnits")
+_TEXTS = ("MaxDownresLevel", "Background", "GridStore")
+_COMPRESSIONS = {"LZ4": "lz4", "gzip": "gzip", "Snappy": "snappy", "JPEG": "jpeg", "No": "none"}
+
+
+def creation_settings(instance: Instance) -> dict[str, str]:
+    """What `POST /api/repo/UUID/instance` wants, from what the source's info says of an instance."""
+    settings = {"typename": instance.typename, "dataname": instance.name}
+    for name in _LISTS:
+        values = instance.settings.get(name)
+        if isinstance(values, list) and values:
+            settings[name] = ",".join(str(value) for value in values)
+    for name in _TEXTS:
+        value = instance.settings.get(name)
+        if value not in (None, ""):
+            settings[name] = str(value)
+    compression = _COMPRESSIONS.get(str(instance.base.get("Compression", "")).split(" ")[0])
+    if compression:
+        settings["Compression"] = compression
+    if instance.base.get("Versioned") is False:
+        settings["Versioned"] = "false"
+    return settings
+
+
+class InstanceWriter:
+    """Makes instances at the destination.
+
+    Args:
+        source: the source's repo, as discovered.
+        followed: whether an instance (by name) is one of those that are followed.
+        note: says something once per run.
+    """
+
+    def __init__(
+        self,
+        source: RepoInfo,
+        destination: DvidClient,
+        root: str,
+        *,
+        followed: Callable[[str], bool],
+        note: Callable[[str], None],
+    ) -> None:
+        self._source = source
+        self._destination = destination
+        self._root = root
+        self._followed = followed
+        self._note = note
+
+    def apply(self, new: NewInstance) -> Outcome:
+        """Raises what `DvidClient.change` raises; a refusal is an outcome."""
+        there = read_repo_info(self._destination, self._root).instances.get(new.name)
+        if there is not None:
+            if there.typename == new.typename:
+                return ALREADY_THERE
+            return refused(f"{new.name} is there, but as a {there.typename}, not a {new.typename}")
+        instance = self._source.instances.get(new.name)
+        if instance is None or instance.typename != new.typename:
+            self._note(
+                f"{new.typename} {new.name} was made in the log, but the source has no such instance now"
+            )
+            return DONE
+        if not self._followed(new.name):
+            self._note(f"{new.typename} {new.name} was made at the source and is not followed")
+            return DONE
+        try:
+            self._destination.change(
+                "POST",
+                repo_path(new.version, "instance"),
+                body=orjson.dumps(creation_settings(instance)),
+            )
+        except RequestRefused as refusal:
+            return refused(refusal.text)
+        return DONE
