@@ -1,4 +1,4 @@
-"""What Dagster loads: the configuration that ``DVIDSYNC_CONFIG`` names, or else the checkout's ``defs`` folder."""
+"""What Dagster loads: the configuration that ``DVIDSYNC_CONFIG`` names, or the checkout's ``defs`` folder."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import dagster as dg
 
 from dvidsync_dagster.config import load_configs
 from dvidsync_dagster.orchestration.build import build_definitions
+from dvidsync_dagster.orchestration.component import fill_templates
 
 CONFIG = "DVIDSYNC_CONFIG"
 
@@ -32,7 +33,7 @@ def defs() -> dg.Definitions:
     """
     named = os.environ.get(CONFIG)
     if named:
-        return build_definitions(*load_configs(Path(named)))
+        return build_definitions(*load_configs(Path(named), fill_templates=fill_templates))
     if (_CHECKOUT / "pyproject.toml").exists() and any((_CHECKOUT / "defs").rglob("defs.yaml")):
         return dg.load_from_defs_folder(path_within_project=_CHECKOUT)
     return dg.Definitions(assets=[dg.AssetSpec("nothing_configured_yet", description=_NOTHING_YET)])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +16,16 @@ from dvidsync_dagster.errors import ConfigurationError
 COMPONENT = "dvidsync_dagster.DvidSyncComponent"
 
 
-def load_configs(path: Path, environment: Mapping[str, str] = os.environ) -> list[SyncConfig]:
+def load_configs(
+    path: Path,
+    environment: Mapping[str, str] = os.environ,
+    *,
+    fill_templates: Callable[[Any], Any] = lambda attributes: attributes,
+) -> list[SyncConfig]:
     """Every configuration in a file: YAML or JSON, several in a YAML file with ``---`` between them.
 
     A document is either the fields themselves, or a component's ``type`` and ``attributes``, or the JSON
-    of the first dvidsync (which may hold several repos).
+    of the first dvidsync (which may hold several repos). Only a component's attributes can hold templates.
 
     Raises:
         ConfigurationError: the file cannot be read, or a field in it is wrong.
@@ -44,7 +49,7 @@ def load_configs(path: Path, environment: Mapping[str, str] = os.environ) -> lis
     configs = [
         config
         for document in documents
-        for config in _from_document(document, path.absolute().parent, environment)
+        for config in _from_document(document, path.absolute().parent, environment, fill_templates)
     ]
     names = [config.repo_name for config in configs]
     if len(set(names)) < len(names):
@@ -52,11 +57,13 @@ def load_configs(path: Path, environment: Mapping[str, str] = os.environ) -> lis
     return configs
 
 
-def _from_document(document: Any, folder: Path, environment: Mapping[str, str]) -> list[SyncConfig]:
+def _from_document(
+    document: Any, folder: Path, environment: Mapping[str, str], fill_templates: Callable[[Any], Any]
+) -> list[SyncConfig]:
     if is_first_config(document):
         return from_first_config(document, folder, environment)
     if isinstance(document, dict) and "attributes" in document:
         if document.get("type") != COMPONENT:
             raise ConfigurationError("type", "is another component", f"Use type: {COMPONENT}.")
-        document = document["attributes"]
+        document = fill_templates(document["attributes"])
     return [SyncConfig.model_validate(document)]

@@ -144,6 +144,7 @@ class DestinationRun:
         checkpoint = replace(report.checkpoint, epoch=claim.epoch, clean=clean)
         metadata = {
             **meta.chunk_metadata(report, checkpoint),
+            meta.CHUNK: dg.MetadataValue.int(self._end.chunks),
             meta.OWNER: dg.MetadataValue.text(claim.owner),
         }
         for window in windows:

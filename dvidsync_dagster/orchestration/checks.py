@@ -22,12 +22,14 @@ LAG_ALLOWED_SECONDS = 900.0
 class RunEnd:
     """What a run came to: what it left out, how far behind it ended, and what broke the log."""
 
+    chunks: int = 0
     lag: Lag | None = None
     conflicts: list[ConflictRow] = field(default_factory=list)
     quarantined: list[QuarantinedRecord] = field(default_factory=list)
     log_error: LogGap | LogRecreated | None = None
 
     def add(self, report: ChunkReport) -> None:
+        self.chunks += 1
         self.lag = report.lag_after
         self.conflicts += report.conflicts
         self.quarantined += report.quarantined

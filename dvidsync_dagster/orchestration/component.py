@@ -49,6 +49,11 @@ class DvidSyncScaffolder(dg.Scaffolder[Any]):
         scaffold_component(request, SCAFFOLD)
 
 
+def fill_templates(value: Any) -> Any:
+    """A component's attributes with their templates filled in, outside of a Dagster project."""
+    return _values(dg.ResolutionContext.default(), value)
+
+
 def _values(context: dg.ResolutionContext, value: Any) -> Any:
     """Plain data with its templates filled in. Dagster itself would make a number of any text of digits."""
     match value:

@@ -13,6 +13,8 @@ from dvidsync_dagster.log.record import key_text
 from dvidsync_dagster.report import ChunkReport, ConflictRow, Lag, QuarantinedRecord
 
 CHECKPOINT = "dvidsync/checkpoint"
+CHUNK = "dvidsync/chunk"
+"""Counts the chunks of a run from 1: one that touched several windows is told in each."""
 EPOCH = "dvidsync/epoch"
 OWNER = "dvidsync/owner"
 LOG_TIME = "dvidsync/log_time"

@@ -11,6 +11,7 @@ from dvidsync_dagster.errors import ConfigurationError
 from dvidsync_dagster.log.checkpoint import Checkpoint
 from dvidsync_dagster.log.record import key_text
 from dvidsync_dagster.look import look
+from dvidsync_dagster.orchestration.abandoned import fail_abandoned
 from dvidsync_dagster.orchestration.checkpoint_file import read_checkpoint_file
 from dvidsync_dagster.orchestration.checkpoints import CheckpointStore
 from dvidsync_dagster.orchestration.names import destination_key, job_name, pool_name
@@ -87,7 +88,7 @@ def follow_definitions(config: SyncConfig, destination: DestinationConfig) -> dg
 
 def run_under_way(instance: dg.DagsterInstance, job: str) -> dg.SkipReason | None:
     """Why no further run should start now, if one is queued or going on."""
-    runs = instance.get_runs(dg.RunsFilter(job_name=job, statuses=_UNDER_WAY), limit=1)
+    runs = fail_abandoned(instance, instance.get_runs(dg.RunsFilter(job_name=job, statuses=_UNDER_WAY)))
     if not runs:
         return None
     return dg.SkipReason(

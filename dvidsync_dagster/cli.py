@@ -1,0 +1,217 @@
+"""The ``dvidsync`` command."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING
+
+import click
+
+from dvidsync_dagster.config import DestinationConfig, SyncConfig, load_configs
+from dvidsync_dagster.errors import ConfigurationError, DvidSyncError
+
+if TYPE_CHECKING:
+    import dagster as dg
+
+DONE, FAILED, WRONG_CONFIGURATION, LEFT_OUT = 0, 1, 2, 3
+
+_EXIT_CODES = """
+\b
+Exit codes:
+  0  everything up to the cut was applied
+  3  the same, but something was skipped or quarantined
+  2  the configuration is wrong
+  1  any other failure
+"""
+
+_verbose = click.option("--verbose", is_flag=True, help="Show tracebacks.")
+_config = click.argument("config", type=click.Path(path_type=Path))
+_destination = click.option("--destination", metavar="NAME", help="Only this destination.")
+
+
+@click.group()
+@click.version_option(package_name="dvidsync-dagster")
+def main() -> None:
+    """Copies of DVID servers that follow their source."""
+
+
+@main.command(epilog=_EXIT_CODES)
+@_config
+@_destination
+@click.option(
+    "--windows",
+    metavar="A..B",
+    help="Cover these windows, such as 2026-01-31..2026-02-02, in place of all from the checkpoint to now.",
+)
+@_verbose
+def run(config: Path, destination: str | None, windows: str | None, verbose: bool) -> None:
+    """Run each destination's job once, in the Dagster instance of DAGSTER_HOME.
+
+    CONFIG is a YAML file (the fields themselves, or a component's defs.yaml), or the JSON of the first
+    dvidsync.
+    """
+    with _exit_codes(verbose):
+        span = _span(windows)
+        chosen = _chosen(config, destination)
+        instance = _instance()
+        codes: list[int] = []
+        for sync, target in chosen:
+            with _remembered(codes, f"{sync.repo_name}/{target.name}", verbose):
+                codes.append(_run(instance, sync, target, span))
+        # The worst one, where a failure hides a wrong configuration and that what was left out.
+        sys.exit(next(code for code in (FAILED, WRONG_CONFIGURATION, LEFT_OUT, DONE) if code in codes))
+
+
+@main.command(epilog=_EXIT_CODES)
+@_config
+@_destination
+@_verbose
+def status(config: Path, destination: str | None, verbose: bool) -> None:
+    """Show each destination's checkpoint, its lag, and both positions in every partition of the log."""
+    with _exit_codes(verbose):
+        chosen = _chosen(config, destination)
+        instance = _instance()
+        for sync, target in chosen:
+            _status(instance, sync, target)
+
+
+def _run(
+    instance: dg.DagsterInstance,
+    config: SyncConfig,
+    destination: DestinationConfig,
+    windows: tuple[str, str] | None,
+) -> int:
+    from dvidsync_dagster.orchestration.once import run_once
+
+    title = f"{config.repo_name}/{destination.name}"
+    click.echo(f"{title}: {destination.url} follows {config.source.url}")
+    summary = run_once(instance, config, destination, windows, lambda line: click.echo(f"  {line}"))
+    click.echo(
+        f"{title}: done. {summary.records:,} records, {summary.operations:,} operations, "
+        f"{summary.requests:,} requests"
+    )
+    if not summary.left_something_out:
+        return DONE
+    click.echo(
+        f"{title}: LEFT OUT: {summary.conflicts:,} operations skipped, {summary.quarantined:,} records "
+        f"quarantined. They are listed in run {summary.run_id} of Dagster.",
+        err=True,
+    )
+    return LEFT_OUT
+
+
+def _status(instance: dg.DagsterInstance, config: SyncConfig, destination: DestinationConfig) -> None:
+    from dvidsync_dagster.log.record import key_text
+    from dvidsync_dagster.look import look
+    from dvidsync_dagster.orchestration.metadata import lag_text
+    from dvidsync_dagster.orchestration.names import job_name
+    from dvidsync_dagster.orchestration.ticks import known_checkpoint, run_under_way
+    from dvidsync_dagster.report import Lag
+
+    click.echo(f"{config.repo_name}/{destination.name}: {destination.url} follows {config.source.url}")
+    checkpoint = known_checkpoint(instance, config, destination)
+    if checkpoint is None:
+        click.echo("  checkpoint  none yet")
+    else:
+        reached = key_text(checkpoint.key) if checkpoint.key else "offsets only"
+        state = "ended in order" if checkpoint.clean else "did not end in order, or is going on"
+        click.echo(f"  checkpoint  {reached}, epoch {checkpoint.epoch}; its run {state}")
+    busy = run_under_way(instance, job_name(config, destination))
+    if busy is not None:
+        click.echo(f"  run         {busy.skip_message}")
+    seen = look(config, destination, checkpoint)
+    seconds = (seen.clock - checkpoint.key) / 1e9 if checkpoint is not None and checkpoint.key else 0.0
+    click.echo(f"  lag         {lag_text(Lag(seen.waiting, seconds))}")
+    width = max((len(position.topic) for position in seen.positions), default=5)
+    click.echo(f"  {'topic':{width}} partition      begins    next      ends   waiting")
+    for position in seen.positions:
+        following = "-" if position.next is None else str(position.next)
+        click.echo(
+            f"  {position.topic:{width}} {position.partition:9} {position.beginning:11} {following:>7} "
+            f"{position.end:9} {position.waiting:9}"
+        )
+
+
+def _chosen(path: Path, name: str | None) -> list[tuple[SyncConfig, DestinationConfig]]:
+    from dvidsync_dagster.orchestration.component import fill_templates
+
+    configs = load_configs(path, fill_templates=fill_templates)
+    pairs = [(config, destination) for config in configs for destination in config.destinations]
+    if name is None:
+        return pairs
+    found = [pair for pair in pairs if pair[1].name == name]
+    if not found:
+        known = ", ".join(sorted({destination.name for _, destination in pairs}))
+        raise ConfigurationError("--destination", f"there is none named {name!r}", f"Known: {known}.")
+    return found
+
+
+def _instance() -> dg.DagsterInstance:
+    """The instance of DAGSTER_HOME, which holds the checkpoints: never one that is thrown away."""
+    import dagster as dg
+
+    home = os.environ.get("DAGSTER_HOME")
+    remedy = (
+        "Set it to the folder of the Dagster instance that keeps the checkpoints, the same as for "
+        "`dagster dev`: for a new one, `export DAGSTER_HOME=$HOME/.dvidsync; mkdir -p $DAGSTER_HOME`."
+    )
+    if not home:
+        raise ConfigurationError("DAGSTER_HOME", "this environment variable is not set", remedy)
+    if not Path(home).is_absolute() or not Path(home).is_dir():
+        raise ConfigurationError("DAGSTER_HOME", f"{home!r} is not the absolute path of a folder", remedy)
+    return dg.DagsterInstance.get()
+
+
+def _span(windows: str | None) -> tuple[str, str] | None:
+    if windows is None:
+        return None
+    first, dots, last = windows.partition("..")
+    if not first or (dots and not last):
+        raise ConfigurationError("--windows", f"{windows!r} is not A..B", "Write it as FIRST..LAST.")
+    return first, last if dots else first
+
+
+@contextmanager
+def _exit_codes(verbose: bool) -> Iterator[None]:
+    """Turn errors into messages and exit codes, and SIGTERM into an orderly end."""
+    codes: list[int] = []
+    before = signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        with _remembered(codes, "dvidsync", verbose):
+            yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    if codes:
+        sys.exit(codes[0])
+
+
+@contextmanager
+def _remembered(codes: list[int], title: str, verbose: bool) -> Iterator[None]:
+    try:
+        yield
+    except ConfigurationError as error:
+        codes.append(WRONG_CONFIGURATION)
+        _tell(title, error, verbose)
+    except Exception as error:
+        codes.append(FAILED)
+        _tell(title, error, verbose)
+
+
+def _tell(title: str, error: Exception, verbose: bool) -> None:
+    if verbose:
+        traceback.print_exception(error)
+    known = isinstance(error, DvidSyncError)
+    text = str(error) if known else f"{type(error).__name__}: {error}"
+    hint = "" if known or verbose else " (--verbose shows where)"
+    click.echo(f"{title}: {text}{hint}", err=True)
+
+
+def _interrupt(_signal: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt

@@ -1,0 +1,133 @@
+"""One run in this process, in the same Dagster instance as the scheduled ones."""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import dagster as dg
+
+from dvidsync_dagster.config import DestinationConfig, SyncConfig
+from dvidsync_dagster.errors import ConfigurationError, DvidSyncError
+from dvidsync_dagster.orchestration import metadata as meta
+from dvidsync_dagster.orchestration.abandoned import held
+from dvidsync_dagster.orchestration.build import build_definitions
+from dvidsync_dagster.orchestration.names import job_name, pool_name
+from dvidsync_dagster.orchestration.partitions import Windows, range_tags
+from dvidsync_dagster.orchestration.pools import limit_to_one
+from dvidsync_dagster.orchestration.ticks import next_run_tags, run_under_way
+
+
+@dataclass(frozen=True)
+class RunSummary:
+    """What a run came to: sums over its chunks."""
+
+    run_id: str
+    records: int
+    operations: int
+    requests: int
+    conflicts: int
+    quarantined: int
+
+    @property
+    def left_something_out(self) -> bool:
+        return bool(self.conflicts or self.quarantined)
+
+
+class Busy(DvidSyncError):
+    """Another run works on the destination."""
+
+
+def run_once(
+    instance: dg.DagsterInstance,
+    config: SyncConfig,
+    destination: DestinationConfig,
+    windows: tuple[str, str] | None,
+    say: Callable[[str], None],
+) -> RunSummary:
+    """Run a destination's job once.
+
+    Args:
+        windows: the first and the last window to cover; None goes from the checkpoint to now.
+        say: gets a line for each chunk that is done.
+
+    Raises:
+        Busy: another run works on the destination.
+        DvidSyncError: what the run raised.
+    """
+    name = job_name(config, destination)
+    under_way = run_under_way(instance, name)
+    if under_way is not None:
+        raise Busy(
+            f"{under_way.skip_message} Wait for it. If its process is dead, terminate it in Dagster's list "
+            f"of runs."
+        )
+    tags = (
+        next_run_tags(instance, config, destination)
+        if windows is None
+        else dict(range_tags(*checked_windows(config, *windows)))
+    )
+    limit_to_one(instance, pool_name(config, destination))
+    job = build_definitions(config).resolve_job_def(name).with_logger_defs({"console": _plain_logger(say)})
+    run_id = str(uuid.uuid4())
+    with held(instance, run_id):
+        result = job.execute_in_process(instance=instance, run_id=run_id, tags=tags)
+    return _summary(result)
+
+
+def checked_windows(config: SyncConfig, first: str, last: str) -> tuple[str, str]:
+    """Both windows, if there are such.
+
+    Raises:
+        ConfigurationError: one is no window of the configuration, or they are in the wrong order.
+    """
+    definition = Windows.of(config).definition
+    for window in (first, last):
+        if not definition.has_partition_key(window):
+            raise ConfigurationError(
+                "--windows",
+                f"{window!r} is no window",
+                f"Windows are {config.windows.every}, from {definition.get_first_partition_key()} to "
+                f"{definition.get_last_partition_key()}.",
+            )
+    if first > last:
+        raise ConfigurationError("--windows", f"{last} is before {first}", "Write the earlier one first.")
+    return first, last
+
+
+def _plain_logger(say: Callable[[str], None]) -> dg.LoggerDefinition:
+    """Passes on what the run itself says, without Dagster's own events."""
+
+    class Lines(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            if getattr(record, "dagster_meta", {}).get("dagster_event") is None:
+                say(str(getattr(record, "dagster_meta", {}).get("orig_message") or record.getMessage()))
+
+    def plain(_: dg.InitLoggerContext) -> logging.Logger:
+        logger = logging.Logger("dvidsync", logging.INFO)
+        logger.addHandler(Lines())
+        return logger
+
+    return dg.LoggerDefinition(plain, description="Lines for the command line.")
+
+
+def _summary(result: dg.ExecuteInProcessResult) -> RunSummary:
+    # A chunk that touched several windows left a materialization in each.
+    chunks = {
+        int(meta.number(event.materialization.metadata, meta.CHUNK)): event.materialization.metadata
+        for event in result.get_asset_materialization_events()
+    }
+
+    def total(key: str) -> int:
+        return sum(int(meta.number(metadata, key)) for metadata in chunks.values())
+
+    return RunSummary(
+        run_id=result.run_id,
+        records=total(meta.RECORDS),
+        operations=total(meta.OPERATIONS),
+        requests=total(meta.REQUESTS),
+        conflicts=total(meta.CONFLICTS),
+        quarantined=total(meta.QUARANTINED),
+    )
