@@ -205,7 +205,7 @@ def cleave_nothing(person: Person) -> None:
 
 def sparse_volume(runs: Runs) -> bytes:
     """A sparse volume as DVID takes it: header, number of runs, runs by z, y, x."""
-    ordered = runs[np.lexsort((runs[:, 0], runs[:, 1], runs[:, 2]))]
+    ordered = _in_order(runs)
     return RUNS_HEADER + len(ordered).to_bytes(4, "little") + ordered.astype("<i4").tobytes()
 
 
@@ -228,7 +228,12 @@ def _supervoxels(person: Person, body: int) -> list[int]:
 
 def _runs(person: Person, supervoxel: int) -> Runs:
     content = person.wire.read(person.labelmap("sparsevol", supervoxel) + "?supervoxels=true")
-    return np.frombuffer(content, "<i4", offset=len(RUNS_HEADER) + 4).reshape(-1, 4)
+    return _in_order(np.frombuffer(content, "<i4", offset=len(RUNS_HEADER) + 4).reshape(-1, 4))
+
+
+def _in_order(runs: Runs) -> Runs:
+    """By z, y, x; a server gives them in any order, and the seed alone should choose among them."""
+    return runs[np.lexsort((runs[:, 0], runs[:, 1], runs[:, 2]))]
 
 
 def _part(person: Person, runs: Runs) -> Runs | None:
