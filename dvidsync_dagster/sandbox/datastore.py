@@ -55,7 +55,7 @@ class Datastore:
             return self._repo(exchange)
         if len(parts) >= 3 and parts[0] == "node":
             return self._node(exchange)
-        return self._not_found(exchange)
+        return self._not_found()
 
     def find(self, text: str) -> Place:
         """The version whose UUID begins with `text`, or the leaf of a branch for ``UUID:branch``.
@@ -104,8 +104,9 @@ class Datastore:
         del repo.instances[name]
         repo.note(f'Delete data instance "{name}"', exchange.moment.now())
 
-    def _not_found(self, exchange: Exchange) -> Answer:
-        return Answer(404, TEXT, f"Could not find the URL: {exchange.path}\n".encode())
+    @staticmethod
+    def _not_found() -> Answer:
+        return Answer(404, TEXT, b"404 page not found\n")
 
     def _new_node(self, uuid: str, now: int) -> Node:
         self._versions += 1
@@ -150,7 +151,7 @@ class Datastore:
                 return Answer()
             case ["POST", "instance"]:
                 return self._new_instance(exchange, place)
-        return self._not_found(exchange)
+        return self._not_found()
 
     def _new_instance(self, exchange: Exchange, place: Place) -> Answer:
         repo = place.repo
@@ -165,7 +166,7 @@ class Datastore:
                 raise Refused(f"POST on repo endpoint requires specification of valid '{name}'")
         type_name, name = config["typename"], config["dataname"]
         if type_name not in _TYPES:
-            raise Refused(f'data type "{type_name}" is not supported in current DVID server')
+            raise Refused(f'Data type "{type_name}" is not supported by current DVID server')
         if name in repo.instances:
             raise Refused(f'Data named "{name}" already exists in repo (root {repo.root.uuid})')
         data_uuid = exchange.moment.uuid()
@@ -210,7 +211,7 @@ class Datastore:
                 return self._branch(exchange, place)
             case ["POST", "tag"]:
                 return self._tag(exchange, place)
-        return self._not_found(exchange)
+        return self._not_found()
 
     def _instance(self, exchange: Exchange, place: Place) -> Answer:
         instance = place.repo.instance(exchange.parts[2])

@@ -219,8 +219,14 @@ def read_json_object(body: bytes, complaint: str) -> dict[str, Any]:
     """
     value = read_json(body, complaint) if body else {}
     if not isinstance(value, dict):
-        raise Refused(f"{complaint}: json: cannot unmarshal into Go value")
+        raise Refused(f"{complaint}: {not_go(value, 'map[string]string')}")
     return value
+
+
+def not_go(value: Any, wanted: str) -> str:
+    """What Go's JSON package says of a value that has another type than the one wanted."""
+    kinds: dict[type, str] = {dict: "object", list: "array", str: "string", bool: "bool"}
+    return f"json: cannot unmarshal {kinds.get(type(value), 'number')} into Go value of type {wanted}"
 
 
 def read_json(body: bytes, complaint: str) -> Any:
@@ -241,10 +247,10 @@ def read_labels(body: bytes, complaint: str) -> list[int]:
     if value is None:
         return []
     if not isinstance(value, list):
-        raise Refused(f"{complaint}: json: cannot unmarshal value into Go value of type []uint64")
+        raise Refused(f"{complaint}: {not_go(value, '[]uint64')}")
     for each in value:
         if isinstance(each, bool) or not isinstance(each, int) or not 0 <= each < 2**64:
-            raise Refused(f"{complaint}: json: cannot unmarshal value into Go value of type uint64")
+            raise Refused(f"{complaint}: {not_go(each, 'uint64')}")
     return value
 
 

@@ -12,7 +12,7 @@ import orjson
 from dvidsync_dagster.sandbox import wire
 from dvidsync_dagster.sandbox.exchange import JSON, Answer, Exchange, Refused
 from dvidsync_dagster.sandbox.golang import go_json, go_quote
-from dvidsync_dagster.sandbox.instance import Instance, Place, Settings, read_json
+from dvidsync_dagster.sandbox.instance import Instance, Place, Settings, not_go, read_json
 from dvidsync_dagster.sandbox.repo import Repo
 from dvidsync_dagster.sandbox.versioned import VersionedStore
 
@@ -54,7 +54,8 @@ class Keyvalue(Instance):
                 return Answer() if self.values.get(place.version, key) is not None else Answer.missing()
             case "GET":
                 value = self.values.get(place.version, key)
-                if value is None:
+                if not value:
+                    # Of an empty value, DVID says the same as of a missing key.
                     return Answer.missing(f"Key {go_quote(key)} not found")
                 return Answer.binary(value)
             case "POST":
@@ -98,19 +99,19 @@ class Keyvalue(Instance):
             return Answer()
         if exchange.method != "GET":
             raise Refused(f'key endpoint does not support "{exchange.method.lower()}" HTTP verb')
-        keys = wanted_keys(exchange, self.name)
+        keys = wanted_keys(exchange, self.name, "keyvalue.jsonKeyReadRequest")
         return pack(exchange, [(key, self.values.get(place.version, key) or b"") for key in keys])
 
 
-def wanted_keys(exchange: Exchange, name: str) -> list[str]:
+def wanted_keys(exchange: Exchange, name: str, go_type: str = "string") -> list[str]:
     """The keys of GET keyvalues: a JSON list for tar and JSON answers, else protobuf."""
     if exchange.flag("jsontar") or exchange.flag("tar") or exchange.flag("json"):
         complaint = f'GET /keyvalues on 0 keys, data "{name}"'
         value = read_json(exchange.body, complaint)
         if not isinstance(value, list):
-            raise Refused(f"{complaint}: json: cannot unmarshal into Go value of type []string")
+            raise Refused(f"{complaint}: {not_go(value, '[]string')}")
         if not all(isinstance(each, str) for each in value):
-            raise Refused(f"{complaint}: json: cannot unmarshal number into Go value of type string")
+            raise Refused(f"{complaint}: json: cannot unmarshal number into Go value of type {go_type}")
         return value
     return list(wire.parse(wire.Keys, exchange.body).keys)
 

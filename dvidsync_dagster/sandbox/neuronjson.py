@@ -131,12 +131,12 @@ class Neuronjson(Instance):
             keys = numbers
         else:
             keys = wanted_keys(exchange, self.name)
-        pairs = []
+        pairs: list[tuple[str, bytes]] = []
         for key in keys:
             try:
                 body = read_uint(key)
             except Refused as error:
-                raise Refused(f'GET /keyvalues on {len(keys)} keys, data "{self.name}": {error}') from None
+                return _broken_off(exchange, pairs, len(keys), self.name, str(error))
             value = self._shown(exchange, place, body)
             if value or not exchange.flag("json"):
                 pairs.append((key, value))
@@ -256,6 +256,18 @@ def _select(fields: Fields, exchange: Exchange) -> Fields:
     for field in wanted:
         names |= {field} | {field + suffix for suffix in ("_user", "_time") if suffix not in hidden}
     return {key: value for key, value in fields.items() if key in names}
+
+
+def _broken_off(
+    exchange: Exchange, pairs: list[tuple[str, bytes]], asked: int, name: str, error: str
+) -> Answer:
+    """DVID has sent the values before a bad key when it meets it, and only then complains."""
+    complaint = f'GET /keyvalues on {asked} keys, data "{name}": {error}'
+    if not exchange.flag("json"):
+        raise Refused(complaint)
+    sent = pack(exchange, pairs)
+    sent.body = sent.body[:-1] + f"{complaint} ({exchange.path}).\n".encode()
+    return sent
 
 
 def _bound(text: str) -> int:

@@ -103,7 +103,8 @@ class Replay:
             found += [f"no {key}" for key in orjson.loads(exchange["response"]).keys() - answer.json().keys()]
         elif isinstance(exchange["response"], dict):
             wanted = base64.b64decode(exchange["response"]["base64"])
-            if _unpacked(exchange, answer.content) != _unpacked(exchange, wanted):
+            in_tar = exchange["content_type"] == "application/tar"
+            if unpacked(answer) != (unpacked_tar(wanted) if in_tar else wanted):
                 found.append(f"other bytes: {answer.content[:200]!r}, not {wanted[:200]!r}")
         else:
             got, wanted = self.as_recorded(answer.text), exchange["response"]
@@ -139,13 +140,18 @@ def _recorded_data_uuid(recording: Recording, name: str) -> str:
     raise LookupError(f"no data UUID of {name} in the recording")
 
 
-def _unpacked(exchange: dict[str, Any], content: bytes) -> Any:
-    """Tar entries with names, modes and contents; other bytes as they are."""
-    if exchange["content_type"] != "application/tar":
-        return content
+def unpacked(answer: httpx.Response) -> Any:
+    """Text; or bytes; or a tar's names, modes and contents (its headers hold more than anybody reads)."""
+    kind = answer.headers.get("content-type", "")
+    if kind == "application/tar":
+        return unpacked_tar(answer.content)
+    return answer.content if kind == "application/octet-stream" else answer.text
+
+
+def unpacked_tar(content: bytes) -> list[tuple[str, int, bytes]]:
     with tarfile.open(fileobj=io.BytesIO(content)) as archive:
         return [
-            (entry.name, entry.mode, file.read() if (file := archive.extractfile(entry)) else None)
+            (entry.name, entry.mode, file.read() if (file := archive.extractfile(entry)) else b"")
             for entry in archive
         ]
 

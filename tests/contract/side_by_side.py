@@ -1,0 +1,117 @@
+"""The same requests to two servers, whose answers are compared."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+import numpy as np
+import orjson
+
+from tests.contract.replay import unpacked, without_times
+
+# Where a server keeps its data is its own affair.
+STORE_PATH = re.compile(r"@ /[^\"]*")
+HOST = re.compile(r"http://[^/]*/")
+
+
+@dataclass
+class Side:
+    """One server and a repo in it. `names` gives a name, the same on both sides, by UUID."""
+
+    url: str
+    admin_token: str
+    names: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.client = httpx.Client(base_url=self.url, timeout=60)
+
+    def neutral(self, text: str) -> str:
+        for uuid, name in self.names.items():
+            text = text.replace(uuid, name)
+        return HOST.sub("http://HOST/", STORE_PATH.sub("@ STORE", without_times(text)))
+
+    def own(self, text: str) -> str:
+        for uuid, name in self.names.items():
+            text = text.replace(name, uuid)
+        return text
+
+    def send(self, method: str, path: str, body: bytes, admin: bool) -> httpx.Response:
+        path = self.own(path)
+        if admin:
+            path += ("&" if "?" in path else "?") + f"admintoken={self.admin_token}"
+        return self.client.request(method, path, content=self.own(body.decode("latin-1")).encode("latin-1"))
+
+
+class Both:
+    """Two sides. `found` collects what differs, as text."""
+
+    def __init__(self, one: Side, other: Side) -> None:
+        self.sides = one, other
+        self.found: list[str] = []
+
+    def make_repo(self, size: int, cube: int) -> None:
+        """A repo <ROOT> with one instance of each type, the labelmap filled with cubes numbered from 1."""
+        for side in self.sides:
+            answer = side.send("POST", "/api/repos", b'{"alias": "both", "description": ""}', admin=True)
+            side.names[answer.json()["root"]] = "<ROOT>"
+        for type_name, name in (
+            ("labelmap", "segmentation"),
+            ("keyvalue", "kv"),
+            ("neuronjson", "neurons"),
+            ("annotation", "synapses"),
+        ):
+            config = {"typename": type_name, "dataname": name}
+            if type_name == "labelmap":
+                config["MaxDownresLevel"] = "0"
+            self("POST", "/api/repo/<ROOT>/instance", config)
+        for side in self.sides:
+            info = side.send("GET", "/api/repo/<ROOT>/info", b"", admin=False).json()
+            for name, instance in info["DataInstances"].items():
+                side.names[instance["Base"]["DataUUID"]] = f"<DATA {name}>"
+        along = size // cube
+        ids = np.arange(1, along**3 + 1, dtype="<u8").reshape(along, along, along)
+        volume = ids.repeat(cube, 0).repeat(cube, 1).repeat(cube, 2).tobytes()
+        self(
+            "POST",
+            f"/api/node/<ROOT>/segmentation/raw/0_1_2/{size}_{size}_{size}/0_0_0",
+            volume,
+        )
+
+    def __call__(
+        self,
+        method: str,
+        path: str,
+        body: Any = b"",
+        *,
+        admin: bool = False,
+        unordered: bool = False,
+        only_status: bool = False,
+        names_child: str | None = None,
+    ) -> None:
+        """Sends a request to both and compares status, content type and body.
+
+        Args:
+            path: UUIDs by their names, such as <ROOT>.
+            body: bytes, or something for JSON.
+            unordered: the answer is a JSON list in no order.
+            only_status: the words of the answer are those of Go's JSON package.
+            names_child: a name for the UUID of the child version in the answer.
+        """
+        content = body if isinstance(body, bytes) else orjson.dumps(body)
+        answers = [side.send(method, path, content, admin) for side in self.sides]
+        seen = []
+        for side, answer in zip(self.sides, answers, strict=True):
+            if names_child is not None:
+                side.names[answer.json()["child"]] = names_child
+            shown = side.neutral(str(unpacked(answer)))
+            if only_status:
+                shown = ""
+            if unordered and answer.status_code == 200:
+                shown = str(sorted(orjson.loads(answer.content)))
+            seen.append((answer.status_code, answer.headers.get("content-type"), shown))
+        if seen[0] != seen[1]:
+            asked = content[:200].decode("utf-8", "backslashreplace")
+            self.found.append(f"{method} {path} {asked}\n  {seen[0]}\n  {seen[1]}")
