@@ -60,6 +60,8 @@ class EmbeddedBroker:
             ConfigurationError: there is none for this platform, or the port is taken.
         """
         path = broker_binary()
+        if port and not _is_free(port):
+            raise ConfigurationError("kafka", f"port {port} is taken", "Choose another port for the broker")
         for _ in range(1 if port else _PORT_ATTEMPTS):
             # Somebody else can take a free port before the broker has it; then try another one.
             broker = cls._launch(path, port or _free_port())
@@ -127,6 +129,15 @@ class EmbeddedBroker:
         client = KafkaAdminClient(bootstrap_servers=self.address)
         client.close()
         return self._process.poll() is None
+
+
+def _is_free(port: int) -> bool:
+    # The broker itself would share the port with whoever has it.
+    try:
+        socket.create_server(("127.0.0.1", port)).close()
+    except OSError:
+        return False
+    return True
 
 
 def _free_port() -> int:
