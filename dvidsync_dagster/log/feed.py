@@ -37,22 +37,21 @@ class KafkaFeed:
         self._connection = connection
         self._explain = explain
         self._reached = dict(start)
+        self._assigned: set[Place] = set()
         self._stopped: set[Place] = set()
         self._silent_seconds = 0.0
-        with connection.errors():
-            consumer.assign([TopicPartition(*place) for place in start])
-            for place, offset in start.items():
-                consumer.seek(TopicPartition(*place), offset)
 
     def poll(self, hold: Collection[Place]) -> Iterator[Batch]:
-        """Raises:
-        LogGap, LogRecreated: the broker lost records while they were to be read.
-        BrokerUnreachable: nothing came for the connection's `timeout_seconds`.
+        """See `Feed`.
+
+        Raises:
+            LogGap, LogRecreated: the broker lost records while they were to be read.
+            BrokerUnreachable: nothing came for the connection's `timeout_seconds`.
         """
         reading = [place for place in self._reached if place not in self._stopped and place not in hold]
-        self._pause_all_but(reading)
         began = time.monotonic()
         with self._connection.errors():
+            self._assign(reading)
             try:
                 records = self._consumer.poll(timeout_ms=_POLL_MS, max_records=_POLL_RECORDS)
                 positions = {
@@ -69,16 +68,20 @@ class KafkaFeed:
 
     def seek(self, place: Place, offset: int) -> None:
         self._reached[place] = offset
-        self._consumer.seek(TopicPartition(*place), offset)
+        if place in self._assigned:
+            self._consumer.seek(TopicPartition(*place), offset)
 
     def stop(self, place: Place) -> None:
         self._stopped.add(place)
 
-    def _pause_all_but(self, reading: list[Place]) -> None:
-        wanted = {TopicPartition(*place) for place in self._reached.keys() - set(reading)}
-        paused = self._consumer.paused()
-        self._consumer.pause(*(wanted - paused))
-        self._consumer.resume(*(paused - wanted))
+    def _assign(self, reading: list[Place]) -> None:
+        # Not `pause` and `resume`: in kafka-python 3.0.12 a partition that is paused while its records are
+        # half handed over is sometimes never read on.
+        self._consumer.assign([TopicPartition(*place) for place in reading])
+        for place in reading:
+            if place not in self._assigned:
+                self._consumer.seek(TopicPartition(*place), self._reached[place])
+        self._assigned = set(reading)
 
     def _note_silence(self, is_silent: bool, seconds: float) -> None:
         # Time that the caller spends between polls does not count.

@@ -76,6 +76,7 @@ class KeyMerge:
         shares = max(1, len(self._partitions))
         self._share_records = max(1, 2 * chunk_records // shares)
         self._share_bytes = max(1, 2 * chunk_bytes // shares)
+        self._waiting: set[Place] = set()
         self._ready: list[Entry] = []
         self._ready_size = 0
         self._horizon = -1
@@ -105,15 +106,22 @@ class KeyMerge:
         return all(partition.finished for partition in self._partitions.values())
 
     def ahead(self) -> set[Place]:
-        """The partitions that must not be read on before the slowest one has caught up."""
+        """The partitions that must not be read on before the slowest one has caught up.
+
+        One that was told to wait goes on when half of its share has left: to wait costs what was fetched.
+        """
         slowest = self._slowest()
-        return {
-            place
-            for place, partition in self._partitions.items()
-            if not partition.finished
-            and partition.furthest > slowest
-            and (len(partition.pending) >= self._share_records or partition.size >= self._share_bytes)
-        }
+        for place, partition in self._partitions.items():
+            share = 0.5 if place in self._waiting else 1.0
+            fills_share = (
+                len(partition.pending) >= share * self._share_records
+                or partition.size >= share * self._share_bytes
+            )
+            if fills_share and partition.furthest > slowest and not partition.finished:
+                self._waiting.add(place)
+            else:
+                self._waiting.discard(place)
+        return set(self._waiting)
 
     def chunk(self) -> list[Entry] | None:
         """The next chunk in key order, or None if none is full. Once all is finished, the rest, if any."""
