@@ -7,13 +7,14 @@ written: the header says whether the right one came with the request.
 
 from __future__ import annotations
 
-import json
 import os
 import struct
 import zlib
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
+
+import orjson
 
 NAME = "journal"
 _LENGTHS = struct.Struct("<II")
@@ -42,11 +43,11 @@ class Journal:
         self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
 
     def append(self, entry: Entry, body: bytes) -> None:
-        header = {key: value for key, value in asdict(entry).items() if value is not None}
+        header = {key: value for key, value in vars(entry).items() if value is not None}
         if len(body) > _WORTH_PACKING:
             header["packed"] = True
             body = zlib.compress(body, 1)
-        text = json.dumps(header).encode()
+        text = orjson.dumps(header)
         record = memoryview(_LENGTHS.pack(len(text), len(body)) + text + body)
         while record:
             record = record[os.write(self._file, record) :]
@@ -61,7 +62,7 @@ class Journal:
                 end = whole + _LENGTHS.size + header_length + body_length
                 if end > size:
                     break
-                header = json.loads(file.read(header_length))
+                header = orjson.loads(file.read(header_length))
                 body = file.read(body_length)
                 if header.pop("packed", False):
                     body = zlib.decompress(body)
