@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from dvidsync_dagster.errors import CheckpointError
+from dvidsync_dagster.log.ranges import Range, without
 
 FORMAT = 1
 
@@ -57,6 +58,8 @@ def checkpoint_json(checkpoint: Checkpoint) -> dict[str, Any]:
         "mutation_id": checkpoint.mutation_id,
         "clean": checkpoint.clean,
         "era": checkpoint.era,
+        "boot": checkpoint.boot,
+        "contact": checkpoint.contact,
         "positions": {
             topic: {
                 str(partition): {"next": position.next, "beyond": [list(pair) for pair in position.beyond]}
@@ -90,6 +93,8 @@ def checkpoint_from_json(stored: object) -> Checkpoint:
         mutation_id=_count(found, "mutation_id", "checkpoint"),
         clean=clean,
         era=_count(found, "era", "checkpoint"),
+        boot=_count(found, "boot", "checkpoint"),
+        contact=_count(found, "contact", "checkpoint"),
     )
 
 
@@ -108,31 +113,38 @@ def furthest(checkpoints: Iterable[Checkpoint]) -> Checkpoint | None:
 
     Inside an epoch a checkpoint holds all that an earlier one did. Of equal ones a clean one is taken.
     """
-    return max(checkpoints, key=lambda c: (c.epoch, _applied(c.positions), c.key, c.clean), default=None)
+    return max(
+        checkpoints, key=lambda c: (c.epoch, _count_applied(c.positions), c.key, c.clean), default=None
+    )
 
 
 def is_at_or_beyond(positions: Positions, other: Positions) -> bool:
     """Whether everything that `other` calls applied is applied according to `positions`."""
-    return all(
-        _covers(positions.get(topic, {}).get(partition, PartitionPosition(0)), position)
-        for topic, partitions in other.items()
-        for partition, position in partitions.items()
-    )
+    return not newly_applied(positions, other)
 
 
-def _covers(position: PartitionPosition, other: PartitionPosition) -> bool:
-    ranges = ((0, position.next), *position.beyond)
-    return all(
-        any(first <= wanted_first and wanted_last <= last for first, last in ranges)
-        for wanted_first, wanted_last in ((0, other.next), *other.beyond)
-    )
+def newly_applied(before: Positions, after: Positions) -> dict[tuple[str, int], list[Range]]:
+    """By topic and partition, the ranges of offsets that `after` calls applied and `before` does not."""
+    result = {}
+    for topic, partitions in after.items():
+        for partition, position in partitions.items():
+            old = before.get(topic, {}).get(partition, PartitionPosition(0))
+            fresh = without(_applied(position), _applied(old))
+            if fresh:
+                result[topic, partition] = fresh
+    return result
 
 
-def _applied(positions: Positions) -> int:
+def _applied(position: PartitionPosition) -> list[Range]:
+    return [(0, position.next), *position.beyond]
+
+
+def _count_applied(positions: Positions) -> int:
     return sum(
-        position.next + sum(last - first for first, last in position.beyond)
+        last - first
         for partitions in positions.values()
         for position in partitions.values()
+        for first, last in _applied(position)
     )
 
 

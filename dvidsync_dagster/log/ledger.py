@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from itertools import pairwise
 
 from dvidsync_dagster.log.checkpoint import PartitionPosition, Positions
+from dvidsync_dagster.log.ranges import joined
 from dvidsync_dagster.log.record import Origin
 
 
@@ -81,7 +82,7 @@ def _position(
 ) -> PartitionPosition:
     """The position that leaves these offsets (ascending), and all that is neither read nor in `beyond`."""
     not_reached = [(first, last) for first, last in beyond if last > next_offset]
-    applied = list(_joined([*_between(open_offsets, next_offset), *not_reached]))
+    applied = joined([*_between(open_offsets, next_offset), *not_reached])
     if open_offsets:
         return PartitionPosition(open_offsets[0], tuple(applied))
     if applied and applied[0][0] <= next_offset:
@@ -94,18 +95,3 @@ def _between(open_offsets: list[int], end: int) -> Iterator[tuple[int, int]]:
     for offset, following in pairwise([*open_offsets, end]):
         if offset + 1 < following:
             yield offset + 1, following
-
-
-def _joined(ranges: list[tuple[int, int]]) -> Iterator[tuple[int, int]]:
-    """These ranges, ascending, with those that touch or overlap made one."""
-    ranges.sort()
-    pending: tuple[int, int] | None = None
-    for first, last in ranges:
-        if pending is not None and first <= pending[1]:
-            pending = pending[0], max(pending[1], last)
-            continue
-        if pending is not None:
-            yield pending
-        pending = first, last
-    if pending is not None:
-        yield pending
