@@ -109,6 +109,10 @@ ALONE_KINDS = frozenset({"commit", "branch", "tag", "new_instance"})
 """They wait until nobody works, as a curator does: a write that is under way when its version is locked ends
 up in a locked version."""
 
+LABEL_KINDS = frozenset(name for name in KINDS if hasattr(segmentation, name))
+"""The first of them in a version goes alone: a server that appends to a mutation log for the first time, from
+two requests at once, opens it twice, mixes the records up and never starts again."""
+
 MAX_PEOPLE = len(NAMES)
 
 
@@ -226,7 +230,17 @@ class Proofreaders:
 
     def _one(self, person: Person) -> None:
         kind = person.random.choices(self._kinds, self._shares)[0]
-        gate = person.ground.gate
-        with gate.alone() if kind in ALONE_KINDS else gate.working():
-            person.turn_to(kind)
+        ground = person.ground
+        if kind not in ALONE_KINDS:
+            with ground.gate.working():
+                person.turn_to(kind)
+                first = kind in LABEL_KINDS and person.version not in ground.begun
+                if not first:
+                    KINDS[kind](person)
+                    return
+        with ground.gate.alone():
+            if kind in ALONE_KINDS or person.version not in ground.open:
+                person.turn_to(kind)
             KINDS[kind](person)
+            if kind in LABEL_KINDS:
+                ground.begun.add(person.version)

@@ -128,6 +128,7 @@ class Ground:
         self.open: list[str] = []
         self.locked: list[str] = []
         self.main: set[str] = set()
+        self.begun: set[str] = set()  # versions whose bodies were worked on
         self.branches: list[str] = []
         self.branched: list[tuple[str, str]] = []
         self.writing_keys: AbstractContextManager[object] = threading.Lock() if shared else nullcontext()
