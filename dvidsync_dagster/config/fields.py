@@ -94,7 +94,8 @@ def _is_branch(step: str) -> bool:
 
 def _is_other_branch(detail: ErrorDetails) -> bool:
     """Whether it only says that a list is not one of the words that could stand in its place."""
-    return str(detail["loc"][-1]).startswith("literal[") and isinstance(detail["input"], list | dict)
+    last = str(detail["loc"][-1]) if detail["loc"] else ""
+    return last.startswith("literal[") and isinstance(detail["input"], list | dict)
 
 
 def _path(detail: ErrorDetails) -> str:

@@ -63,7 +63,7 @@ def _from_document(
     if is_first_config(document):
         return from_first_config(document, folder, environment)
     if isinstance(document, dict) and "attributes" in document:
-        if document.get("type") != COMPONENT:
+        if not str(document.get("type")).endswith(".DvidSyncComponent"):
             raise ConfigurationError("type", "is another component", f"Use type: {COMPONENT}.")
         document = fill_templates(document["attributes"])
     return [SyncConfig.model_validate(document)]

@@ -11,6 +11,7 @@ from pydantic import Field, field_validator
 
 from dvidsync_dagster.config.fields import Part, Refused
 from dvidsync_dagster.config.model import SyncConfig
+from dvidsync_dagster.errors import ConfigurationError
 
 SOURCE_TOKEN = "DVIDSYNC_SOURCE_TOKEN"
 DESTINATION_TOKEN = "DVIDSYNC_DESTINATION_TOKEN"
@@ -76,28 +77,46 @@ def from_first_config(
     def named(variable: str) -> str | None:
         return variable if environment.get(variable) else None
 
-    return [
-        SyncConfig.model_validate(
-            {
-                "source": {"url": _with_scheme(first.source), "token_env": named(SOURCE_TOKEN)},
-                "repo": root,
-                "branches": repo.branches,
-                "instances": [{"name": name, "data_uuid": uuid} for name, uuid in repo.datauuids],
-                "kafka": {"servers": first.kafkaservers},
-                "destinations": [
-                    {
-                        "name": "destination",
-                        "url": _with_scheme(first.destination),
-                        "token_env": named(DESTINATION_TOKEN),
-                        "admin_token_env": named(DESTINATION_ADMIN_TOKEN),
-                        "start": "beginning",
-                        "checkpoint_file": str(folder / first.log) if first.log else None,
-                    }
-                ],
-            }
-        )
-        for root, repo in first.repoinfo.items()
-    ]
+    configs = []
+    for root, repo in first.repoinfo.items():
+        try:
+            config = SyncConfig.model_validate(
+                {
+                    "source": {"url": _with_scheme(first.source), "token_env": named(SOURCE_TOKEN)},
+                    "repo": root,
+                    "branches": repo.branches,
+                    "instances": [{"name": name, "data_uuid": uuid} for name, uuid in repo.datauuids],
+                    "kafka": {"servers": first.kafkaservers},
+                    "destinations": [
+                        {
+                            "name": "destination",
+                            "url": _with_scheme(first.destination),
+                            "token_env": named(DESTINATION_TOKEN),
+                            "admin_token_env": named(DESTINATION_ADMIN_TOKEN),
+                            "start": "beginning",
+                            "checkpoint_file": str(folder / first.log) if first.log else None,
+                        }
+                    ],
+                }
+            )
+        except ConfigurationError as error:
+            raise ConfigurationError(_first_field(error.field, root), error.found, error.remedy) from None
+        configs.append(config)
+    return configs
+
+
+def _first_field(field: str, root: str) -> str:
+    """The name that a field has in the JSON of 2017."""
+    for start, name in (
+        ("source", "source"),
+        ("destinations", "destination"),
+        ("branches", f"repoinfo.{root}.branches"),
+        ("instances", f"repoinfo.{root}.datauuids"),
+        ("kafka.servers", "kafkaservers"),
+    ):
+        if field.startswith(start):
+            return name
+    return f"repoinfo.{root}"
 
 
 def _with_scheme(address: str) -> str:

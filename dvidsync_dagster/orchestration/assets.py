@@ -102,8 +102,9 @@ class DestinationRun:
     def _follow(self, selected: list[str]) -> None:
         claim = self._store.claim(self._context.log_event)
         checkpoint = self._checkpoint(claim)
+        self._context.log.info(meta.start_text(checkpoint, claim.epoch))
         scope = None
-        if FOLLOW not in self._context.run_tags:
+        if FOLLOW not in self._context.run.tags:
             scope = Scope(*self._windows.keys(selected[0], selected[-1]))
         materialized: set[str] = set()
         reports = follow(

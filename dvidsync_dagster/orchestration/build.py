@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import dagster as dg
 
 from dvidsync_dagster.config import SyncConfig
@@ -15,7 +17,10 @@ def build_definitions(*configs: SyncConfig) -> dg.Definitions:
     Raises:
         ConfigurationError: a schedule is not a cron line.
     """
-    return dg.Definitions.merge(*(_repo_definitions(config) for config in configs))
+    with warnings.catch_warnings():
+        # Single-run backfills are in beta; nothing that a user could do about it.
+        warnings.simplefilter("ignore", dg.BetaWarning)
+        return dg.Definitions.merge(*(_repo_definitions(config) for config in configs))
 
 
 def _repo_definitions(config: SyncConfig) -> dg.Definitions:

@@ -106,6 +106,14 @@ def log_metadata(report: ChunkReport) -> Metadata:
     return metadata
 
 
+def start_text(checkpoint: Checkpoint | None, epoch: int) -> str:
+    """Where a run begins, in one line."""
+    if checkpoint is None:
+        return f"no checkpoint yet, so the configured start counts; epoch {epoch}"
+    reached = key_text(checkpoint.key) if checkpoint.key else "the offsets of the checkpoint file"
+    return f"goes on from {reached}; epoch {epoch}"
+
+
 def chunk_text(report: ChunkReport) -> str:
     """What the chunk did, in one line."""
     parts = [

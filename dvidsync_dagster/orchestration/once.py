@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,6 +17,8 @@ from dvidsync_dagster.orchestration.names import job_name, pool_name
 from dvidsync_dagster.orchestration.partitions import Windows, range_tags
 from dvidsync_dagster.orchestration.pools import limit_to_one
 from dvidsync_dagster.orchestration.ticks import next_run_tags, run_under_way
+
+_QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
 @dataclass(frozen=True)
@@ -70,10 +71,14 @@ def run_once(
         else dict(range_tags(*checked_windows(config, *windows)))
     )
     limit_to_one(instance, pool_name(config, destination))
-    job = build_definitions(config).resolve_job_def(name).with_logger_defs({"console": _plain_logger(say)})
+    job = build_definitions(config).resolve_job_def(name)
     run_id = str(uuid.uuid4())
+    # What the run itself says is passed on as it is; Dagster's own events are kept for its pages.
+    instance.add_event_listener(
+        run_id, lambda entry: None if entry.dagster_event else say(entry.user_message)
+    )
     with held(instance, run_id):
-        result = job.execute_in_process(instance=instance, run_id=run_id, tags=tags)
+        result = job.execute_in_process(instance=instance, run_id=run_id, tags=tags, run_config=_QUIET)
     return _summary(result)
 
 
@@ -95,22 +100,6 @@ def checked_windows(config: SyncConfig, first: str, last: str) -> tuple[str, str
     if first > last:
         raise ConfigurationError("--windows", f"{last} is before {first}", "Write the earlier one first.")
     return first, last
-
-
-def _plain_logger(say: Callable[[str], None]) -> dg.LoggerDefinition:
-    """Passes on what the run itself says, without Dagster's own events."""
-
-    class Lines(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
-            if getattr(record, "dagster_meta", {}).get("dagster_event") is None:
-                say(str(getattr(record, "dagster_meta", {}).get("orig_message") or record.getMessage()))
-
-    def plain(_: dg.InitLoggerContext) -> logging.Logger:
-        logger = logging.Logger("dvidsync", logging.INFO)
-        logger.addHandler(Lines())
-        return logger
-
-    return dg.LoggerDefinition(plain, description="Lines for the command line.")
 
 
 def _summary(result: dg.ExecuteInProcessResult) -> RunSummary:

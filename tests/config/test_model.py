@@ -1,0 +1,221 @@
+"""The configuration's model: what it takes, and what it refuses with which words."""
+
+from __future__ import annotations
+
+import copy
+from datetime import UTC, date, datetime
+from typing import Any
+
+import pytest
+
+from dvidsync_dagster.config import DestinationConfig, KafkaConfig, SourceConfig, StartTime, SyncConfig
+from dvidsync_dagster.errors import ConfigurationError
+
+ROOT = "a78c418b6a194df1adfe21e5a081c877"
+GOOD: dict[str, Any] = {
+    "source": {"url": "http://127.0.0.1:8000"},
+    "repo": ROOT,
+    "destinations": [{"name": "copy", "url": "https://copy.example.org:9000/"}],
+}
+
+
+def changed(path: str, value: Any) -> dict[str, Any]:
+    """`GOOD` with one field set, such as ``destinations.0.url``."""
+    fields = copy.deepcopy(GOOD)
+    *steps, last = path.split(".")
+    place: Any = fields
+    for step in steps:
+        place = place[int(step)] if isinstance(place, list) else place.setdefault(step, {})
+    place[last] = value
+    return fields
+
+
+def test_a_short_configuration_has_defaults() -> None:
+    config = SyncConfig.model_validate(GOOD)
+    assert config.branches == ["all"]
+    assert config.instances == "all"
+    assert config.settle_seconds == 10
+    assert config.chunk_records == 20_000
+    assert config.repo_name == "repo_a78c418b"
+    (destination,) = config.destinations
+    assert destination.url == "https://copy.example.org:9000"
+    assert (destination.user, destination.on_conflict, destination.requests_in_flight) == (
+        "dvidsync",
+        "stop",
+        4,
+    )
+
+
+def test_from_python() -> None:
+    config = SyncConfig(
+        source=SourceConfig(url="http://s:8000", token_env="SOURCE_TOKEN"),
+        repo=ROOT,
+        destinations=[
+            DestinationConfig(
+                name="copy", url="http://c:8000", start=StartTime(time=datetime(2026, 1, 31, tzinfo=UTC))
+            )
+        ],
+        kafka=KafkaConfig(servers=["k:9092"]),
+    )
+    assert config.first_window == date(2026, 1, 31)
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "field", "words"),
+    [
+        ("sourc", 1, "sourc", "`source`"),
+        ("source", "http://s:8000", "source", "named fields"),
+        ("source.urll", "x", "source.urll", "`url`"),
+        ("source.url", "emdata:8000", "source.url", "http"),
+        ("source.url", "ftp://emdata:8000", "source.url", "http"),
+        ("source.url", "http://emdata:8000/?u=x", "source.url", "query"),
+        ("source.url", "http://emdata:80000", "source.url", "URL"),
+        ("source.url", "http://127.0.0.1:8000/a b", "source.url", "blank"),
+        ("source.user", "a&admintoken=x", "source.user", "user name"),
+        ("repo", 12345, "repo", "quotes"),
+        ("repo", ROOT[:8], "repo", "32 hex digits"),
+        ("branches", "all", "branches", "list"),
+        ("branches", ["all", "x"], "branches", "alone"),
+        ("branches", [], "branches", "no branch"),
+        ("instances", "none", "instances", "`all`"),
+        ("instances", [], "instances", "no instance"),
+        ("instances", ["a", "a"], "instances", "twice"),
+        ("instances", [{"name": "a", "data_uuid": "xyz"}], "instances[0].data_uuid", "32 hex digits"),
+        ("instances", ["a", {"nam": "b"}], "instances[1].nam", "`name`"),
+        ("kafka.servers", ["kafka1"], "kafka.servers", "HOST:PORT"),
+        ("kafka.servers", [], "kafka.servers", "remove the field"),
+        ("kafka.topic_prefix", "a b", "kafka.topic_prefix", "character"),
+        ("kafka.topic_suffixes", {"x": "y"}, "kafka.topic_suffixes", "DataUUID"),
+        ("kafka.security_protocol", "TLS", "kafka.security_protocol", "SASL_SSL"),
+        ("kafka.security_protocol", "SASL_SSL", "kafka.sasl_mechanism", "unset"),
+        ("kafka.sasl_mechanism", "PLAIN", "kafka.security_protocol", "SASL"),
+        ("kafka.ssl_cafile", "ca.pem", "kafka.security_protocol", "SSL"),
+        ("destinations", [], "destinations", "Add a destination"),
+        ("destinations", [*GOOD["destinations"]] * 2, "destinations", "one name"),
+        ("destinations.0.name", "a-b", "destinations[0].name", "letters"),
+        ("destinations.0.name", "mutation_log", "destinations[0].name", "another name"),
+        ("destinations.0.url", "http://127.0.0.1:8000", "destinations[0].url", "source's own"),
+        ("destinations.0.on_conflict", "ignore", "destinations[0].on_conflict", "skip"),
+        ("destinations.0.requests_in_flight", 0, "destinations[0].requests_in_flight", "1 to 64"),
+        ("destinations.0.requests_in_flight", "4", "destinations[0].requests_in_flight", "integer"),
+        ("destinations.0.start", "yesterday", "destinations[0].start", "beginning"),
+        ("destinations.0.start", {"time": "soon"}, "destinations[0].start.time", "2026-01-31T00:00:00Z"),
+        ("destinations.0.start", {"time": "2026-01-31T00:00:00"}, "destinations[0].start.time", "zone"),
+        ("destinations.0.start", {"time": date(2026, 1, 31)}, "destinations[0].start.time", "time of day"),
+        ("settle_seconds", -1, "settle_seconds", "0 to 3600"),
+        ("chunk_records", 99, "chunk_records", "100 to 100000"),
+        ("chunk_records", 100_001, "chunk_records", "100 to 100000"),
+        ("on_undecodable", "skip", "on_undecodable", "quarantine"),
+        ("windows.every", "weekly", "windows.every", "daily"),
+        ("windows.every", "hourly", "windows.start_date", "first day"),
+        ("windows.start_date", "31.1.2026", "windows.start_date", "2026-01-31"),
+        ("windows.start_date", "2001-01-01", "windows.start_date", "before any"),
+        ("archive", "s3://key:secret@bucket/log", "archive", "password"),
+        ("name", "a/b", "name", "letters"),
+    ],
+)
+def test_a_wrong_field_is_refused_with_a_remedy(path: str, value: Any, field: str, words: str) -> None:
+    with pytest.raises(ConfigurationError) as refused:
+        SyncConfig.model_validate(changed(path, value))
+    assert refused.value.field == field
+    assert words in str(refused.value)
+    assert "pydantic" not in str(refused.value)
+
+
+@pytest.mark.parametrize("name", ["source", "repo", "destinations"])
+def test_a_missing_field_is_named_and_explained(name: str) -> None:
+    fields = {key: value for key, value in GOOD.items() if key != name}
+    with pytest.raises(ConfigurationError, match="is missing") as refused:
+        SyncConfig.model_validate(fields)
+    assert refused.value.field == name
+    assert refused.value.remedy.startswith("Add it. It is")
+
+
+def test_all_wrong_fields_are_named() -> None:
+    with pytest.raises(ConfigurationError, match="Also wrong: repo, chunk_records") as refused:
+        SyncConfig.model_validate({**GOOD, "repo": "x", "chunk_records": 1, "name": "?"})
+    assert refused.value.field == "name"
+
+
+@pytest.mark.parametrize(
+    ("path", "field"),
+    [
+        ("source.token_env", "source.token_env"),
+        ("destinations.0.token_env", "destinations[0].token_env"),
+        ("destinations.0.admin_token_env", "destinations[0].admin_token_env"),
+        ("kafka.ssl_password_env", "kafka.ssl_password_env"),
+        ("kafka.sasl_password_env", "kafka.sasl_password_env"),
+    ],
+)
+@pytest.mark.parametrize("secret", ["eyJhbGciOi.J9.abc", "hunter2", "ffeeddccbbaa"])
+def test_an_inline_secret_is_refused_and_never_repeated(path: str, field: str, secret: str) -> None:
+    with pytest.raises(ConfigurationError) as refused:
+        SyncConfig.model_validate(changed(path, secret))
+    assert refused.value.field == field
+    assert secret not in str(refused.value)
+    assert secret not in repr(refused.value.__cause__)
+    assert refused.value.__context__ is None
+
+
+def test_a_password_in_a_url_is_never_repeated() -> None:
+    with pytest.raises(ConfigurationError) as refused:
+        SyncConfig.model_validate(changed("source.url", "http://amy:hunter2@emdata:8000"))
+    assert "hunter2" not in str(refused.value)
+
+
+def test_an_unset_variable_is_named_when_it_is_read() -> None:
+    config = SyncConfig.model_validate(changed("destinations.0.admin_token_env", "NO_SUCH_TOKEN"))
+    with pytest.raises(ConfigurationError, match="NO_SUCH_TOKEN is not set") as refused:
+        config.destinations[0].admin_token({})
+    assert refused.value.field == "destinations[copy].admin_token_env"
+    assert config.destinations[0].admin_token({"NO_SUCH_TOKEN": " abc\n"}) == "abc"
+    assert config.destinations[0].token({}) is None
+
+
+def test_a_secret_with_a_line_break_is_refused() -> None:
+    config = SyncConfig.model_validate(changed("source.token_env", "TOKEN"))
+    with pytest.raises(ConfigurationError, match="line break") as refused:
+        config.source.token({"TOKEN": "abc\nX-Header: y"})
+    assert "X-Header" not in str(refused.value)
+
+
+def test_kafka_options_are_kafka_pythons() -> None:
+    kafka = KafkaConfig(
+        security_protocol="SASL_SSL",
+        ssl_cafile="ca.pem",
+        sasl_mechanism="SCRAM-SHA-256",
+        sasl_username_env="KAFKA_USER",
+        sasl_password_env="KAFKA_PASSWORD",
+    )
+    assert kafka.client_options({"KAFKA_USER": "amy", "KAFKA_PASSWORD": "x"}) == {
+        "security_protocol": "SASL_SSL",
+        "ssl_cafile": "ca.pem",
+        "sasl_mechanism": "SCRAM-SHA-256",
+        "sasl_plain_username": "amy",
+        "sasl_plain_password": "x",
+    }
+    with pytest.raises(ConfigurationError, match="KAFKA_PASSWORD is not set"):
+        kafka.client_options({"KAFKA_USER": "amy"})
+
+
+def test_an_unset_start_explains_the_choice() -> None:
+    (destination,) = SyncConfig.model_validate(GOOD).destinations
+    with pytest.raises(ConfigurationError, match=r"at or before the moment .*`beginning`.*`now`") as refused:
+        destination.chosen_start()
+    assert refused.value.field == "destinations[copy].start"
+
+
+def test_a_start_time_is_a_record_key() -> None:
+    start = StartTime(time=datetime.fromisoformat("2026-01-31T01:00:00.000001+01:00"))
+    assert start.key == 1_769_817_600_000_001_000
+
+
+def test_instances_by_name_or_with_their_data_uuid() -> None:
+    config = SyncConfig.model_validate({**GOOD, "instances": ["a", {"name": "b", "data_uuid": ROOT}]})
+    assert isinstance(config.instances, list)
+    assert [(choice.name, choice.data_uuid) for choice in config.instances] == [("a", None), ("b", ROOT)]
+
+
+def test_an_unknown_destination_is_refused_with_those_that_there_are() -> None:
+    with pytest.raises(ConfigurationError, match="Known: copy"):
+        SyncConfig.model_validate(GOOD).destination("other")

@@ -1,0 +1,114 @@
+"""The Dagster component: from YAML to definitions, and its scaffold."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import dagster as dg
+import pytest
+import yaml  # type: ignore[import-untyped]
+from dagster.components.testing import component_defs, create_defs_folder_sandbox
+
+import dvidsync_dagster
+from dvidsync_dagster import DvidSyncComponent, SyncConfig
+from dvidsync_dagster.config import DestinationConfig, KafkaConfig, SourceConfig, WindowsConfig
+from dvidsync_dagster.errors import ConfigurationError
+from dvidsync_dagster.orchestration.component import SCAFFOLD
+
+ROOT = "a78c418b6a194df1adfe21e5a081c877"
+ATTRIBUTES: Mapping[str, Any] = {
+    "source": {"url": "{{ env.SOURCE_URL }}", "token_env": "SOURCE_TOKEN"},
+    "repo": ROOT,
+    "instances": ["segmentation", {"name": "synapses", "data_uuid": ROOT}],
+    "kafka": {"servers": ["kafka1:9092"]},
+    "destinations": [
+        {"name": "copy", "url": "http://c:8000", "start": {"time": "2026-01-31T00:00:00Z"}},
+        {"name": "cloud", "url": "http://d:8000", "start": "now", "on_conflict": "skip"},
+    ],
+    "windows": {"every": "hourly", "start_date": "2026-01-31"},
+}
+
+
+@pytest.fixture(autouse=True)
+def _source(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SOURCE_URL", "http://source:8000")
+    monkeypatch.setenv("SOURCE_TOKEN", "hunter2")
+
+
+def test_a_components_yaml_is_the_configuration() -> None:
+    component = DvidSyncComponent.resolve_from_yaml(yaml.dump(dict(ATTRIBUTES)))
+    expected = SyncConfig.model_validate(
+        {**ATTRIBUTES, "source": {"url": "http://source:8000", "token_env": "SOURCE_TOKEN"}}
+    )
+    assert component.model_dump() == expected.model_dump()
+
+
+@pytest.mark.parametrize("part", [SyncConfig, SourceConfig, DestinationConfig, KafkaConfig, WindowsConfig])
+def test_the_schema_knows_every_field(part: type[Any]) -> None:
+    schema = DvidSyncComponent.model().model_json_schema()
+    known = [set(schema["properties"]), *(set(d.get("properties", ())) for d in schema["$defs"].values())]
+    assert set(part.model_fields) in known
+
+
+def test_definitions() -> None:
+    component = DvidSyncComponent.resolve_from_yaml(yaml.dump(dict(ATTRIBUTES)))
+    definitions = component_defs(component=component)
+    graph = definitions.resolve_asset_graph()
+    assert {key.to_user_string() for key in graph.get_all_asset_keys()} == {
+        "kafka/repo_a78c418b",
+        "repo_a78c418b/copy",
+        "repo_a78c418b/cloud",
+    }
+    copy = graph.get(dg.AssetKey(["repo_a78c418b", "copy"]))
+    assert copy.parent_keys == {dg.AssetKey(["kafka", "repo_a78c418b"])}
+    assert copy.backfill_policy == dg.BackfillPolicy.single_run()
+    assert isinstance(copy.partitions_def, dg.TimeWindowPartitionsDefinition)
+    assert {schedule.name for schedule in definitions.schedules or ()} == {
+        "follow_repo_a78c418b_copy_schedule",
+        "follow_repo_a78c418b_cloud_schedule",
+    }
+    assert "hunter2" not in repr(component)
+
+
+def test_a_wrong_field_is_named_with_its_whole_path() -> None:
+    destinations = [{**ATTRIBUTES["destinations"][0], "requests_in_flight": 100}]
+    with pytest.raises(ConfigurationError) as refused:
+        DvidSyncComponent.resolve_from_yaml(yaml.dump({**ATTRIBUTES, "destinations": destinations}))
+    assert refused.value.field == "destinations[0].requests_in_flight"
+
+
+def test_digits_stay_text() -> None:
+    root = "00000000000000000000000000000001"
+    assert DvidSyncComponent.resolve_from_yaml(yaml.dump({**ATTRIBUTES, "repo": root})).repo == root
+
+
+def test_a_wrong_cron_line_is_refused() -> None:
+    component = DvidSyncComponent.resolve_from_yaml(yaml.dump({**ATTRIBUTES, "schedule": "every hour"}))
+    with pytest.raises(ConfigurationError, match="is not a cron line"):
+        component_defs(component=component)
+
+
+def test_no_schedule() -> None:
+    component = DvidSyncComponent.resolve_from_yaml(yaml.dump({**ATTRIBUTES, "schedule": None}))
+    assert not component_defs(component=component).schedules
+
+
+def test_the_scaffold_loads() -> None:
+    with create_defs_folder_sandbox() as sandbox:
+        path = sandbox.scaffold_component(DvidSyncComponent)
+        written = yaml.safe_load((path / "defs.yaml").read_text())
+        assert written == {"type": written["type"], "attributes": SCAFFOLD}
+        with sandbox.load_component_and_build_defs(defs_path=path) as (component, definitions):
+            assert isinstance(component, DvidSyncComponent)
+            assert definitions.resolve_job_def("follow_repo_01234567_copy")
+
+
+def test_the_package_imports_dagster_on_first_use_alone() -> None:
+    code = "import sys, dvidsync_dagster, dvidsync_dagster.config; sys.exit('dagster' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+    assert {"DvidSyncComponent", "SyncConfig", "build_definitions"} <= set(dir(dvidsync_dagster))
+    with pytest.raises(AttributeError):
+        dvidsync_dagster.nothing  # noqa: B018

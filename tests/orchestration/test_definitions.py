@@ -1,0 +1,55 @@
+"""What `workspace.yaml` loads: a configuration file, the `defs` folder, or an explanation."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import dagster as dg
+import pytest
+import yaml  # type: ignore[import-untyped]
+
+from dvidsync_dagster import definitions
+from dvidsync_dagster.errors import ConfigurationError
+from dvidsync_dagster.orchestration.component import SCAFFOLD
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+
+
+def assets(loaded: dg.Definitions) -> set[str]:
+    return {key.to_user_string() for key in loaded.resolve_asset_graph().get_all_asset_keys()}
+
+
+def load() -> dg.Definitions:
+    loaded = definitions.defs()
+    assert isinstance(loaded, dg.Definitions)
+    return loaded
+
+
+def test_workspace_names_this_module() -> None:
+    (entry,) = yaml.safe_load((CHECKOUT / "workspace.yaml").read_text())["load_from"]
+    assert entry["python_module"]["module_name"] == definitions.__name__
+
+
+def test_with_nothing_configured_it_explains_itself(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("DVIDSYNC_CONFIG", raising=False)
+    monkeypatch.setattr(definitions, "_CHECKOUT", tmp_path)
+    loaded = load()
+    assert assets(loaded) == {"nothing_configured_yet"}
+    (spec,) = loaded.resolve_all_asset_specs()
+    assert spec.description is not None
+    assert "DVIDSYNC_CONFIG" in spec.description
+
+
+def test_a_configuration_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text(yaml.dump(SCAFFOLD))
+    monkeypatch.setenv("DVIDSYNC_CONFIG", str(path))
+    assert assets(load()) == {"kafka/repo_01234567", "repo_01234567/copy"}
+
+
+def test_a_wrong_configuration_file_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text(yaml.dump({**SCAFFOLD, "repo": "x"}))
+    monkeypatch.setenv("DVIDSYNC_CONFIG", str(path))
+    with pytest.raises(ConfigurationError, match="root UUID"):
+        load()
