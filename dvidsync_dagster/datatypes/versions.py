@@ -200,35 +200,37 @@ class VersionWriter:
 
     def _log(self, log: NodeLog) -> Outcome:
         there = self._version(log.version)
-        if there is not None:
-            here = read_repo_info(self._source, self._root).versions.get(log.version)
-            missing = missing_lines(log, here.log if here else (), there.log)
-            if not missing or there.locked:
-                return ALREADY_THERE
-            log_lines = missing
-        else:
-            log_lines = log.log
-        self._destination.post_json(node_path(log.version, "log"), {"log": list(log_lines)})
+        here = read_repo_info(self._source, self._root).versions.get(log.version)
+        if there is not None and (there.locked or has_lines(log, here.log if here else (), there.log)):
+            return ALREADY_THERE
+        self._destination.post_json(node_path(log.version, "log"), {"log": list(log.log)})
         return DONE
 
 
-def missing_lines(log: NodeLog, source: Sequence[str], destination: Sequence[str]) -> tuple[str, ...]:
-    """Which lines of a log operation the destination lacks.
+def has_lines(log: NodeLog, source: Sequence[str], destination: Sequence[str]) -> bool:
+    """Whether the lines of a log operation are at the destination already.
 
-    A line of a node's log is ``TIME  text``. The same text can stand there many times: the operation's place
-    among them at the source is found by its time, and it is there if the destination has as many.
+    A line of a node's log is ``TIME  text``, and the same text can stand there many times. The destination
+    has the source's lines up to some point, perhaps with lines of its own between them; the operation is
+    there if its place at the source, found by text and time, lies before that point.
     """
-    missing = []
-    counted: dict[str, int] = {}
-    for text in log.log:
-        moments = [_line_time(line) for line in source if _line_text(line) == text]
-        upto = sum(1 for moment in moments if moment <= log.origin.key // 1_000_000_000)
-        repeated = log.log.count(text)
-        counted[text] = counted.get(text, 0) + 1
-        ordinal = max(upto - repeated, 0) + counted[text]
-        if sum(1 for line in destination if _line_text(line) == text) < ordinal:
-            missing.append(text)
-    return tuple(missing)
+    texts = [_line_text(line) for line in source]
+    reached = 0
+    for line in destination:
+        if reached < len(texts) and _line_text(line) == texts[reached]:
+            reached += 1
+    second = log.origin.key // 1_000_000_000
+    places = [
+        place
+        for place in range(len(source) - len(log.log) + 1)
+        if tuple(texts[place : place + len(log.log)]) == log.log
+        and second - _LINE_SECONDS <= _line_time(source[place]) <= second
+    ]
+    return bool(places) and max(places) + len(log.log) <= reached
+
+
+_LINE_SECONDS = 5
+"""How long before its announcement a line can have been written."""
 
 
 def _line_text(line: str) -> str:

@@ -108,7 +108,7 @@ def find_presence(mutations: Sequence[object], ordering: Ordering, seen: Seen) -
                 presence.doubtful.add(index)
             continue
         presence.there.add(index)
-        if mutation.taken:
+        if mutation.taken and not isinstance(mutation, Renumber):
             counting.add(mutation.instance)
         if any(
             key in seen.bodies and seen.bodies[key].reached == mutation.rank
