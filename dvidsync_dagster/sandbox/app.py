@@ -1,4 +1,8 @@
-"""The server as an ASGI application: takes requests one after the other, answers them in DVID's words."""
+"""The server as an ASGI application: takes requests one after the other, answers them in DVID's words.
+
+Besides DVID's own API (``/api/…``) there is ``/sandbox/…``: `faults`, `traffic`, and what DVID's operators do at
+the command line (`rename`, `delete`) or would have to wait for (`cubes`, a volume by formula).
+"""
 
 from __future__ import annotations
 
@@ -10,7 +14,7 @@ import signal
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
 from pydantic import ValidationError
@@ -21,13 +25,16 @@ from starlette.types import Receive, Scope, Send
 from dvidsync_dagster.sandbox.datastore import Datastore
 from dvidsync_dagster.sandbox.exchange import TEXT, Answer, Exchange, Moment, Refused, Torn
 from dvidsync_dagster.sandbox.faults import Fault, Faults
-from dvidsync_dagster.sandbox.golang import go_map, go_time
+from dvidsync_dagster.sandbox.golang import go_json, go_map, go_time
 from dvidsync_dagster.sandbox.instance import Settings, read_json_object
 from dvidsync_dagster.sandbox.journal import Entry, Journal
 from dvidsync_dagster.sandbox.labelmap import Labelmap
-from dvidsync_dagster.sandbox.publish import Publisher
+from dvidsync_dagster.sandbox.traffic import Traffic
 from dvidsync_dagster.sandbox.volume_writes import put_cubes
 from dvidsync_dagster.sandbox.voxels import Cubes
+
+if TYPE_CHECKING:
+    from dvidsync_dagster.sandbox.publish import Publisher
 
 logger = logging.getLogger(__name__)
 START = "START"
@@ -42,6 +49,7 @@ class Configuration:
         kafka: brokers, or None.
         topic_prefix: of all topics.
         admin_token: None admits nobody.
+        token: what ``Authorization: Bearer`` must say to reach a repo; None asks for nothing.
         minimum_mutation_id: mutation ids start here or above.
         settings: of the data types.
         address: host and port under which the server is reached.
@@ -51,6 +59,7 @@ class Configuration:
     kafka: str | None
     topic_prefix: str
     admin_token: str | None
+    token: str | None
     minimum_mutation_id: int
     settings: Settings
     address: str
@@ -62,15 +71,18 @@ class App:
     def __init__(self, configuration: Configuration) -> None:
         self._configuration = configuration
         self._faults = Faults()
+        self._traffic = Traffic()
         self._datastore = Datastore()
         self._last = 0
         self._journal = Journal(configuration.folder)
         self._play_back()
         self._started = self._start()
-        # Last: it waits for the broker.
-        self._publisher = (
-            Publisher(configuration.kafka, configuration.topic_prefix) if configuration.kafka else None
-        )
+        self._publisher: Publisher | None = None
+        if configuration.kafka:
+            # Last, for it waits for the broker; and loaded here, for that takes longer than all the rest.
+            from dvidsync_dagster.sandbox.publish import Publisher
+
+            self._publisher = Publisher(configuration.kafka, configuration.topic_prefix)
 
     def close(self) -> None:
         if self._publisher is not None:
@@ -87,11 +99,11 @@ class App:
             # A request that never came in whole is not one.
             return
         method, path = request.method, scope["path"]
-        fault = None if path.startswith("/sandbox/") else self._faults.strike(method, path)
-        if fault is not None and fault.kind == "delay":
-            await asyncio.sleep(fault.seconds)
-        # From here to the answer there is no await: requests are handled one after the other.
-        answer = self._answer(method, path, scope["query_string"].decode("ascii", "replace"), body, fault)
+        if path == "/sandbox/traffic":
+            answer: Answer | None = self._told_traffic(method)
+        else:
+            with self._traffic.request(method, path, body):
+                answer = await self._meet_faults(request, method, path, body)
         if answer is None:
             await _drop_connection(receive, send)
             return
@@ -100,6 +112,33 @@ class App:
             await Response(status_code=204, headers=headers)(scope, receive, send)
         else:
             await Response(answer.body, answer.status, headers)(scope, receive, send)
+
+    async def _meet_faults(self, request: Request, method: str, path: str, body: bytes) -> Answer | None:
+        """None stands for a connection that is dropped."""
+        fault = None if path.startswith("/sandbox/") else self._faults.strike(method, path)
+        if fault is not None and fault.kind == "delay":
+            await asyncio.sleep(fault.seconds)
+        # From here to the answer there is no await: requests are handled one after the other.
+        query = request.scope["query_string"].decode("ascii", "replace")
+        return self._stranger(path, request) or self._answer(method, path, query, body, fault)
+
+    def _told_traffic(self, method: str) -> Answer:
+        if method == "DELETE":
+            self._traffic.forget()
+        return Answer.json(go_json(self._traffic.told()))
+
+    def _stranger(self, path: str, request: Request) -> Answer | None:
+        """What somebody without the token gets to hear, in DVID's words."""
+        wanted = self._configuration.token
+        if wanted is None or not path.startswith(("/api/repo/", "/api/node/")):
+            return None
+        kind, _, token = request.headers.get("authorization", "").partition(" ")
+        given = token if kind == "Bearer" else request.cookies.get("dsg_token", "")
+        if secrets.compare_digest(given.encode(), wanted.encode()):
+            return None
+        wrong = "error parsing JWT: token is malformed" if given else None
+        text = wrong or "JWT required via Authorization in request header"
+        return Answer(400, TEXT, f"{text} ({path}).\n".encode())
 
     def _answer(self, method: str, path: str, query: str, body: bytes, fault: Fault | None) -> Answer | None:
         """None stands for a connection that is dropped."""
@@ -124,6 +163,8 @@ class App:
         tear_at = fault.at if fault is not None and kind == "kill-torn" else None
         answer = self._take(method, path, given, body, admin, tear_at, publish=kind != "kill-unpublished")
         if kind.startswith("kill"):
+            if self._publisher is not None:
+                self._publisher.flush()
             _kill()
         return None if kind == "drop-after" else answer
 
@@ -143,8 +184,6 @@ class App:
             self._journal.append(entry, body)
         if self._publisher is not None and publish:
             self._publisher.publish(exchange.messages)
-            if tear_at is not None:
-                self._publisher.flush()
         return answer
 
     def _handle(self, entry: Entry, body: bytes) -> tuple[Exchange, Answer]:
@@ -216,7 +255,7 @@ class App:
             case ["POST", "delete"]:
                 self._datastore.delete(exchange, str(given["uuid"]), str(given["data"]))
             case _:
-                return Answer.missing("the sandbox knows cubes, rename, delete and faults")
+                return Answer.missing("the sandbox knows cubes, rename, delete, faults and traffic")
         return Answer()
 
     def _ask_faults(self, body: bytes) -> Answer:

@@ -12,7 +12,8 @@ import httpx
 
 from dvidsync_dagster.sandbox.process import ChildProcess, python_module
 
-_TOKEN_ENV = "DVID_ADMIN_TOKEN"
+_ADMIN_TOKEN_ENV = "DVID_ADMIN_TOKEN"
+_TOKEN_ENV = "DVID_TOKEN"
 
 
 @dataclass
@@ -30,6 +31,7 @@ class SandboxServer:
     split_endpoint: bool
     mutation_list: bool
     min_mutation_id: int
+    token: str | None = field(repr=False)
     _process: ChildProcess | None = field(default=None, repr=False)
 
     @classmethod
@@ -44,6 +46,7 @@ class SandboxServer:
         split_endpoint: bool = False,
         mutation_list: bool = True,
         min_mutation_id: int = 0,
+        token: str | None = None,
     ) -> SandboxServer:
         """A running server that answers.
 
@@ -56,12 +59,21 @@ class SandboxServer:
             split_endpoint: turns the labelmap's ``split`` on.
             mutation_list: keeps what GET ``mutations`` answers.
             min_mutation_id: mutation ids start here or above.
+            token: what ``Authorization: Bearer`` must say to reach a repo; None asks for nothing.
 
         Raises:
             RuntimeError: it stopped before it answered; the message ends with what it printed.
         """
         server = cls(
-            folder, port, kafka, topic_prefix, admin_token, split_endpoint, mutation_list, min_mutation_id
+            folder,
+            port,
+            kafka,
+            topic_prefix,
+            admin_token,
+            split_endpoint,
+            mutation_list,
+            min_mutation_id,
+            token,
         )
         server.restart()
         return server
@@ -84,16 +96,20 @@ class SandboxServer:
         """Starts it after `stop` or `kill` (or stops it first), with what its folder holds."""
         self.stop()
         arguments = ["--port", str(self.port), "--folder", str(self.folder)]
-        arguments += ["--topic-prefix", self.topic_prefix, "--admin-token-env", _TOKEN_ENV]
+        arguments += ["--topic-prefix", self.topic_prefix, "--admin-token-env", _ADMIN_TOKEN_ENV]
         arguments += ["--min-mutation-id", str(self.min_mutation_id)]
         if self.kafka is not None:
             arguments += ["--kafka", self.kafka]
+        environment = {_ADMIN_TOKEN_ENV: self.admin_token}
+        if self.token is not None:
+            arguments += ["--token-env", _TOKEN_ENV]
+            environment[_TOKEN_ENV] = self.token
         if self.split_endpoint:
             arguments.append("--split-endpoint")
         if not self.mutation_list:
             arguments.append("--no-mutation-list")
         command = python_module("dvidsync_dagster.sandbox.server", *arguments)
-        self._process = ChildProcess(command, {_TOKEN_ENV: self.admin_token}, "ready http://")
+        self._process = ChildProcess(command, environment, "ready http://")
         self.port = int(self._process.started_line.rpartition(":")[2])
 
     def stop(self) -> None:
@@ -103,7 +119,7 @@ class SandboxServer:
             self._process = None
 
     def kill(self) -> None:
-        """Ends it at once, with SIGKILL."""
+        """Ends it at once, with SIGKILL. As at DVID, what it just published may not be at the broker yet."""
         if self._process is not None:
             self._process.kill()
             self._process = None
@@ -119,6 +135,12 @@ class SandboxServer:
         answer = httpx.post(f"{self.url}/sandbox/faults", json=list(faults))
         if answer.status_code != 200:
             raise ValueError(answer.text)
+
+    def traffic(self, *, begin_anew: bool = False) -> dict[str, Any]:
+        """What clients sent; see `sandbox.traffic`. `begin_anew` forgets it."""
+        method = "DELETE" if begin_anew else "GET"
+        told: dict[str, Any] = httpx.request(method, f"{self.url}/sandbox/traffic").json()
+        return told
 
     def put_cubes(self, uuid: str, data: str, *, size: int, cube: int, first: int = 1) -> None:
         """Fills a labelmap without voxels with cubes, each a supervoxel, numbered from `first`, x fastest.

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 from typing import Any
 
 from kafka import KafkaProducer
+from kafka.errors import KafkaError
 
 from dvidsync_dagster.sandbox.exchange import Message
 from dvidsync_dagster.sandbox.instance import MAX_MESSAGE_BYTES
+
+logger = logging.getLogger(__name__)
+FLUSH_SECONDS = 30.0
+# How long an answer waits at most for a broker that does not say where a new topic is.
+TOPIC_MILLISECONDS = 5000
 
 
 class Publisher:
@@ -26,23 +33,32 @@ class Publisher:
             # One record per batch: the embedded broker counts the last batch of a partition as one record.
             batch_size=0,
             max_request_size=MAX_MESSAGE_BYTES + 1024,
-            # Idempotence keeps the records of a partition in order through a retry.
+            # Retries must not change the order of a partition's records.
             enable_idempotence=False,
             max_in_flight_requests_per_connection=1,
+            max_block_ms=TOPIC_MILLISECONDS,
         )
 
     def publish(self, messages: Iterable[Message]) -> None:
+        """Hands messages to the producer. One that cannot be sent is lost, as at DVID."""
         for message in messages:
-            # DVID's producer refuses larger ones, too; they never reach Kafka.
-            if len(message.value) <= MAX_MESSAGE_BYTES:
+            if len(message.value) > MAX_MESSAGE_BYTES:
+                logger.error("lost a message of %d bytes for %s", len(message.value), message.topic)
+                continue
+            try:
                 self._producer.send(
                     self._prefix + message.topic, key=str(message.key).encode(), value=message.value
                 )
+            except KafkaError as error:
+                logger.error("lost a message for %s: %r", message.topic, error)
 
     def flush(self) -> None:
-        """Waits until everything is at the broker."""
-        self._producer.flush()
+        """Waits until everything is at the broker, if it is there."""
+        try:
+            self._producer.flush(FLUSH_SECONDS)
+        except KafkaError as error:
+            logger.error("some messages did not reach the broker: %r", error)
 
     def close(self) -> None:
-        self._producer.flush()
-        self._producer.close()
+        self.flush()
+        self._producer.close(timeout=1)

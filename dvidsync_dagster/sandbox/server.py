@@ -57,6 +57,7 @@ async def serve(configuration: Configuration, listener: socket.socket, url: str)
 @click.option("--kafka", default=None, help="Brokers to publish to, HOST:PORT,…")
 @click.option("--topic-prefix", default="", help="What topic names begin with.")
 @click.option("--admin-token-env", default=None, help="Environment variable that holds the admin token.")
+@click.option("--token-env", default=None, help="Environment variable with the token that repos ask for.")
 @click.option("--min-mutation-id", type=int, default=0, help="Mutation ids start here or above.")
 @click.option("--split-endpoint/--no-split-endpoint", default=False, help="Allow the labelmap's POST split.")
 @click.option("--mutation-list/--no-mutation-list", default=True, help="Keep what GET mutations answers.")
@@ -67,6 +68,7 @@ def main(
     kafka: str | None,
     topic_prefix: str,
     admin_token_env: str | None,
+    token_env: str | None,
     min_mutation_id: int,
     split_endpoint: bool,
     mutation_list: bool,
@@ -79,6 +81,7 @@ def main(
             kafka=kafka,
             topic_prefix=topic_prefix,
             admin_token=os.environ.get(admin_token_env) if admin_token_env else None,
+            token=os.environ.get(token_env) if token_env else None,
             minimum_mutation_id=min_mutation_id,
             settings=Settings(mutation_list, split_endpoint),
             address=address,

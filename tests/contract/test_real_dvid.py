@@ -6,6 +6,7 @@ import struct
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import numpy as np
 import pytest
 
@@ -386,3 +387,19 @@ def test_writing_voxels_again(both: Both, tmp_path: Path) -> None:
     both("POST", f"{SEG}/raw/0_1_2/64_64_64/0_0_0", b"short")
     both("GET", f"{SEG}/info")
     look(both, [*range(1, 70), 5000])
+
+
+def test_after_a_restart(both: Both, real: RealDvid, sandbox: SandboxServer) -> None:
+    both("POST", f"{SEG}/merge?u=ann", [1, 2, 3])
+    both("POST", f"{SEG}/cleave/1", [7777])
+    both("POST", "/api/node/<ROOT>/neurons/key/5?u=ann", {"bodyid": 5, "a": [1, "x"]})
+    for server in (real, sandbox):
+        server.kill()
+        server.restart()
+    for side in both.sides:
+        side.client.close()
+        side.client = httpx.Client(base_url=side.url, timeout=60)
+    look(both, [1, 2, 3])
+    both("GET", f"{SEG}/mutations")
+    both("POST", f"{SEG}/cleave/1", [2])
+    both("GET", "/api/node/<ROOT>/neurons/key/5?show=all")

@@ -82,6 +82,17 @@ def test_a_killed_server_has_published_what_it_answered(broker: EmbeddedBroker, 
     assert actions == ["newinstance"] * 4 + ["merge", "merge", "merge-complete"]
 
 
+def test_a_server_outlives_its_broker(tmp_path: Path) -> None:
+    """As at DVID, what cannot be sent is lost, and the work goes on."""
+    with EmbeddedBroker.start() as broker, SandboxServer.start(tmp_path, kafka=broker.address) as server:
+        repo = Repo(server)
+        repo.labels("POST", "merge", [1, 2]).raise_for_status()
+        broker.kill()
+        repo.labels("POST", "merge", [1, 3]).raise_for_status()
+        assert repo.bodies_of(2, 3) == [1, 1]
+        server.kill()
+
+
 def test_keys_only_grow(broker: EmbeddedBroker, tmp_path: Path) -> None:
     with SandboxServer.start(tmp_path, kafka=broker.address, topic_prefix="p-") as server:
         repo = Repo(server)

@@ -125,6 +125,18 @@ def test_an_operation_torn_when_only_announced_burns_its_ids(
     assert repo.next_label == before + burned
 
 
+def test_a_merge_torn_after_the_targets_index_refuses_to_be_repeated(repo: Repo) -> None:
+    tear(repo, "target index", "merge", [1, 2])
+    assert repo.supervoxels_of(1) == [1, 2]
+    assert repo.supervoxels_of(2) == [2]
+    again = repo.labels("POST", "merge", [1, 2])
+    assert (again.status_code, "already in index for target label 1" in again.text) == (400, True)
+    empty = wire.LabelIndices(indices=[wire.LabelIndex(label=2)])
+    url = f"{repo.server.url}/api/node/{repo.root}/labelmap/indices"
+    httpx.post(url, content=empty.SerializeToString()).raise_for_status()
+    assert repo.supervoxels_of(2) is None
+
+
 def test_without_an_operation_that_comes_by_its_point_a_tear_kills_behind_it(repo: Repo) -> None:
     tear(repo, "no such point", "merge", [1, 2])
     assert repo.supervoxels_of(1) == [1, 2]
