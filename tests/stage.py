@@ -26,6 +26,7 @@ class Stage:
     source: SandboxServer
     copy: SandboxServer
     root: str
+    next_body: int = 1
 
     def config(self, **changes: Any) -> SyncConfig:
         """One destination named `copy`, from the beginning, in hourly windows."""
@@ -42,9 +43,21 @@ class Stage:
             "chunk_records": 100,
         }
 
-    def merge(self, target: int, *bodies: int) -> None:
+    def data_uuid(self) -> str:
+        """Of the labelmap."""
+        info = httpx.get(f"{self.source.url}/api/repo/{self.root}/info").json()
+        return str(info["DataInstances"][INSTANCE]["Base"]["DataUUID"])
+
+    def merge(self, target: int, *bodies: int, server: SandboxServer | None = None) -> None:
+        """Merge at the source, or at `server`."""
         path = f"/api/node/{self.root}/{INSTANCE}/merge"
-        httpx.post(f"{self.source.url}{path}?u=amy&app=test", json=[target, *bodies]).raise_for_status()
+        url = (server or self.source).url
+        httpx.post(f"{url}{path}?u=amy&app=test", json=[target, *bodies]).raise_for_status()
+
+    def merge_next(self) -> None:
+        """Merge two bodies at the source that nobody touched."""
+        self.merge(self.next_body, self.next_body + 1)
+        self.next_body += 2
 
     def bodies(self, server: SandboxServer) -> dict[int, int]:
         """The body of each supervoxel."""

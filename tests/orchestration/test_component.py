@@ -10,7 +10,7 @@ from typing import Any
 import dagster as dg
 import pytest
 import yaml  # type: ignore[import-untyped]
-from dagster.components.testing import component_defs, create_defs_folder_sandbox
+from dagster.components.testing.utils import component_defs, create_defs_folder_sandbox
 
 import dvidsync_dagster
 from dvidsync_dagster import DvidSyncComponent, SyncConfig

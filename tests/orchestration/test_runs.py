@@ -65,7 +65,7 @@ def metadata(result: dg.ExecuteInProcessResult) -> Sequence[Mapping[str, dg.Meta
 
 
 def test_a_run_follows_and_tells(runs: Runs, servers: Stage) -> None:
-    servers.merge(1, 2, 3)
+    servers.merge_next()
     result = runs.follow()
     assert result.success
     servers.assert_same()
@@ -109,7 +109,7 @@ def test_an_empty_tick_leaves_a_materialization(runs: Runs) -> None:
 
 
 def test_a_backfill_of_old_windows_does_not_move_the_checkpoint(runs: Runs, servers: Stage) -> None:
-    servers.merge(5, 6)
+    servers.merge_next()
     assert runs.follow().success
     before = runs.checkpoint()
     result = runs.run(range_tags("2026-01-01-00:00", "2026-01-01-02:00"))
@@ -120,13 +120,13 @@ def test_a_backfill_of_old_windows_does_not_move_the_checkpoint(runs: Runs, serv
     assert before is not None
     assert after is not None
     assert (after.positions, after.key) == (before.positions, before.key)
-    servers.merge(7, 8)
+    servers.merge_next()
     assert runs.follow().success
     servers.assert_same()
 
 
 def test_a_single_window_from_the_ui(runs: Runs, servers: Stage) -> None:
-    servers.merge(9, 10)
+    servers.merge_next()
     current = Windows.of(runs.config).current()
     result = runs.run({"dagster/partition": current}, partition_key=current)
     assert result.success
@@ -135,7 +135,7 @@ def test_a_single_window_from_the_ui(runs: Runs, servers: Stage) -> None:
 
 
 def test_after_a_wipe_a_run_starts_anew_and_changes_nothing(runs: Runs, servers: Stage) -> None:
-    servers.merge(11, 12)
+    servers.merge_next()
     assert runs.follow().success
     before = servers.bodies(servers.copy)
     runs.instance.wipe_assets([runs.key])
@@ -166,7 +166,7 @@ def test_a_run_without_checkpoint_and_start_explains_the_choice(
 
 def test_a_process_that_outlived_its_run_stops_at_its_next_look(runs: Runs, servers: Stage) -> None:
     """Another run claims the destination as soon as this one says where it begins."""
-    servers.merge(13, 14)
+    servers.merge_next()
     run_id = "11111111-1111-1111-1111-111111111111"
     store = CheckpointStore(runs.instance, runs.key)
     taken_over = []

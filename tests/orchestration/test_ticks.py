@@ -53,14 +53,14 @@ def test_a_tick_asks_for_one_run_up_to_the_current_window(ticks: Ticks) -> None:
 
 
 def test_the_sensor_asks_for_a_run_only_if_there_is_something_to_do(ticks: Ticks, servers: Stage) -> None:
-    servers.merge(21, 22)
+    servers.merge_next()
     request = ticks.sensor()
     assert isinstance(request, dg.RunRequest)
     assert ticks.job.execute_in_process(instance=ticks.instance, tags=request.tags).success
     skipped = ticks.sensor()
     assert isinstance(skipped, str)
     assert skipped.startswith("Nothing to do: all ")
-    servers.merge(23, 24)
+    servers.merge_next()
     assert isinstance(ticks.sensor(), dg.RunRequest)
 
 
