@@ -11,6 +11,7 @@ import signal
 import socket
 import subprocess
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 from kafka import KafkaAdminClient
@@ -39,6 +40,15 @@ def why_missing() -> str | None:
     return None
 
 
+@dataclass(frozen=True)
+class Login:
+    """A second listener, SASL_SSL, where one user may log in. `certificate` is a PEM file with its key."""
+
+    user: str
+    password: str
+    certificate: Path
+
+
 class RealKafka:
     """A running broker. Use as a context manager, or call `stop`.
 
@@ -46,18 +56,21 @@ class RealKafka:
         folder: where the broker keeps its data and its output (``server.log``); made if need be. A folder
             that held a broker before goes on where that one ended.
         port: to listen on; 0 takes a free one.
+        login: for a listener that wants one, at `secure_address`.
 
     Raises:
         RuntimeError: Java or the jars are missing, or the broker does not come up; with its output.
     """
 
-    def __init__(self, folder: Path, port: int = 0) -> None:
+    def __init__(self, folder: Path, port: int = 0, login: Login | None = None) -> None:
         missing = why_missing()
         if missing:
             raise RuntimeError(missing)
         self.folder = folder
         self._port = port or _free_port()
         self._controller_port = _free_port()
+        self._secure_port = _free_port()
+        self._login = login
         self._process: subprocess.Popen[bytes] | None = None
         folder.mkdir(parents=True, exist_ok=True)
         self._settings = folder / "server.properties"
@@ -75,6 +88,11 @@ class RealKafka:
     def address(self) -> str:
         """``host:port`` for clients; the same after a restart."""
         return f"127.0.0.1:{self._port}"
+
+    @property
+    def secure_address(self) -> str:
+        """``host:port`` of the listener that wants a login."""
+        return f"localhost:{self._secure_port}"
 
     def stop(self) -> None:
         """Stop in order (SIGTERM); data stays."""
@@ -137,15 +155,16 @@ class RealKafka:
             raise RuntimeError(f"Kafka's storage could not be formatted:\n{done.stdout}\n{done.stderr}")
 
     def _properties(self) -> str:
+        secure = f",SECURE://{self.secure_address}" if self._login else ""
         return "\n".join(
             (
                 "process.roles=broker,controller",
                 "node.id=1",
                 f"controller.quorum.voters=1@127.0.0.1:{self._controller_port}",
-                f"listeners=PLAINTEXT://{self.address},CONTROLLER://127.0.0.1:{self._controller_port}",
-                f"advertised.listeners=PLAINTEXT://{self.address}",
+                f"listeners=PLAINTEXT://{self.address},CONTROLLER://127.0.0.1:{self._controller_port}{secure}",
+                f"advertised.listeners=PLAINTEXT://{self.address}{secure}",
                 "controller.listener.names=CONTROLLER",
-                "listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+                "listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SECURE:SASL_SSL",
                 f"log.dirs={(self.folder / 'data').resolve()}",
                 "num.partitions=3",
                 "auto.create.topics.enable=true",
@@ -161,9 +180,28 @@ class RealKafka:
                 "share.coordinator.state.topic.replication.factor=1",
                 "share.coordinator.state.topic.min.isr=1",
                 "group.initial.rebalance.delay.ms=0",
+                # So that a broker which was killed is let in again at once.
+                "broker.session.timeout.ms=3000",
+                "broker.heartbeat.interval.ms=200",
+                "controller.quorum.election.timeout.ms=500",
+                "controller.quorum.fetch.timeout.ms=1000",
+                *_secure_properties(self._login),
                 "",
             )
         )
+
+
+def _secure_properties(login: Login | None) -> tuple[str, ...]:
+    if login is None:
+        return ()
+    module = "org.apache.kafka.common.security.plain.PlainLoginModule"
+    user = f'user_{login.user}="{login.password}"'
+    return (
+        "listener.name.secure.sasl.enabled.mechanisms=PLAIN",
+        f"listener.name.secure.plain.sasl.jaas.config={module} required {user};",
+        "listener.name.secure.ssl.keystore.type=PEM",
+        f"listener.name.secure.ssl.keystore.location={login.certificate.resolve()}",
+    )
 
 
 def _java() -> list[str]:

@@ -86,15 +86,18 @@ class KafkaConnection:
         except (KafkaError, OSError) as error:
             raise BrokerUnreachable(
                 f"Kafka at {self._where} cannot be read: {self._text(error)}. Nothing is lost: the next run "
-                f"goes on from the checkpoint. Check that the broker is up and reachable from here."
+                f"goes on from the checkpoint. Check that the broker is up and reachable from here, and "
+                f"protocol, certificates and login; the log of `kafka` says which of them failed."
             ) from None
 
     @contextmanager
     def _option_errors(self) -> Iterator[None]:
         try:
             yield
-        except (KafkaConfigurationError, ValueError, TypeError, AssertionError) as error:
-            raise ConfigurationError("kafka", self._text(error), "Correct the broker's options.") from None
+        except (KafkaConfigurationError, ValueError) as error:
+            raise ConfigurationError(
+                "kafka", f"{self._where}: {self._text(error)}", "Write each broker as HOST:PORT."
+            ) from None
 
     @property
     def _where(self) -> str:

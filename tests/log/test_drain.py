@@ -1,9 +1,9 @@
-"""The mutation log on a real Kafka."""
+"""The mutation log on a broker: a real Kafka, and the embedded one where that knows as much."""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +11,12 @@ import pytest
 from kafka import KafkaProducer
 from kafka.errors import KafkaError
 
-from dvidsync_dagster.errors import BrokerUnreachable, LogGap, LogRecreated
+from dvidsync_dagster.errors import BrokerUnreachable, ConfigurationError, LogGap, LogRecreated
 from dvidsync_dagster.log.checkpoint import PartitionPosition, Positions
 from dvidsync_dagster.log.chunk import LogChunk
 from dvidsync_dagster.log.drain import MutationLog
 from dvidsync_dagster.log.record import Origin
+from dvidsync_dagster.sandbox.broker import EmbeddedBroker, broker_binary
 from tests import recordings
 from tests.log.kafka_topics import (
     BASE,
@@ -30,9 +31,26 @@ from tests.log.kafka_topics import (
 )
 from tests.real_kafka import RealKafka
 
-pytestmark = pytest.mark.kafka
-
 LATEST = BASE + 10**9 * SECOND
+
+
+@pytest.fixture(params=[pytest.param("real", marks=pytest.mark.kafka), "embedded"])
+def address(request: pytest.FixtureRequest) -> str:
+    """A broker's address: what can be told of both brokers is told of both."""
+    broker: RealKafka | EmbeddedBroker = request.getfixturevalue(
+        "real_kafka" if request.param == "real" else "embedded_broker"
+    )
+    return broker.address
+
+
+@pytest.fixture(scope="module")
+def embedded_broker() -> Iterator[EmbeddedBroker]:
+    try:
+        broker_binary()
+    except ConfigurationError as error:
+        pytest.skip(str(error))
+    with EmbeddedBroker.start() as broker:
+        yield broker
 
 
 def chunks(log: MutationLog, start: Positions, **options: Any) -> list[LogChunk]:
@@ -53,10 +71,10 @@ def disordered(topics: list[str], count: int, seed: int) -> list[Message]:
     return sorted(messages, key=lambda message: message.key + rng.randrange(5 * SECOND))
 
 
-def test_many_partitions_are_one_sequence(real_kafka: RealKafka) -> None:
+def test_many_partitions_are_one_sequence(address: str) -> None:
     topics = [new_name(), new_name()]
-    produce(real_kafka.address, disordered(topics, 2_000, seed=1))
-    with open_log(real_kafka.address, *topics) as log:
+    produce(address, disordered(topics, 2_000, seed=1))
+    with open_log(address, *topics) as log:
         read = chunks(log, {}, chunk_records=300)
         assert values(read) == [b"%d" % number for number in range(2_000)]
         assert [len(chunk.frame) for chunk in read] == [300] * 6 + [200]
@@ -64,29 +82,29 @@ def test_many_partitions_are_one_sequence(real_kafka: RealKafka) -> None:
         assert log.positions() == log.end()
 
 
-def test_recorded_traffic_comes_in_order_of_its_keys(real_kafka: RealKafka) -> None:
+def test_recorded_traffic_comes_in_order_of_its_keys(address: str) -> None:
     recording = recordings.proofreading
     names = {topic: new_name() for topic in {record["topic"] for record in recording.kafka}}
     in_partitions = sorted(recording.kafka, key=lambda r: (r["topic"], r["partition"], r["offset"]))
     produce(
-        real_kafka.address,
+        address,
         [
             Message(names[r["topic"]], r["partition"], int(r["key"]), r["value"].encode())
             for r in in_partitions
         ],
     )
-    with open_log(real_kafka.address, *names.values()) as log:
+    with open_log(address, *names.values()) as log:
         assert values(chunks(log, {})) == [record["value"].encode() for record in recording.kafka]
 
 
-def test_a_cut_in_time_is_resumed_exactly(real_kafka: RealKafka) -> None:
+def test_a_cut_in_time_is_resumed_exactly(address: str) -> None:
     topic = new_name()
-    produce(real_kafka.address, disordered([topic], 900, seed=2))
+    produce(address, disordered([topic], 900, seed=2))
     seen: list[bytes] = []
     positions: Positions = {}
     saw_ranges = False
     for second in (20, 20, 45, 90):
-        with open_log(real_kafka.address, topic) as log:
+        with open_log(address, topic) as log:
             log.check(positions, None)
             read = chunks(log, positions, cut_key=BASE + second * SECOND - 1, chunk_records=70)
             positions = log.positions()
@@ -100,10 +118,10 @@ def test_a_cut_in_time_is_resumed_exactly(real_kafka: RealKafka) -> None:
     assert saw_ranges, "the cut fell on one offset of every partition: the test proves nothing"
 
 
-def test_what_was_left_unapplied_comes_again_and_nothing_else(real_kafka: RealKafka) -> None:
+def test_what_was_left_unapplied_comes_again_and_nothing_else(address: str) -> None:
     topic = new_name()
-    produce(real_kafka.address, disordered([topic], 300, seed=3))
-    with open_log(real_kafka.address, topic) as log:
+    produce(address, disordered([topic], 300, seed=3))
+    with open_log(address, topic) as log:
         (chunk,) = chunks(log, {}, chunk_records=1_000)
         left_out = chunk.frame.iloc[[5, 6, 150, 299]]
         columns = left_out[["key", "topic", "partition", "offset"]]
@@ -112,15 +130,17 @@ def test_what_was_left_unapplied_comes_again_and_nothing_else(real_kafka: RealKa
         assert log.positions() == log.end()
 
 
+@pytest.mark.kafka
 @pytest.mark.parametrize("codec", ["gzip", "snappy", "lz4", "zstd"])
 def test_compressed_batches(real_kafka: RealKafka, codec: str) -> None:
     topic = new_name()
     messages = [Message(topic, number % 3, BASE + number, b"%d" % number * 20) for number in range(500)]
-    produce(real_kafka.address, messages, compression_type=codec, linger_ms=100)
+    produce(real_kafka.address, messages, compression_type=codec, batch_size=1 << 14, linger_ms=100)
     with open_log(real_kafka.address, topic) as log:
         assert values(chunks(log, {})) == [message.value for message in messages]
 
 
+@pytest.mark.kafka
 def test_beginning_end_and_a_moment(real_kafka: RealKafka) -> None:
     topic, empty, missing = new_name(), new_name(), new_name()
     create(real_kafka.address, empty)
@@ -131,33 +151,67 @@ def test_beginning_end_and_a_moment(real_kafka: RealKafka) -> None:
         beginning, end, moment = log.beginning(), log.end(), log.at(BASE + 20 * SECOND)
         assert beginning == {topic: {**nothing, 1: PartitionPosition(4)}, empty: nothing}
         assert end == {topic: {partition: PartitionPosition(10) for partition in range(3)}, empty: nothing}
-        assert moment[empty] == nothing
+        assert moment == {
+            topic: {0: PartitionPosition(7), 1: PartitionPosition(7), 2: PartitionPosition(6)},
+            empty: nothing,
+        }
         read = chunks(log, moment, from_key=BASE + 20 * SECOND)
         assert values(read) == [b"%d" % number for number in range(20, 30)]
         assert log.at(LATEST) == end
 
 
-def test_reading_makes_no_topics(real_kafka: RealKafka) -> None:
+def test_a_moment_is_a_start_that_misses_nothing(address: str) -> None:
+    topic = new_name()
+    produce(address, [Message(topic, n % 2, BASE + n * SECOND, b"%d" % n) for n in range(30)])
+    with open_log(address, topic) as log:
+        moment = log.at(BASE + 20 * SECOND)
+        read = chunks(log, moment, from_key=BASE + 20 * SECOND)
+        assert values(read) == [b"%d" % number for number in range(20, 30)]
+        assert log.at(0) == log.beginning()
+
+
+def test_a_broker_that_forgot_everything_is_told() -> None:
+    topic = new_name()
+    try:
+        broker_binary()
+    except ConfigurationError as error:
+        pytest.skip(str(error))
+    with EmbeddedBroker.start() as broker:
+        produce(broker.address, [Message(topic, 1, BASE, b"0")])
+        with open_log(broker.address, topic) as log:
+            chunks(log, {})
+            positions = log.positions()
+        broker.kill()
+        with (
+            EmbeddedBroker.start(broker.port) as again,
+            open_log(again.address, topic) as log,
+            pytest.raises(LogRecreated, match="partition 1 ends at offset 0, but offset 1"),
+        ):
+            log.check(positions, None)
+
+
+def test_reading_makes_no_topics(address: str) -> None:
     missing = new_name()
-    with open_log(real_kafka.address, missing) as log:
+    with open_log(address, missing) as log:
         (chunk,) = chunks(log, {})
         assert chunk.last
         assert log.positions() == {}
-    with open_log(real_kafka.address, missing) as log:
+    with open_log(address, missing) as log:
         assert log.beginning() == {}
 
 
-def test_a_topic_born_after_the_checkpoint_is_read_from_its_first_record(real_kafka: RealKafka) -> None:
+def test_a_topic_born_after_the_checkpoint_is_read_from_its_first_record(address: str) -> None:
     old, born = new_name(), new_name()
-    produce(real_kafka.address, [Message(old, 0, BASE, b"0")])
-    with open_log(real_kafka.address, old, born) as log:
+    produce(address, [Message(old, 0, BASE, b"0")])
+    with open_log(address, old, born) as log:
         chunks(log, {})
         positions = log.positions()
-        produce(real_kafka.address, [Message(born, 2, BASE + 1, b"1")])
+        produce(address, [Message(born, 2, BASE + 1, b"1")])
         log.check(positions, None)
         assert values(chunks(log, positions)) == [b"1"]
 
 
+@pytest.mark.kafka
 def test_records_dropped_before_they_were_read_are_a_gap(real_kafka: RealKafka) -> None:
     topic = new_name()
     produce(real_kafka.address, [Message(topic, 1, BASE + number, b"%d" % number) for number in range(20)])
@@ -176,6 +230,7 @@ def test_records_dropped_before_they_were_read_are_a_gap(real_kafka: RealKafka) 
         assert log.positions() == log.end()
 
 
+@pytest.mark.kafka
 def test_a_topic_that_the_checkpoint_does_not_know_can_have_a_gap_too(real_kafka: RealKafka) -> None:
     known, born = new_name(), new_name()
     produce(real_kafka.address, [Message(topic, 0, BASE, b"0") for topic in (known, born, born)])
@@ -187,6 +242,7 @@ def test_a_topic_that_the_checkpoint_does_not_know_can_have_a_gap_too(real_kafka
         assert (found.value.topic, found.value.wanted, found.value.beginning) == (born, 0, 1)
 
 
+@pytest.mark.kafka
 @pytest.mark.parametrize("position", [PartitionPosition(3), PartitionPosition(0, ((1, 3),))])
 def test_a_topic_that_was_made_again_is_told(real_kafka: RealKafka, position: PartitionPosition) -> None:
     topic = new_name()
@@ -212,6 +268,7 @@ def _create_again(address: str, topic: str) -> None:
     raise AssertionError(f"{topic} could not be made again")
 
 
+@pytest.mark.kafka
 def test_records_dropped_while_they_are_read_are_a_gap(real_kafka: RealKafka) -> None:
     topic = new_name()
     filler = b"x" * 100_000
@@ -226,6 +283,7 @@ def test_records_dropped_while_they_are_read_are_a_gap(real_kafka: RealKafka) ->
             list(reading)
 
 
+@pytest.mark.kafka
 def test_holes_that_compaction_and_transactions_leave(real_kafka: RealKafka) -> None:
     topic = new_name()
     create(real_kafka.address, topic)
@@ -256,6 +314,7 @@ def test_holes_that_compaction_and_transactions_leave(real_kafka: RealKafka) -> 
         assert values(chunks(log, log.positions())) == []
 
 
+@pytest.mark.kafka
 def test_a_broker_that_goes_away_and_comes_back_loses_nothing(tmp_path: Path) -> None:
     topic = new_name()
     filler = b"x" * 20_000
