@@ -11,6 +11,7 @@ import json
 import os
 import shutil
 import socket
+import struct
 import subprocess
 import time
 from collections.abc import Iterator
@@ -23,6 +24,8 @@ import httpx
 
 START_SECONDS = 60.0
 STOP_SECONDS = 90.0
+RECORD_HEADER = struct.Struct("<HI")
+MAX_ENTRY_TYPE = 20
 
 
 def binary() -> str | None:
@@ -33,6 +36,18 @@ def binary() -> str | None:
     if not os.access(path, os.X_OK):
         raise FileNotFoundError(f"DVID_BIN is {path}, which is no program")
     return path
+
+
+def _is_broken(log: Path) -> bool:
+    """Records are type (uint16) and size (uint32), little-endian, then so many bytes."""
+    content = log.read_bytes()
+    start = 0
+    while start + RECORD_HEADER.size <= len(content):
+        entry_type, size = RECORD_HEADER.unpack_from(content, start)
+        if entry_type > MAX_ENTRY_TYPE:
+            return True
+        start += RECORD_HEADER.size + size
+    return start != len(content)
 
 
 def free_ports(count: int) -> list[int]:
@@ -162,6 +177,13 @@ class RealDvid:
             self.folder, folder, ignore=shutil.ignore_patterns("output.log", "dvid.log", "config.toml")
         )
         return folder
+
+    def broken_logs(self) -> list[str]:
+        """Mutation logs in which records are mixed up: the server would never start again.
+
+        That comes of a kill, or of two first writes to a log at once. Look while nobody writes.
+        """
+        return [path.name for path in sorted((self.folder / "mutlog").iterdir()) if _is_broken(path)]
 
     def log_tail(self, lines: int = 30) -> str:
         texts = [path.read_text(errors="replace") for path in sorted(self.folder.glob("*.log"))]

@@ -69,7 +69,10 @@ class Stage:
         one, other = self.states(instances)
         found = differences(one, other, ignore_times=False, next_labels=next_labels)
         ghosts = contradictions(one)
-        return found + [line for line in contradictions(other) if line not in ghosts]
+        found += [line for line in contradictions(other) if line not in ghosts]
+        return found + [
+            f"destination's mutation log is broken: {name}" for name in self.destination.broken_logs()
+        ]
 
     def assert_same(self, *, instances: Iterable[str] | None = None, next_labels: bool = True) -> None:
         """Versions, labels, voxels, mapping, users, counters and records are the source's.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -209,3 +211,33 @@ def test_versions_take_given_ids_and_refuse_open_parents(labelmap: Labelmap) -> 
     assert "locked node" in httpx.post(f"{node}/commit", json={"note": "again"}).text
     assert httpx.post(f"{node}/newversion", json={"uuid": child}).json() == {"child": child}
     assert httpx.get(f"{labelmap.server.url}/api/node/{child}/status").json() == {"Locked": False}
+
+
+def test_a_log_whose_first_write_goes_alone_stays_whole(tmp_path: Path) -> None:
+    """First writes of a version at once break the log about once in ten versions."""
+    with RealDvid.start(tmp_path / "dvid") as server, httpx.Client(base_url=server.url) as client:
+        root = version = make_repo(server.url, server.admin_token, size=64).root
+        for first in range(1, 161, 8):
+            merge = f"/api/node/{version}/segmentation/merge"
+            client.post(merge, json=[first, first + 1]).raise_for_status()
+            pairs = [[first + 2, first + 3], [first + 4, first + 5], [first + 6, first + 7]]
+            with ThreadPoolExecutor(3) as pool:
+                for answer in pool.map(lambda pair, path=merge: client.post(path, json=pair), pairs):
+                    answer.raise_for_status()
+            client.post(f"/api/node/{version}/commit", json={}).raise_for_status()
+            version = client.post(f"/api/node/{version}/newversion", json={}).json()["child"]
+        assert version != root
+        assert server.broken_logs() == []
+        server.restart()
+
+
+def test_a_given_split_id_does_not_move_a_counter_that_was_set(labelmap: Labelmap) -> None:
+    """So a cleave can be given the id of a supervoxel, which is then in no body by the mapping."""
+    labelmap.post("set-nextlabel/1000")
+    half = sparse_volume(labelmap.runs(5)[:7])
+    assert labelmap.post("split-supervoxel/5?split=1001&remain=1002", content=half).status_code == 200
+    assert labelmap.next_label == 1001
+    labelmap.post("merge", [7, 8])
+    assert labelmap.post("cleave/7", [8]).json()["CleavedLabel"] == 1001
+    assert labelmap.get("mapping", [1001, 8]) == [0, 1001]
+    assert sorted(labelmap.get("supervoxels/5")) == [1001, 1002]
