@@ -9,8 +9,16 @@ from dvidsync_dagster.sandbox import elements as el
 from dvidsync_dagster.sandbox.elements import Element
 from dvidsync_dagster.sandbox.exchange import Answer, Exchange, Refused
 from dvidsync_dagster.sandbox.golang import go_json, go_map
-from dvidsync_dagster.sandbox.instance import MAX_MESSAGE_BYTES, Instance, Place, Point, Settings, read_uint
-from dvidsync_dagster.sandbox.labelmap import Labelmap, read_point
+from dvidsync_dagster.sandbox.instance import (
+    MAX_MESSAGE_BYTES,
+    Instance,
+    Place,
+    Point,
+    Settings,
+    read_point,
+    read_uint,
+)
+from dvidsync_dagster.sandbox.labelmap import Labelmap
 from dvidsync_dagster.sandbox.repo import Repo
 from dvidsync_dagster.sandbox.versioned import VersionedStore
 from dvidsync_dagster.sandbox.voxels import EDGE, zyx

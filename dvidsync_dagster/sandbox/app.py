@@ -1,7 +1,7 @@
 """The server as an ASGI application: takes requests one after the other, answers them in DVID's words.
 
-Besides DVID's own API (``/api/…``) there is ``/sandbox/…``: `faults`, `traffic`, and what DVID's operators do at
-the command line (`rename`, `delete`) or would have to wait for (`cubes`, a volume by formula).
+Besides DVID's own API (``/api/…``) there is ``/sandbox/…``: `faults`, `traffic`, and what DVID's operators do
+at the command line (`rename`, `delete`) or would have to wait for (`cubes`, a volume by formula).
 """
 
 from __future__ import annotations

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
+from dvidsync_dagster.sandbox import nodes
 from dvidsync_dagster.sandbox.annotation import Annotation
 from dvidsync_dagster.sandbox.exchange import TEXT, Answer, Exchange, Refused
 from dvidsync_dagster.sandbox.golang import go_json, go_quote
@@ -141,7 +140,7 @@ class Datastore:
             case ["GET", "log"]:
                 return Answer.json(go_json({"log": repo.log}))
             case ["POST", "log"]:
-                for line in _lines(exchange):
+                for line in nodes.read_lines(exchange):
                     repo.note(line, exchange.moment.now())
                 return Answer()
             case ["POST", "info"]:
@@ -185,33 +184,8 @@ class Datastore:
         place = self.find(exchange.parts[1])
         if len(exchange.parts) > 3:
             return self._instance(exchange, place)
-        action, method = exchange.parts[2], exchange.method
-        branching = action in ("branch", "newversion", "tag")
-        if place.node.locked and not exchange.admin and not branching and method not in ("GET", "HEAD"):
-            raise Refused(f"Cannot do {method.lower()} on locked node {place.uuid}")
-        match [method, action]:
-            case ["GET", "note"]:
-                return Answer.json(go_json({"note": place.node.note}))
-            case ["GET", "log"]:
-                return Answer.json(go_json({"log": place.node.log}))
-            case ["GET", "status" | "commit"]:
-                return Answer.json(f'{{"Locked":{"true" if place.node.locked else "false"}}}')
-            case ["POST", "note"]:
-                return self._post_note(exchange, place)
-            case ["POST", "log"]:
-                lines = _lines(exchange)
-                place.node.add_to_log(lines, exchange.moment.now())
-                place.repo.publish(exchange, {"Action": "nodelog", "UUID": place.uuid, "Log": lines})
-                return Answer()
-            case ["POST", "commit"]:
-                return self._commit(exchange, place)
-            case ["POST", "newversion"]:
-                return self._new_version(exchange, place)
-            case ["POST", "branch"]:
-                return self._branch(exchange, place)
-            case ["POST", "tag"]:
-                return self._tag(exchange, place)
-        return self._not_found()
+        answer = nodes.handle(self, exchange, place)
+        return self._not_found() if answer is None else answer
 
     def _instance(self, exchange: Exchange, place: Place) -> Answer:
         instance = place.repo.instance(exchange.parts[2])
@@ -226,93 +200,20 @@ class Datastore:
             )
         return instance.serve(exchange, place)
 
-    def _post_note(self, exchange: Exchange, place: Place) -> Answer:
-        given = read_json_object(exchange.body, "Malformed JSON request in body")
-        if "note" not in given:
-            raise Refused("Could not find 'note' value in POSTed JSON.")
-        place.node.note = str(given["note"])
-        place.node.updated = place.repo.updated = exchange.moment.now()
-        place.repo.publish(exchange, {"Action": "nodenote", "UUID": place.uuid, "Note": place.node.note})
-        return Answer()
+    def new_child(self, exchange: Exchange, place: Place, uuid: str | None, note: str, branch: str) -> str:
+        """Makes a child version and gives its UUID.
 
-    def _commit(self, exchange: Exchange, place: Place) -> Answer:
-        if place.node.locked:
-            raise Refused("Could not post to locked node")
-        given = read_json_object(exchange.body, "Malformed JSON request in body")
-        note, log = str(given.get("note", "")), given.get("log")
-        place.repo.commit(place.node, note, list(log or []), exchange.moment.now())
-        message = {"Action": "commit", "UUID": place.uuid, "Note": note, "Log": log}
-        place.repo.publish(exchange, message)
-        return Answer.json(f'{{"committed": "{place.uuid}"}}')
-
-    def _child(self, exchange: Exchange, place: Place, uuid: str | None, note: str, branch: str) -> str:
-        """Makes a child version and gives its UUID."""
+        Raises:
+            Refused: the parent is open, or the branch or the UUID is taken.
+        """
+        branch = place.repo.branch_of_child(place.node, branch)
         if uuid is not None and any(node.uuid == uuid for r in self.repos for node in r.nodes.values()):
             # The real server overwrites the other version silently, which nobody can want to try out.
             raise Refused("UUID already exists in datastore")
         node = self._new_node(uuid or exchange.moment.uuid(), exchange.moment.now())
         node.note, node.branch = note, branch
-        try:
-            place.repo.new_child(place.node, node)
-        except Refused:
-            self._versions -= 1
-            raise
+        place.repo.add_child(place.node, node)
         return node.uuid
-
-    def _new_version(self, exchange: Exchange, place: Place) -> Answer:
-        given = read_json_object(exchange.body, "Malformed JSON request in body")
-        note = str(given.get("note", ""))
-        message = {"Action": "newversion", "Parent": place.uuid, "Child": "", "Note": note}
-        return self._told_child(exchange, place, _uuid(given), note, "", message)
-
-    def _branch(self, exchange: Exchange, place: Place) -> Answer:
-        given = read_json_object(exchange.body, "Malformed JSON request in body")
-        note, branch = str(given.get("note", "")), str(given.get("branch", ""))
-        uuid = _uuid(given)
-        if branch in ("", "master"):
-            raise Refused("Cannot create a master branch")
-        message = {"Action": "branch", "Parent": place.uuid, "Child": "", "Branch": branch, "Note": note}
-        return self._told_child(exchange, place, uuid, note, branch, message)
-
-    def _told_child(
-        self,
-        exchange: Exchange,
-        place: Place,
-        uuid: str | None,
-        note: str,
-        branch: str,
-        message: dict[str, Any],
-    ) -> Answer:
-        """A refused child is published, too, without its UUID."""
-        try:
-            message["Child"] = self._child(exchange, place, uuid, note, branch)
-        finally:
-            place.repo.publish(exchange, message)
-        return Answer.json(f'{{"child": "{message["Child"]}"}}')
-
-    def _tag(self, exchange: Exchange, place: Place) -> Answer:
-        given = read_json_object(exchange.body, "Malformed JSON request in body")
-        tag = str(given.get("tag", ""))
-        branch, note = f"tag-{tag}", f"Tag of version {place.uuid} with {go_quote(tag)}"
-        try:
-            child = self._child(exchange, place, tag, str(given.get("note", "")), branch)
-        except Refused as error:
-            path = exchange.path
-            # The real server goes on and complains once more, about the topic of the child that is not there.
-            raise Refused(
-                f"{error} ({path}).\nError on sending branch op to kafka: UUID is not present in datastore\n"
-            ) from None
-        message = {
-            "Action": "tag",
-            "Parent": place.uuid,
-            "Child": child,
-            "Branch": branch,
-            "Tag": tag,
-            "Note": note,
-        }
-        place.repo.publish(exchange, message)
-        place.repo.commit(self.find(child).node, note, [], exchange.moment.now())
-        return Answer.json(f'{{"child": "{child}"}}')
 
 
 def _blobstore(exchange: Exchange, instance: Instance) -> Answer:
@@ -326,23 +227,3 @@ def _blobstore(exchange: Exchange, instance: Instance) -> Answer:
     if content is None:
         return Answer.missing(f"Reference {go_quote(exchange.parts[4])} not found")
     return Answer.binary(content)
-
-
-def _lines(exchange: Exchange) -> list[str]:
-    given = read_json_object(exchange.body, "Malformed JSON request in body")
-    if "log" not in given:
-        raise Refused("Could not find 'log' value in POSTed JSON.")
-    return [str(each) for each in given["log"] or []]
-
-
-def _uuid(given: dict[str, Any]) -> str | None:
-    uuid = str(given.get("uuid") or "")
-    if not uuid:
-        return None
-    if len(uuid) != 32:
-        raise Refused("Bad UUID provided: UUID must be 32 character hexadecimal string")
-    try:
-        bytes.fromhex(uuid)
-    except ValueError:
-        raise Refused("Bad UUID provided: encoding/hex: invalid byte") from None
-    return uuid

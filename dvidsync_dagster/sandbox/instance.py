@@ -266,3 +266,25 @@ def read_uint(text: str) -> int:
     if value >= 2**64:
         raise Refused(f'strconv.ParseUint: parsing "{text}": value out of range')
     return value
+
+
+_PROTECTED = "Label 0 is protected background value and cannot be queried as body.\n"
+
+
+def read_label(exchange: Exchange, complaint: str = _PROTECTED) -> int:
+    """The label behind the endpoint; `complaint` is for 0."""
+    if len(exchange.parts) < 5:
+        raise Refused(f"DVID requires label to follow '{exchange.parts[3]}' command")
+    label = read_uint(exchange.parts[4])
+    if label == 0:
+        raise Refused(complaint)
+    return label
+
+
+def read_point(text: str) -> Point:
+    """``x_y_z`` in a path."""
+    try:
+        x, y, z = (int(each) for each in text.split("_"))
+    except ValueError:
+        raise Refused(f'String "{text}" cannot be converted to a 3d point') from None
+    return x, y, z

@@ -1,27 +1,18 @@
-"""Labelmap instances: their state and what can be read of it. Operations on labels are in `mutations`."""
+"""Labelmap instances: their state. The table at the end tells which module serves which endpoint."""
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Callable
 from typing import Any, ClassVar
 
-import numpy as np
-
-from dvidsync_dagster.sandbox import mutations, splits, wire
-from dvidsync_dagster.sandbox.counters import HIGHEST_POSTED_MAXLABEL, LabelCounters
+from dvidsync_dagster.sandbox import label_counters, label_reads, label_voxels, mutations, splits
+from dvidsync_dagster.sandbox.counters import LabelCounters
 from dvidsync_dagster.sandbox.exchange import Answer, Exchange, Refused
-from dvidsync_dagster.sandbox.golang import go_json, go_quote
 from dvidsync_dagster.sandbox.indices import IndexStore, LabelIndex
-from dvidsync_dagster.sandbox.instance import Instance, Place, Settings, read_labels, read_uint
+from dvidsync_dagster.sandbox.instance import Instance, Place, Settings
 from dvidsync_dagster.sandbox.repo import Repo
 from dvidsync_dagster.sandbox.versioned import VersionedStore
-from dvidsync_dagster.sandbox.volume_writes import post_raw
-from dvidsync_dagster.sandbox.voxels import EDGE, BlockPoint, Volume, decode_block, runs_of, zyx
-
-MOST_LISTED = 10_000_000
-MOST_INDICES = 50_000
-PROTECTED = "Label 0 is protected background value and cannot be queried as body.\n"
+from dvidsync_dagster.sandbox.voxels import EDGE, BlockPoint, Volume
 
 
 class Labelmap(Instance):
@@ -119,321 +110,29 @@ class Labelmap(Instance):
         return result
 
 
-def _label(exchange: Exchange, complaint: str = PROTECTED) -> int:
-    if len(exchange.parts) < 5:
-        raise Refused(f"DVID requires label to follow '{exchange.parts[3]}' command")
-    label = read_uint(exchange.parts[4])
-    if label == 0:
-        raise Refused(complaint)
-    return label
-
-
-def _numbers(values: Any) -> bytes:
-    return b"[" + b",".join(b"%d" % each for each in values) + b"]"
-
-
-def _mapping(lm: Labelmap, exchange: Exchange, place: Place) -> Answer:
-    supervoxels = read_labels(exchange.body, "Bad mapping request JSON")
-    version = place.version
-    result = []
-    for supervoxel in supervoxels:
-        mapped = lm.mapping.get(version, supervoxel)
-        if mapped is None:
-            index = lm.indices.get(version, supervoxel) if supervoxel else None
-            mapped = supervoxel if index is not None and supervoxel in index.supervoxels else 0
-        result.append(mapped)
-    return Answer.json(_numbers(result))
-
-
-def _mappings(lm: Labelmap, exchange: Exchange, place: Place) -> Answer:
-    if exchange.method == "POST":
-        for operation in wire.parse(wire.MappingOps, exchange.body).mappings:
-            for supervoxel in operation.original:
-                lm.mapping.put(place.version, supervoxel, operation.mapped)
-        return Answer()
-    moved = [(each, to) for each, to in lm.mapping.items(place.version).items() if each != to]
-    if exchange.query.get("format") == "binary":
-        body = np.array(moved, "<u8").tobytes()
-        return Answer.binary(body) if body else Answer()
-    text = "".join(f"{each} {to}\n" for each, to in moved)
-    return Answer.text(text) if text else Answer()
-
-
-def _lastmod(lm: Labelmap, exchange: Exchange, place: Place) -> Answer:
-    index = lm.indices.get(place.version, _label(exchange))
-    if index is None or not index.supervoxels:
-        return Answer.missing()
-    modified = index.modified
-    return Answer.json(
-        f'{{"mutation id": {modified.mutation_id}, "last mod user": {go_quote(modified.user)}, '
-        f'"last mod app": {go_quote(modified.app)}, "last mod time": {go_quote(modified.time)} }}'
-    )
-
-
-def _supervoxels(lm: Labelmap, exchange: Exchange, place: Place) -> Answer:
-    index = lm.indices.get(place.version, _label(exchange))
-    if index is None or not index.supervoxels:
-        return Answer.missing()
-    return Answer.json(_numbers(index.supervoxels))
-
-
-def _supervoxel_sizes(lm: Labelmap, exchange: Exchange, place: Place) -> Answer:
-    index = lm.indices.get(place.version, _label(exchange))
-    if index is None or not index.supervoxels:
-        return Answer.missing()
-    ids = ",".join(str(each) for each in index.supervoxels)
-    sizes = ",".join(str(index.voxels_of(each)) for each in index.supervoxels)
-    return Answer.json(f'{{\n  "supervoxels": [{ids}],\n  "sizes": [{sizes}]\n}}')
-
-
-def _size_of(lm: Labelmap, version: int, label: int, is_supervoxel: bool) -> int:
-    index = lm.index_for(version, label, is_supervoxel)
-    if index is None:
-        return 0
-    return index.voxels_of(label) if is_supervoxel else index.voxels
-
-
-def _size(lm: Labelmap, exchange: Exchange, place: Place) -> Answer:
-    label = _label(exchange)
-    try:
-        size = _size_of(lm, place.version, label, exchange.flag("supervoxels"))
-    except Refused as error:
-        raise Refused(f"unable to get label {label} size: {error}") from None
-    return Answer.json(f'{{"voxels": {size}}}') if size else Answer.missing()
-
-
-def _sizes(lm: Labelmap, exchange: Exchange, place: Place) -> Answer:
-    labels = read_labels(exchange.body, "Bad mapping request JSON")
-    version = place.version
-    if not exchange.flag("supervoxels"):
-        return Answer.json(_numbers(_size_of(lm, version, each, False) for each in labels))
-    sizes = []
-    for supervoxel in labels:
-        mapped = lm.mapping.get(version, supervoxel)
-        index = lm.indices.get(version, supervoxel if mapped is None else mapped)
-        sizes.append(0 if index is None else index.voxels_of(supervoxel))
-    return Answer.json(_numbers(sizes))
-
-
-def _existing_labels(lm: Labelmap, exchange: Exchange, place: Place) -> Answer:  # noqa: ARG001
-    labels, _ = lm.indices.sizes(place.version)
-    return Answer.json(go_json(labels.tolist()))
-
-
-def _listlabels(lm: Labelmap, exchange: Exchange, place: Place) -> Answer:
-    if exchange.method != "GET":
-        raise Refused("only GET actions allowed for /listlabels endpoint")
-    start = read_uint(exchange.query.get("start") or "0")
-    number = min(read_uint(exchange.query.get("number") or str(MOST_LISTED)), MOST_LISTED)
-    labels, sizes = lm.indices.sizes(place.version)
-    begin = int(np.searchsorted(labels, np.uint64(start)))
-    labels, sizes = labels[begin : begin + number], sizes[begin : begin + number]
-    if exchange.flag("sizes"):
-        return Answer.binary(np.stack([labels, sizes.astype(np.uint64)], axis=1).astype("<u8").tobytes())
-    return Answer.binary(labels.astype("<u8").tobytes())
-
-
-def _index(lm: Labelmap, exchange: Exchange, place: Place) -> Answer:
-    label = _label(exchange, "there is no index for protected label 0")
-    if exchange.method == "POST":
-        index = LabelIndex.from_proto(wire.parse(wire.LabelIndex, exchange.body))
-        if index.label != label:
-            raise Refused(f"serialized Index was for label {index.label} yet was POSTed to label {label}")
-        if index.supervoxels:
-            lm.put_index(place.version, index)
-        else:
-            lm.indices.delete(place.version, label)
-        return Answer()
-    found = lm.indices.get(place.version, label)
-    if found is None:
-        return Answer.missing()
-    if exchange.flag("metadata-only"):
-        modified = found.modified
-        return Answer.json(
-            f'{{"num_voxels":{found.voxels},"last_mutid":{modified.mutation_id},"last_mod_time":"{modified.time}",'
-            f'"last_mod_user":"{modified.user}","last_mod_app":"{modified.app}"}}'
-        )
-    return Answer.binary(found.to_proto().SerializeToString())
-
-
-def _indices(lm: Labelmap, exchange: Exchange, place: Place) -> Answer:
-    if exchange.method == "POST":
-        highest = 0
-        for position, message in enumerate(wire.parse(wire.LabelIndices, exchange.body).indices):
-            if message.label == 0:
-                raise Refused(
-                    f"error putting protobuf label indices: index {position} had label 0, "
-                    "which is a reserved label"
-                )
-            if message.blocks:
-                lm.indices.put(place.version, LabelIndex.from_proto(message))
-                highest = max(highest, message.label)
-            else:
-                lm.indices.delete(place.version, message.label)
-        lm.counters.raise_max(place.version, highest)
-        return Answer()
-    complaint = "error getting protobuf label indices: expected JSON label list"
-    labels = read_labels(exchange.body, complaint)
-    if len(labels) > MOST_INDICES:
-        raise Refused(
-            "error getting protobuf label indices: only 50,000 label indices can be returned at a time, "
-            f"{len(labels)} given"
-        )
-    answer = wire.LabelIndices()
-    for label in labels:
-        index = lm.indices.get(place.version, label)
-        answer.indices.append(wire.LabelIndex(label=label) if index is None else index.to_proto())
-    return Answer.binary(answer.SerializeToString())
-
-
-def _sparsevol(lm: Labelmap, exchange: Exchange, place: Place) -> Answer:
-    if exchange.method not in ("GET", "HEAD"):
-        raise Refused("POST of sparsevol not currently implemented\n")
-    label = _label(exchange, "Label 0 is protected background value and cannot be used as sparse volume.\n")
-    if exchange.query.get("format", "rles") != "rles":
-        raise Refused(f"the sandbox has no sparsevol format {exchange.query['format']!r}, only rles")
-    is_supervoxel = exchange.flag("supervoxels")
-    index = lm.index_for(place.version, label, is_supervoxel)
-    found = index is not None and bool(index.supervoxels)
-    if exchange.method == "HEAD":
-        return Answer(200 if found else 204, "text/html")
-    if index is None or not found or (is_supervoxel and label not in index.supervoxels):
-        return Answer.missing()
-    supervoxels = {label} if is_supervoxel else set(index.supervoxels)
-    numbers = {block for each in supervoxels for block in index.supervoxels[each]}
-    runs = [np.empty((0, 4), np.int32)]
-    for point in sorted((decode_block(each) for each in numbers), key=zyx):
-        block = lm.volume.get(place.version, point)
-        if block is not None:
-            runs.append(runs_of(block, point, supervoxels))
-    body = wire.write_runs(np.concatenate(runs))
-    if exchange.query.get("compression") == "gzip":
-        body = zlib.compress(body, wbits=31)
-    return Answer.binary(body)
-
-
-def _raw(lm: Labelmap, exchange: Exchange, place: Place) -> Answer:
-    size, offset = _box(exchange)
-    if exchange.method == "POST":
-        post_raw(lm, exchange, place, size, offset)
-        return Answer()
-    labels = lm.volume.read(place.version, size, offset)
-    if not exchange.flag("supervoxels"):
-        ids, inverse = np.unique(labels, return_inverse=True)
-        bodies = [lm.mapping.get(place.version, each) for each in ids.tolist()]
-        mapped = [own if body is None else body for own, body in zip(ids.tolist(), bodies, strict=True)]
-        labels = np.array(mapped, np.uint64)[inverse]
-    return Answer.binary(labels.astype("<u8").tobytes())
-
-
-def _box(exchange: Exchange) -> tuple[BlockPoint, BlockPoint]:
-    if len(exchange.parts) < 7:
-        raise Refused(f"'{exchange.parts[3]}' must be followed by shape/size/offset")
-    if exchange.parts[4] != "0_1_2":
-        raise Refused("DVID currently supports shapes of only 2 and 3 dimensions")
-    if exchange.query.get("compression", "") not in ("", "gzip"):
-        raise Refused(f"unknown compression type {go_quote(exchange.query['compression'])}")
-    return read_point(exchange.parts[5]), read_point(exchange.parts[6])
-
-
-def read_point(text: str) -> BlockPoint:
-    """``x_y_z`` in a path."""
-    try:
-        x, y, z = (int(each) for each in text.split("_"))
-    except ValueError:
-        raise Refused(f'String "{text}" cannot be converted to a 3d point') from None
-    return x, y, z
-
-
-def _label_at(lm: Labelmap, exchange: Exchange, place: Place) -> Answer:
-    point = read_point(exchange.parts[4])
-    at = lm.volume.label_at if exchange.flag("supervoxels") else lm.label_at
-    return Answer.json(f'{{"Label": {at(place.version, point)}}}')
-
-
-def _supervoxel_splits(lm: Labelmap, exchange: Exchange, place: Place) -> Answer:  # noqa: ARG001
-    result: list[Any] = []
-    for version in lm.repo.ancestry(place.version):
-        if version in lm.splits:
-            result += [lm.repo.nodes[version].uuid, lm.splits[version]]
-    return Answer.json(go_json(result))
-
-
-def _maxlabel(lm: Labelmap, exchange: Exchange, place: Place) -> Answer:
-    if exchange.method == "GET":
-        highest = lm.counters.effective_max(place.version)
-        if highest is None:
-            raise Refused(f"No maximum label found for {lm.name} version {place.version}\n")
-        return Answer.json(f'{{"maxlabel": {highest}}}')
-    if not exchange.admin:
-        raise Refused("POST /maxlabel requires admin privileges (admintoken or DSG admin)")
-    label = _label(exchange, "Label 0 is protected background value and cannot be used as max label.\n")
-    if label > HIGHEST_POSTED_MAXLABEL:
-        raise Refused(f"Posted max label {label} exceeds allowed cap {HIGHEST_POSTED_MAXLABEL}")
-    if lm.counters.raise_max(place.version, label):
-        lm.publish(exchange, _told(exchange, place, {"Action": "post-maxlabel", "MaxLabel": label}))
-    return Answer()
-
-
-def _nextlabel(lm: Labelmap, exchange: Exchange, place: Place) -> Answer:
-    if exchange.method == "GET":
-        return Answer.json(f'{{"nextlabel": {lm.counters.following}}}')
-    if len(exchange.parts) < 5:
-        raise Refused("DVID requires number of requested labels to follow POST /nextlabel")
-    start, end = lm.counters.take(place.version, read_uint(exchange.parts[4]))
-    message = {"Action": "post-nextlabel", "Start Label": start, "End Label": end}
-    lm.publish(exchange, _told(exchange, place, message))
-    return Answer.json(f'{{"start": {start}, "end": {end}}}')
-
-
-def _set_nextlabel(lm: Labelmap, exchange: Exchange, place: Place) -> Answer:
-    if exchange.method != "POST":
-        raise Refused(f'Unknown action "{exchange.method}" requested for {exchange.path}\n')
-    if not exchange.admin:
-        raise Refused("POST /set-nextlabel requires admin privileges (admintoken or DSG admin)")
-    if len(exchange.parts) < 5:
-        raise Refused("DVID requires a label ID to follow POST /set-nextlabel")
-    label = read_uint(exchange.parts[4])
-    ceiling = read_uint(exchange.query["ceiling"]) if exchange.query.get("ceiling") else None
-    lm.counters.set_next(label, ceiling)
-    message: dict[str, Any] = {"Action": "setnextlabel", "Next Label": label}
-    if ceiling is not None:
-        message["Ceiling"] = ceiling
-    lm.publish(exchange, _told(exchange, place, message))
-    return Answer()
-
-
-def _told(exchange: Exchange, place: Place, message: dict[str, Any]) -> dict[str, Any]:
-    return {**message, "UUID": place.uuid, "Timestamp": exchange.moment.go_time()}
-
-
-def _kept_mutations(lm: Labelmap, exchange: Exchange, place: Place) -> Answer:
-    return lm.mutations(exchange, place)
-
-
 _ENDPOINTS: dict[str, Callable[[Labelmap, Exchange, Place], Answer]] = {
     "cleave": mutations.cleave,
-    "existing-labels": _existing_labels,
-    "index": _index,
-    "indices": _indices,
-    "label": _label_at,
-    "lastmod": _lastmod,
-    "listlabels": _listlabels,
-    "mapping": _mapping,
-    "mappings": _mappings,
-    "maxlabel": _maxlabel,
+    "existing-labels": label_reads.existing_labels,
+    "index": label_reads.index,
+    "indices": label_reads.indices,
+    "label": label_voxels.label_at_point,
+    "lastmod": label_reads.lastmod,
+    "listlabels": label_reads.listlabels,
+    "mapping": label_reads.mapping,
+    "mappings": label_reads.mappings,
+    "maxlabel": label_counters.maxlabel,
     "merge": mutations.merge,
-    "mutations": _kept_mutations,
-    "nextlabel": _nextlabel,
-    "raw": _raw,
+    "mutations": Labelmap.mutations,
+    "nextlabel": label_counters.nextlabel,
+    "raw": label_voxels.raw,
     "renumber": mutations.renumber,
-    "set-nextlabel": _set_nextlabel,
-    "size": _size,
-    "sizes": _sizes,
-    "sparsevol": _sparsevol,
+    "set-nextlabel": label_counters.set_nextlabel,
+    "size": label_reads.size,
+    "sizes": label_reads.sizes,
+    "sparsevol": label_voxels.sparsevol,
     "split": splits.split,
     "split-supervoxel": splits.split_supervoxel,
-    "supervoxel-sizes": _supervoxel_sizes,
-    "supervoxel-splits": _supervoxel_splits,
-    "supervoxels": _supervoxels,
+    "supervoxel-sizes": label_reads.supervoxel_sizes,
+    "supervoxel-splits": label_reads.supervoxel_splits,
+    "supervoxels": label_reads.supervoxels,
 }

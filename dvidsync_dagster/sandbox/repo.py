@@ -100,21 +100,24 @@ class Repo:
             raise Refused("invalid data instance name")
         return found
 
-    def new_child(self, parent: Node, child: Node) -> None:
-        """Hangs `child` under `parent`; the caller has given it its branch, or "" for the parent's.
+    def branch_of_child(self, parent: Node, branch: str) -> str:
+        """The branch that a child of `parent` gets: the one asked for, or with "" the parent's.
 
         Raises:
             Refused: the parent is open, or the branch is taken.
         """
         if not parent.locked:
             raise Refused("can't branch an unlocked node")
-        if child.branch in ("", parent.branch):
-            child.branch = parent.branch
-            taken = any(self.nodes[each].branch == child.branch for each in parent.children)
+        if branch in ("", parent.branch):
+            branch = parent.branch
+            taken = any(self.nodes[each].branch == branch for each in parent.children)
         else:
-            taken = any(node.branch == child.branch for node in self.nodes.values())
+            taken = any(node.branch == branch for node in self.nodes.values())
         if taken:
             raise Refused("branch already exists with given name")
+        return branch
+
+    def add_child(self, parent: Node, child: Node) -> None:
         child.parents = [parent.version]
         parent.children.append(child.version)
         parent.updated = self.updated = child.created

@@ -347,6 +347,10 @@ def test_versions(both: Both) -> None:
     both("POST", f"{SEG}/merge", [4, 5], admin=True)
     both("POST", "/api/node/<ROOT>/newversion", {"note": "v2"}, names_child="<V2>")
     both("POST", "/api/node/<ROOT>/branch", {"branch": "side"}, names_child="<SIDE>")
+    again = {"branch": "side", "uuid": "0123456789abcdef0123456789abcdef"}
+    both("POST", "/api/node/<ROOT>/branch", again)
+    both("POST", "/api/node/<ROOT>/newversion", {"uuid": again["uuid"]})
+    both("POST", "/api/node/<V2>/newversion", {"uuid": again["uuid"]})
     both("POST", "/api/node/<ROOT>/branch", {"branch": "master"})
     both("POST", "/api/node/<ROOT>/branch", {"branch": ""})
     both("POST", "/api/node/<ROOT>/branch", {"branch": "x", "uuid": "short"})
