@@ -88,11 +88,13 @@ def _run(
     destination: DestinationConfig,
     windows: tuple[str, str] | None,
 ) -> int:
+    from dvidsync_dagster.orchestration.followers import destination_follower
     from dvidsync_dagster.orchestration.once import run_once
 
     title = f"{config.repo_name}/{destination.name}"
     click.echo(f"{title}: {destination.url} follows {config.source.url}")
-    summary = run_once(instance, config, destination, windows, lambda line: click.echo(f"  {line}"))
+    follower = destination_follower(config, destination)
+    summary = run_once(instance, follower, windows, lambda line: click.echo(f"  {line}"))
     click.echo(
         f"{title}: done. {summary.records:,} records, {summary.operations:,} operations, "
         f"{summary.requests:,} requests"
@@ -110,20 +112,21 @@ def _run(
 def _status(instance: dg.DagsterInstance, config: SyncConfig, destination: DestinationConfig) -> None:
     from dvidsync_dagster.log.record import key_text
     from dvidsync_dagster.look import look
+    from dvidsync_dagster.orchestration.followers import destination_follower
     from dvidsync_dagster.orchestration.metadata import lag_text
-    from dvidsync_dagster.orchestration.names import job_name
     from dvidsync_dagster.orchestration.ticks import known_checkpoint, run_under_way
     from dvidsync_dagster.report import Lag
 
     click.echo(f"{config.repo_name}/{destination.name}: {destination.url} follows {config.source.url}")
-    checkpoint = known_checkpoint(instance, config, destination)
+    follower = destination_follower(config, destination)
+    checkpoint = known_checkpoint(instance, follower)
     if checkpoint is None:
         click.echo("  checkpoint  none yet")
     else:
         reached = key_text(checkpoint.key) if checkpoint.key else "offsets only"
         state = "ended in order" if checkpoint.clean else "did not end in order, or is going on"
         click.echo(f"  checkpoint  {reached}, epoch {checkpoint.epoch}; its run {state}")
-    busy = run_under_way(instance, job_name(config, destination))
+    busy = run_under_way(instance, follower.job)
     if busy is not None:
         click.echo(f"  run         {busy.skip_message}")
     seen = look(config, destination, checkpoint)

@@ -1,4 +1,4 @@
-"""The assets of one repo: the source's log, and each destination."""
+"""The assets of one repo: the source's log, and what follows it."""
 
 # No `from __future__ import annotations` here: Dagster checks the type of `context`, not its name.
 
@@ -6,22 +6,22 @@ from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 from datetime import timedelta
-from pathlib import Path
 
 import dagster as dg
 
-from dvidsync_dagster.config import DestinationConfig, SyncConfig
+from dvidsync_dagster.config import SyncConfig
 from dvidsync_dagster.errors import LogGap, LogRecreated
 from dvidsync_dagster.log.checkpoint import Checkpoint
 from dvidsync_dagster.orchestration import metadata as meta
 from dvidsync_dagster.orchestration.checkpoint_file import read_checkpoint_file, write_checkpoint_file
 from dvidsync_dagster.orchestration.checkpoints import CheckpointStore, Claim
 from dvidsync_dagster.orchestration.checks import RunEnd, check_results, check_specs
-from dvidsync_dagster.orchestration.names import destination_key, kafka_key, log_key, pool_name
+from dvidsync_dagster.orchestration.followers import Follower
+from dvidsync_dagster.orchestration.names import kafka_key
 from dvidsync_dagster.orchestration.partitions import FOLLOW, Windows
 from dvidsync_dagster.orchestration.pools import limit_to_one
 from dvidsync_dagster.report import ChunkReport
-from dvidsync_dagster.sync import Scope, follow
+from dvidsync_dagster.sync import Scope
 
 
 def kafka_spec(config: SyncConfig) -> dg.AssetSpec:
@@ -34,52 +34,42 @@ def kafka_spec(config: SyncConfig) -> dg.AssetSpec:
     )
 
 
-def destination_asset(config: SyncConfig, destination: DestinationConfig) -> dg.AssetsDefinition:
-    """A DVID server that follows the source. Each chunk that is done leaves a materialization."""
-    key = destination_key(config, destination)
-    windows = Windows.of(config)
+def follower_asset(follower: Follower) -> dg.AssetsDefinition:
+    """A destination, or the log's archive. Each chunk that is done leaves a materialization."""
+    windows = Windows.of(follower.config)
 
     @dg.asset(
-        key=key,
-        deps=[log_key(config) if config.archive else kafka_key(config)],
-        description=f"{destination.url} follows {config.source.url}, repo {config.repo}.",
-        metadata={"dvidsync/url": dg.MetadataValue.url(destination.url), "dvidsync/repo": config.repo},
-        kinds={"dvid"},
-        group_name=config.repo_name,
+        key=follower.key,
+        deps=[follower.parent],
+        description=follower.text,
+        kinds={follower.kind},
+        group_name=follower.config.repo_name,
         partitions_def=windows.definition,
         backfill_policy=dg.BackfillPolicy.single_run(),
-        check_specs=check_specs(key),
-        pool=pool_name(config, destination),
+        check_specs=check_specs(follower.key),
+        pool=follower.pool,
         freshness_policy=dg.FreshnessPolicy.time_window(
             fail_window=timedelta(days=1), warn_window=timedelta(hours=2)
         )
-        if config.schedule
+        if follower.config.schedule
         else None,
         # Materializations are logged chunk by chunk; an output at the end would add one without a checkpoint.
         output_required=False,
     )
     def follow_source(context: dg.AssetExecutionContext) -> Iterator[dg.AssetCheckResult]:
-        yield from DestinationRun(context, config, destination, windows).results()
+        yield from FollowerRun(context, follower, windows).results()
 
     return follow_source
 
 
-class DestinationRun:
-    """One run of a destination's asset: claims it, follows, and logs what each chunk did."""
+class FollowerRun:
+    """One run of a follower's asset: claims it, follows, and logs what each chunk did."""
 
-    def __init__(
-        self,
-        context: dg.AssetExecutionContext,
-        config: SyncConfig,
-        destination: DestinationConfig,
-        windows: Windows,
-    ) -> None:
+    def __init__(self, context: dg.AssetExecutionContext, follower: Follower, windows: Windows) -> None:
         self._context = context
-        self._config = config
-        self._destination = destination
+        self._follower = follower
         self._windows = windows
         self._store = CheckpointStore(context.instance, context.asset_key)
-        self._file = Path(destination.checkpoint_file) if destination.checkpoint_file else None
         self._end = RunEnd()
 
     def results(self) -> Iterator[dg.AssetCheckResult]:
@@ -90,7 +80,7 @@ class DestinationRun:
             DvidSyncError: what `follow` raises. After a gap in the log, its check has failed too.
         """
         selected = self._selected_windows()
-        limit_to_one(self._context.instance, pool_name(self._config, self._destination))
+        limit_to_one(self._context.instance, self._follower.pool)
         try:
             self._follow(selected)
         except (LogGap, LogRecreated) as error:
@@ -107,13 +97,8 @@ class DestinationRun:
         if FOLLOW not in self._context.run.tags:
             scope = Scope(*self._windows.keys(selected[0], selected[-1]))
         materialized: set[str] = set()
-        reports = follow(
-            self._config,
-            self._destination,
-            checkpoint=checkpoint,
-            epoch=claim.epoch,
-            still_owner=lambda: self._store.check_owner(claim),
-            scope=scope,
+        reports = self._follower.follow(
+            checkpoint, claim.epoch, lambda: self._store.check_owner(claim), scope
         )
         with closing(reports):
             for report in reports:
@@ -133,8 +118,9 @@ class DestinationRun:
 
     def _checkpoint(self, claim: Claim) -> Checkpoint | None:
         checkpoint = self._store.latest(claim)
-        if checkpoint is None and self._file is not None:
-            checkpoint = read_checkpoint_file(self._file, self._config.repo)
+        file = self._follower.checkpoint_file
+        if checkpoint is None and file is not None:
+            checkpoint = read_checkpoint_file(file, self._follower.config.repo)
             return replace(checkpoint, clean=False) if checkpoint is not None else None
         return checkpoint
 
@@ -154,12 +140,11 @@ class DestinationRun:
                     asset_key=self._context.asset_key, partition=window, metadata=metadata
                 )
             )
-        if self._file is not None:
-            write_checkpoint_file(self._file, self._config.repo, checkpoint)
+        if self._follower.checkpoint_file is not None:
+            write_checkpoint_file(self._follower.checkpoint_file, self._follower.config.repo, checkpoint)
         if report.final:
-            self._context.log_event(
-                dg.AssetObservation(asset_key=kafka_key(self._config), metadata=meta.log_metadata(report))
-            )
+            source = kafka_key(self._follower.config)
+            self._context.log_event(dg.AssetObservation(source, metadata=meta.log_metadata(report)))
         self._context.log.info(meta.chunk_text(report))
 
     def _selected_windows(self) -> list[str]:

@@ -7,8 +7,9 @@ import warnings
 import dagster as dg
 
 from dvidsync_dagster.config import SyncConfig
-from dvidsync_dagster.orchestration.assets import destination_asset, kafka_spec
-from dvidsync_dagster.orchestration.ticks import follow_definitions
+from dvidsync_dagster.orchestration.assets import follower_asset, kafka_spec
+from dvidsync_dagster.orchestration.followers import followers
+from dvidsync_dagster.orchestration.ticks import follower_ticks
 
 
 def build_definitions(*configs: SyncConfig) -> dg.Definitions:
@@ -24,8 +25,8 @@ def build_definitions(*configs: SyncConfig) -> dg.Definitions:
 
 
 def _repo_definitions(config: SyncConfig) -> dg.Definitions:
-    assets = [destination_asset(config, destination) for destination in config.destinations]
+    each = followers(config)
+    assets = [follower_asset(one) for one in each]
     return dg.Definitions.merge(
-        dg.Definitions(assets=[kafka_spec(config), *assets]),
-        *(follow_definitions(config, destination) for destination in config.destinations),
+        dg.Definitions(assets=[kafka_spec(config), *assets]), *(follower_ticks(one) for one in each)
     )

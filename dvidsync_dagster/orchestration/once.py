@@ -8,12 +8,12 @@ from dataclasses import dataclass
 
 import dagster as dg
 
-from dvidsync_dagster.config import DestinationConfig, SyncConfig
+from dvidsync_dagster.config import SyncConfig
 from dvidsync_dagster.errors import ConfigurationError, DvidSyncError
 from dvidsync_dagster.orchestration import metadata as meta
 from dvidsync_dagster.orchestration.abandoned import held
 from dvidsync_dagster.orchestration.build import build_definitions
-from dvidsync_dagster.orchestration.names import job_name, pool_name
+from dvidsync_dagster.orchestration.followers import Follower
 from dvidsync_dagster.orchestration.partitions import Windows, range_tags
 from dvidsync_dagster.orchestration.pools import limit_to_one
 from dvidsync_dagster.orchestration.ticks import next_run_tags, run_under_way
@@ -38,27 +38,26 @@ class RunSummary:
 
 
 class Busy(DvidSyncError):
-    """Another run works on the destination."""
+    """Another run is under way."""
 
 
 def run_once(
     instance: dg.DagsterInstance,
-    config: SyncConfig,
-    destination: DestinationConfig,
+    follower: Follower,
     windows: tuple[str, str] | None,
     say: Callable[[str], None],
 ) -> RunSummary:
-    """Run a destination's job once.
+    """Run a follower's job once.
 
     Args:
         windows: the first and the last window to cover; None goes from the checkpoint to now.
         say: gets a line for each chunk that is done.
 
     Raises:
-        Busy: another run works on the destination.
+        Busy: another run is under way.
         DvidSyncError: what the run raised.
     """
-    name = job_name(config, destination)
+    config, name = follower.config, follower.job
     under_way = run_under_way(instance, name)
     if under_way is not None:
         raise Busy(
@@ -66,11 +65,11 @@ def run_once(
             f"of runs."
         )
     tags = (
-        next_run_tags(instance, config, destination)
+        next_run_tags(instance, follower)
         if windows is None
         else dict(range_tags(*checked_windows(config, *windows)))
     )
-    limit_to_one(instance, pool_name(config, destination))
+    limit_to_one(instance, follower.pool)
     job = build_definitions(config).resolve_job_def(name)
     run_id = str(uuid.uuid4())
     # What the run itself says is passed on as it is; Dagster's own events are kept for its pages.

@@ -1,20 +1,19 @@
-"""What starts a destination's runs: its job, its schedule, and a sensor for those who want it sooner."""
+"""What starts a follower's runs: its job, its schedule, and a sensor for those who want it sooner."""
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Callable
 
 import dagster as dg
 
-from dvidsync_dagster.config import DestinationConfig, StartTime, SyncConfig
 from dvidsync_dagster.errors import ConfigurationError
 from dvidsync_dagster.log.checkpoint import Checkpoint
 from dvidsync_dagster.log.record import key_text
-from dvidsync_dagster.look import look
+from dvidsync_dagster.look import Look
 from dvidsync_dagster.orchestration.abandoned import fail_abandoned
 from dvidsync_dagster.orchestration.checkpoint_file import read_checkpoint_file
 from dvidsync_dagster.orchestration.checkpoints import CheckpointStore
-from dvidsync_dagster.orchestration.names import destination_key, job_name, pool_name
+from dvidsync_dagster.orchestration.followers import Follower
 from dvidsync_dagster.orchestration.partitions import Windows, follow_tags
 from dvidsync_dagster.orchestration.pools import limit_to_one
 
@@ -29,51 +28,32 @@ _UNDER_WAY = [
 ]
 
 
-def follow_definitions(config: SyncConfig, destination: DestinationConfig) -> dg.Definitions:
-    """A destination's job, its schedule (if there is one) and its sensor (off by default).
+def follower_ticks(follower: Follower) -> dg.Definitions:
+    """A follower's job, its schedule (if there is one) and its sensor (off by default).
 
     Raises:
         ConfigurationError: the schedule is not a cron line.
     """
-    name = job_name(config, destination)
+    name, cron = follower.job, follower.config.schedule
     job = dg.define_asset_job(
         name,
-        selection=dg.AssetSelection.assets(destination_key(config, destination)),
+        selection=dg.AssetSelection.assets(follower.key),
         # In one process: a step of its own would outlive a run that is killed, and go on writing.
         executor_def=dg.in_process_executor,
-        description=f"{destination.url} follows {config.source.url}, repo {config.repo}.",
+        description=follower.text,
     )
 
     def tick(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
-        return run_under_way(context.instance, name) or next_run(context.instance, config, destination)
-
-    @dg.sensor(
-        name=f"{name}_sensor",
-        job=job,
-        minimum_interval_seconds=SENSOR_SECONDS,
-        description="Looks for new records between the schedule's ticks. Turn it on for a short lag.",
-    )
-    def look_for_records(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:
-        busy = run_under_way(context.instance, name)
-        if busy is not None:
-            return busy
-        checkpoint = known_checkpoint(context.instance, config, destination)
-        seen = look(config, destination, checkpoint)
-        if seen.waiting == 0:
-            reached = f" up to {key_text(checkpoint.key)}" if checkpoint and checkpoint.key else ""
-            return dg.SkipReason(
-                f"Nothing to do: all {len(seen.positions)} partitions of the log are applied{reached}."
-            )
-        return next_run(context.instance, config, destination)
+        return run_under_way(context.instance, name) or next_run(context.instance, follower)
 
     schedules = []
-    if config.schedule is not None:
+    if cron is not None:
         try:
             schedules.append(
                 dg.ScheduleDefinition(
                     name=f"{name}_schedule",
                     job=job,
-                    cron_schedule=config.schedule,
+                    cron_schedule=cron,
                     execution_timezone="UTC",
                     execution_fn=tick,
                     default_status=dg.DefaultScheduleStatus.RUNNING,
@@ -81,9 +61,33 @@ def follow_definitions(config: SyncConfig, destination: DestinationConfig) -> dg
             )
         except dg.DagsterInvalidDefinitionError:
             raise ConfigurationError(
-                "schedule", f"{config.schedule!r} is not a cron line", 'Write it such as "*/10 * * * *".'
+                "schedule", f"{cron!r} is not a cron line", 'Write it such as "*/10 * * * *".'
             ) from None
-    return dg.Definitions(jobs=[job], schedules=schedules, sensors=[look_for_records])
+    sensors = [] if follower.look is None else [_sensor(follower, follower.look)]
+    return dg.Definitions(jobs=[job], schedules=schedules, sensors=sensors)
+
+
+def _sensor(follower: Follower, look: Callable[[Checkpoint | None], Look]) -> dg.SensorDefinition:
+    @dg.sensor(
+        name=f"{follower.job}_sensor",
+        job_name=follower.job,
+        minimum_interval_seconds=SENSOR_SECONDS,
+        description="Looks for new records between the schedule's ticks. Turn it on for a short lag.",
+    )
+    def look_for_records(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+        busy = run_under_way(context.instance, follower.job)
+        if busy is not None:
+            return busy
+        checkpoint = known_checkpoint(context.instance, follower)
+        seen = look(checkpoint)
+        if seen.waiting == 0:
+            reached = f" up to {key_text(checkpoint.key)}" if checkpoint and checkpoint.key else ""
+            return dg.SkipReason(
+                f"Nothing to do: all {len(seen.positions)} partitions of the log are applied{reached}."
+            )
+        return next_run(context.instance, follower)
+
+    return look_for_records
 
 
 def run_under_way(instance: dg.DagsterInstance, job: str) -> dg.SkipReason | None:
@@ -96,28 +100,21 @@ def run_under_way(instance: dg.DagsterInstance, job: str) -> dg.SkipReason | Non
     )
 
 
-def next_run(
-    instance: dg.DagsterInstance, config: SyncConfig, destination: DestinationConfig
-) -> dg.RunRequest:
+def next_run(instance: dg.DagsterInstance, follower: Follower) -> dg.RunRequest:
     """A run from the checkpoint to now. Makes sure that no two of them work at a time."""
-    limit_to_one(instance, pool_name(config, destination))
-    return dg.RunRequest(tags=dict(next_run_tags(instance, config, destination)))
+    limit_to_one(instance, follower.pool)
+    return dg.RunRequest(tags=next_run_tags(instance, follower))
 
 
-def next_run_tags(
-    instance: dg.DagsterInstance, config: SyncConfig, destination: DestinationConfig
-) -> dict[str, str]:
+def next_run_tags(instance: dg.DagsterInstance, follower: Follower) -> dict[str, str]:
     """The tags of a run from the checkpoint to now."""
-    checkpoint = known_checkpoint(instance, config, destination)
-    start = destination.start.key if isinstance(destination.start, StartTime) else None
-    return dict(follow_tags(Windows.of(config), checkpoint, start))
+    windows = Windows.of(follower.config)
+    return dict(follow_tags(windows, known_checkpoint(instance, follower), follower.start_key))
 
 
-def known_checkpoint(
-    instance: dg.DagsterInstance, config: SyncConfig, destination: DestinationConfig
-) -> Checkpoint | None:
+def known_checkpoint(instance: dg.DagsterInstance, follower: Follower) -> Checkpoint | None:
     """The checkpoint in Dagster, or else in the configuration's file, or else None."""
-    checkpoint = CheckpointStore(instance, destination_key(config, destination)).latest()
-    if checkpoint is None and destination.checkpoint_file:
-        return read_checkpoint_file(Path(destination.checkpoint_file), config.repo)
+    checkpoint = CheckpointStore(instance, follower.key).latest()
+    if checkpoint is None and follower.checkpoint_file is not None:
+        return read_checkpoint_file(follower.checkpoint_file, follower.config.repo)
     return checkpoint

@@ -22,7 +22,7 @@ from dvidsync_dagster.cli import DONE, FAILED, LEFT_OUT, WRONG_CONFIGURATION, ma
 from dvidsync_dagster.log.checkpoint import Checkpoint
 from dvidsync_dagster.orchestration.checkpoint_file import read_checkpoint_file
 from dvidsync_dagster.orchestration.checkpoints import CheckpointStore
-from dvidsync_dagster.orchestration.names import job_name, pool_name
+from dvidsync_dagster.orchestration.followers import Follower, destination_follower
 from tests.stage import INSTANCE, Stage, stage
 
 
@@ -49,6 +49,11 @@ def write(folder: Path, fields: dict[str, Any]) -> str:
     path = folder / "config.yaml"
     path.write_text(yaml.dump(fields))
     return str(path)
+
+
+def follower(servers: Stage) -> Follower:
+    config = servers.config()
+    return destination_follower(config, config.destinations[0])
 
 
 def checkpoint(servers: Stage, destination: str = "copy") -> Checkpoint | None:
@@ -202,8 +207,6 @@ def held_up(servers: Stage, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
 def test_a_killed_run_is_found_out_and_the_next_one_goes_on(
     servers: Stage, tmp_path: Path, held_up: subprocess.Popen[str]
 ) -> None:
-    config = servers.config()
-    destination = config.destinations[0]
     busy = dvidsync("run", write(tmp_path, servers.fields()))
     assert busy.exit_code == FAILED, busy.output
     assert "Wait for it" in busy.output
@@ -215,9 +218,9 @@ def test_a_killed_run_is_found_out_and_the_next_one_goes_on(
     assert done.exit_code == DONE, done.output
     servers.assert_same()
     with dg.DagsterInstance.get() as instance:
-        runs = instance.get_runs(dg.RunsFilter(job_name=job_name(config, destination)))
+        runs = instance.get_runs(dg.RunsFilter(job_name=follower(servers).job))
         assert [run.status.value for run in runs] == ["SUCCESS", "FAILURE"]
-        info = instance.event_log_storage.get_concurrency_info(pool_name(config, destination))
+        info = instance.event_log_storage.get_concurrency_info(follower(servers).pool)
         assert not info.claimed_slots
     reached = checkpoint(servers)
     assert reached is not None
@@ -230,9 +233,8 @@ def test_a_terminated_run_ends_in_order(servers: Stage, held_up: subprocess.Pope
     servers.copy.restart()
     held_up.communicate()
     assert held_up.returncode == FAILED
-    config = servers.config()
     with dg.DagsterInstance.get() as instance:
-        (run,) = instance.get_runs(dg.RunsFilter(job_name=job_name(config, config.destinations[0])))
+        (run,) = instance.get_runs(dg.RunsFilter(job_name=follower(servers).job))
         assert run.status == dg.DagsterRunStatus.FAILURE
 
 

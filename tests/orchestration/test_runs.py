@@ -13,7 +13,8 @@ from dvidsync_dagster.log.checkpoint import Checkpoint
 from dvidsync_dagster.orchestration import metadata as meta
 from dvidsync_dagster.orchestration.build import build_definitions
 from dvidsync_dagster.orchestration.checkpoints import CheckpointStore
-from dvidsync_dagster.orchestration.names import destination_key, job_name, kafka_key, pool_name
+from dvidsync_dagster.orchestration.followers import destination_follower
+from dvidsync_dagster.orchestration.names import kafka_key
 from dvidsync_dagster.orchestration.partitions import Windows, range_tags
 from dvidsync_dagster.orchestration.ticks import next_run_tags
 from tests.stage import Stage
@@ -25,15 +26,15 @@ class Runs:
     def __init__(self, instance: dg.DagsterInstance, config: SyncConfig) -> None:
         self.instance = instance
         self.config = config
-        self.destination = config.destinations[0]
-        self.key = destination_key(config, self.destination)
-        self.job = build_definitions(config).resolve_job_def(job_name(config, self.destination))
+        self.follower = destination_follower(config, config.destinations[0])
+        self.key = self.follower.key
+        self.job = build_definitions(config).resolve_job_def(self.follower.job)
 
     def run(self, tags: Mapping[str, str], **more: Any) -> dg.ExecuteInProcessResult:
         return self.job.execute_in_process(instance=self.instance, tags=tags, raise_on_error=False, **more)
 
     def follow(self, **more: Any) -> dg.ExecuteInProcessResult:
-        return self.run(next_run_tags(self.instance, self.config, self.destination), **more)
+        return self.run(next_run_tags(self.instance, self.follower), **more)
 
     def checkpoint(self) -> Checkpoint | None:
         return CheckpointStore(self.instance, self.key).latest()
@@ -188,7 +189,7 @@ def test_a_process_that_outlived_its_run_stops_at_its_next_look(runs: Runs, serv
 
 def test_the_pool_of_a_destination_holds_one_run(runs: Runs) -> None:
     storage = runs.instance.event_log_storage
-    pool = pool_name(runs.config, runs.destination)
+    pool = runs.follower.pool
     assert [node.pools for node in runs.job.graph.node_defs] == [{pool}]
     assert runs.follow().success
     assert storage.get_concurrency_info(pool).slot_count == 1

@@ -6,7 +6,7 @@ import dagster as dg
 import pytest
 
 from dvidsync_dagster.orchestration.build import build_definitions
-from dvidsync_dagster.orchestration.names import job_name, pool_name
+from dvidsync_dagster.orchestration.followers import destination_follower
 from dvidsync_dagster.orchestration.partitions import FOLLOW, RANGE_END, RANGE_START, Windows
 from tests.stage import Stage
 
@@ -18,7 +18,8 @@ class Ticks:
         self.instance = instance
         self.config = servers.config()
         self.definitions = build_definitions(self.config)
-        self.name = job_name(self.config, self.config.destinations[0])
+        self.follower = destination_follower(self.config, self.config.destinations[0])
+        self.name = self.follower.job
         self.job = self.definitions.resolve_job_def(self.name)
 
     def schedule(self) -> dg.RunRequest | str:
@@ -48,8 +49,7 @@ def test_a_tick_asks_for_one_run_up_to_the_current_window(ticks: Ticks) -> None:
     assert request.tags[RANGE_START] <= request.tags[RANGE_END] == current
     assert request.tags[FOLLOW] == "true"
     storage = ticks.instance.event_log_storage
-    pool = pool_name(ticks.config, ticks.config.destinations[0])
-    assert storage.get_concurrency_info(pool).slot_count == 1
+    assert storage.get_concurrency_info(ticks.follower.pool).slot_count == 1
 
 
 def test_the_sensor_asks_for_a_run_only_if_there_is_something_to_do(ticks: Ticks, servers: Stage) -> None:

@@ -1,0 +1,105 @@
+"""One run that keeps the log: drain from a checkpoint to the cut, and write each chunk to the archive."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Generator
+
+from dvidsync_dagster.config import SyncConfig
+from dvidsync_dagster.dvid.client import DvidClient
+from dvidsync_dagster.dvid.repo import RepoInfo, ServerInfo, read_repo_info, read_server_info
+from dvidsync_dagster.errors import ConfigurationError
+from dvidsync_dagster.log.archive import LogArchive
+from dvidsync_dagster.log.checkpoint import Checkpoint
+from dvidsync_dagster.log.drain import MutationLog
+from dvidsync_dagster.log.kafka import KafkaConnection
+from dvidsync_dagster.log.record import key_text
+from dvidsync_dagster.log.topics import data_topic, repo_topic
+from dvidsync_dagster.report import ChunkReport, Lag
+
+_NS = 1_000_000_000
+
+
+def archive_log(
+    config: SyncConfig,
+    archive: LogArchive,
+    *,
+    checkpoint: Checkpoint | None,
+    epoch: int,
+    still_owner: Callable[[], None],
+    upto: int | None = None,
+) -> Generator[ChunkReport, None, None]:
+    """Archive what the log holds after the checkpoint; without one, all that the broker still holds.
+
+    Args:
+        epoch: of this run, for its checkpoints.
+        still_owner: raises OwnershipLost if a newer run archives this log.
+        upto: keys from here on (ns since 1970) are left for later; None: up to the cut.
+
+    Yields:
+        A report per chunk that is archived, the last one `final`. Malformed records are not archived: they
+        stay in Kafka, and the destinations' runs tell of them.
+
+    Raises:
+        ConfigurationError, ServerError, LogError, OwnershipLost: everything up to the last report stands.
+    """
+    with DvidClient(config.source.url, token=config.source.token(), user=config.source.user) as source:
+        info = read_server_info(source)
+        topics = _topics(config, info, read_repo_info(source, config.repo))
+    cut = info.clock - int(config.settle_seconds * _NS)
+    if upto is not None:
+        cut = min(cut, upto - 1)
+    with MutationLog(_connection(config, info), topics) as log:
+        if checkpoint is not None:
+            log.check(checkpoint.positions, key_text(checkpoint.key))
+        stored = checkpoint.positions if checkpoint is not None else log.beginning()
+        reached = checkpoint.key if checkpoint is not None else 0
+        lag_before: Lag | None = None
+        started = time.monotonic()
+        for chunk in log.chunks(stored, cut_key=cut, chunk_records=config.chunk_records):
+            still_owner()
+            drained = time.monotonic()
+            records = len(chunk.frame) + len(chunk.malformed) + chunk.duplicates
+            # Nothing is written of an empty frame: what it stands for goes along with the next one.
+            malformed = [record.origin for record in chunk.malformed]
+            if archive.write(chunk.frame, stored, log.positions(malformed)) is not None:
+                stored = log.positions()
+            first = int(chunk.frame["key"].iloc[0]) if len(chunk.frame) else cut
+            begin = reached or first
+            reached = max(reached, cut if chunk.last else min(chunk.horizon, cut))
+            if lag_before is None:
+                lag_before = Lag(chunk.behind + records, max(0.0, (info.clock - begin) / _NS))
+            yield ChunkReport(
+                checkpoint=Checkpoint(epoch=epoch, positions=stored, key=reached, clean=chunk.last),
+                from_key=begin,
+                to_key=max(begin, reached),
+                lag_before=lag_before,
+                lag_after=Lag(chunk.behind, max(0.0, (info.clock - reached) / _NS)),
+                records=records,
+                duplicates=chunk.duplicates,
+                seconds={"drain": drained - started, "archive": time.monotonic() - drained},
+                final=chunk.last,
+            )
+            started = time.monotonic()
+
+
+def _topics(config: SyncConfig, info: ServerInfo, repo: RepoInfo) -> list[str]:
+    prefix = info.topic_prefix if config.kafka.topic_prefix is None else config.kafka.topic_prefix
+    chosen = None if config.instances == "all" else {choice.name for choice in config.instances}
+    topics = [repo_topic(prefix, config.repo)]
+    for name, instance in repo.instances.items():
+        if chosen is None or name in chosen:
+            suffix = config.kafka.topic_suffixes.get(instance.data_uuid, "")
+            topics.append(data_topic(prefix, config.repo, instance.data_uuid, suffix))
+    return topics
+
+
+def _connection(config: SyncConfig, info: ServerInfo) -> KafkaConnection:
+    servers = tuple(config.kafka.servers or info.kafka_servers)
+    if not servers:
+        raise ConfigurationError(
+            "kafka.servers",
+            "is unset and the source does not log to Kafka",
+            "Name the broker, or give the source a [kafka] section.",
+        )
+    return KafkaConnection(servers, **config.kafka.client_options())

@@ -1,0 +1,115 @@
+"""What follows a repo's log, a destination or an archive: each with its asset, job, pool and checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from pathlib import Path
+
+import dagster as dg
+
+from dvidsync_dagster.archiving import archive_log
+from dvidsync_dagster.config import DestinationConfig, StartTime, SyncConfig
+from dvidsync_dagster.log.archive import LogArchive
+from dvidsync_dagster.log.checkpoint import Checkpoint
+from dvidsync_dagster.look import Look, look
+from dvidsync_dagster.orchestration.names import ARCHIVE, destination_key, kafka_key, log_key
+from dvidsync_dagster.report import ChunkReport
+from dvidsync_dagster.sync import Scope, follow
+
+Follow = Callable[
+    [Checkpoint | None, int, Callable[[], None], Scope | None], Generator[ChunkReport, None, None]
+]
+"""Takes a checkpoint, the run's epoch, the look at the ownership, and the scope; as `sync.follow`."""
+
+
+@dataclass(frozen=True)
+class Follower:
+    """What follows a repo's log.
+
+    Args:
+        name: among the repo's followers.
+        key: of its asset; `parent` of what it reads.
+        text: what it does, for people.
+        follow: does it.
+        look: tells cheaply how far it is behind; None if it cannot.
+        start_key: where it starts without a checkpoint (ns since 1970), if the configuration says a time.
+        checkpoint_file: the file that is read where Dagster has no checkpoint, and kept as a copy.
+    """
+
+    config: SyncConfig
+    name: str
+    key: dg.AssetKey
+    parent: dg.AssetKey
+    text: str
+    kind: str
+    follow: Follow
+    look: Callable[[Checkpoint | None], Look] | None = None
+    start_key: int | None = None
+    checkpoint_file: Path | None = None
+
+    @property
+    def job(self) -> str:
+        """The job that lets it follow."""
+        return f"follow_{self.config.repo_name}_{self.name}"
+
+    @property
+    def pool(self) -> str:
+        """The pool that lets one run at a time work on it."""
+        return f"dvidsync_{self.config.repo_name}_{self.name}"
+
+
+def followers(config: SyncConfig) -> list[Follower]:
+    """The archive, if there is one, and the destinations of a repo."""
+    archive = [archive_follower(config, config.archive)] if config.archive else []
+    return [*archive, *(destination_follower(config, each) for each in config.destinations)]
+
+
+def destination_follower(config: SyncConfig, destination: DestinationConfig) -> Follower:
+    """A destination, which applies the log."""
+
+    def follow_source(
+        checkpoint: Checkpoint | None, epoch: int, still_owner: Callable[[], None], scope: Scope | None
+    ) -> Generator[ChunkReport, None, None]:
+        return follow(
+            config, destination, checkpoint=checkpoint, epoch=epoch, still_owner=still_owner, scope=scope
+        )
+
+    return Follower(
+        config=config,
+        name=destination.name,
+        key=destination_key(config, destination),
+        parent=log_key(config) if config.archive else kafka_key(config),
+        text=f"{destination.url} follows {config.source.url}, repo {config.repo}.",
+        kind="dvid",
+        follow=follow_source,
+        look=lambda checkpoint: look(config, destination, checkpoint),
+        start_key=destination.start.key if isinstance(destination.start, StartTime) else None,
+        checkpoint_file=Path(destination.checkpoint_file) if destination.checkpoint_file else None,
+    )
+
+
+def archive_follower(config: SyncConfig, uri: str) -> Follower:
+    """The archive, which keeps the log. It goes forward only: windows that it has are archived already."""
+
+    def keep(
+        checkpoint: Checkpoint | None, epoch: int, still_owner: Callable[[], None], scope: Scope | None
+    ) -> Generator[ChunkReport, None, None]:
+        return archive_log(
+            config,
+            LogArchive(uri),
+            checkpoint=checkpoint,
+            epoch=epoch,
+            still_owner=still_owner,
+            upto=scope.to_key if scope is not None else None,
+        )
+
+    return Follower(
+        config=config,
+        name=ARCHIVE,
+        key=log_key(config),
+        parent=kafka_key(config),
+        text=f"The log of {config.source.url}, repo {config.repo}, kept as Parquet.",
+        kind="parquet",
+        follow=keep,
+    )
