@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 
 import numpy as np
 import pandas as pd
@@ -42,18 +43,19 @@ class LogChunk:
 
 def log_frame(entries: Sequence[Entry], topics: Sequence[str]) -> pd.DataFrame:
     """The frame of these entries, which are in order and well formed; `topics` are the categories."""
-    values = np.empty(len(entries), dtype=object)
-    values[:] = [entry.value for entry in entries]
+    keys, names, partitions, offsets, contents, *_ = zip(*entries, strict=True) if entries else ((),) * 5
     codes = {topic: code for code, topic in enumerate(topics)}
+    values = np.empty(len(entries), dtype=object)
+    values[:] = contents
     return pd.DataFrame(
         {
-            "key": np.fromiter((entry.key for entry in entries), np.int64, len(entries)),
+            "key": np.array(keys, np.int64),
             "topic": pd.Categorical.from_codes(
-                np.fromiter((codes[entry.topic] for entry in entries), np.int32, len(entries)),
+                np.array([codes[name] for name in names], np.int32),
                 categories=pd.Index(list(topics), dtype=object),
             ),
-            "partition": np.fromiter((entry.partition for entry in entries), np.int32, len(entries)),
-            "offset": np.fromiter((entry.offset for entry in entries), np.int64, len(entries)),
+            "partition": np.array(partitions, np.int32),
+            "offset": np.array(offsets, np.int64),
             "value": values,
         }
     )
@@ -64,20 +66,24 @@ def without_duplicates(entries: Iterable[Entry]) -> list[Entry]:
 
     A producer that retries writes a message twice. Both have the same key, so they come in one chunk.
     """
-    seen: set[tuple[int, str, bytes | None]] = set()
-    kept = []
-    last_key = None
+    kept: list[Entry] = []
+    seen: set[tuple[str, bytes | None]] | None = None  # of the key at hand, once it comes again
     for entry in entries:
-        if entry.key != last_key:
-            seen.clear()
-            last_key = entry.key
-        what = entry.key, entry.topic, entry.value
-        if entry.found is None:
-            if what in seen:
+        if not kept or entry.key != kept[-1].key:
+            seen = None
+        elif entry.found is None:
+            if seen is None:
+                same_key = takewhile(lambda other: other.key == entry.key, reversed(kept))  # noqa: B023
+                seen = {_content(other) for other in same_key if other.found is None}
+            if _content(entry) in seen:
                 continue
-            seen.add(what)
+            seen.add(_content(entry))
         kept.append(entry)
     return kept
+
+
+def _content(entry: Entry) -> tuple[str, bytes | None]:
+    return entry.topic, entry.value
 
 
 def malformed(entry: Entry) -> MalformedRecord:

@@ -134,6 +134,7 @@ def test_runs_from_checkpoint_to_checkpoint_lose_nothing_and_repeat_nothing(
     assert sorted(applied) == sorted((*place, r.offset) for place, records in log.items() for r in records)
 
 
+@settings(max_examples=20)
 @given(st.integers(1, 50), st.integers(1, 5))
 def test_memory_follows_the_chunk_not_the_backlog(chunk_records: int, batch: int) -> None:
     backlog = {
@@ -166,12 +167,14 @@ def test_records_of_one_key_are_never_torn_apart() -> None:
 def test_kafkas_own_duplicates_are_dropped_and_counted() -> None:
     log = {
         ("a", 0): [stored(0, 5, b"x"), stored(1, 5, b"x"), stored(2, 5, b"y"), stored(3, 6, b"x")],
+        ("a", 1): [Stored(0, b"5", None), stored(1, 5, b"y")],
         ("b", 0): [stored(0, 5, b"x")],
     }
     pass_, _ = reading(log, chunk_records=100)
     (chunk,) = pass_.chunks()
     assert rows(chunk) == [(5, "a", 0, 0), (5, "a", 0, 2), (5, "b", 0, 0), (6, "a", 0, 3)]
-    assert chunk.duplicates == 1
+    assert chunk.duplicates == 2
+    assert [record.origin for record in chunk.malformed] == [Origin(5, "a", 1, 0)]
     assert pass_.positions([Origin(5, "a", 0, 0)])["a"][0] == PartitionPosition(0, ((1, 4),))
 
 
