@@ -12,9 +12,7 @@ import os
 import secrets
 import signal
 import time
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl
 
 from pydantic import ValidationError
@@ -22,10 +20,12 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from dvidsync_dagster.sandbox import about
+from dvidsync_dagster.sandbox.about import Configuration
 from dvidsync_dagster.sandbox.datastore import Datastore
 from dvidsync_dagster.sandbox.exchange import TEXT, Answer, Exchange, Moment, Refused, Torn
 from dvidsync_dagster.sandbox.faults import Fault, Faults
-from dvidsync_dagster.sandbox.golang import go_json, go_map, go_time
+from dvidsync_dagster.sandbox.golang import go_json, go_map
 from dvidsync_dagster.sandbox.instance import Settings, read_json_object
 from dvidsync_dagster.sandbox.journal import Entry, Journal
 from dvidsync_dagster.sandbox.labelmap import Labelmap
@@ -38,31 +38,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 START = "START"
-
-
-@dataclass(frozen=True)
-class Configuration:
-    """What the command line says.
-
-    Args:
-        folder: where the journal is.
-        kafka: brokers, or None.
-        topic_prefix: of all topics.
-        admin_token: None admits nobody.
-        token: what ``Authorization: Bearer`` must say to reach a repo; None asks for nothing.
-        minimum_mutation_id: mutation ids start here or above.
-        settings: of the data types.
-        address: host and port under which the server is reached.
-    """
-
-    folder: Path
-    kafka: str | None
-    topic_prefix: str
-    admin_token: str | None
-    token: str | None
-    minimum_mutation_id: int
-    settings: Settings
-    address: str
 
 
 class App:
@@ -268,55 +243,15 @@ class App:
     def _server(self, method: str, path: str, admin: bool) -> Answer:
         match [method, path.rstrip("/").rpartition("/")[2]]:
             case ["GET", "info"]:
-                return Answer.json(go_map(self._info()))
+                return Answer.json(go_map(about.info(self._configuration, self._now(), self._started)))
             case ["GET", "config"]:
                 if not admin:
                     text = "GET /api/server/config requires admin privileges (admintoken or DSG admin)"
                     return Answer(400, TEXT, f"{text} ({path}).\n".encode())
-                return Answer(200, "text/plain", self._toml().encode())
+                return Answer(200, "text/plain", about.toml(self._configuration).encode())
             case ["GET", "note"]:
                 return Answer(200, "text/plain")
         return Answer(404, TEXT, f"Could not find the URL: {path}\n".encode())
-
-    def _info(self) -> dict[str, Any]:
-        now = self._now()
-        configuration = self._configuration
-        info = {
-            "Cores": str(os.cpu_count()),
-            "DVID Version": "v1.0.0-254-sandbox",
-            "Datastore Version": "0.11.0",
-            "Host": configuration.address,
-            "Max Open Files": "1024",
-            "Maximum Cores": str(os.cpu_count()),
-            "Note": "",
-            "RPC Address": "",
-            "Server time": go_time(now, self._started),
-            "Server uptime": f"{(now - self._started) / 1e9:.9f}s",
-            "Storage backend": "sandbox journal",
-            "TOML location": "config.toml",
-        }
-        if configuration.kafka:
-            info["Kafka Activity Topic"] = "dvidactivity-" + configuration.address.replace(":", "-")
-            info["Kafka Servers"] = configuration.kafka
-        if configuration.topic_prefix:
-            info["Kafka Topic Prefix"] = configuration.topic_prefix
-        return info
-
-    def _toml(self) -> str:
-        settings = self._configuration.settings
-        lines = [
-            "[server]",
-            f'httpAddress = "{self._configuration.address}"',
-            f"allowLabelmapSplit = {str(settings.split_endpoint).lower()}",
-            "",
-            "[mutations]",
-            *(['jsonstore = "mutations"'] if settings.mutation_list else []),
-        ]
-        if self._configuration.kafka:
-            servers = ", ".join(f'"{each}"' for each in self._configuration.kafka.split(","))
-            lines += ["", "[kafka]", f"servers = [{servers}]"]
-            lines.append(f'topicPrefix = "{self._configuration.topic_prefix}"')
-        return "\n".join(lines) + "\n"
 
 
 def _kill() -> None:

@@ -10,7 +10,8 @@ from pathlib import Path
 import click
 import uvicorn
 
-from dvidsync_dagster.sandbox.app import App, Configuration
+from dvidsync_dagster.sandbox.about import Configuration
+from dvidsync_dagster.sandbox.app import App
 from dvidsync_dagster.sandbox.instance import Settings
 
 # What it prints, followed by its URL, when it takes requests.

@@ -11,6 +11,7 @@ Exceptions, each with its reason:
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
@@ -77,8 +78,8 @@ def test_answers_as_recorded(played: Played) -> None:
 
 def test_ends_as_recorded(played: Played) -> None:
     state = read_state(played.server.url, played.recording.root)
-    text = played.replay.as_recorded(repr(state))
-    assert differences(eval(text), played.recording.after) == []
+    text = played.replay.as_recorded(json.dumps(state))
+    assert differences(json.loads(text), played.recording.after) == []
 
 
 def test_publishes_as_recorded(played: Played, broker: EmbeddedBroker) -> None:

@@ -1,0 +1,77 @@
+"""What a server is told at its start, and what it says about itself."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from dvidsync_dagster.sandbox.golang import go_time
+from dvidsync_dagster.sandbox.instance import Settings
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """What the command line says.
+
+    Args:
+        folder: where the journal is.
+        kafka: brokers, or None.
+        topic_prefix: of all topics.
+        admin_token: None admits nobody.
+        token: what ``Authorization: Bearer`` must say to reach a repo; None asks for nothing.
+        minimum_mutation_id: mutation ids start here or above.
+        settings: of the data types.
+        address: host and port under which the server is reached.
+    """
+
+    folder: Path
+    kafka: str | None
+    topic_prefix: str
+    admin_token: str | None
+    token: str | None
+    minimum_mutation_id: int
+    settings: Settings
+    address: str
+
+
+def info(configuration: Configuration, now: int, started: int) -> dict[str, str]:
+    """GET /api/server/info. Times are in nanoseconds."""
+    result = {
+        "Cores": str(os.cpu_count()),
+        "DVID Version": "v1.0.0-254-sandbox",
+        "Datastore Version": "0.11.0",
+        "Host": configuration.address,
+        "Max Open Files": "1024",
+        "Maximum Cores": str(os.cpu_count()),
+        "Note": "",
+        "RPC Address": "",
+        "Server time": go_time(now, started),
+        "Server uptime": f"{(now - started) / 1e9:.9f}s",
+        "Storage backend": "sandbox journal",
+        "TOML location": "config.toml",
+    }
+    if configuration.kafka:
+        result["Kafka Activity Topic"] = "dvidactivity-" + configuration.address.replace(":", "-")
+        result["Kafka Servers"] = configuration.kafka
+    if configuration.topic_prefix:
+        result["Kafka Topic Prefix"] = configuration.topic_prefix
+    return result
+
+
+def toml(configuration: Configuration) -> str:
+    """GET /api/server/config."""
+    settings = configuration.settings
+    lines = [
+        "[server]",
+        f'httpAddress = "{configuration.address}"',
+        f"allowLabelmapSplit = {str(settings.split_endpoint).lower()}",
+        "",
+        "[mutations]",
+        *(['jsonstore = "mutations"'] if settings.mutation_list else []),
+    ]
+    if configuration.kafka:
+        servers = ", ".join(f'"{each}"' for each in configuration.kafka.split(","))
+        lines += ["", "[kafka]", f"servers = [{servers}]"]
+        lines.append(f'topicPrefix = "{configuration.topic_prefix}"')
+    return "\n".join(lines) + "\n"
