@@ -18,11 +18,14 @@ Rank = tuple[int | str, ...]
 
 @dataclass(frozen=True, slots=True)
 class Take:
-    """Ids taken from a counter. `segment` counts how often the counter was set back before."""
+    """Ids taken from a counter, up to `last`; another operation can have taken one between them.
+
+    `segment` counts how often the counter was set back before.
+    """
 
     counter: Key
     segment: int
-    first: int
+    last: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,7 +61,7 @@ def order(claims: Sequence[Claim]) -> Ordering:
             heapq.heappush(ready, (claim.log_order, index))
         else:
             take = claim.take
-            heapq.heappush(takers, ((take.segment, take.first, claim.log_order), index))
+            heapq.heappush(takers, ((take.segment, take.last, claim.log_order), index))
 
     for index, count in enumerate(missing):
         if count == 0:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import orjson
 
+from dvidsync_dagster.datatypes.labelmap.claims import REACH
 from dvidsync_dagster.datatypes.labelmap.counter import LabelCounter
 from dvidsync_dagster.datatypes.labelmap.messages import (
     BodyMutation,
@@ -209,7 +210,7 @@ class LabelmapWriter:
     def _split_supervoxel(self, split: SplitSupervoxel) -> Outcome:
         volume = self._volume(split, split.volume)
         with self.counter.lock:
-            expected = self.counter.expected
+            self._pass_given_ids(split)
             try:
                 self.destination.split_supervoxel(
                     split.version,
@@ -222,7 +223,7 @@ class LabelmapWriter:
             except RequestRefused as refusal:
                 self.counter.read_again(split.version)
                 return ALREADY_THERE if self.is_there(split) else refused(refusal.text)
-            self._gave_ids(expected, split.taken)
+            self.counter.passed(max(split.taken))
             return DONE
 
     def _split(self, split: Split) -> Outcome:
@@ -230,7 +231,7 @@ class LabelmapWriter:
 
         Each of these requests is judged alone, so that an interrupted one goes on where it was.
         """
-        expected = self.counter.expected
+        self._pass_given_ids(split)
         volume = self._volume(split, split.volume)
         where = f"split {split.mutation_id} of body {split.target}"
         bodies = self.destination.mapping(split.version, [part for part, _, _ in split.parts])
@@ -271,16 +272,14 @@ class LabelmapWriter:
             (label,) = bodies_now
         else:
             return refused(f"the split parts belong to bodies {sorted(bodies_now)[:5]}")
-        outcome = DONE if label == split.new else self._rename(split, split.new, label)
-        self._gave_ids(expected, split.taken)
-        return outcome
+        return DONE if label == split.new else self._rename(split, split.new, label)
 
-    def _gave_ids(self, expected: int, taken: tuple[int, ...]) -> None:
-        """Ids that the request named. A counter that was set does not move past them by itself; the source's
-        did if it had picked them."""
-        self.counter.passed(max(taken))
-        if self.counter.was_set and min(taken) == expected:
-            self.counter.burned(max(taken))
+    def _pass_given_ids(self, split: SplitSupervoxel | Split) -> None:
+        """A counter that was set does not move past ids that a request names. The source's did, if it had
+        picked them; and a cleave that got such an id would take the supervoxel's mapping with it."""
+        last = max(split.taken)
+        if self.counter.was_set and self.counter.expected <= last <= self.counter.expected + REACH:
+            self.counter.bring_to(split.version, last + 1)
 
     def _volume(self, mutation: SplitSupervoxel | Split, reference: str) -> sparsevol.Runs:
         where = f"blob {reference} of {self.source.name} ({mutation.action} {mutation.mutation_id})"

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from dvidsync_dagster.datatypes.labelmap.messages import (
     BodyMutation,
     BurnLabels,
+    Cleave,
     LabelMutation,
     RaiseMaxLabel,
     Renumber,
     ReserveLabels,
     SetNextLabel,
+    Split,
+    SplitSupervoxel,
 )
 from dvidsync_dagster.plan.claims import Claim, Key, Take
+
+REACH = 1000
+"""How far ahead of the announcements the source's counter can be: each person at work is ahead by a few."""
 
 
 def body_key(instance: str, version: str, label: int) -> Key:
@@ -40,52 +46,76 @@ class CounterState:
 
 def claims(mutations: Sequence[LabelMutation], counter: CounterState) -> list[Claim]:
     """The claims of one instance's mutations, which are given in log order."""
-    setbacks = _setbacks(mutations, counter)
-    first_set = min(
-        (mutation.origin.key for mutation in mutations if isinstance(mutation, SetNextLabel)),
-        default=None,
-    )
-    found = []
-    for mutation in mutations:
-        origin = mutation.origin
-        taken = _first_taken(mutation, counter, first_set)
-        take = None
-        if taken is not None:
-            segment = sum(1 for setback in setbacks if setback <= _taken_at(mutation))
-            take = Take(counter_key(mutation.instance), segment, taken)
-        log_order = (origin.key, origin.topic, origin.partition, origin.offset)
-        found.append(
-            Claim(
-                keys=tuple(body_key(mutation.instance, mutation.version, label) for label in mutation.bodies)
-                if isinstance(mutation, BodyMutation)
-                else (),
-                rank=mutation.rank if isinstance(mutation, BodyMutation) else (origin.key,),
-                log_order=log_order,
-                needs=(("instance", mutation.instance),),
-                inside=("version", mutation.version),
-                take=take,
-            )
-        )
-    return found
+    course = _Course(highest=counter.next_label - 1, was_set=counter.was_set)
+    return [_claim(mutation, counter, course) for mutation in mutations]
 
 
-def _first_taken(mutation: LabelMutation, counter: CounterState, first_set: int | None) -> int | None:
-    """The smallest id that the mutation took from the counter, None if it did not move it."""
+@dataclass(slots=True)
+class _Course:
+    """How the source's counter went, as far as its messages tell.
+
+    Args:
+        highest: the highest id that it gave away since it was last set.
+        was_set: mode 2.
+        set_by: what setting it last created, for those that must come after it.
+        setbacks: the keys at which it was set to less than what it had given away.
+    """
+
+    highest: int
+    was_set: bool
+    set_by: tuple[Key, ...] = ()
+    setbacks: list[int] = field(default_factory=list)
+
+
+def _claim(mutation: LabelMutation, counter: CounterState, course: _Course) -> Claim:
+    origin, instance = mutation.origin, mutation.instance
+    needs: tuple[Key, ...] = (("instance", instance),)
+    creates = None
+    taken: int | None = None
     match mutation:
-        case Renumber():
-            was_set = counter.was_set or (first_set is not None and mutation.origin.key > first_set)
-            return None if was_set or mutation.new < counter.next_label else mutation.new
-        case BodyMutation():
-            return min(mutation.taken, default=None)
-        case ReserveLabels():
-            return mutation.first
-        case RaiseMaxLabel():
-            return mutation.max_label
         case SetNextLabel():
-            return mutation.next_label
+            if mutation.next_label < course.highest:
+                course.setbacks.append(origin.key)
+            course.highest, course.was_set = mutation.next_label, True
+            creates = (*counter_key(instance), "set", origin.key)
+            course.set_by = (creates,)
+            taken = mutation.next_label
+        case ReserveLabels():
+            taken, course.highest = mutation.last, max(course.highest, mutation.last)
         case BurnLabels():
-            return min(mutation.labels)
-    return None
+            taken, course.highest = max(mutation.labels), max(course.highest, *mutation.labels)
+        case Cleave():
+            taken, course.highest = mutation.new, max(course.highest, mutation.new)
+        case RaiseMaxLabel() | Renumber():
+            label = mutation.new if isinstance(mutation, Renumber) else mutation.max_label
+            # Once it was set, the counter does not move past them; before, only past higher ones.
+            if course.was_set:
+                needs += course.set_by
+            elif label >= counter.next_label:
+                taken, course.highest = label, max(course.highest, label)
+        case SplitSupervoxel() | Split():
+            # Ids far above the counter were given by the request; a counter that was set stays where it was.
+            if course.was_set and min(mutation.taken) > course.highest + REACH:
+                needs += course.set_by
+            else:
+                taken, course.highest = max(mutation.taken), max(course.highest, *mutation.taken)
+    take = None
+    if taken is not None:
+        segment = sum(1 for setback in course.setbacks if setback <= _taken_at(mutation))
+        take = Take(counter_key(instance), segment, taken)
+    bodies = mutation.bodies if isinstance(mutation, BodyMutation) else ()
+    if not isinstance(mutation, BodyMutation):
+        # Only an administrator sets the counter, on a committed version too; the rest needs no request.
+        needs += (("version", mutation.version),)
+    return Claim(
+        keys=tuple(body_key(instance, mutation.version, label) for label in bodies),
+        rank=mutation.rank if isinstance(mutation, BodyMutation) else (origin.key,),
+        log_order=(origin.key, origin.topic, origin.partition, origin.offset),
+        needs=needs,
+        inside=("version", mutation.version) if isinstance(mutation, BodyMutation) else None,
+        creates=creates,
+        take=take,
+    )
 
 
 def _taken_at(mutation: LabelMutation) -> int:
@@ -93,23 +123,3 @@ def _taken_at(mutation: LabelMutation) -> int:
     if isinstance(mutation, BodyMutation) and mutation.started:
         return mutation.started
     return mutation.origin.key
-
-
-def _setbacks(mutations: Sequence[LabelMutation], counter: CounterState) -> list[int]:
-    """The keys at which the counter was set to less than what it had already given away."""
-    highest = counter.next_label - 1
-    found = []
-    for mutation in mutations:
-        if isinstance(mutation, SetNextLabel):
-            if mutation.next_label < highest:
-                found.append(mutation.origin.key)
-            highest = mutation.next_label
-        elif isinstance(mutation, ReserveLabels):
-            highest = max(highest, mutation.last)
-        elif isinstance(mutation, RaiseMaxLabel):
-            highest = max(highest, mutation.max_label)
-        elif isinstance(mutation, BodyMutation):
-            highest = max((highest, *mutation.taken))
-        elif isinstance(mutation, BurnLabels):
-            highest = max((highest, *mutation.labels))
-    return found

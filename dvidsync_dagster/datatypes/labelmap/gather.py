@@ -9,7 +9,6 @@ from dvidsync_dagster.datatypes.labelmap.messages import (
     Announcement,
     BodyMutation,
     BurnLabels,
-    Cleave,
     CounterMutation,
     LabelMutation,
     Renumber,
@@ -91,7 +90,6 @@ def gather(
         # A renumber that fails leaves the counter alone.
         if start.taken and not isinstance(start, Renumber):
             events.append(_burned(start))
-    events = [_without_effect(event) for event in events]
     events.sort(key=lambda event: event.origin)
     gathered.done.extend(events)
     return replace(gathered, duplicates=duplicates, failed=failed)
@@ -116,10 +114,3 @@ def burned(mutation: LabelMutation) -> LabelMutation | None:
     if isinstance(mutation, BodyMutation):
         return _burned(mutation) if mutation.taken else None
     return mutation
-
-
-def _without_effect(event: LabelMutation) -> LabelMutation:
-    """A cleave of no supervoxel is done at once and makes no body; only its id is gone."""
-    if isinstance(event, Cleave) and event.supervoxels == ():
-        return _burned(event)
-    return event
