@@ -6,7 +6,6 @@ at the command line (`rename`, `delete`) or would have to wait for (`cubes`, a v
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import os
 import secrets
@@ -91,8 +90,8 @@ class App:
     async def _meet_faults(self, request: Request, method: str, path: str, body: bytes) -> Answer | None:
         """None stands for a connection that is dropped."""
         fault = None if path.startswith("/sandbox/") else self._faults.strike(method, path)
-        if fault is not None and fault.kind == "delay":
-            await asyncio.sleep(fault.seconds)
+        if fault is not None:
+            await fault.hold()
         # From here to the answer there is no await: requests are handled one after the other.
         query = request.scope["query_string"].decode("ascii", "replace")
         return self._stranger(path, request) or self._answer(method, path, query, body, fault)

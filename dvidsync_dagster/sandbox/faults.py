@@ -14,15 +14,18 @@ limits a fault to paths that hold this text; `count` is how often it strikes (on
 | drop-after | the request is done, then the connection is closed without an answer |
 | unavailable | 503 |
 | delay | the request waits `seconds` first |
+| gather | the request waits until `count` such requests wait (`seconds` at most, if given) |
 
-Kills, drops and tears strike requests that change something; the other two strike all.
+Kills, drops and gatherings strike requests that change something; the other two strike all.
 """
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import suppress
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, TypeAdapter
+from pydantic import BaseModel, ConfigDict, PrivateAttr, TypeAdapter
 
 Kind = Literal[
     "kill-before",
@@ -33,6 +36,7 @@ Kind = Literal[
     "drop-after",
     "unavailable",
     "delay",
+    "gather",
 ]
 FOR_ALL_REQUESTS = ("unavailable", "delay")
 
@@ -48,6 +52,21 @@ class Fault(BaseModel):
     count: int = 1
     at: str = ""
     seconds: float = 0.0
+    _gathering: asyncio.Barrier | None = PrivateAttr(None)
+
+    async def hold(self) -> None:
+        """Lets a request wait, where that is what the fault is about."""
+        if self.kind == "delay":
+            await asyncio.sleep(self.seconds)
+        elif self._gathering is not None:
+            # Whoever waited in vain goes on, and so do those that come later.
+            with suppress(TimeoutError, asyncio.BrokenBarrierError):
+                await asyncio.wait_for(self._gathering.wait(), self.seconds or None)
+
+    def gather(self) -> None:
+        """Prepares the place where `count` requests meet."""
+        if self.kind == "gather":
+            self._gathering = asyncio.Barrier(self.count)
 
 
 FAULTS = TypeAdapter(list[Fault])
@@ -62,6 +81,8 @@ class Faults:
     def ask(self, body: bytes) -> None:
         """Raises `pydantic.ValidationError` for a list that makes no sense."""
         self._waiting = FAULTS.validate_json(body)
+        for fault in self._waiting:
+            fault.gather()
 
     def strike(self, method: str, path: str) -> Fault | None:
         """The fault that this request meets, if any."""

@@ -2,7 +2,7 @@
 
 The real server corrupts a body when two operations on it are in flight at once, and answers 200 to both.
 This one takes requests one after the other and corrupts nothing, but it notes such pairs. Requests stay in
-flight for as long as a `delay` fault holds them.
+flight for as long as a `delay` or `gather` fault holds them.
 """
 
 from __future__ import annotations

@@ -42,6 +42,19 @@ def test_unavailable_for_some_requests_on_some_paths(repo: Repo) -> None:
     assert statuses == [503, 503, 200]
 
 
+def test_a_request_that_waits_in_vain_for_others_goes_on(repo: Repo) -> None:
+    repo.server.ask_for_faults({"kind": "gather", "count": 2, "seconds": 0.01})
+    repo.labels("POST", "merge", [1, 2]).raise_for_status()
+    repo.labels("POST", "merge", [1, 3]).raise_for_status()
+    assert repo.bodies_of(2, 3) == [1, 1]
+
+
+def test_a_delayed_request_is_done_in_the_end(repo: Repo) -> None:
+    repo.server.ask_for_faults({"kind": "delay", "seconds": 0.01})
+    repo.labels("POST", "merge", [1, 2]).raise_for_status()
+    assert repo.bodies_of(2) == [1]
+
+
 def test_an_empty_list_ends_the_faults(repo: Repo) -> None:
     repo.server.ask_for_faults({"kind": "unavailable"})
     repo.server.ask_for_faults()

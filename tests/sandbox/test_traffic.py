@@ -12,7 +12,7 @@ from tests.sandbox.conftest import Repo
 def at_once(repo: Repo, *requests: tuple[str, list[int]]) -> None:
     """Sends label operations so that all are in flight together."""
     repo.server.traffic(begin_anew=True)
-    repo.server.ask_for_faults({"kind": "delay", "seconds": 1.0, "count": len(requests)})
+    repo.server.ask_for_faults({"kind": "gather", "count": len(requests)})
     with ThreadPoolExecutor(len(requests)) as pool:
         for answer in pool.map(lambda request: repo.labels("POST", *request), requests):
             answer.raise_for_status()
