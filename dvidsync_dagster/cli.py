@@ -126,7 +126,7 @@ def _status(instance: dg.DagsterInstance, config: SyncConfig, destination: Desti
         reached = key_text(checkpoint.key) if checkpoint.key else "offsets only"
         state = "ended in order" if checkpoint.clean else "did not end in order, or is going on"
         click.echo(f"  checkpoint  {reached}, epoch {checkpoint.epoch}; its run {state}")
-    busy = run_under_way(instance, follower.job)
+    busy = run_under_way(instance, follower)
     if busy is not None:
         click.echo(f"  run         {busy.skip_message}")
     seen = look(config, destination, checkpoint)

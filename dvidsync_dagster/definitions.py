@@ -31,6 +31,14 @@ def defs() -> dg.Definitions:
     Raises:
         ConfigurationError: the configuration is wrong; Dagster shows the message for the code location.
     """
+    loaded = _configured()
+    if loaded.executor is not None:
+        return loaded
+    # Also for "Materialize" and backfills: a step of its own would outlive a run that is killed.
+    return dg.Definitions.merge(loaded, dg.Definitions(executor=dg.in_process_executor))
+
+
+def _configured() -> dg.Definitions:
     named = os.environ.get(CONFIG)
     if named:
         return build_definitions(*load_configs(Path(named), fill_templates=fill_templates))

@@ -58,7 +58,7 @@ def run_once(
         DvidSyncError: what the run raised.
     """
     config, name = follower.config, follower.job
-    under_way = run_under_way(instance, name)
+    under_way = run_under_way(instance, follower)
     if under_way is not None:
         raise Busy(
             f"{under_way.skip_message} Wait for it. If its process is dead, terminate it in Dagster's list "

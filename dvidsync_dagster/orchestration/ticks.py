@@ -44,7 +44,7 @@ def follower_ticks(follower: Follower) -> dg.Definitions:
     )
 
     def tick(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
-        return run_under_way(context.instance, name) or next_run(context.instance, follower)
+        return run_under_way(context.instance, follower) or next_run(context.instance, follower)
 
     schedules = []
     if cron is not None:
@@ -75,7 +75,7 @@ def _sensor(follower: Follower, look: Callable[[Checkpoint | None], Look]) -> dg
         description="Looks for new records between the schedule's ticks. Turn it on for a short lag.",
     )
     def look_for_records(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:
-        busy = run_under_way(context.instance, follower.job)
+        busy = run_under_way(context.instance, follower)
         if busy is not None:
             return busy
         checkpoint = known_checkpoint(context.instance, follower)
@@ -90,14 +90,18 @@ def _sensor(follower: Follower, look: Callable[[Checkpoint | None], Look]) -> dg
     return look_for_records
 
 
-def run_under_way(instance: dg.DagsterInstance, job: str) -> dg.SkipReason | None:
-    """Why no further run should start now, if one is queued or going on."""
-    runs = fail_abandoned(instance, instance.get_runs(dg.RunsFilter(job_name=job, statuses=_UNDER_WAY)))
-    if not runs:
+def run_under_way(instance: dg.DagsterInstance, follower: Follower) -> dg.SkipReason | None:
+    """Why no further run should start now, if one is queued or going on, of the job or by "Materialize"."""
+    runs = [
+        run
+        for run in instance.get_runs(dg.RunsFilter(statuses=_UNDER_WAY))
+        if run.job_name == follower.job or follower.key in (run.asset_selection or ())
+    ]
+    alive = fail_abandoned(instance, runs)
+    if not alive:
         return None
-    return dg.SkipReason(
-        f"Run {runs[0].run_id} is {runs[0].status.value.lower()}; it goes on to the newest record."
-    )
+    run = alive[0]
+    return dg.SkipReason(f"Run {run.run_id} is {run.status.value.lower()}; one at a time works on it.")
 
 
 def next_run(instance: dg.DagsterInstance, follower: Follower) -> dg.RunRequest:

@@ -44,7 +44,10 @@ def test_a_configuration_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
     path = tmp_path / "config.yaml"
     path.write_text(yaml.dump(SCAFFOLD))
     monkeypatch.setenv("DVIDSYNC_CONFIG", str(path))
-    assert assets(load()) == {"kafka/repo_01234567", "repo_01234567/copy"}
+    loaded = load()
+    assert assets(loaded) == {"kafka/repo_01234567", "repo_01234567/copy"}
+    for job in loaded.get_repository_def().get_all_jobs():
+        assert job.executor_def == dg.in_process_executor
 
 
 def test_a_wrong_configuration_file_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from dvidsync_dagster.orchestration.build import build_definitions
 from dvidsync_dagster.orchestration.followers import destination_follower
+from dvidsync_dagster.orchestration.names import log_key
 from dvidsync_dagster.orchestration.partitions import FOLLOW, RANGE_END, RANGE_START, Windows
 from tests.stage import Stage
 
@@ -16,7 +17,7 @@ class Ticks:
 
     def __init__(self, instance: dg.DagsterInstance, servers: Stage) -> None:
         self.instance = instance
-        self.config = servers.config()
+        self.config = servers.config(archive="not used")
         self.definitions = build_definitions(self.config)
         self.follower = destination_follower(self.config, self.config.destinations[0])
         self.name = self.follower.job
@@ -66,6 +67,23 @@ def test_the_sensor_asks_for_a_run_only_if_there_is_something_to_do(ticks: Ticks
 
 def test_no_run_is_added_while_one_is_under_way(ticks: Ticks) -> None:
     run = ticks.instance.create_run_for_job(ticks.job, status=dg.DagsterRunStatus.STARTED)
+    assert_busy(ticks, run)
+
+
+def test_no_run_is_added_while_somebody_materializes_windows(ticks: Ticks) -> None:
+    whole = ticks.definitions.get_repository_def().get_implicit_global_asset_job_def()
+    other = ticks.instance.create_run_for_job(
+        whole, status=dg.DagsterRunStatus.STARTED, asset_selection=frozenset({log_key(ticks.config)})
+    )
+    assert isinstance(ticks.schedule(), dg.RunRequest)
+    ticks.instance.report_run_failed(other)
+    run = ticks.instance.create_run_for_job(
+        whole, status=dg.DagsterRunStatus.STARTED, asset_selection=frozenset({ticks.follower.key})
+    )
+    assert_busy(ticks, run)
+
+
+def assert_busy(ticks: Ticks, run: dg.DagsterRun) -> None:
     for reason in (ticks.schedule(), ticks.sensor()):
         assert isinstance(reason, str)
         assert f"Run {run.run_id} is started" in reason
