@@ -208,10 +208,15 @@ class DvidDestination:
                 writer.counter.settle(where)
 
     def follow_counter(self, instance: str, next_label: int) -> None:
-        """Ids below `next_label` are taken at the source, whether a message told of them or not."""
+        """All that the source did is done: bring the counter to where the source's is, even if no message
+        told of the ids that are gone."""
         counter = self._writer(instance).counter
+        version = self._open_version()
         with counter.lock:
-            counter.burned(next_label - 1)
+            if version is None:
+                counter.burned(next_label - 1)
+            else:
+                counter.end_at(version, next_label)
 
     @contextmanager
     def _opened(self, request: LabelMutation) -> Iterator[_Opening]:

@@ -124,7 +124,7 @@ class LabelmapWriter:
             outcome = self._finish_cleave(cleave, supervoxels)
             if outcome is not None:
                 return outcome
-        self.counter.bring_to(cleave.version, cleave.new)
+        self.counter.prepare(cleave.version, cleave.new)
         try:
             label = self.destination.cleave(cleave.version, cleave.orig, supervoxels, **_signature(cleave))
         except RequestRefused as refusal:
@@ -262,6 +262,7 @@ class LabelmapWriter:
         if bodies_now == {split.new}:
             return ALREADY_THERE
         if bodies_now == {split.target}:
+            self.counter.prepare(split.version, split.new)
             try:
                 label = self.destination.cleave(split.version, split.target, parts, **_signature(split))
             except RequestRefused as refusal:

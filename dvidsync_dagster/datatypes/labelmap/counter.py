@@ -29,6 +29,8 @@ class LabelCounter:
         self.was_set = was_set
         self._labelmap = labelmap
         self._burned_below = 0
+        # Ids from here on were given to nobody but this run, as long as no stranger shows up.
+        self._ours_from = next_label
 
     def burned(self, last: int) -> None:
         """Ids up to `last` have been taken at the source."""
@@ -43,17 +45,33 @@ class LabelCounter:
     def is_behind(self) -> bool:
         return self.next_label < self._burned_below
 
+    def prepare(self, version: str, wanted: int) -> None:
+        """Make the next cleave get `wanted`, or if it is too late for that, an id that nobody has."""
+        self.bring_to(version, wanted)
+        if self.next_label > wanted and not self._set_back(version, wanted):
+            while not self._is_free(version, self.next_label):
+                self.bring_to(version, self.next_label + 1)
+
     def bring_to(self, version: str, wanted: int) -> None:
-        """Reserve what lies before `wanted`, so that the next cleave gets it, if it is not too late."""
+        """Reserve what lies before `wanted`."""
         if self.next_label < wanted:
-            _, last = self._labelmap.reserve(version, wanted - self.next_label)
+            first, last = self._labelmap.reserve(version, wanted - self.next_label)
+            self._check_stranger(first)
             self.next_label = last + 1
 
     def settle(self, version: str) -> None:
         """Reserve what the source has burned. `version` must be open."""
         self.bring_to(version, self._burned_below)
 
+    def end_at(self, version: str, next_label: int) -> None:
+        """The source stands at `next_label` and all that it did is done: stand there too."""
+        self.burned(next_label - 1)
+        self.settle(version)
+        if self.next_label > next_label:
+            self._set_back(version, next_label)
+
     def took(self, label: int) -> None:
+        self._check_stranger(label)
         self.next_label = label + 1
 
     def passed(self, label: int) -> None:
@@ -67,7 +85,7 @@ class LabelCounter:
             return
         self._labelmap.set_next_label(version, label, ceiling)
         self.was_set = True
-        self.next_label = label + 1
+        self.next_label = self._ours_from = label + 1
         self._burned_below = 0
 
     def read_again(self, version: str) -> None:
@@ -76,3 +94,22 @@ class LabelCounter:
             self.next_label = self._labelmap.next_label(version)
         except RequestRefused:
             return
+
+    def _set_back(self, version: str, next_label: int) -> bool:
+        """A counter that was set can be set back, if the ids from there on are this run's own leavings."""
+        possible = self.was_set and self._labelmap.client.has_admin_token
+        if not possible or next_label < self._ours_from:
+            return False
+        self.burned(self.next_label - 1)
+        self._labelmap.set_next_label(version, next_label - 1, None)
+        self.next_label = next_label
+        return True
+
+    def _is_free(self, version: str, label: int) -> bool:
+        """A cleave overwrites whatever has the label that it gets."""
+        taken = self._labelmap.mapping(version, [label]) != [0]
+        return not taken and self._labelmap.last_mod(version, label) is None
+
+    def _check_stranger(self, label: int) -> None:
+        if label != self.next_label:
+            self._ours_from = label + 1
