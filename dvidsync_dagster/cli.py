@@ -14,11 +14,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from dvidsync_dagster.config import DestinationConfig, SyncConfig, load_configs
+from dvidsync_dagster.config import load_configs
 from dvidsync_dagster.errors import ConfigurationError, DvidSyncError
 
 if TYPE_CHECKING:
     import dagster as dg
+
+    from dvidsync_dagster.log.checkpoint import Checkpoint
+    from dvidsync_dagster.look import Look
+    from dvidsync_dagster.orchestration.followers import Follower
 
 DONE, FAILED, WRONG_CONFIGURATION, LEFT_OUT = 0, 1, 2, 3
 
@@ -33,7 +37,9 @@ Exit codes:
 
 _verbose = click.option("--verbose", is_flag=True, help="Show tracebacks.")
 _config = click.argument("config", type=click.Path(path_type=Path))
-_destination = click.option("--destination", metavar="NAME", help="Only this destination.")
+_destination = click.option(
+    "--destination", metavar="NAME", help="Only this one (`mutation_log`: the archive)."
+)
 
 
 @click.group()
@@ -52,7 +58,7 @@ def main() -> None:
 )
 @_verbose
 def run(config: Path, destination: str | None, windows: str | None, verbose: bool) -> None:
-    """Run each destination's job once, in the Dagster instance of DAGSTER_HOME.
+    """Run each destination's job once, and the archive's, in the Dagster instance of DAGSTER_HOME.
 
     CONFIG is a YAML file (the fields themselves, or a component's defs.yaml), or the JSON of the first
     dvidsync.
@@ -62,9 +68,9 @@ def run(config: Path, destination: str | None, windows: str | None, verbose: boo
         chosen = _chosen(config, destination)
         instance = _instance()
         codes: list[int] = []
-        for sync, target in chosen:
-            with _remembered(codes, f"{sync.repo_name}/{target.name}", verbose):
-                codes.append(_run(instance, sync, target, span))
+        for follower in chosen:
+            with _remembered(codes, follower.title, verbose):
+                codes.append(_run(instance, follower, span))
         # The worst one, where a failure hides a wrong configuration and that what was left out.
         sys.exit(next(code for code in (FAILED, WRONG_CONFIGURATION, LEFT_OUT, DONE) if code in codes))
 
@@ -78,47 +84,34 @@ def status(config: Path, destination: str | None, verbose: bool) -> None:
     with _exit_codes(verbose):
         chosen = _chosen(config, destination)
         instance = _instance()
-        for sync, target in chosen:
-            _status(instance, sync, target)
+        for follower in chosen:
+            _status(instance, follower)
 
 
-def _run(
-    instance: dg.DagsterInstance,
-    config: SyncConfig,
-    destination: DestinationConfig,
-    windows: tuple[str, str] | None,
-) -> int:
-    from dvidsync_dagster.orchestration.followers import destination_follower
+def _run(instance: dg.DagsterInstance, follower: Follower, windows: tuple[str, str] | None) -> int:
     from dvidsync_dagster.orchestration.once import run_once
 
-    title = f"{config.repo_name}/{destination.name}"
-    click.echo(f"{title}: {destination.url} follows {config.source.url}")
-    follower = destination_follower(config, destination)
+    click.echo(f"{follower.title}: {follower.text}")
     summary = run_once(instance, follower, windows, lambda line: click.echo(f"  {line}"))
     click.echo(
-        f"{title}: done. {summary.records:,} records, {summary.operations:,} operations, "
+        f"{follower.title}: done. {summary.records:,} records, {summary.operations:,} operations, "
         f"{summary.requests:,} requests"
     )
     if not summary.left_something_out:
         return DONE
     click.echo(
-        f"{title}: LEFT OUT: {summary.conflicts:,} operations skipped, {summary.quarantined:,} records "
-        f"quarantined. They are listed in run {summary.run_id} of Dagster.",
+        f"{follower.title}: LEFT OUT: {summary.conflicts:,} operations skipped, {summary.quarantined:,} "
+        f"records quarantined. They are listed in run {summary.run_id} of Dagster.",
         err=True,
     )
     return LEFT_OUT
 
 
-def _status(instance: dg.DagsterInstance, config: SyncConfig, destination: DestinationConfig) -> None:
+def _status(instance: dg.DagsterInstance, follower: Follower) -> None:
     from dvidsync_dagster.log.record import key_text
-    from dvidsync_dagster.look import look
-    from dvidsync_dagster.orchestration.followers import destination_follower
-    from dvidsync_dagster.orchestration.metadata import lag_text
     from dvidsync_dagster.orchestration.ticks import known_checkpoint, run_under_way
-    from dvidsync_dagster.report import Lag
 
-    click.echo(f"{config.repo_name}/{destination.name}: {destination.url} follows {config.source.url}")
-    follower = destination_follower(config, destination)
+    click.echo(f"{follower.title}: {follower.text}")
     checkpoint = known_checkpoint(instance, follower)
     if checkpoint is None:
         click.echo("  checkpoint  none yet")
@@ -129,7 +122,14 @@ def _status(instance: dg.DagsterInstance, config: SyncConfig, destination: Desti
     busy = run_under_way(instance, follower)
     if busy is not None:
         click.echo(f"  run         {busy.skip_message}")
-    seen = look(config, destination, checkpoint)
+    if follower.look is not None:
+        _positions(follower.look(checkpoint), checkpoint)
+
+
+def _positions(seen: Look, checkpoint: Checkpoint | None) -> None:
+    from dvidsync_dagster.orchestration.metadata import lag_text
+    from dvidsync_dagster.report import Lag
+
     seconds = (seen.clock - checkpoint.key) / 1e9 if checkpoint is not None and checkpoint.key else 0.0
     click.echo(f"  lag         {lag_text(Lag(seen.waiting, seconds))}")
     width = max((len(position.topic) for position in seen.positions), default=5)
@@ -142,18 +142,17 @@ def _status(instance: dg.DagsterInstance, config: SyncConfig, destination: Desti
         )
 
 
-def _chosen(path: Path, name: str | None) -> list[tuple[SyncConfig, DestinationConfig]]:
+def _chosen(path: Path, name: str | None) -> list[Follower]:
     from dvidsync_dagster.orchestration.component import fill_templates
+    from dvidsync_dagster.orchestration.followers import followers
 
     configs = load_configs(path, fill_templates=fill_templates)
-    pairs = [(config, destination) for config in configs for destination in config.destinations]
-    if name is None:
-        return pairs
-    found = [pair for pair in pairs if pair[1].name == name]
-    if not found:
-        known = ", ".join(sorted({destination.name for _, destination in pairs}))
+    every = [follower for config in configs for follower in followers(config)]
+    chosen = [follower for follower in every if name in (None, follower.name)]
+    if not chosen:
+        known = ", ".join(sorted({follower.name for follower in every}))
         raise ConfigurationError("--destination", f"there is none named {name!r}", f"Known: {known}.")
-    return found
+    return chosen
 
 
 def _instance() -> dg.DagsterInstance:

@@ -49,6 +49,11 @@ class Follower:
     checkpoint_file: Path | None = None
 
     @property
+    def title(self) -> str:
+        """Repo and name, as its asset is shown."""
+        return self.key.to_user_string()
+
+    @property
     def job(self) -> str:
         """The job that lets it follow."""
         return f"follow_{self.config.repo_name}_{self.name}"
