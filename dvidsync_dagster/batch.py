@@ -63,8 +63,8 @@ class Plan:
 
     @property
     def missing(self) -> bool:
-        """True if an operation was not there yet."""
-        return bool(self.steps)
+        """True if an operation on bodies was not there yet."""
+        return any(isinstance(step.request, BodyMutation) for step in self.steps)
 
 
 @dataclass

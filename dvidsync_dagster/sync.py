@@ -11,31 +11,24 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 
-from dvidsync_dagster.batch import Batch, Plan, make_plan
+from dvidsync_dagster.attempts import carry_out
+from dvidsync_dagster.batch import Batch, Plan
 from dvidsync_dagster.config import DestinationConfig, StartTime, SyncConfig
 from dvidsync_dagster.datatypes.decode import decode_records
 from dvidsync_dagster.datatypes.eras import EraClock
 from dvidsync_dagster.datatypes.labelmap.look import Contact
 from dvidsync_dagster.datatypes.labelmap.messages import BodyMutation
-from dvidsync_dagster.datatypes.registry import Mutation
 from dvidsync_dagster.destinations.server import DvidDestination
 from dvidsync_dagster.discovery import Route, discover
 from dvidsync_dagster.dvid.client import DvidClient
-from dvidsync_dagster.dvid.repo import read_server_info
 from dvidsync_dagster.errors import (
-    AnswerLost,
-    Conflict,
-    ServerFailed,
-    ServerUnreachable,
     UndecodableRecord,
 )
 from dvidsync_dagster.log.checkpoint import Checkpoint, Positions
 from dvidsync_dagster.log.chunk import LogChunk
 from dvidsync_dagster.log.drain import MutationLog
-from dvidsync_dagster.log.record import Origin, Record, key_text
-from dvidsync_dagster.plan.outcome import Outcome
-from dvidsync_dagster.plan.steps import Step
-from dvidsync_dagster.report import ChunkReport, ConflictRow, Lag, QuarantinedRecord
+from dvidsync_dagster.log.record import Record, key_text
+from dvidsync_dagster.report import ChunkReport, Lag, QuarantinedRecord
 
 NANOSECONDS = 1_000_000_000
 MAX_CHUNK_RECORDS = 100_000
@@ -79,7 +72,9 @@ def follow(
             everything up to the last report's checkpoint is applied.
     """
     with ExitStack() as stack:
-        source = stack.enter_context(DvidClient(config.source.url, token=config.source.token()))
+        source = stack.enter_context(
+            DvidClient(config.source.url, token=config.source.token(), reads_as=config.source.user)
+        )
         copy = stack.enter_context(
             DvidClient(
                 destination.url,
@@ -141,18 +136,6 @@ class _Notes:
         return tuple(fresh)
 
 
-class _LookFirst(Exception):
-    """Something was there already that a clean start did not expect: look before going on."""
-
-
-@dataclass
-class _Tally:
-    """What became of a chunk."""
-
-    already_there: int = 0
-    conflicts: list[ConflictRow] = field(default_factory=list)
-
-
 @dataclass
 class _Run:
     config: SyncConfig
@@ -186,7 +169,7 @@ class _Run:
         else:
             positions, from_key = self._start()
         looking = checkpoint is None or not checkpoint.clean
-        reached = checkpoint.key if checkpoint else 0
+        reached = checkpoint.key if checkpoint else from_key
         yield from self._chunks(positions, from_key, cut, reached, looking=looking, kept=None)
 
     def again(
@@ -236,12 +219,12 @@ class _Run:
             self.still_owner()
             seconds = {"drain": time.monotonic() - clock}
             sent_before = self.target.client.changes_sent
-            records = [Record(origin, value) for origin, value in rows(chunk)]
+            records = list(chunk.records())
             behind = chunk.behind + (len(records) if lag_before is None else 0)
             quarantined = self._take_in(batch, chunk, records, cut)
             if not looking and lag_before is None:
                 looking = self._was_overtaken(batch)
-            plan, tally = self._carry_out(batch, looking=looking, seconds=seconds)
+            plan, tally = carry_out(batch, self.target, self.destination, looking=looking, seconds=seconds)
             if looking and plan.missing:
                 look_records -= len(records)
                 looking = look_records > 0 or kept is not None
@@ -298,7 +281,7 @@ class _Run:
             origin, _, found = min(wrong)
             raise UndecodableRecord(str(origin), found)
         ahead = decode_records(
-            [Record(origin, value) for origin, value in rows(chunk, ahead=True)],
+            chunk.records_ahead(),
             self.route.topics,
             self.route.not_followed,
             EraClock(self.eras.era, self.eras.boot, self.eras.highest),
@@ -323,50 +306,6 @@ class _Run:
         self.target.come_to_rest()
         return True
 
-    def _carry_out(self, batch: Batch, *, looking: bool, seconds: dict[str, float]) -> tuple[Plan, _Tally]:
-        """Plan and apply a batch. After a lost answer, or a surprise, look at the destination and go on."""
-        for attempt in range(1, _ATTEMPTS + 1):
-            tally = _Tally()
-            started = time.monotonic()
-            plan = make_plan(batch, self.target, looking=looking)
-            planned = time.monotonic()
-            _add(seconds, "look" if looking else "plan", planned - started)
-            try:
-                self.target.apply(
-                    plan.steps,
-                    doubtful=plan.doubtful,
-                    settled=self._settled(tally, looking=looking),
-                )
-                return plan, tally
-            except _LookFirst:
-                pass
-            except (AnswerLost, ServerUnreachable, ServerFailed):
-                if attempt == _ATTEMPTS:
-                    raise
-                read_server_info(self.target.client)
-            finally:
-                _add(seconds, "apply", time.monotonic() - planned)
-            looking = True
-            self.target.come_to_rest()
-        raise Conflict("the destination kept changing while it was looked at; nothing else writes to it?")
-
-    def _settled(self, tally: _Tally, *, looking: bool) -> Callable[[Step[Mutation], Outcome], None]:
-        def settled(step: Step[Mutation], outcome: Outcome) -> None:
-            if outcome.already_there and not looking and isinstance(step.request, BodyMutation):
-                raise _LookFirst
-            tally.already_there += outcome.already_there
-            for refusal in outcome.refusals:
-                row = _conflict(step.members[refusal.member], refusal.found)
-                if self.destination.on_conflict == "stop":
-                    raise Conflict(
-                        f"{row.action} at {row.where} cannot be applied to {self.destination.name}: "
-                        f"{row.found}. Nothing after it on the same bodies is applied. Compare source and "
-                        f"destination there, or set `on_conflict: skip` to leave such operations out."
-                    )
-                tally.conflicts.append(row)
-
-        return settled
-
     def _follow_counters(self, batch: Batch, plan: Plan, chunk: LogChunk) -> None:
         """Ids that were burned without a message show only in the source's own counter. It can be trusted
         where nothing is waiting to be applied."""
@@ -377,29 +316,6 @@ class _Run:
                 next_label = self.route.next_labels.get(instance.name)
                 if next_label is not None:
                     self.target.follow_counter(instance.name, next_label)
-
-
-def rows(chunk: LogChunk, *, ahead: bool = False) -> Iterator[tuple[Origin, bytes]]:
-    """The records of a chunk's frame, or of its lookahead."""
-    frame = chunk.lookahead if ahead else chunk.frame
-    columns = (frame[name].tolist() for name in ("key", "topic", "partition", "offset", "value"))
-    for key, topic, partition, offset, value in zip(*columns, strict=True):
-        yield Origin(key, topic, partition, offset), value
-
-
-def _conflict(mutation: Mutation, found: str) -> ConflictRow:
-    return ConflictRow(
-        where=str(mutation.origin),
-        action=mutation.action,
-        instance=getattr(mutation, "instance", ""),
-        version=mutation.version,
-        mutation_id=getattr(mutation, "mutation_id", None),
-        found=found,
-    )
-
-
-def _add(seconds: dict[str, float], stage: str, spent: float) -> None:
-    seconds[stage] = seconds.get(stage, 0.0) + spent
 
 
 def _not_final(report: ChunkReport) -> ChunkReport:

@@ -59,6 +59,7 @@ class DvidClient:
         token: sent as ``Authorization: Bearer``.
         admin_token: sent as ``admintoken=`` with the calls that ask for it (`admin=True`).
         user, app: sent as ``u=`` and ``app=`` with every change that does not bring its own ("" sends none).
+        reads_as: sent as ``u=`` with every read, for servers that log who reads.
         patience: for how many seconds a read is repeated while the server does not answer.
 
     `changes_sent` counts the requests that change something.
@@ -72,12 +73,14 @@ class DvidClient:
         admin_token: str | None = None,
         user: str = "dvidsync",
         app: str = "dvidsync",
+        reads_as: str | None = None,
         connections: int = 16,
         patience: float = 20.0,
     ) -> None:
         self.url = url.rstrip("/")
         self.user = user
         self.app = app
+        self._reads_as = reads_as
         self.has_admin_token = bool(admin_token)
         self._changes_lock = threading.Lock()
         self.changes_sent = 0
@@ -137,7 +140,8 @@ class DvidClient:
 
     def _get(self, path: str, query: Query | None, body: bytes | None) -> bytes:
         try:
-            response = self._http.request("GET", path, params=dict(query or {}), content=body)
+            params = {"u": self._reads_as, **(query or {})} if self._reads_as else dict(query or {})
+            response = self._http.request("GET", path, params=params, content=body)
         except httpx.TransportError as error:
             raise ServerUnreachable(f"GET {self.url}{path}", _reason(error)) from None
         if response.status_code == 503:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 
@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from dvidsync_dagster.log.merge import Entry
-from dvidsync_dagster.log.record import MalformedRecord, Origin
+from dvidsync_dagster.log.record import MalformedRecord, Origin, Record
 
 COLUMNS = ("key", "topic", "partition", "offset", "value")
 
@@ -39,6 +39,20 @@ class LogChunk:
     last: bool
     duplicates: int
     behind: int
+
+    def records(self) -> Iterator[Record]:
+        """The rows of `frame`."""
+        return _records(self.frame)
+
+    def records_ahead(self) -> Iterator[Record]:
+        """The rows of `lookahead`."""
+        return _records(self.lookahead)
+
+
+def _records(frame: pd.DataFrame) -> Iterator[Record]:
+    columns = (frame[name].tolist() for name in COLUMNS)
+    for key, topic, partition, offset, value in zip(*columns, strict=True):
+        yield Record(Origin(key, topic, partition, offset), value)
 
 
 def log_frame(entries: Sequence[Entry], topics: Sequence[str]) -> pd.DataFrame:

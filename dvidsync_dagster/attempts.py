@@ -1,0 +1,115 @@
+"""Planning and applying one batch, and again if something comes between."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from dvidsync_dagster.batch import Batch, Plan, make_plan
+from dvidsync_dagster.config import DestinationConfig
+from dvidsync_dagster.datatypes.labelmap.messages import BodyMutation
+from dvidsync_dagster.datatypes.registry import Mutation
+from dvidsync_dagster.destinations.server import DvidDestination
+from dvidsync_dagster.dvid.repo import read_server_info
+from dvidsync_dagster.errors import AnswerLost, Conflict, ServerFailed, ServerUnreachable
+from dvidsync_dagster.plan.outcome import Outcome
+from dvidsync_dagster.plan.steps import Step
+from dvidsync_dagster.report import ConflictRow
+
+_ATTEMPTS = 4
+
+
+@dataclass
+class Tally:
+    """What became of a batch besides being applied."""
+
+    already_there: int = 0
+    conflicts: list[ConflictRow] = field(default_factory=list)
+
+
+class _LookFirst(Exception):
+    """Something was there already that a clean start did not expect: look before going on."""
+
+
+def carry_out(
+    batch: Batch,
+    target: DvidDestination,
+    destination: DestinationConfig,
+    *,
+    looking: bool,
+    seconds: dict[str, float],
+) -> tuple[Plan, Tally]:
+    """Plan and apply a batch. After a lost answer, or a surprise, look at the destination and go on.
+
+    Args:
+        looking: ask the destination first what it has.
+        seconds: the time spent is added here, by stage.
+
+    Raises:
+        Conflict: an operation cannot be applied and `on_conflict` is ``stop``.
+        ServerError: the destination does not answer, time and again.
+    """
+    for attempt in range(1, _ATTEMPTS + 1):
+        tally = Tally()
+        started = time.monotonic()
+        plan = make_plan(batch, target, looking=looking)
+        planned = time.monotonic()
+        _add(seconds, "look" if looking else "plan", planned - started)
+        try:
+            target.apply(
+                plan.steps,
+                doubtful=plan.doubtful,
+                settled=_settled(tally, destination, looking=looking),
+            )
+            return plan, tally
+        except _LookFirst:
+            pass
+        except (AnswerLost, ServerUnreachable, ServerFailed):
+            if attempt == _ATTEMPTS:
+                raise
+            # Waits for a server that restarts; gives up with ServerUnreachable if it does not.
+            read_server_info(target.client)
+        finally:
+            _add(seconds, "apply", time.monotonic() - planned)
+        looking = True
+        target.come_to_rest()
+    raise Conflict(
+        f"{destination.name} had operations that were not there when it was looked at, time and again. Does "
+        f"somebody else repeat the source's operations there? Let one at a time do it, then run again."
+    )
+
+
+def _settled(
+    tally: Tally, destination: DestinationConfig, *, looking: bool
+) -> Callable[[Step[Mutation], Outcome], None]:
+    def settled(step: Step[Mutation], outcome: Outcome) -> None:
+        if outcome.already_there and not looking and isinstance(step.request, BodyMutation):
+            raise _LookFirst
+        tally.already_there += outcome.already_there
+        for refusal in outcome.refusals:
+            row = _conflict(step.members[refusal.member], refusal.found)
+            if destination.on_conflict == "stop":
+                raise Conflict(
+                    f"{row.action} at {row.where} cannot be applied to {destination.name}: {row.found}. "
+                    f"Nothing that depends on it is applied. Compare source and destination there, or set "
+                    f"`on_conflict: skip` to leave such operations out."
+                )
+            tally.conflicts.append(row)
+
+    return settled
+
+
+def _conflict(mutation: Mutation, found: str) -> ConflictRow:
+    return ConflictRow(
+        where=str(mutation.origin),
+        action=mutation.action,
+        instance=getattr(mutation, "instance", ""),
+        version=mutation.version,
+        mutation_id=getattr(mutation, "mutation_id", None),
+        found=found,
+    )
+
+
+def _add(seconds: dict[str, float], stage: str, spent: float) -> None:
+    seconds[stage] = seconds.get(stage, 0.0) + spent
