@@ -1,0 +1,44 @@
+# make demo             two servers and what lets one follow the other, on this machine; then Dagster's UI
+# make demo ONCE=1      the same without the UI: ends by itself
+# make demo BROKER=HOST:PORT   with a Kafka broker of yours, where the embedded one has no wheel
+# make test             all tests
+# make lint, make types what .ci/run checks besides
+#
+# Each makes .venv from requirements.lock first. PYTHON=/path/to/python3.12 chooses the Python for it.
+
+PYTHON ?= python3
+BIN := .venv/bin
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps
+READY := .venv/ready
+
+.PHONY: demo test lint types format clean
+
+demo: $(READY)
+	@$(BIN)/python -m dvidsync_dagster.sandbox.demo $(if $(ONCE),--once) $(if $(BROKER),--broker $(BROKER)) $(if $(PORT),--port $(PORT))
+
+test: $(READY)
+	@$(BIN)/python -m pytest -n 2 --dist loadfile $(TESTS)
+
+lint: $(READY)
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+
+types: $(READY)
+	@$(BIN)/mypy
+
+format: $(READY)
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+$(READY): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	    echo 'Python 3.11 or newer is needed. Name it: make $(MAKECMDGOALS) PYTHON=/path/to/python3.12' >&2; \
+	    exit 1; }
+	@echo 'Making .venv from requirements.lock …'
+	@$(PYTHON) -m venv .venv
+	@$(INSTALL) --require-hashes -r requirements.lock
+	@$(INSTALL) --editable .
+	@touch $@
+
+clean:
+	rm -rf .venv .demo

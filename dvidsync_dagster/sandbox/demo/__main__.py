@@ -1,0 +1,90 @@
+"""``python -m dvidsync_dagster.sandbox.demo``: see `--help`."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+from pathlib import Path
+from types import FrameType
+
+import click
+
+from dvidsync_dagster.errors import DvidSyncError
+from dvidsync_dagster.sandbox.demo.servers import Servers, servers
+from dvidsync_dagster.sandbox.demo.setting import Setting, empty_folder
+from dvidsync_dagster.sandbox.demo.ui import dagster_ui
+
+
+@click.command()
+@click.option("--once", is_flag=True, help="End after the runs; exit code 1 if the copies differ.")
+@click.option("--broker", metavar="HOST:PORT", help="A Kafka broker, in place of the embedded one.")
+@click.option("--port", default=3000, show_default=True, help="Of the UI, if it is free.")
+@click.option(
+    "--folder",
+    type=click.Path(path_type=Path, file_okay=False, resolve_path=True),
+    default=".demo",
+    show_default=True,
+    help="Where all of it is kept. It is emptied first.",
+)
+def main(once: bool, broker: str | None, port: int, folder: Path) -> None:
+    """Two sandbox servers, people who work on one of them, and runs that let the other one follow."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        # Set even where they were ignored, so that they reach what is started here.
+        signal.signal(number, _interrupt)
+    try:
+        with empty_folder(folder):
+            setting = Setting(folder)
+            with servers(folder / "servers", broker) as started:
+                setting.write(started)
+                same = _story(started, setting)
+                if not once:
+                    _serve(started, setting, folder / "dagster.log", port)
+    except KeyboardInterrupt:
+        click.echo("\nEnded.")
+        sys.exit(0 if not once else 130)
+    except (DvidSyncError, RuntimeError) as error:
+        click.secho(f"demo: {error}", fg="red", err=True)
+        sys.exit(2)
+    sys.exit(0 if same else 1)
+
+
+def _story(started: Servers, setting: Setting) -> bool:
+    # Dagster takes seconds to load: only now, when the servers run.
+    import dagster as dg
+
+    from dvidsync_dagster.config import load_configs
+    from dvidsync_dagster.sandbox.demo import story
+
+    story.tell_servers(started)
+    (config,) = load_configs(setting.config)
+    with dg.DagsterInstance.get() as instance:
+        story.work(started)
+        complete = story.run(started, config, instance)
+        story.work(started)
+        complete &= story.run(started, config, instance)
+    same = story.agreed(started) and complete
+    click.secho("\nBoth agree." if same else "\nThey do not agree.", bold=True, fg=None if same else "red")
+    return same
+
+
+def _serve(started: Servers, setting: Setting, log: Path, port: int) -> None:
+    from dvidsync_dagster.sandbox.demo import story
+
+    click.echo("\nDagster's UI starts; this takes about half a minute.")
+    with dagster_ui(setting.workspace, log, port) as url:
+        click.secho(f"\n{url}/assets/demo/copy", bold=True)
+        click.echo(
+            "  People go on working, and the schedule runs once a minute.\n"
+            f"  The configuration is {setting.config}.\n"
+            "  Ctrl-C ends all of it."
+        )
+        story.work_on(started, threading.Event())
+
+
+def _interrupt(_signal: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    main()
