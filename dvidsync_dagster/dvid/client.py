@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any
 from urllib.parse import quote
@@ -137,6 +138,25 @@ class DvidClient:
             if refused.status == 404:
                 return None
             raise
+
+    @contextmanager
+    def stream(
+        self, path: str, *, query: Query | None = None, body: bytes | None = None
+    ) -> Iterator[Iterator[bytes]]:
+        """GET whose answer comes piece by piece. It is not repeated: whoever reads it begins anew.
+
+        Raises:
+            RequestRefused, ServerFailed: 4xx, 5xx.
+            ServerUnreachable: no connection, or it broke while the answer was read.
+        """
+        try:
+            with self._http.stream("GET", path, params=dict(query or {}), content=body) as response:
+                if response.status_code >= 400:
+                    response.read()
+                _raise_for_status(f"GET {path}", response)
+                yield response.iter_bytes()
+        except httpx.TransportError as error:
+            raise ServerUnreachable(f"GET {self.url}{path}", _reason(error)) from None
 
     def _get(self, path: str, query: Query | None, body: bytes | None) -> bytes:
         try:
