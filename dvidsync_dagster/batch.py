@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from dvidsync_dagster.datatypes import versions as repo_ops
@@ -21,7 +21,8 @@ from dvidsync_dagster.datatypes.labelmap.messages import (
     Merge,
 )
 from dvidsync_dagster.datatypes.labelmap.presence import Presence
-from dvidsync_dagster.datatypes.registry import Mutation
+from dvidsync_dagster.datatypes.operation import DataMutation, Operation
+from dvidsync_dagster.datatypes.registry import DATA_TYPES, Mutation
 from dvidsync_dagster.datatypes.versions import Commit, NewVersion, RepoMutation
 from dvidsync_dagster.log.record import Origin
 from dvidsync_dagster.plan.claims import Claim
@@ -73,6 +74,7 @@ class Batch:
 
     labels: list[Announcement | CounterMutation] = field(default_factory=list)
     repo: list[RepoMutation] = field(default_factory=list)
+    data: list[DataMutation] = field(default_factory=list)
     gathered: Gathered = field(default_factory=Gathered)
     duplicates: int = 0
     not_followed: Counter[str] = field(default_factory=Counter)
@@ -101,6 +103,7 @@ class Batch:
         self.labels += decoded.labels
         self.labels.sort(key=_origin)
         self.repo = _without_twins([*self.repo, *decoded.repo])
+        self.data = sorted([*self.data, *decoded.data], key=lambda mutation: mutation.origin)
         self.not_followed, self.unknown_actions = decoded.not_followed, decoded.unknown_actions
         if decoded.refused:
             self.not_followed["versions that the source refused to make"] += decoded.refused
@@ -130,6 +133,19 @@ class Batch:
                 chosen.append(change)
         return chosen
 
+    def operations(self) -> list[Operation]:
+        """What to copy for the mutations of the other data types."""
+        groups: dict[tuple[str, str, str], list[DataMutation]] = {}
+        for mutation in self.data:
+            if self._selected(mutation.version):
+                group = (mutation.typename, mutation.instance, mutation.version)
+                groups.setdefault(group, []).append(mutation)
+        return [
+            operation
+            for (typename, _, _), own in groups.items()
+            for operation in DATA_TYPES[typename].operations(own)
+        ]
+
     def pending(self) -> list[BodyMutation]:
         return [mutation for mutation in self.gathered.pending if self._selected(mutation.version)]
 
@@ -142,11 +158,14 @@ class Batch:
         self._applied_before.append(frozenset(identity(mutation) for mutation in plan.bodies))
         self.labels = [Announcement(start, False) for start in self.gathered.pending]
         self.repo = []
+        self.data = []
         for mutation in plan.held:
             if isinstance(mutation, BodyMutation):
                 self.labels.append(Announcement(mutation, True))
             elif isinstance(mutation, RepoMutation):
                 self.repo.append(mutation)
+            elif isinstance(mutation, DataMutation):
+                self.data.append(mutation)
             elif isinstance(mutation, CounterMutation):
                 self.labels.append(mutation)
 
@@ -157,7 +176,7 @@ class Batch:
 def make_plan(batch: Batch, target: Target, *, looking: bool) -> Plan:
     """Order the batch, leave out what must wait and (looking) what the destination has, and combine."""
     pending = batch.pending()
-    mutations: list[Mutation] = [*batch.mutations(), *pending]
+    mutations: list[Mutation] = [*batch.mutations(), *batch.operations(), *pending]
     claims = _claims(mutations, target)
     ordering = order(claims)
     first_pending = len(mutations) - len(pending)
@@ -167,10 +186,10 @@ def make_plan(batch: Batch, target: Target, *, looking: bool) -> Plan:
     there = presence.there - held
     steps = build_steps(mutations, claims, ordering, leave_out=held | there, combiner=_Combiner())
     return Plan(
-        steps=steps,
-        applied=[m for index, m in enumerate(mutations) if index not in held],
+        steps=[_with_members(step) for step in steps],
+        applied=_members(m for index, m in enumerate(mutations) if index not in held),
         there=[mutations[index] for index in sorted(there)],
-        held=[mutations[index] for index in sorted(held) if index < first_pending],
+        held=_members(mutations[index] for index in sorted(held) if index < first_pending),
         doubtful=frozenset(
             identity(mutation)
             for mutation in (mutations[index] for index in presence.doubtful)
@@ -186,7 +205,9 @@ def _claims(mutations: Sequence[Mutation], target: Target) -> list[Claim]:
     for index, mutation in enumerate(mutations):
         if isinstance(mutation, LabelMutation):
             by_instance.setdefault(mutation.instance, []).append(index)
-        else:
+        elif isinstance(mutation, Operation):
+            claims[index] = mutation.claim
+        elif isinstance(mutation, RepoMutation):
             claims[index] = repo_ops.claim(mutation)
     for instance, indexes in by_instance.items():
         indexes.sort(key=lambda index: mutations[index].origin)
@@ -200,6 +221,21 @@ def _claims(mutations: Sequence[Mutation], target: Target) -> list[Claim]:
         ):
             claims[index] = claim
     return [claim for claim in claims if claim is not None]
+
+
+def _members(mutations: Iterable[Mutation]) -> list[Mutation]:
+    """The mutations, with those that an operation stands for in its place."""
+    return [
+        member
+        for mutation in mutations
+        for member in (mutation.members if isinstance(mutation, Operation) else (mutation,))
+    ]
+
+
+def _with_members(step: Step[Mutation]) -> Step[Mutation]:
+    if isinstance(step.request, Operation):
+        return replace(step, members=step.request.members)
+    return step
 
 
 class _Combiner:

@@ -11,6 +11,8 @@ from dvidsync_dagster.datatypes import versions
 from dvidsync_dagster.datatypes.eras import EraClock
 from dvidsync_dagster.datatypes.labelmap import messages as labelmap
 from dvidsync_dagster.datatypes.message import Message
+from dvidsync_dagster.datatypes.operation import DataMutation, Derived
+from dvidsync_dagster.datatypes.registry import DATA_TYPES
 from dvidsync_dagster.dvid.repo import Instance
 from dvidsync_dagster.errors import UndecodableRecord
 from dvidsync_dagster.log.record import Record
@@ -23,14 +25,17 @@ class Decoded:
     Args:
         labels: announcements of labelmaps, in log order.
         repo: repo operations, in log order.
+        data: mutations of the other data types, in log order.
         refused: versions that the source announced but refused to make.
-        not_followed: messages of instances that are not followed, by "type name".
+        not_followed: messages of instances that are not followed, by "type name"; and those that tell of mere
+            consequences.
         unknown_actions: messages with an action that is not known, by "type action".
         undecodable: records that are not what their topic promises, each with what is wrong.
     """
 
     labels: list[labelmap.Announcement | labelmap.CounterMutation] = field(default_factory=list)
     repo: list[versions.RepoMutation] = field(default_factory=list)
+    data: list[DataMutation] = field(default_factory=list)
     refused: int = 0
     not_followed: Counter[str] = field(default_factory=Counter)
     unknown_actions: Counter[str] = field(default_factory=Counter)
@@ -59,8 +64,10 @@ def decode_records(
             message = Message.parse(record.origin, record.value)
             if instance is None:
                 _repo(message, decoded)
-            else:
+            elif instance.typename == "labelmap":
                 _labelmap(message, instance, decoded, eras)
+            else:
+                _data(message, instance, decoded)
         except UndecodableRecord as error:
             decoded.undecodable.append((record, error.found))
     return decoded
@@ -88,3 +95,13 @@ def _labelmap(message: Message, instance: Instance, decoded: Decoded, eras: EraC
             changed: Any = replace(mutation, era=era)
             found = replace(found, mutation=changed)
     decoded.labels.append(found)
+
+
+def _data(message: Message, instance: Instance, decoded: Decoded) -> None:
+    found = DATA_TYPES[instance.typename].decode(message, instance.name)
+    if found is None:
+        decoded.unknown_actions[f"{instance.typename} {message.action}"] += 1
+    elif isinstance(found, Derived):
+        decoded.not_followed[f"derived messages of {instance.typename} {instance.name}"] += 1
+    else:
+        decoded.data.append(found)

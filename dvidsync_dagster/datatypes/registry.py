@@ -1,11 +1,18 @@
-"""All mutations that a run can meet, and where each is decoded."""
+"""All mutations that a run can meet, and the data types that are followed."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+from dvidsync_dagster.datatypes.keyvalue import KEYVALUE
 from dvidsync_dagster.datatypes.labelmap.messages import LabelMutation
+from dvidsync_dagster.datatypes.operation import DataMutation, DataType, Operation
 from dvidsync_dagster.datatypes.versions import RepoMutation
 
-Mutation = LabelMutation | RepoMutation
+Mutation = LabelMutation | RepoMutation | DataMutation | Operation
 
-FOLLOWED_TYPES = ("labelmap",)
+DATA_TYPES: Mapping[str, DataType] = {"keyvalue": KEYVALUE}
+"""By name, those that are copied in batches. labelmap is another matter: its operations are repeated."""
+
+FOLLOWED_TYPES = ("labelmap", *DATA_TYPES)
 """The data types whose messages are applied. Those of others are counted and shown."""

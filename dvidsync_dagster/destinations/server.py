@@ -18,8 +18,9 @@ from dvidsync_dagster.datatypes.labelmap.gather import Identity, identity
 from dvidsync_dagster.datatypes.labelmap.look import Contact, is_there, look
 from dvidsync_dagster.datatypes.labelmap.messages import BodyMutation, Cleave, LabelMutation
 from dvidsync_dagster.datatypes.labelmap.presence import Presence, Seen, find_presence
-from dvidsync_dagster.datatypes.registry import Mutation
-from dvidsync_dagster.datatypes.versions import Commit, NewInstance, VersionWriter
+from dvidsync_dagster.datatypes.operation import Operation, Writer
+from dvidsync_dagster.datatypes.registry import DATA_TYPES, Mutation
+from dvidsync_dagster.datatypes.versions import Commit, NewInstance, RepoMutation, VersionWriter
 from dvidsync_dagster.destinations.flight import run_steps
 from dvidsync_dagster.dvid.client import DvidClient
 from dvidsync_dagster.dvid.labelmap import Labelmap
@@ -73,6 +74,8 @@ class DvidDestination:
         self.contact = contact
         self._note = note
         self._writers: dict[str, LabelmapWriter] = {}
+        self._data_writers: dict[str, Writer] = {}
+        self._repo = repo
         self._openings: dict[tuple[str, str], _Opening] = {}
         self._versions = VersionWriter(source, client, root)
         self._instances = InstanceWriter(repo, client, root, followed=followed, note=note)
@@ -177,11 +180,15 @@ class DvidDestination:
                     outcome = self._writer(request.instance).apply(request, step.members, doubtful=unsure)
                     opening.done |= isinstance(request, BodyMutation) and not outcome.refusals
                     return outcome
+            if isinstance(request, Operation):
+                return self._data_writer(request).apply(request)
             if isinstance(request, Commit):
                 self.settle_counters(request.version)
             if isinstance(request, NewInstance):
                 return self._instances.apply(request)
-            return self._versions.apply(request)
+            if isinstance(request, RepoMutation):
+                return self._versions.apply(request)
+            raise TypeError(f"no request: {request!r}")
 
         run_steps(
             steps,
@@ -255,6 +262,13 @@ class DvidDestination:
                 note=self._note,
             )
         return self._writers[instance]
+
+    def _data_writer(self, operation: Operation) -> Writer:
+        name = operation.instance
+        if name not in self._data_writers:
+            make = DATA_TYPES[operation.typename].writer
+            self._data_writers.setdefault(name, make(self._source, self.client, name, self._repo.instances))
+        return self._data_writers[name]
 
     def _is_there(self, mutation: BodyMutation) -> bool:
         return is_there(mutation, Labelmap(self.client, mutation.instance), self._looks, self.contact)

@@ -1,0 +1,178 @@
+"""keyvalue: values of any bytes by key.
+
+The messages hold no values, so the source is asked for those of the keys that changed; they may be newer by
+then, and what made them so comes later in the log.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from dvidsync_dagster.datatypes.message import Message
+from dvidsync_dagster.datatypes.operation import DataMutation, DataType, Operation
+from dvidsync_dagster.dvid.client import DvidClient
+from dvidsync_dagster.dvid.keyvalue import Keyvalue
+from dvidsync_dagster.dvid.repo import Instance
+from dvidsync_dagster.errors import RequestRefused
+from dvidsync_dagster.plan.outcome import Outcome, Refusal
+
+MAX_KEYS = 500
+"""Keys in one request."""
+
+MAX_BYTES = 8 * 2**20
+"""Bytes of values in one request. A larger value goes alone."""
+
+_LARGE_AT_A_TIME = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PostKey(DataMutation):
+    """`size` is the length of the value in bytes."""
+
+    typename: ClassVar[str] = "keyvalue"
+    action: ClassVar[str] = "postkv"
+
+    key: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeleteKey(DataMutation):
+    typename: ClassVar[str] = "keyvalue"
+    action: ClassVar[str] = "delete"
+
+    key: str
+
+
+KeyMutation = PostKey | DeleteKey
+
+
+def decode(message: Message, instance: str) -> KeyMutation | None:
+    """The mutation in a message; None if its action is unknown.
+
+    Raises:
+        UndecodableRecord: a known action with a field that is missing or wrong.
+    """
+    if message.action == "postkv":
+        return PostKey(
+            origin=message.origin,
+            instance=instance,
+            version=message.version,
+            key=_key(message),
+            size=message.count("Bytes", 0),
+        )
+    if message.action == "delete":
+        return DeleteKey(origin=message.origin, instance=instance, version=message.version, key=_key(message))
+    return None
+
+
+def _key(message: Message) -> str:
+    key = message.text("Key")
+    if not key:
+        raise message.wrong("field 'Key' is empty")
+    return key
+
+
+def operations(mutations: Sequence[KeyMutation]) -> list[Operation]:
+    """Batches of at most `MAX_KEYS` keys and `MAX_BYTES` bytes; all mutations of a key are in one."""
+    by_key: dict[str, list[KeyMutation]] = {}
+    for mutation in mutations:
+        by_key.setdefault(mutation.key, []).append(mutation)
+    batches: list[list[KeyMutation]] = []
+    keys = size = 0
+    for own in by_key.values():
+        bytes_here = max(mutation.size if isinstance(mutation, PostKey) else 0 for mutation in own)
+        if not batches or keys == MAX_KEYS or size + bytes_here > MAX_BYTES:
+            batches.append([])
+            keys = size = 0
+        batches[-1] += own
+        keys, size = keys + 1, size + bytes_here
+    return [
+        Operation(
+            typename="keyvalue",
+            instance=batch[0].instance,
+            version=batch[0].version,
+            members=tuple(sorted(batch, key=lambda mutation: mutation.origin)),
+        )
+        for batch in batches
+    ]
+
+
+@dataclass(slots=True)
+class KeyvalueWriter:
+    """Copies values of one instance from source to destination."""
+
+    source: Keyvalue
+    destination: Keyvalue
+    _large: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(_LARGE_AT_A_TIME))
+
+    def apply(self, operation: Operation) -> Outcome:
+        """Copy the keys of an operation. A posted key that the source no longer has is left to the delete
+        that follows in the log; a deleted one that it has again is copied."""
+        last: dict[str, tuple[int, KeyMutation]] = {}
+        for position, member in enumerate(operation.members):
+            assert isinstance(member, PostKey | DeleteKey)
+            last[member.key] = (position, member)
+        sizes = [member.size for member in operation.members if isinstance(member, PostKey)]
+        if len(last) == 1 and max(sizes, default=0) > MAX_BYTES:
+            with self._large:
+                return self._copy(operation.version, last)
+        return self._copy(operation.version, last)
+
+    def _copy(self, version: str, last: Mapping[str, tuple[int, KeyMutation]]) -> Outcome:
+        try:
+            found = self._read(version, list(last))
+        except RequestRefused as refusal:
+            return Outcome(refusals=tuple(Refusal(at, f"source: {refusal}") for at, _ in last.values()))
+        posted = list(found.items())
+        refusals = [Refusal(last[key][0], why) for key, why in self._write(version, posted)]
+        for key, (position, member) in last.items():
+            if isinstance(member, DeleteKey) and key not in found:
+                try:
+                    self.destination.delete(version, key)
+                except RequestRefused as refusal:
+                    refusals.append(Refusal(position, refusal.text))
+        return Outcome(refusals=tuple(refusals))
+
+    def _read(self, version: str, keys: Sequence[str]) -> dict[str, bytes]:
+        """What the source has of the keys, empty values included."""
+        if len(keys) == 1 and "/" not in keys[0]:
+            value = self.source.value(version, keys[0])
+            found = {} if value is None else {keys[0]: value}
+        else:
+            found = self.source.values(version, keys)
+        for key in keys:
+            if key not in found and self.source.exists(version, key):
+                found[key] = b""
+        return found
+
+    def _write(self, version: str, values: Sequence[tuple[str, bytes]]) -> list[tuple[str, str]]:
+        """Write; the keys that the destination refused, and why."""
+        if len(values) > 1:
+            try:
+                self.destination.write_many(version, values)
+                return []
+            except RequestRefused:
+                pass
+        refused = []
+        for key, value in values:
+            try:
+                self.destination.write(version, key, value)
+            except RequestRefused as refusal:
+                refused.append((key, refusal.text))
+        return refused
+
+
+def _writer(
+    source: DvidClient,
+    destination: DvidClient,
+    name: str,
+    instances: Mapping[str, Instance],  # noqa: ARG001
+) -> KeyvalueWriter:
+    return KeyvalueWriter(Keyvalue(source, name), Keyvalue(destination, name))
+
+
+KEYVALUE = DataType(decode, operations, _writer)

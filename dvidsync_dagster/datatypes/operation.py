@@ -1,0 +1,97 @@
+"""What data types have in common whose mutations are copied in batches: keyvalue, neuronjson, annotation.
+
+Their messages tell what changed, not always how. So the source's state of what changed is copied, at the
+version where it changed. Doing that twice does no harm, and only the last change counts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Protocol
+
+from dvidsync_dagster.datatypes.message import Message
+from dvidsync_dagster.dvid.client import DvidClient
+from dvidsync_dagster.dvid.repo import Instance
+from dvidsync_dagster.log.record import Origin
+from dvidsync_dagster.plan.claims import Claim
+from dvidsync_dagster.plan.outcome import Outcome
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataMutation:
+    """What all have in common."""
+
+    typename: ClassVar[str]
+    """The data type of the instance."""
+    action: ClassVar[str]
+    """As DVID names it."""
+
+    origin: Origin
+    instance: str
+    version: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operation:
+    """Mutations of one instance and version that are copied together. `members` are in log order."""
+
+    action: ClassVar[str] = "copy"
+
+    typename: str
+    instance: str
+    version: str
+    members: tuple[DataMutation, ...]
+
+    @property
+    def origin(self) -> Origin:
+        return self.members[-1].origin
+
+    @property
+    def claim(self) -> Claim:
+        """Operations of one version may go in any order; they belong between its creation and its commit."""
+        last = self.origin
+        order = (last.key, last.topic, last.partition, last.offset)
+        return Claim(
+            (),
+            order,
+            order,
+            needs=(("instance", self.instance),),
+            inside=("version", self.version),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Derived:
+    """A message that tells of a consequence, never to be applied."""
+
+
+class Writer(Protocol):
+    """Copies operations of one instance to a destination."""
+
+    def apply(self, operation: Operation) -> Outcome:
+        """Raises what `DvidClient` raises if a server does not answer; a refusal is an outcome."""
+        ...
+
+
+class NewWriter(Protocol):
+    """Makes the writer of one instance, from the source's repo: its instances by name."""
+
+    def __call__(
+        self, source: DvidClient, destination: DvidClient, name: str, instances: Mapping[str, Instance]
+    ) -> Writer: ...
+
+
+@dataclass(frozen=True, slots=True)
+class DataType:
+    """A data type that is followed.
+
+    Args:
+        decode: the mutation in a message of the named instance; None if its action is unknown.
+        operations: what to do for the mutations of one instance and version, which are in log order.
+        writer: makes the writer of an instance.
+    """
+
+    decode: Callable[[Message, str], DataMutation | Derived | None]
+    operations: Callable[[Sequence[Any]], list[Operation]]
+    writer: NewWriter
