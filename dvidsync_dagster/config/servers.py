@@ -124,6 +124,10 @@ class DestinationConfig(Part):
     checkpoint_file: str | None = Field(
         default=None, description="a file read where Dagster has no checkpoint, and kept as a copy of it"
     )
+    own: list[str] = Field(
+        default_factory=list,
+        description="names of instances that are the destination's own: never compared, never repaired",
+    )
 
     _url = field_validator("url")(server_url)
     _user = field_validator("user")(_check_user)

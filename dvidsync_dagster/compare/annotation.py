@@ -1,0 +1,76 @@
+"""Annotation instances: their elements, in whatever order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from dvidsync_dagster.compare.digest import Page, Wanted, hashed, named
+from dvidsync_dagster.compare.findings import Difference
+from dvidsync_dagster.compare.items import Kind, Pair, Side, find
+from dvidsync_dagster.compare.json_stream import object_fields
+from dvidsync_dagster.compare.neuronjson import canonical
+from dvidsync_dagster.dvid.client import node_path
+from dvidsync_dagster.errors import ServerFailed
+
+Position = tuple[int, int, int]
+"""x, y, z of an element, in voxels."""
+Element = dict[str, Any]
+
+_PER_PAGE = 5_000
+
+
+def read_elements(side: Side) -> Iterator[tuple[Position, Element]]:
+    """All elements, as the server holds them."""
+    path = node_path(side.version, side.name, "all-elements")
+    with side.client.stream(path) as pieces:
+        for _block, elements in object_fields(pieces, f"GET {path}"):
+            for element in elements or ():
+                yield _position(path, element), element
+
+
+def _position(path: str, element: Any) -> Position:
+    position = element.get("Pos") if isinstance(element, dict) else None
+    if (
+        not isinstance(position, list)
+        or len(position) != 3
+        or not all(type(each) is int for each in position)
+    ):
+        raise ServerFailed(f"GET {path}", f"lists {str(element)[:200]}, which has no position")
+    return position[0], position[1], position[2]
+
+
+def element_pages(side: Side, _wanted: Wanted | None) -> Iterator[Page]:
+    """Positions with hashes of the elements there."""
+    positions: list[Position] = []
+    values: list[int] = []
+    for position, element in read_elements(side):
+        positions.append(position)
+        values.append(hashed(canonical(plain(element))))
+        if len(positions) == _PER_PAGE:
+            yield _page(positions, values)
+            positions, values = [], []
+    yield _page(positions, values)
+
+
+def _page(positions: list[Position], values: list[int]) -> Page:
+    return named(positions, (b"%d,%d,%d" % position for position in positions), values)
+
+
+def plain(element: Element) -> Element:
+    """Tags and relations are sets, and an absent one is an empty one."""
+    return {
+        **element,
+        "Tags": sorted(element.get("Tags") or (), key=str),
+        "Rels": sorted(element.get("Rels") or (), key=str),
+        "Prop": element.get("Prop") or {},
+    }
+
+
+ELEMENTS = Kind("elements", "elements that differ", element_pages)
+
+
+def compare_annotation(pair: Pair) -> tuple[list[Difference], int]:
+    """The rows for one version, and how many elements the source has."""
+    found, count = find(ELEMENTS, pair)
+    return (list(found.rows(pair.source.version, pair.source.name)) if found else []), count

@@ -1,0 +1,130 @@
+"""JSON answers that are too large to hold, item by item."""
+
+from __future__ import annotations
+
+import codecs
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from dvidsync_dagster.errors import ServerFailed
+
+_BLANKS = " \t\r\n"
+
+
+def list_items(pieces: Iterator[bytes], request: str) -> Iterator[Any]:
+    """The items of a JSON list; none for ``null``.
+
+    Raises:
+        ServerFailed: it is no list, or it breaks off.
+    """
+    text = _Text(pieces, request)
+    if text.opens("["):
+        while not text.closes("]"):
+            yield text.value()
+    text.ends()
+
+
+def object_fields(pieces: Iterator[bytes], request: str) -> Iterator[tuple[str, Any]]:
+    """Names and values of a JSON object; none for ``null``.
+
+    Raises:
+        ServerFailed: it is no object, or it breaks off.
+    """
+    text = _Text(pieces, request)
+    if text.opens("{"):
+        while not text.closes("}"):
+            name = text.value()
+            text.expect(":")
+            yield str(name), text.value()
+    text.ends()
+
+
+class _Text:
+    """The text that has come and is not read yet."""
+
+    def __init__(self, pieces: Iterator[bytes], request: str) -> None:
+        self._pieces = pieces
+        self._request = request
+        self._utf8 = codecs.getincrementaldecoder("utf-8")(errors="replace")
+        self._json = json.JSONDecoder()
+        self._text = ""
+        self._place = 0
+        self._first = True
+
+    def opens(self, bracket: str) -> bool:
+        """False for an empty answer or null."""
+        begin = self._next()
+        if begin == bracket:
+            self._place += 1
+            return True
+        if begin == "":
+            return False
+        if begin == "n" and self.value() is None:
+            return False
+        raise self._broken()
+
+    def closes(self, bracket: str) -> bool:
+        """Goes over a comma or the closing bracket."""
+        following = self._next()
+        if following == bracket:
+            self._place += 1
+            return True
+        if not self._first:
+            self.expect(",")
+        self._first = False
+        return False
+
+    def expect(self, sign: str) -> None:
+        if self._next() != sign:
+            raise self._broken()
+        self._place += 1
+
+    def ends(self) -> None:
+        if self._next():
+            raise self._broken()
+
+    def value(self) -> Any:
+        self._next()
+        while True:
+            try:
+                value, end = self._json.raw_decode(self._text, self._place)
+            except ValueError:
+                # Cut off or wrong: that shows when more has come. Twice as much, as it is parsed anew.
+                if not self._more(2 * (len(self._text) - self._place)):
+                    raise self._broken() from None
+                continue
+            # A number could go on.
+            if end < len(self._text) or not self._more(1):
+                self._place = end
+                return value
+
+    def _next(self) -> str:
+        """The next character that is no blank; "" at the end."""
+        while True:
+            while self._place < len(self._text) and self._text[self._place] in _BLANKS:
+                self._place += 1
+            if self._place < len(self._text):
+                return self._text[self._place]
+            if not self._more(1):
+                return ""
+
+    def _more(self, length: int) -> bool:
+        """Bring the unread text to at least this length if so much comes; False if nothing came."""
+        parts = [self._text[self._place :]]
+        came = 0
+        have = len(parts[0])
+        while have < length or not came:
+            piece = next(self._pieces, None)
+            if piece is None:
+                break
+            part = self._utf8.decode(piece)
+            parts.append(part)
+            came += len(part)
+            have += len(part)
+        self._text, self._place = "".join(parts), 0
+        return came > 0
+
+    def _broken(self) -> ServerFailed:
+        unread = self._text[self._place : self._place + 200]
+        return ServerFailed(self._request, f"is not the JSON that it should be, at {unread!r}")

@@ -1,0 +1,103 @@
+"""Keyvalue instances: which keys there are, and a hash of each value."""
+
+from __future__ import annotations
+
+import tarfile
+from collections.abc import Iterator
+from hashlib import blake2b
+from itertools import islice
+from typing import IO, cast
+
+import numpy as np
+import orjson
+
+from dvidsync_dagster.compare.digest import Page, Wanted, hashed, named
+from dvidsync_dagster.compare.findings import Difference
+from dvidsync_dagster.compare.items import Kind, Pair, Side, find
+from dvidsync_dagster.compare.json_stream import list_items
+from dvidsync_dagster.dvid.client import node_path
+from dvidsync_dagster.errors import ServerFailed
+
+KEYS_PER_REQUEST = 1000
+_PIECE = 1 << 20
+
+
+def value_pages(side: Side, wanted: Wanted | None) -> Iterator[Page]:
+    """Keys with hashes of their values, which are never held whole."""
+    keys = iter(_keys(side))
+    while batch := list(islice(keys, KEYS_PER_REQUEST)):
+        if wanted is not None:
+            places = np.array([hashed(key.encode()) for key in batch], np.uint64)
+            batch = [key for key, keep in zip(batch, wanted(places), strict=True) if keep]
+        if batch:
+            values = [_hash_of(file) for file in read_values(side, batch)]
+            yield named(batch, (key.encode() for key in batch), values)
+
+
+def _keys(side: Side) -> Iterator[str]:
+    path = node_path(side.version, side.name, "keys")
+    with side.client.stream(path) as pieces:
+        for key in list_items(pieces, f"GET {path}"):
+            if not isinstance(key, str):
+                raise ServerFailed(f"GET {path}", f"lists {key!r}, which is no key")
+            yield key
+
+
+def read_values(side: Side, keys: list[str]) -> Iterator[IO[bytes]]:
+    """The values of keys, one after the other, each to be read before the next.
+
+    A key that is gone by now looks like one with an empty value.
+    """
+    path = node_path(side.version, side.name, "keyvalues")
+    request = f"GET {path}"
+    with side.client.stream(path, query={"jsontar": "true"}, body=orjson.dumps(keys)) as pieces:
+        count = 0
+        try:
+            with tarfile.open(fileobj=cast(IO[bytes], _Pieces(pieces)), mode="r|") as archive:
+                for member in archive:
+                    file = archive.extractfile(member)
+                    if file is None:
+                        raise ServerFailed(request, f"{member.name!r} is no value")
+                    count += 1
+                    yield file
+        except tarfile.TarError as error:
+            raise ServerFailed(request, f"is no tar file: {error}") from error
+        if count != len(keys):
+            raise ServerFailed(request, f"has {count} values for {len(keys)} keys")
+
+
+def _hash_of(file: IO[bytes]) -> int:
+    digest = blake2b(digest_size=8)
+    while piece := file.read(_PIECE):
+        digest.update(piece)
+    return int.from_bytes(digest.digest(), "little")
+
+
+class _Pieces:
+    """Pieces of bytes as a file that can be read."""
+
+    def __init__(self, pieces: Iterator[bytes]) -> None:
+        self._pieces = pieces
+        self._rest = b""
+
+    def read(self, size: int) -> bytes:
+        parts = [self._rest]
+        have = len(self._rest)
+        while have < size:
+            piece = next(self._pieces, None)
+            if piece is None:
+                break
+            parts.append(piece)
+            have += len(piece)
+        whole = b"".join(parts)
+        self._rest = whole[size:]
+        return whole[:size]
+
+
+VALUES = Kind("keys", "keys with another value", value_pages)
+
+
+def compare_keyvalue(pair: Pair) -> tuple[list[Difference], int]:
+    """The rows for one version, and how many keys the source has."""
+    found, count = find(VALUES, pair)
+    return (list(found.rows(pair.source.version, pair.source.name)) if found else []), count

@@ -1,0 +1,72 @@
+"""Neuronjson instances: all fields of each neuron with users and times, and the schemas."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from itertools import islice
+from typing import Any
+
+import numpy as np
+
+from dvidsync_dagster.compare.digest import Page, Wanted, hashed, named, numbered
+from dvidsync_dagster.compare.findings import Difference
+from dvidsync_dagster.compare.items import Kind, Pair, Side, find
+from dvidsync_dagster.compare.json_stream import list_items
+from dvidsync_dagster.dvid.client import node_path
+from dvidsync_dagster.errors import ServerFailed
+
+_PER_PAGE = 5_000
+SCHEMAS = ("json_schema", "schema", "schema_batch")
+
+
+def neuron_pages(side: Side, _wanted: Wanted | None) -> Iterator[Page]:
+    """Body ids with hashes of all fields."""
+    path = node_path(side.version, side.name, "all")
+    with side.client.stream(path, query={"show": "all"}) as pieces:
+        neurons = list_items(pieces, f"GET {path}")
+        while batch := list(islice(neurons, _PER_PAGE)):
+            ids = np.array([_body(path, neuron) for neuron in batch], np.uint64)
+            yield numbered(ids, np.array([hashed(canonical(neuron)) for neuron in batch], np.uint64))
+
+
+def canonical(value: Any) -> bytes:
+    """One text for each JSON value, whatever the order of its fields."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":")).encode()
+
+
+def _body(path: str, neuron: Any) -> int:
+    body = neuron.get("bodyid") if isinstance(neuron, dict) else None
+    if isinstance(body, bool) or not isinstance(body, int) or not 0 <= body < 2**64:
+        raise ServerFailed(f"GET {path}", f"lists {str(neuron)[:200]}, which has no bodyid")
+    return body
+
+
+def schema_pages(side: Side, _wanted: Wanted | None) -> Iterator[Page]:
+    """The schemas that there are, with hashes."""
+    contents = {name: read_schema(side, name) for name in SCHEMAS}
+    there = {name: content for name, content in contents.items() if content is not None}
+    yield named(
+        list(there), (name.encode() for name in there), [hashed(content) for content in there.values()]
+    )
+
+
+def read_schema(side: Side, name: str) -> bytes | None:
+    """One of the `SCHEMAS`, if it is there."""
+    return side.client.read_or_none(node_path(side.version, side.name, name))
+
+
+NEURONS = Kind("neurons", "neurons with other fields", neuron_pages)
+NEURON_SCHEMAS = Kind("schemas", "schemas that differ", schema_pages)
+
+
+def compare_neuronjson(pair: Pair) -> tuple[list[Difference], int]:
+    """The rows for one version, and how many neurons the source has."""
+    rows: list[Difference] = []
+    read = 0
+    for kind in (NEURONS, NEURON_SCHEMAS):
+        found, count = find(kind, pair)
+        read += count
+        if found is not None:
+            rows += found.rows(pair.source.version, pair.source.name)
+    return rows, read
