@@ -6,12 +6,13 @@ from collections.abc import Mapping
 
 from dvidsync_dagster.datatypes.keyvalue import KEYVALUE
 from dvidsync_dagster.datatypes.labelmap.messages import LabelMutation
+from dvidsync_dagster.datatypes.neuronjson import NEURONJSON
 from dvidsync_dagster.datatypes.operation import DataMutation, DataType, Operation
 from dvidsync_dagster.datatypes.versions import RepoMutation
 
 Mutation = LabelMutation | RepoMutation | DataMutation | Operation
 
-DATA_TYPES: Mapping[str, DataType] = {"keyvalue": KEYVALUE}
+DATA_TYPES: Mapping[str, DataType] = {"keyvalue": KEYVALUE, "neuronjson": NEURONJSON}
 """By name, those that are copied in batches. labelmap is another matter: its operations are repeated."""
 
 FOLLOWED_TYPES = ("labelmap", *DATA_TYPES)

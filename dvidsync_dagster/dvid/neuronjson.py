@@ -1,0 +1,53 @@
+"""The neuronjson requests that a copy needs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from google.protobuf.message import DecodeError
+
+from dvidsync_dagster.dvid import protobuf
+from dvidsync_dagster.dvid.client import DvidClient, node_path
+from dvidsync_dagster.errors import ServerFailed
+
+
+@dataclass(frozen=True, slots=True)
+class Neuronjson:
+    """One neuronjson instance of one server. Methods take the version's UUID first and raise what
+    `DvidClient` raises. Records are JSON as the server wrote it, so that no number loses digits."""
+
+    client: DvidClient
+    name: str
+
+    def records(self, version: str, bodies: Sequence[int]) -> dict[int, bytes]:
+        """The records of those bodies that have one, with every field's ``_user`` and ``_time``."""
+        path = node_path(version, self.name, "keyvalues")
+        content = self.client.read(
+            path, query={"show": "all"}, body=protobuf.keys([str(body) for body in bodies])
+        )
+        try:
+            return {int(key): value for key, value in protobuf.parse_key_values(content) if value}
+        except (DecodeError, ValueError) as error:
+            raise ServerFailed(f"GET {path}", f"is no protobuf of neurons: {error}") from error
+
+    def replace(self, version: str, records: Sequence[tuple[int, bytes]]) -> None:
+        """Write whole records in one request: fields that they do not have go, each given ``_user`` and
+        ``_time`` is kept. If it is refused, those before the bad one are written."""
+        self.client.change(
+            "POST",
+            node_path(version, self.name, "keyvalues"),
+            query={"replace": "true"},
+            body=protobuf.key_values([(str(body), record) for body, record in records]),
+        )
+
+    def delete(self, version: str, body: int) -> None:
+        """A missing record is deleted without complaint."""
+        self.client.change("DELETE", node_path(version, self.name, "key", body))
+
+    def schema(self, version: str, kind: str) -> bytes | None:
+        """A schema; None if there is none. Kinds are ``schema`` and ``schema_batch``."""
+        return self.client.read_or_none(node_path(version, self.name, "key", kind)) or None
+
+    def write_schema(self, version: str, kind: str, schema: bytes) -> None:
+        self.client.change("POST", node_path(version, self.name, "key", kind), body=schema)
