@@ -1,0 +1,94 @@
+"""The demo as people start it: a process of its own, which ends by itself or by a signal."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+
+from dvidsync_dagster.errors import ConfigurationError
+from dvidsync_dagster.sandbox.broker import EmbeddedBroker, broker_binary
+
+AGREED, DIFFERED, FAILED, INTERRUPTED = 0, 1, 2, 130
+
+
+def _embedded_broker() -> bool:
+    try:
+        broker_binary()
+    except ConfigurationError:
+        return False
+    return True
+
+
+pytestmark = pytest.mark.skipif(not _embedded_broker(), reason="no embedded broker for this platform")
+
+
+def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "dvidsync_dagster.sandbox.demo", "--folder", str(folder), *arguments]
+    return subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+    )
+
+
+def demo(folder: Path, *arguments: str) -> tuple[int, str]:
+    process = start(folder, *arguments)
+    output, _ = process.communicate()
+    return process.returncode, output
+
+
+def test_it_ends_by_itself_and_starts_anew(tmp_path: Path) -> None:
+    folder = tmp_path / "demo"
+    roots = []
+    with EmbeddedBroker.start() as broker:
+        # The second one takes a broker that is there already.
+        for arguments in ((), ("--broker", broker.address)):
+            code, output = demo(folder, "--once", *arguments)
+            assert code == AGREED, output
+            assert output.count("The scheduled job runs: follow_demo_copy") == 2, output
+            for word in ("records", "operations", "requests", "lag", "checkpoint"):
+                assert f"\n  {word}" in output, output
+            assert "Both agree." in output, output
+            roots += re.findall(r"repo ([0-9a-f]{32})", output)
+    assert len(set(roots)) == 2
+
+
+def test_a_signal_ends_all_that_it_started(tmp_path: Path) -> None:
+    process = start(tmp_path / "demo")
+    assert process.stdout is not None
+    lines = iter(process.stdout.readline, "")
+    assert any(line.startswith("  destination") for line in lines)
+    children = psutil.Process(process.pid).children(recursive=True)
+    assert len(children) == 3
+    process.send_signal(signal.SIGTERM)
+    process.communicate()
+    gone, alive = psutil.wait_procs(children, timeout=60)
+    assert not alive, gone
+
+
+def test_no_two_at_once_in_one_folder(tmp_path: Path) -> None:
+    with (tmp_path / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        (tmp_path / "kept").touch()
+        code, output = demo(tmp_path, "--once")
+    assert code == FAILED
+    assert f"a demo is running in {tmp_path}" in output
+    assert (tmp_path / "kept").exists()
+
+
+def test_a_folder_with_other_things_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "thesis").touch()
+    code, output = demo(tmp_path, "--once")
+    assert code == FAILED
+    assert "Name an empty folder" in output
+    assert (tmp_path / "thesis").exists()
