@@ -7,7 +7,7 @@ that is done, and whoever calls it stores that.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 
@@ -24,7 +24,9 @@ from dvidsync_dagster.dvid.client import DvidClient
 from dvidsync_dagster.errors import (
     UndecodableRecord,
 )
-from dvidsync_dagster.log.checkpoint import Checkpoint, Positions
+from dvidsync_dagster.log.archive import LogArchive
+from dvidsync_dagster.log.archived import archived_chunks
+from dvidsync_dagster.log.checkpoint import Checkpoint, Positions, newly_applied
 from dvidsync_dagster.log.chunk import LogChunk
 from dvidsync_dagster.log.drain import MutationLog
 from dvidsync_dagster.log.record import Record, key_text
@@ -170,37 +172,71 @@ class _Run:
             positions, from_key = self._start()
         looking = checkpoint is None or not checkpoint.clean
         reached = checkpoint.key if checkpoint else from_key
-        yield from self._chunks(positions, from_key, cut, reached, looking=looking, kept=None)
+        chunks = self._read(positions, from_key, cut)
+        yield from self._chunks(chunks, cut, reached, looking=looking, kept=None)
 
     def again(
         self, checkpoint: Checkpoint, from_key: int, upto: int, *, final: bool
     ) -> Iterator[ChunkReport]:
         """What lies before the checkpoint once more: only what is missing is applied, nothing else moves."""
-        positions = self.log.at(from_key)
-        for report in self._chunks(positions, from_key, upto, from_key, looking=True, kept=checkpoint):
-            yield report if final or not report.final else _not_final(report)
+        chunks = self._read_again(from_key, upto)
+        waiting = sum(
+            last - first
+            for ranges in newly_applied(checkpoint.positions, self.log.end()).values()
+            for first, last in ranges
+        )
+        lag = Lag(waiting, (self.route.clock - checkpoint.key) / NANOSECONDS)
+        for report in self._chunks(chunks, upto, from_key, looking=True, kept=checkpoint):
+            yield replace(report, final=report.final and final, lag_before=lag, lag_after=lag)
+
+    def _read(self, positions: Positions, from_key: int, cut: int) -> Iterator[LogChunk]:
+        return self.log.chunks(
+            positions, cut_key=cut, from_key=from_key, chunk_records=self.config.chunk_records
+        )
+
+    def _read_again(self, from_key: int, upto: int) -> Iterator[LogChunk]:
+        """From the archive what Kafka may have dropped, from Kafka what is left of it."""
+        held_from = from_key
+        if self._may_be_dropped(self.log.at(from_key)):
+            if self.config.archive is None:
+                self.notes.say(
+                    f"Kafka no longer holds everything since {key_text(from_key)}, and no `archive` is "
+                    f"configured: only what it still holds was read again"
+                )
+            else:
+                archive = LogArchive(self.config.archive)
+                for chunk in archived_chunks(archive, self.route.topics, from_key, upto):
+                    held_from = chunk.horizon + 1
+                    yield chunk
+        yield from self._read(self.log.at(held_from), held_from, upto)
+
+    def _may_be_dropped(self, positions: Positions) -> bool:
+        """Whether a partition's first record that is still there is the first that is wanted."""
+        beginning = self.log.beginning()
+        return any(
+            position.next == beginning[topic][partition].next > 0
+            for topic, partitions in positions.items()
+            for partition, position in partitions.items()
+        )
 
     def _start(self) -> tuple[Positions, int]:
         start = self.destination.chosen_start()
         if start == "beginning":
             return self.log.beginning(), 0
         key = start.key if isinstance(start, StartTime) else self.route.clock
-        positions, beginning = self.log.at(key), self.log.beginning()
-        for topic, partitions in positions.items():
-            for partition, position in partitions.items():
-                if position.next == beginning[topic][partition].next > 0:
-                    self.notes.say(
-                        f"{topic} partition {partition} holds nothing from before its first record after the "
-                        f"start {key_text(key)}: if records are missing there, only a comparison shows it"
-                    )
+        positions = self.log.at(key)
+        if self._may_be_dropped(positions):
+            self.notes.say(
+                f"Kafka holds nothing from before its first record after the start {key_text(key)}: if "
+                f"records since the start are missing there, only a comparison shows it"
+            )
         return positions, key
 
     # Chunk by chunk
 
     def _chunks(
         self,
-        positions: Positions,
-        from_key: int,
+        chunks: Iterable[LogChunk],
         cut: int,
         reached: int,
         *,
@@ -213,9 +249,7 @@ class _Run:
             self.target.come_to_rest()
         clock = time.monotonic()
         lag_before: Lag | None = None
-        for chunk in self.log.chunks(
-            positions, cut_key=cut, from_key=from_key, chunk_records=self.config.chunk_records
-        ):
+        for chunk in chunks:
             self.still_owner()
             seconds = {"drain": time.monotonic() - clock}
             sent_before = self.target.client.changes_sent
@@ -236,7 +270,7 @@ class _Run:
             previous, reached = reached, max(reached, cut if chunk.last else min(chunk.horizon, cut))
             first_key = records[0].origin.key if records else reached
             self.mutation_id = max((self.mutation_id, *(m.mutation_id for m in plan.bodies)))
-            now = Checkpoint(
+            checkpoint = kept or Checkpoint(
                 epoch=self.epoch,
                 positions=self.log.positions(unapplied),
                 key=reached,
@@ -248,7 +282,7 @@ class _Run:
             )
             lag_before = lag_before or Lag(behind, (self.route.clock - (previous or first_key)) / 1e9)
             yield ChunkReport(
-                checkpoint=kept if kept is not None else now,
+                checkpoint=checkpoint,
                 from_key=previous or first_key,
                 to_key=reached,
                 lag_before=lag_before,
@@ -316,7 +350,3 @@ class _Run:
                 next_label = self.route.next_labels.get(instance.name)
                 if next_label is not None:
                     self.target.follow_counter(instance.name, next_label)
-
-
-def _not_final(report: ChunkReport) -> ChunkReport:
-    return replace(report, final=False)
