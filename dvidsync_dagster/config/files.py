@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml  # type: ignore[import-untyped]
+import yaml
 
 from dvidsync_dagster.config.first import from_first_config, is_first_config
 from dvidsync_dagster.config.model import SyncConfig

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import yaml  # type: ignore[import-untyped]
+import yaml
 
 from dvidsync_dagster.errors import ConfigurationError
 from dvidsync_dagster.sandbox.demo.servers import Servers
