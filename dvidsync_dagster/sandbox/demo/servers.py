@@ -58,7 +58,7 @@ def servers(folder: Path, broker: str | None) -> Iterator[Servers]:
             )
         )
         people.work(WORK_BEFORE)
-        start = datetime.now(UTC).replace(microsecond=0)
+        start = datetime.now(UTC)
         source.stop()
         copied = source.copy_to(folder / "destination")
         source.restart()
