@@ -1,0 +1,128 @@
+"""Dagster's UI on a demo's instance, in a real browser: what people look for is on the page."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pytest
+from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
+
+ASSET = "demo/copy"
+PATIENCE_SECONDS = 240
+# A page is rendered on a clock of its own, which runs ahead while nothing happens.
+PAGE_MILLISECONDS = 30_000
+FLAGS = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+
+
+@pytest.fixture(scope="module")
+def chromium() -> str:
+    found = shutil.which("chromium") or shutil.which("google-chrome")
+    if found is None:
+        missing = "no chromium on PATH"
+        if os.environ.get("DVIDSYNC_REQUIRE_BROWSER") == "1":
+            pytest.fail(f"DVIDSYNC_REQUIRE_BROWSER=1, but {missing}")
+        pytest.skip(missing)
+    return found
+
+
+@dataclass(frozen=True)
+class Ui:
+    """A demo that serves its UI."""
+
+    url: str
+
+    def ask(self, query: str) -> dict[str, object]:
+        answer = httpx.post(f"{self.url}/graphql", json={"query": query}, timeout=60)
+        answer.raise_for_status()
+        data: dict[str, object] = answer.json()["data"]
+        return data
+
+
+@pytest.fixture(scope="module")
+def ui(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ui]:  # noqa: ARG001
+    folder = tmp_path_factory.mktemp("demo")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "dvidsync_dagster.sandbox.demo", "--folder", str(folder)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+    )
+    assert process.stdout is not None
+    try:
+        told = []
+        for line in process.stdout:
+            told.append(line)
+            if served := re.match(rf"(http://\S+)/assets/{ASSET}", line):
+                yield Ui(served[1])
+                break
+        else:
+            raise AssertionError("".join(told))
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.communicate()
+
+
+def page(chromium: str, url: str, profile: Path) -> str:
+    """The text of the page once its scripts have run."""
+    command = [chromium, *FLAGS, f"--user-data-dir={profile}", "--window-size=1600,2000"]
+    command += [f"--virtual-time-budget={PAGE_MILLISECONDS}", "--dump-dom", url]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    return re.sub(r"<[^>]+>", " ", done.stdout)
+
+
+def shown(chromium: str, url: str, profile: Path, *words: str) -> str:
+    """The page, once it shows all these words. A busy machine may need a second look."""
+    looks = Retrying(
+        stop=stop_after_delay(PATIENCE_SECONDS),
+        wait=wait_fixed(1),
+        retry=retry_if_result(lambda text: not all(word in text for word in words)),
+        retry_error_callback=lambda state: state.outcome.result() if state.outcome else "",
+    )
+    return str(looks(page, chromium, url, profile))
+
+
+def test_the_destination_and_its_metadata(ui: Ui, chromium: str, tmp_path: Path) -> None:
+    words = ("dvidsync/checkpoint", "dvidsync/lag_records", "dvidsync/operations", "dvidsync/requests")
+    text = shown(chromium, f"{ui.url}/assets/{ASSET}", tmp_path, *words, "follow_demo_copy")
+    for word in (*words, "Every minute", "follow_demo_copy"):
+        assert word in text, text
+
+
+def test_the_graph(ui: Ui, chromium: str, tmp_path: Path) -> None:
+    text = shown(chromium, f"{ui.url}/asset-groups", tmp_path, "mutation_log", "copy", "Kafka")
+    for word in ("mutation_log", "copy", "Kafka"):
+        assert word in text, text
+
+
+def test_the_runs_are_there_and_the_schedule_is_on(ui: Ui) -> None:
+    told = ui.ask(
+        '{runsOrError(filter: {pipelineName: "follow_demo_copy", statuses: [SUCCESS]})'
+        "{... on Runs{results{runId}}}"
+        "repositoriesOrError{... on RepositoryConnection{nodes{schedules{name scheduleState{status}}}}}}"
+    )
+    runs = told["runsOrError"]["results"]  # type: ignore[index]
+    assert len(runs) >= 2
+    (repository,) = told["repositoriesOrError"]["nodes"]  # type: ignore[index]
+    states = {each["name"]: each["scheduleState"]["status"] for each in repository["schedules"]}
+    assert states["follow_demo_copy_schedule"] == "RUNNING"
