@@ -23,7 +23,7 @@ from dvidsync_dagster.datatypes.labelmap.messages import (
 from dvidsync_dagster.datatypes.labelmap.presence import Presence
 from dvidsync_dagster.datatypes.operation import DataMutation, Operation
 from dvidsync_dagster.datatypes.registry import DATA_TYPES, Mutation
-from dvidsync_dagster.datatypes.versions import Commit, NewVersion, RepoMutation
+from dvidsync_dagster.datatypes.versions import Commit, NewInstance, NewVersion, RepoMutation
 from dvidsync_dagster.log.record import Origin
 from dvidsync_dagster.plan.claims import Claim
 from dvidsync_dagster.plan.order import Ordering, order
@@ -186,7 +186,7 @@ def make_plan(batch: Batch, target: Target, *, looking: bool) -> Plan:
     there = presence.there - held
     steps = build_steps(mutations, claims, ordering, leave_out=held | there, combiner=_Combiner())
     return Plan(
-        steps=[_with_members(step) for step in steps],
+        steps=_before_labels([_with_members(step) for step in steps]),
         applied=_members(m for index, m in enumerate(mutations) if index not in held),
         there=[mutations[index] for index in sorted(there)],
         held=_members(mutations[index] for index in sorted(held) if index < first_pending),
@@ -207,6 +207,11 @@ def _claims(mutations: Sequence[Mutation], target: Target) -> list[Claim]:
             by_instance.setdefault(mutation.instance, []).append(index)
         elif isinstance(mutation, Operation):
             claims[index] = mutation.claim
+        elif isinstance(mutation, NewInstance):
+            # One after the other, as they can be synced to each other, and while the version takes settings.
+            claims[index] = replace(
+                repo_ops.claim(mutation), keys=(("instances",),), inside=("version", mutation.version)
+            )
         elif isinstance(mutation, RepoMutation):
             claims[index] = repo_ops.claim(mutation)
     for instance, indexes in by_instance.items():
@@ -236,6 +241,37 @@ def _with_members(step: Step[Mutation]) -> Step[Mutation]:
     if isinstance(step.request, Operation):
         return replace(step, members=step.request.members)
     return step
+
+
+def _before_labels(steps: list[Step[Mutation]]) -> list[Step[Mutation]]:
+    """Changes of a labelmap wait for the operations that come before them."""
+    waits_for = [set(step.waits_for) for step in steps]
+    changes: dict[tuple[str, str], list[int]] = {}
+    for index, step in enumerate(steps):
+        if isinstance(step.request, BodyMutation):
+            changes.setdefault((step.request.instance, step.request.version), []).append(index)
+    for index, step in enumerate(steps):
+        if isinstance(step.request, Operation):
+            earlier = _waited_for(steps, index)
+            for labelmap in step.request.before:
+                for change in changes.get((labelmap, step.request.version), ()):
+                    if change not in earlier:
+                        waits_for[change].add(index)
+    return [
+        replace(step, waits_for=tuple(sorted(before))) for step, before in zip(steps, waits_for, strict=True)
+    ]
+
+
+def _waited_for(steps: Sequence[Step[Mutation]], index: int) -> set[int]:
+    """Everything that a step waits for, directly or not."""
+    found: set[int] = set()
+    waiting = [index]
+    while waiting:
+        for before in steps[waiting.pop()].waits_for:
+            if before not in found:
+                found.add(before)
+                waiting.append(before)
+    return found
 
 
 class _Combiner:

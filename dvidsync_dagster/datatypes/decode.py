@@ -98,7 +98,7 @@ def _labelmap(message: Message, instance: Instance, decoded: Decoded, eras: EraC
 
 
 def _data(message: Message, instance: Instance, decoded: Decoded) -> None:
-    found = DATA_TYPES[instance.typename].decode(message, instance.name)
+    found = DATA_TYPES[instance.typename].decode(message, instance)
     if found is None:
         decoded.unknown_actions[f"{instance.typename} {message.action}"] += 1
     elif isinstance(found, Derived):

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import orjson
 
 from dvidsync_dagster.datatypes.versions import NewInstance
-from dvidsync_dagster.dvid.client import DvidClient, repo_path
+from dvidsync_dagster.dvid.client import DvidClient, node_path, repo_path
 from dvidsync_dagster.dvid.repo import Instance, RepoInfo, read_repo_info
 from dvidsync_dagster.errors import RequestRefused
 from dvidsync_dagster.plan.outcome import ALREADY_THERE, DONE, Outcome, refused
@@ -62,9 +62,10 @@ class InstanceWriter:
 
     def apply(self, new: NewInstance) -> Outcome:
         """Raises what `DvidClient.change` raises; a refusal is an outcome."""
-        there = read_repo_info(self._destination, self._root).instances.get(new.name)
+        there = self._there().get(new.name)
         if there is not None:
             if there.typename == new.typename:
+                self._settle(new)
                 return ALREADY_THERE
             return refused(f"{new.name} is there, but as a {there.typename}, not a {new.typename}")
         instance = self._source.instances.get(new.name)
@@ -84,4 +85,39 @@ class InstanceWriter:
             )
         except RequestRefused as refusal:
             return refused(refusal.text)
+        self._settle(new)
         return DONE
+
+    def _there(self) -> Mapping[str, Instance]:
+        return read_repo_info(self._destination, self._root).instances
+
+    def _settle(self, new: NewInstance) -> None:
+        """Give an instance its tags, and every instance that follows it, or that it follows, its syncs."""
+        there = self._there()
+        for name, instance in self._source.instances.items():
+            twin = there.get(name)
+            if twin is None or not self._followed(name):
+                continue
+            if name == new.name and _tags(instance).items() - _tags(twin).items():
+                self._change(new, name, "tags", orjson.dumps(_tags(instance)))
+            syncs = [
+                other
+                for other in instance.syncs
+                if other in there and other not in twin.syncs and new.name in (name, other)
+            ]
+            if syncs:
+                self._change(new, name, "sync", orjson.dumps({"sync": ",".join(syncs)}))
+                if instance.typename == "annotation" and name != new.name:
+                    # It can have elements already, which are not sorted by the new labels yet.
+                    self._change(new, name, "reload", b"")
+
+    def _change(self, new: NewInstance, name: str, endpoint: str, body: bytes) -> None:
+        try:
+            self._destination.change("POST", node_path(new.version, name, endpoint), body=body)
+        except RequestRefused as refusal:
+            self._note(f"{name}: its {endpoint} cannot be set as at the source: {refusal.text}")
+
+
+def _tags(instance: Instance) -> dict[str, str]:
+    tags = instance.base.get("Tags")
+    return {str(name): str(value) for name, value in tags.items()} if isinstance(tags, dict) else {}

@@ -50,7 +50,7 @@ class DeleteKey(DataMutation):
 KeyMutation = PostKey | DeleteKey
 
 
-def decode(message: Message, instance: str) -> KeyMutation | None:
+def decode(message: Message, instance: Instance) -> KeyMutation | None:
     """The mutation in a message; None if its action is unknown.
 
     Raises:
@@ -59,13 +59,15 @@ def decode(message: Message, instance: str) -> KeyMutation | None:
     if message.action == "postkv":
         return PostKey(
             origin=message.origin,
-            instance=instance,
+            instance=instance.name,
             version=message.version,
             key=_key(message),
             size=message.count("Bytes", 0),
         )
     if message.action == "delete":
-        return DeleteKey(origin=message.origin, instance=instance, version=message.version, key=_key(message))
+        return DeleteKey(
+            origin=message.origin, instance=instance.name, version=message.version, key=_key(message)
+        )
     return None
 
 

@@ -41,7 +41,7 @@ class PostNeuron(DataMutation):
         return body if 0 < body <= MAX_LABEL else None
 
 
-def decode(message: Message, instance: str) -> PostNeuron | None:
+def decode(message: Message, instance: Instance) -> PostNeuron | None:
     """The mutation in a message; None if its action is unknown.
 
     Raises:
@@ -50,7 +50,7 @@ def decode(message: Message, instance: str) -> PostNeuron | None:
     if message.action not in _ACTIONS:
         return None
     return PostNeuron(
-        origin=message.origin, instance=instance, version=message.version, key=message.text("Key")
+        origin=message.origin, instance=instance.name, version=message.version, key=message.text("Key")
     )
 
 

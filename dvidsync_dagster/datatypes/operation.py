@@ -34,7 +34,12 @@ class DataMutation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Operation:
-    """Mutations of one instance and version that are copied together. `members` are in log order."""
+    """Mutations of one instance and version that are copied together.
+
+    Args:
+        members: in log order.
+        before: labelmaps whose changes to the version come after it.
+    """
 
     action: ClassVar[str] = "copy"
 
@@ -42,6 +47,7 @@ class Operation:
     instance: str
     version: str
     members: tuple[DataMutation, ...]
+    before: tuple[str, ...] = ()
 
     @property
     def origin(self) -> Origin:
@@ -87,11 +93,11 @@ class DataType:
     """A data type that is followed.
 
     Args:
-        decode: the mutation in a message of the named instance; None if its action is unknown.
+        decode: the mutation in a message of an instance; None if its action is unknown.
         operations: what to do for the mutations of one instance and version, which are in log order.
         writer: makes the writer of an instance.
     """
 
-    decode: Callable[[Message, str], DataMutation | Derived | None]
+    decode: Callable[[Message, Instance], DataMutation | Derived | None]
     operations: Callable[[Sequence[Any]], list[Operation]]
     writer: NewWriter

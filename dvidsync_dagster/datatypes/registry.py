@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from dvidsync_dagster.datatypes.annotation import ANNOTATION
 from dvidsync_dagster.datatypes.keyvalue import KEYVALUE
 from dvidsync_dagster.datatypes.labelmap.messages import LabelMutation
 from dvidsync_dagster.datatypes.neuronjson import NEURONJSON
@@ -12,7 +13,11 @@ from dvidsync_dagster.datatypes.versions import RepoMutation
 
 Mutation = LabelMutation | RepoMutation | DataMutation | Operation
 
-DATA_TYPES: Mapping[str, DataType] = {"keyvalue": KEYVALUE, "neuronjson": NEURONJSON}
+DATA_TYPES: Mapping[str, DataType] = {
+    "keyvalue": KEYVALUE,
+    "neuronjson": NEURONJSON,
+    "annotation": ANNOTATION,
+}
 """By name, those that are copied in batches. labelmap is another matter: its operations are repeated."""
 
 FOLLOWED_TYPES = ("labelmap", *DATA_TYPES)

@@ -7,7 +7,17 @@ from typing import Any
 
 import pytest
 
-from dvidsync_dagster.datatypes.keyvalue import MAX_BYTES, MAX_KEYS, DeleteKey, PostKey, operations
+from dvidsync_dagster.datatypes.keyvalue import (
+    MAX_BYTES,
+    MAX_KEYS,
+    DeleteKey,
+    PostKey,
+    decode,
+    operations,
+)
+from dvidsync_dagster.datatypes.message import Message
+from dvidsync_dagster.dvid.repo import Instance
+from dvidsync_dagster.errors import UndecodableRecord
 from dvidsync_dagster.log.record import Origin
 from dvidsync_dagster.sync import Scope
 from tests.datatypes.following import Scene
@@ -147,9 +157,6 @@ def test_all_mutations_of_a_key_are_in_one_batch() -> None:
     "value", [b'{"Action":"postkv","UUID":"v"}', b'{"Action":"delete","Key":7,"UUID":"v"}']
 )
 def test_a_message_without_a_key_is_undecodable(value: bytes) -> None:
-    from dvidsync_dagster.datatypes.keyvalue import decode
-    from dvidsync_dagster.datatypes.message import Message
-    from dvidsync_dagster.errors import UndecodableRecord
-
+    kv = Instance(name="kv", typename="keyvalue", data_uuid="d")
     with pytest.raises(UndecodableRecord, match="'Key'"):
-        decode(Message.parse(Origin(1, "t", 0, 1), value), "kv")
+        decode(Message.parse(Origin(1, "t", 0, 1), value), kv)

@@ -1,0 +1,161 @@
+"""Elements copied from source to destination, as they are at the positions that the log names.
+
+Repeating the requests would be no copy: a post that comes again after a later delete brings the element back,
+a move that comes again doubles it. What the source has at a position can be copied any number of times.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
+from dataclasses import dataclass
+
+from dvidsync_dagster.datatypes.annotation.messages import ElementMutation, PostBlocks, PostElements
+from dvidsync_dagster.datatypes.annotation.region import Region
+from dvidsync_dagster.datatypes.annotation.touched import Touched
+from dvidsync_dagster.datatypes.operation import Operation
+from dvidsync_dagster.dvid.annotation import Annotation, Element, Point, related
+from dvidsync_dagster.dvid.client import DvidClient
+from dvidsync_dagster.dvid.repo import Instance
+from dvidsync_dagster.errors import RequestRefused
+from dvidsync_dagster.plan.outcome import Outcome, Refusal
+
+MAX_ELEMENTS = 2000
+"""Elements in one request."""
+
+_READS_AT_A_TIME = 4
+_BLOBS_AT_ONCE = 64
+_BLOCK_EDGE = 64
+_MOST_AT_ONE_POINT = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class AnnotationWriter:
+    """Copies elements of one instance.
+
+    Args:
+        edge: voxels along each side of a block.
+    """
+
+    source: Annotation
+    destination: Annotation
+    edge: Point
+
+    def apply(self, operation: Operation) -> Outcome:
+        """Copy what an operation touched. What the source refuses to tell is a refusal too."""
+        members = [member for member in operation.members if isinstance(member, ElementMutation)]
+        with ThreadPoolExecutor(_READS_AT_A_TIME) as pool:
+            touched = self._touched(members, pool)
+            try:
+                source = Region(self.source, operation.version, self.edge, pool)
+                copy = Region(self.destination, operation.version, self.edge, pool)
+                _read(touched, source, copy)
+            except RequestRefused as refusal:
+                return Outcome(refusals=tuple(Refusal(at, str(refusal)) for at in range(len(members))))
+        refusals = [*touched.refusals, *self._write(touched, source, copy, members)]
+        return Outcome(refusals=tuple({refusal.member: refusal for refusal in refusals}.values()))
+
+    def _touched(self, members: Sequence[ElementMutation], pool: Executor) -> Touched:
+        touched = Touched()
+        for start in range(0, len(members), _BLOBS_AT_ONCE):
+            some = members[start : start + _BLOBS_AT_ONCE]
+            for at, (member, blob) in enumerate(zip(some, pool.map(self._blob, some), strict=True), start):
+                if isinstance(blob, RequestRefused):
+                    touched.refusals.append(Refusal(at, f"source: {blob}"))
+                else:
+                    touched.add(at, member, blob)
+        return touched
+
+    def _blob(self, member: ElementMutation) -> bytes | RequestRefused:
+        if not isinstance(member, PostElements | PostBlocks):
+            return b""
+        try:
+            return self.source.blob(member.version, member.data_ref)
+        except RequestRefused as refusal:
+            return refusal
+
+    def _write(
+        self, touched: Touched, source: Region, copy: Region, members: Sequence[ElementMutation]
+    ) -> Iterator[Refusal]:
+        """Delete first: it takes relations along, and what is posted has the last word."""
+        version = source.version
+        for point, at in touched.points.items():
+            here, there = len(source.at(point)), len(copy.at(point))
+            user = members[at].user or None
+            # DVID replaces one by one. Several at one point are posted anew.
+            again = here > 1 and source.at(point) != copy.at(point)
+            try:
+                for _ in range(_MOST_AT_ONE_POINT if again else there if there > here else 0):
+                    if not self.destination.delete(version, point, user=user):
+                        break
+            except RequestRefused as refusal:
+                yield Refusal(at, refusal.text)
+        for poster, posts in _by_user(_posts(touched, source, copy), members).items():
+            for some in _slices(posts):
+                elements = [element for _, own in some for element in own]
+                try:
+                    self.destination.post(version, elements, user=poster or None)
+                except RequestRefused as refusal:
+                    yield from (Refusal(at, refusal.text) for at, _ in some)
+
+
+def _read(touched: Touched, source: Region, copy: Region) -> None:
+    """Read what is needed to tell what to delete and what to post."""
+    source.read({source.block_of(point) for point in touched.points} | touched.blocks.keys())
+    gone = [point for point in touched.points if not source.at(point)]
+    copy.read({copy.block_of(point) for point in gone} | touched.blocks.keys())
+    for block, at in touched.blocks.items():
+        for point in (*source.points_in(block), *copy.points_in(block)):
+            touched.points.setdefault(point, at)
+    # A move changes what leads to the element, as far as the element leads back there.
+    moved = [element for point in touched.arrivals for element in source.at(point)]
+    left = [element for point in gone for element in copy.at(point)] if moved else []
+    source.read({source.block_of(point) for element in (*moved, *left) for point in related(element)})
+
+
+def _posts(touched: Touched, source: Region, copy: Region) -> Iterator[tuple[int, list[Element]]]:
+    """What to post: the member that answers for it, and the elements at one point."""
+    for point, at in touched.points.items():
+        elements = source.at(point)
+        if elements and elements != copy.at(point):
+            yield at, elements
+    if touched.arrivals:
+        for point, elements in source.everything():
+            if point not in touched.points:
+                ends = touched.arrivals.intersection(end for each in elements for end in related(each))
+                if ends:
+                    yield max(touched.points[end] for end in ends), elements
+
+
+def _by_user(
+    posts: Iterable[tuple[int, list[Element]]], members: Sequence[ElementMutation]
+) -> dict[str, list[tuple[int, list[Element]]]]:
+    by_user: dict[str, list[tuple[int, list[Element]]]] = {}
+    for at, elements in posts:
+        by_user.setdefault(members[at].user, []).append((at, elements))
+    return by_user
+
+
+def _slices(posts: Sequence[tuple[int, list[Element]]]) -> Iterator[list[tuple[int, list[Element]]]]:
+    some: list[tuple[int, list[Element]]] = []
+    count = 0
+    for at, elements in posts:
+        if some and count + len(elements) > MAX_ELEMENTS:
+            yield some
+            some, count = [], 0
+        some.append((at, elements))
+        count += len(elements)
+    if some:
+        yield some
+
+
+def new_writer(
+    source: DvidClient, destination: DvidClient, name: str, instances: Mapping[str, Instance]
+) -> AnnotationWriter:
+    """The writer of an instance. Its blocks are as large as those of the labels that it is synced to."""
+    edge: Point = (_BLOCK_EDGE,) * 3
+    for synced in instances[name].syncs if name in instances else ():
+        size = instances[synced].settings.get("BlockSize") if synced in instances else None
+        if isinstance(size, list) and len(size) == 3 and all(type(n) is int and n > 0 for n in size):
+            edge = (size[0], size[1], size[2])
+    return AnnotationWriter(Annotation(source, name), Annotation(destination, name), edge)

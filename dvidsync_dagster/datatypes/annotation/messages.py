@@ -1,0 +1,106 @@
+"""What an annotation instance announces in Kafka, as typed mutations.
+
+What was posted is in the source's blob store. An instance that is synced to a labelmap also tells there how
+its elements changed bodies: consequences, which the destination's own sync brings about.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from dvidsync_dagster.datatypes.message import Message
+from dvidsync_dagster.datatypes.operation import DataMutation, Derived, Operation
+from dvidsync_dagster.dvid.annotation import Point, point
+from dvidsync_dagster.dvid.repo import Instance
+
+_DERIVED = ("merge", "cleave", "split", "split-coarse", "mutate-block", "ingest-block")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ElementMutation(DataMutation):
+    """What all have in common. `synced` are the labelmaps by which the instance sorts its elements."""
+
+    typename: ClassVar[str] = "annotation"
+
+    user: str = ""
+    synced: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PostElements(ElementMutation):
+    """Elements were added or replaced; the list is in blob `data_ref`."""
+
+    action: ClassVar[str] = "element-post"
+
+    data_ref: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PostBlocks(ElementMutation):
+    """Whole blocks were replaced; their elements by block are in blob `data_ref`."""
+
+    action: ClassVar[str] = "blocks-post"
+
+    data_ref: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeleteElement(ElementMutation):
+    action: ClassVar[str] = "element-delete"
+
+    at: Point
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MoveElement(ElementMutation):
+    action: ClassVar[str] = "element-move"
+
+    start: Point
+    end: Point
+
+
+def decode(message: Message, instance: Instance) -> ElementMutation | Derived | None:
+    """The mutation in a message; None if its action is unknown.
+
+    Raises:
+        UndecodableRecord: a known action with a field that is missing or wrong.
+    """
+    action = message.action
+    if action in _DERIVED:
+        return Derived()
+    common: dict[str, Any] = {"origin": message.origin, "instance": instance.name, "synced": instance.syncs}
+    if action in ("element-post", "blocks-post"):
+        mutation = PostElements if action == "element-post" else PostBlocks
+        common |= {"version": message.version, "user": message.text("User", "")}
+        return mutation(**common, data_ref=message.name("DataRef"))
+    if action in ("element-delete", "element-move"):
+        common |= {"version": message.version, "user": message.text("User", "")}
+        if action == "element-delete":
+            return DeleteElement(**common, at=_point(message, "Point"))
+        return MoveElement(**common, start=_point(message, "From"), end=_point(message, "To"))
+    return None
+
+
+def _point(message: Message, field: str) -> Point:
+    try:
+        return point(message.fields.get(field))
+    except ValueError as error:
+        raise message.wrong(f"field {field!r} is {error}") from None
+
+
+def operations(mutations: Sequence[ElementMutation]) -> list[Operation]:
+    """One for all: elements are tied to each other by their relations."""
+    first = mutations[0]
+    # DVID sorts elements by body behind its answers, and loses what is posted meanwhile. So elements come
+    # first, while no label changes; its own sync then moves them along with the bodies.
+    return [
+        Operation(
+            typename="annotation",
+            instance=first.instance,
+            version=first.version,
+            members=tuple(mutations),
+            before=first.synced,
+        )
+    ]

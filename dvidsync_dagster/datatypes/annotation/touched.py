@@ -1,0 +1,59 @@
+"""Which positions a stretch of the log touched, and for whom."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import orjson
+
+from dvidsync_dagster.datatypes.annotation.messages import (
+    DeleteElement,
+    ElementMutation,
+    MoveElement,
+    PostBlocks,
+    PostElements,
+)
+from dvidsync_dagster.dvid.annotation import Point, position
+from dvidsync_dagster.plan.outcome import Refusal
+
+
+@dataclass(slots=True)
+class Touched:
+    """
+    Args:
+        points: each with the position of the last member that touched it; that member answers for it.
+        blocks: likewise, blocks (in block coordinates) that were replaced whole.
+        arrivals: where elements were moved to.
+        refusals: members whose blob makes no sense.
+    """
+
+    points: dict[Point, int] = field(default_factory=dict)
+    blocks: dict[Point, int] = field(default_factory=dict)
+    arrivals: set[Point] = field(default_factory=set)
+    refusals: list[Refusal] = field(default_factory=list)
+
+    def add(self, at: int, member: ElementMutation, blob: bytes) -> None:
+        """Take in a member; `blob` is what it posted, empty if it did not."""
+        match member:
+            case DeleteElement():
+                self.points[member.at] = at
+            case MoveElement():
+                self.points[member.start] = self.points[member.end] = at
+                self.arrivals.add(member.end)
+            case PostElements() | PostBlocks():
+                try:
+                    posted = orjson.loads(blob)
+                    if isinstance(member, PostElements):
+                        self.points |= dict.fromkeys(map(position, posted or ()), at)
+                    else:
+                        self.blocks |= dict.fromkeys(map(_block, posted or ()), at)
+                        for elements in (posted or {}).values():
+                            self.points |= dict.fromkeys(map(position, elements or ()), at)
+                except (ValueError, TypeError, AttributeError) as error:
+                    found = f"blob {member.data_ref} of the source holds no elements: {error}"
+                    self.refusals.append(Refusal(at, found))
+
+
+def _block(name: str) -> Point:
+    x, y, z = (int(number) for number in name.split(","))
+    return x, y, z

@@ -1,0 +1,92 @@
+"""The annotation requests that a copy needs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from dvidsync_dagster.dvid.client import DvidClient, node_path
+from dvidsync_dagster.errors import RequestRefused, ServerFailed
+
+Point = tuple[int, int, int]
+"""x, y, z in voxels."""
+
+Element = dict[str, Any]
+"""As DVID writes it: ``Pos``, ``Kind``, ``Tags``, ``Prop``, ``Rels``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Annotation:
+    """One annotation instance of one server. Methods take the version's UUID first and raise what
+    `DvidClient` raises."""
+
+    client: DvidClient
+    name: str
+
+    def elements(self, version: str, offset: Point, size: Point) -> list[Element]:
+        """The elements within a box, relations included."""
+        path = node_path(version, self.name, "elements", _text(size), _text(offset))
+        found = self.client.read_json(path)
+        if found is None:
+            return []
+        if not isinstance(found, list) or not all(isinstance(each, dict) for each in found):
+            raise ServerFailed(f"GET {path}", "is no list of elements")
+        return found
+
+    def post(self, version: str, elements: Sequence[Element], *, user: str | None) -> None:
+        """Add elements, or replace those at the same positions."""
+        self.client.change(
+            "POST", node_path(version, self.name, "elements"), body=orjson.dumps(elements), user=user
+        )
+
+    def delete(self, version: str, point: Point, *, user: str | None) -> bool:
+        """Delete the element at a point, and the relations to it; False if there is none."""
+        try:
+            self.client.change("DELETE", node_path(version, self.name, "element", _text(point)), user=user)
+        except RequestRefused as refusal:
+            if "Did not find" in refusal.text:
+                return False
+            raise
+        return True
+
+    def blob(self, version: str, reference: str) -> bytes:
+        return self.client.read(node_path(version, self.name, "blobstore", reference))
+
+
+def position(element: Element) -> Point:
+    """Where an element is.
+
+    Raises:
+        ValueError: it has no position.
+    """
+    # Go reads field names in any case, and takes what is missing for 0.
+    given = element.get("Pos")
+    if given is None:
+        given = next((value for name, value in element.items() if name.lower() == "pos"), None) or []
+    return point([*given, 0, 0, 0][:3])
+
+
+def point(numbers: Any) -> Point:
+    """Three coordinates of 32 bits.
+
+    Raises:
+        ValueError: it is something else.
+    """
+    if not isinstance(numbers, list) or len(numbers) != 3:
+        raise ValueError(f"no point: {str(numbers)[:80]}")
+    for number in numbers:
+        if type(number) is not int or not -(2**31) <= number < 2**31:
+            raise ValueError(f"no coordinate: {str(number)[:80]}")
+    return numbers[0], numbers[1], numbers[2]
+
+
+def related(element: Element) -> list[Point]:
+    """The points that an element's relations lead to."""
+    return [point(relation["To"]) for relation in element.get("Rels") or ()]
+
+
+def _text(numbers: Point) -> str:
+    return "_".join(map(str, numbers))
