@@ -49,7 +49,7 @@ def check_lag(end: RunEnd) -> dg.AssetCheckResult | None:
         check_name="lag",
         passed=seconds <= LAG_ALLOWED_SECONDS,
         severity=dg.AssetCheckSeverity.WARN,
-        metadata={"seconds": seconds},
+        metadata={"seconds": round(seconds, 3)},
     )
 
 

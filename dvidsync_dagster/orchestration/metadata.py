@@ -70,8 +70,8 @@ def chunk_metadata(report: ChunkReport, checkpoint: Checkpoint) -> Metadata:
         EPOCH: dg.MetadataValue.int(checkpoint.epoch),
         LAG_RECORDS_BEFORE: dg.MetadataValue.int(report.lag_before.records),
         LAG_RECORDS: dg.MetadataValue.int(report.lag_after.records),
-        LAG_SECONDS_BEFORE: dg.MetadataValue.float(float(report.lag_before.seconds)),
-        LAG_SECONDS: dg.MetadataValue.float(float(report.lag_after.seconds)),
+        LAG_SECONDS_BEFORE: _seconds(report.lag_before.seconds),
+        LAG_SECONDS: _seconds(report.lag_after.seconds),
         RECORDS: dg.MetadataValue.int(report.records),
         DUPLICATES: dg.MetadataValue.int(report.duplicates),
         OPERATIONS: dg.MetadataValue.int(report.operations),
@@ -85,7 +85,7 @@ def chunk_metadata(report: ChunkReport, checkpoint: Checkpoint) -> Metadata:
     if checkpoint.key:
         metadata[LOG_TIME] = dg.MetadataValue.timestamp(checkpoint.key / 1e9)
     for stage, seconds in report.seconds.items():
-        metadata[SECONDS + stage] = dg.MetadataValue.float(float(seconds))
+        metadata[SECONDS + stage] = _seconds(seconds)
     for key, counts in ((NOT_FOLLOWED, report.not_followed), (UNKNOWN_ACTIONS, report.unknown_actions)):
         if counts:
             metadata[key] = dg.MetadataValue.json(dict(counts))
@@ -96,6 +96,10 @@ def chunk_metadata(report: ChunkReport, checkpoint: Checkpoint) -> Metadata:
     if report.notes:
         metadata[NOTES] = dg.MetadataValue.md("\n".join(f"- {note}" for note in report.notes))
     return metadata
+
+
+def _seconds(seconds: float) -> dg.FloatMetadataValue:
+    return dg.MetadataValue.float(round(float(seconds), 3))
 
 
 def log_metadata(report: ChunkReport) -> Metadata:
