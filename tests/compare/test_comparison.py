@@ -44,8 +44,11 @@ def test_labels(servers: TwoServers) -> None:
     found = rows(compared(servers))
     assert found[LABELS, "supervoxels in another body"] == (
         3,
-        ("6: in body 5 here, in body 65 there", "11: in body 10 here, in body 11 there")
-        + ("12: in body 10 here, in body 12 there",),
+        (
+            "6: in body 5 here, in body 65 there",
+            "11: in body 10 here, in body 11 there",
+            "12: in body 10 here, in body 12 there",
+        ),
     )
     assert found[LABELS, "bodies only at the destination"] == (
         3,

@@ -1,0 +1,47 @@
+"""Annotation instances: elements posted and deleted."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from itertools import islice
+
+from dvidsync_dagster.compare.annotation import ELEMENTS, Element, Position, read_elements
+from dvidsync_dagster.compare.items import Found, Pair, Side, find
+from dvidsync_dagster.dvid.annotation import Annotation
+from dvidsync_dagster.repair.work import Work
+
+ELEMENTS_PER_REQUEST = 5_000
+
+
+def repair_annotation(pair: Pair, work: Work) -> None:
+    """Delete the elements that the source does not have, then post those that are missing or differ."""
+    found, _ = find(ELEMENTS, pair)
+    if found is None:
+        return
+    version, name = pair.source.version, pair.source.name
+    copy = Annotation(pair.copy.client, pair.copy.name)
+    deleted = found.keys[~found.at_source].tolist()
+    if work.plan(version, name, "delete element", deleted):
+        for position in deleted:
+            work.still_owner()
+            copy.delete(version, position, user=None)
+        # With an element go the relations to it, which the source may still have.
+        again, _ = find(ELEMENTS, pair)
+        if again is None:
+            return
+        found = again
+    written = _at_source(found)
+    if work.plan(version, name, "post element", written):
+        elements = _elements(pair.source, set(written))
+        while some := list(islice(elements, ELEMENTS_PER_REQUEST)):
+            work.still_owner()
+            copy.post(version, some, user=None)
+
+
+def _at_source(found: Found) -> list[Position]:
+    positions: list[Position] = found.keys[found.at_source].tolist()
+    return positions
+
+
+def _elements(side: Side, positions: Collection[Position]) -> Iterator[Element]:
+    return (element for position, element in read_elements(side) if position in positions)

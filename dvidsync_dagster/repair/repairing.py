@@ -1,0 +1,154 @@
+"""The whole repair of a destination: compare, change, compare again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+
+from dvidsync_dagster.compare.comparison import Say, Scene, compare_scene, look_at
+from dvidsync_dagster.compare.items import Pair
+from dvidsync_dagster.compare.versions import ordered
+from dvidsync_dagster.config import DestinationConfig, SyncConfig
+from dvidsync_dagster.dvid.client import DvidClient
+from dvidsync_dagster.errors import RequestRefused
+from dvidsync_dagster.repair.annotation import repair_annotation
+from dvidsync_dagster.repair.instances import repair_instances, repair_syncs
+from dvidsync_dagster.repair.keyvalue import repair_keyvalue
+from dvidsync_dagster.repair.labelmap import VOXELS, repair_counter, repair_labelmap
+from dvidsync_dagster.repair.neuronjson import repair_neuronjson
+from dvidsync_dagster.repair.versions import finish_version, make_version
+from dvidsync_dagster.repair.work import Left, PrivilegedClient, Repair, Work
+
+REPAIRS: Mapping[str, Callable[[Pair, Work], None]] = {
+    "labelmap": repair_labelmap,
+    "keyvalue": repair_keyvalue,
+    "neuronjson": repair_neuronjson,
+    "annotation": repair_annotation,
+}
+"""By data type: repairs one version."""
+
+_COMMITTED = (
+    "The version is committed, which takes the destination's admin token: name its variable in "
+    "`admin_token_env`."
+)
+
+
+def repair(
+    config: SyncConfig,
+    destination: DestinationConfig,
+    *,
+    dry_run: bool,
+    still_owner: Callable[[], None],
+    say: Say = lambda _: None,
+) -> Repair:
+    """Bring a destination to its source's state, as far as that can be done.
+
+    Nothing else may write to the destination in the meantime. It can be interrupted and started again.
+
+    Args:
+        dry_run: change nothing, and tell what would be changed. What a version inherits from its parent then
+            shows in both.
+        still_owner: raises OwnershipLost if a newer run owns the destination.
+        say: gets a line per version.
+
+    Raises:
+        ConfigurationError, ServerError, OwnershipLost: what was changed before stays changed.
+    """
+    with (
+        DvidClient(config.source.url, token=config.source.token(), user=config.source.user) as source,
+        PrivilegedClient(
+            destination.url,
+            token=destination.token(),
+            admin_token=destination.admin_token(),
+            user=destination.user,
+            connections=2 * destination.requests_in_flight + 8,
+        ) as copy,
+    ):
+        work = Work(dry_run, still_owner, destination.requests_in_flight)
+        _Repairing(config, destination, source, copy, work, say).all()
+        if dry_run:
+            return Repair(tuple(work.changes), tuple(work.left), None)
+        say("Comparing once more.")
+        after = compare_scene(look_at(config, destination, source, copy))
+        work.left += [
+            Left(**asdict(row), why=VOXELS) for row in after.differences if row.what.startswith("bodies ")
+        ]
+        return Repair(tuple(work.changes), tuple(work.left), after)
+
+
+class _Repairing:
+    """One repair under way. The scene is looked at anew after each change of the DAG or the instances."""
+
+    def __init__(
+        self,
+        config: SyncConfig,
+        destination: DestinationConfig,
+        source: DvidClient,
+        copy: DvidClient,
+        work: Work,
+        say: Say,
+    ) -> None:
+        self._look: Callable[[], Scene] = lambda: look_at(config, destination, source, copy)
+        self._work = work
+        self._say = say
+        self._scene = self._look()
+
+    def all(self) -> None:
+        """Instances first, then each version after its parents, then the counters."""
+        scene = self._scene
+        for uuid in ordered(
+            scene.copy_repo, scene.copy_repo.versions.keys() - scene.source_repo.versions.keys()
+        ):
+            why = "Versions are not deleted: it may be the destination's own work."
+            self._work.leave(uuid, "", "version only at the destination", [uuid], why)
+        repair_instances(scene, self._work)
+        if self._look_again():
+            repair_syncs(self._scene, self._work)
+        for version in ordered(scene.source_repo, scene.versions):
+            self._version(version)
+        for twins in self._scene.instances.twins:
+            if twins.source.typename == "labelmap":
+                versions = self._scene.shared_versions()
+                repair_counter(self._scene.pair(self._open(versions), twins), self._work)
+
+    def _version(self, version: str) -> None:
+        if version not in self._scene.copy_repo.versions:
+            if not make_version(self._scene, version, self._work):
+                return
+            self._look_again()
+        locked = self._scene.copy_repo.versions[version].locked
+        for twins in self._scene.instances.twins:
+            pair = self._scene.pair(version, twins)
+            mended = Work(
+                self._work.dry_run or (locked and not pair.copy.client.has_admin_token),
+                self._work.still_owner,
+                self._work.in_flight,
+            )
+            try:
+                REPAIRS[twins.source.typename](pair, mended)
+            except RequestRefused as refusal:
+                mended.leave(version, twins.source.name, "a change", [refusal.request], str(refusal))
+            self._add(mended, locked and not pair.copy.client.has_admin_token)
+        finish_version(self._scene, version, self._work)
+        self._look_again()
+        self._say(f"{version}: done")
+
+    def _add(self, done: Work, forbidden: bool) -> None:
+        self._work.left += done.left
+        if not forbidden:
+            self._work.changes += done.changes
+            return
+        self._work.left += [Left(**asdict(change), why=_COMMITTED) for change in done.changes]
+
+    def _look_again(self) -> bool:
+        """In a dry run nothing has changed."""
+        if not self._work.dry_run:
+            self._scene = self._look()
+        return True
+
+    def _open(self, versions: list[str]) -> str:
+        """A version in which labels can be reserved without the admin token, if there is one."""
+        return next(
+            (version for version in versions if not self._scene.copy_repo.versions[version].locked),
+            versions[0],
+        )

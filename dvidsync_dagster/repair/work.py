@@ -1,0 +1,124 @@
+"""What a repair does, would do, and must leave."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from dvidsync_dagster.compare.findings import EXAMPLES, Comparison
+from dvidsync_dagster.dvid.client import DvidClient, Query
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Changes of one kind that are made, or in a dry run would be. `version` and `instance` can be ""."""
+
+    version: str
+    instance: str
+    what: str
+    count: int
+    examples: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """Differences of one kind that a repair does not touch: why, and what can be done."""
+
+    version: str
+    instance: str
+    what: str
+    count: int
+    examples: tuple[str, ...]
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Repair:
+    """What a repair came to. `after` is the comparison at its end; a dry run has none."""
+
+    changes: tuple[Change, ...]
+    left: tuple[Left, ...]
+    after: Comparison | None
+
+    @property
+    def complete(self) -> bool:
+        """The destination agrees with its source now, or in a dry run would as far as one can tell."""
+        return self.after.agree if self.after is not None else not self.left
+
+    def as_json(self) -> dict[str, Any]:
+        """For `--json`."""
+        return {
+            "dry_run": self.after is None,
+            "changes": [asdict(change) for change in self.changes],
+            "left": [asdict(left) for left in self.left],
+            "after": self.after.as_json() if self.after is not None else None,
+        }
+
+
+@dataclass
+class Work:
+    """Collects what a repair does.
+
+    Args:
+        dry_run: nothing may be changed.
+        still_owner: raises OwnershipLost if another run has taken the destination over; call it before each
+            change.
+        in_flight: how many requests may run side by side.
+    """
+
+    dry_run: bool
+    still_owner: Callable[[], None]
+    in_flight: int = 4
+    changes: list[Change] = field(default_factory=list)
+    left: list[Left] = field(default_factory=list)
+
+    def plan(self, version: str, instance: str, what: str, items: Sequence[Any]) -> bool:
+        """Note what is about to be done. True if it is to be done: there are items and this is no dry run."""
+        if len(items):
+            self.changes.append(Change(version, instance, what, len(items), examples(items)))
+        return bool(len(items)) and not self.dry_run
+
+    def leave(self, version: str, instance: str, what: str, items: Sequence[Any], why: str) -> None:
+        """Note what is not done. Does nothing without items."""
+        if len(items):
+            self.left.append(Left(version, instance, what, len(items), examples(items), why))
+
+
+def examples(items: Sequence[Any]) -> tuple[str, ...]:
+    """The first items as text, each of a bounded length."""
+    return tuple(str(item)[:120] for item in items[:EXAMPLES])
+
+
+def change_rows(changes: Sequence[Change]) -> list[list[str]]:
+    """Head and rows of a table, as text."""
+    head = ["version", "instance", "change", "count", "first examples"]
+    return [head, *(_row(each) for each in changes)]
+
+
+def left_rows(left: Sequence[Left]) -> list[list[str]]:
+    """Head and rows of a table, as text."""
+    head = ["version", "instance", "not repaired", "count", "first examples", "why"]
+    return [head, *([*_row(each), each.why] for each in left)]
+
+
+def _row(each: Change | Left) -> list[str]:
+    shown = "; ".join(each.examples)
+    return [each.version or "-", each.instance or "-", each.what, f"{each.count:,}", shown]
+
+
+class PrivilegedClient(DvidClient):
+    """Sends the admin token, if it has one, with every change: committed versions want it."""
+
+    def change(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Query | Mapping[str, str | int] | None = None,
+        body: bytes = b"",
+        user: str | None = None,
+        app: str | None = None,
+        admin: bool = True,  # noqa: ARG002 (that is the point)
+    ) -> bytes:
+        return super().change(method, path, query=query, body=body, user=user, app=app, admin=True)

@@ -1,0 +1,203 @@
+"""Repairs of what nothing announced, on either side; afterwards both hold the same."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from dvidsync_dagster.errors import OwnershipLost
+from dvidsync_dagster.repair.repairing import repair
+from dvidsync_dagster.repair.work import Repair
+from tests.two_servers import KEYS, LABELS, NEURONS, SYNAPSES, TOKEN_ENV, TwoServers, two_sandboxes
+
+
+@pytest.fixture
+def servers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[TwoServers]:
+    with two_sandboxes(tmp_path) as servers:
+        monkeypatch.setenv(TOKEN_ENV, servers.copy.server.admin_token)
+        yield servers
+
+
+def repaired(servers: TwoServers, *, dry_run: bool = False, **changes: Any) -> Repair:
+    config = servers.config(**changes)
+    return repair(config, config.destinations[0], dry_run=dry_run, still_owner=lambda: None)
+
+
+def changes(done: Repair) -> dict[tuple[str, str], int]:
+    return {(change.instance, change.what): change.count for change in done.changes}
+
+
+def assert_repaired(done: Repair, servers: TwoServers, *, next_labels: bool = True) -> None:
+    assert not done.left
+    assert done.after is not None
+    assert done.after.agree, done.after.differences
+    assert not servers.differences(next_labels=next_labels)
+
+
+def test_nothing_to_do(servers: TwoServers) -> None:
+    done = repaired(servers)
+    assert not done.changes
+    assert_repaired(done, servers)
+
+
+def test_lost_label_operations(servers: TwoServers) -> None:
+    servers.source.merge(10, 11, 12)
+    assert servers.source.cleave(1, 2) == 65
+    servers.source.merge(65, 20)
+    servers.source.renumber(70, 30)
+    done = repaired(servers)
+    assert changes(done) == {(LABELS, "cleave"): 1, (LABELS, "merge"): 2, (LABELS, "renumber"): 1}
+    assert_repaired(done, servers)
+
+
+def test_the_destinations_own_label_operations(servers: TwoServers) -> None:
+    servers.copy.merge(10, 11, 12)
+    servers.copy.cleave(1, 2)
+    servers.copy.renumber(100, 5)
+    done = repaired(servers)
+    assert {row.what for row in done.left} == {"label counter"}
+    assert not servers.differences(next_labels=False)
+
+
+def test_labels_that_were_swapped(servers: TwoServers) -> None:
+    for new, old in ((100, 10), (10, 11), (11, 100)):
+        servers.source.renumber(new, old)
+    assert_repaired(repaired(servers), servers)
+
+
+def test_bodies_tell_up_to_which_operation_they_are(servers: TwoServers) -> None:
+    servers.source.merge(10, 11)
+    last = servers.source.get(f"{LABELS}/lastmod/10")
+    repaired(servers)
+    copied = servers.copy.get(f"{LABELS}/lastmod/10")
+    assert copied["last mod app"] == f"neu3+dvidsync@{last['mutation id']}"
+    assert copied["last mod user"] == "amy"
+
+
+def test_records(servers: TwoServers) -> None:
+    servers.source.put(c=b"other", new=b"", large=bytes(9 << 20), **{"é #?%+": b"odd"})
+    servers.copy.delete(f"{KEYS}/key/b")
+    servers.copy.put(mine=b"1")
+    servers.source.delete(f"{NEURONS}/key/1")
+    servers.source.neuron(2, type="C", only="here")
+    servers.copy.neuron(2, type="D", other="there")
+    servers.source.post(f"{NEURONS}/json_schema", {"type": "object"})
+    servers.copy.post(f"{NEURONS}/schema", {"type": "object"})
+    servers.source.element(3, 3, 3, to=[40, 40, 40])
+    servers.copy.element(20, 20, 20, "Note")
+    servers.copy.element(40, 40, 40)
+    done = repaired(servers)
+    assert changes(done) == {
+        (KEYS, "delete key"): 1,
+        (KEYS, "write key"): 5,
+        (NEURONS, "delete neuron"): 1,
+        (NEURONS, "write neuron"): 1,
+        (NEURONS, "write schema"): 1,
+        (NEURONS, "delete schema"): 1,
+        (SYNAPSES, "delete element"): 1,
+        (SYNAPSES, "post element"): 2,
+    }
+    assert_repaired(done, servers)
+
+
+def test_relations_that_go_with_a_deleted_element_come_back(servers: TwoServers) -> None:
+    for editor in (servers.source, servers.copy):
+        editor.element(50, 50, 50, to=[60, 60, 60])
+    servers.copy.element(60, 60, 60)
+    assert_repaired(repaired(servers), servers)
+
+
+def test_missing_versions(servers: TwoServers) -> None:
+    source = servers.source
+    source.merge(10, 11)
+    source.post("note", {"note": "first"})
+    source.post("log", {"log": ["zero"]})
+    source.commit("finished")
+    child = source.new_version(servers.root)
+    source.post(f"{LABELS}/merge", [20, 21], version=child)
+    source.post(f"{KEYS}/key/k", b"v", version=child)
+    source.commit("second", version=child)
+    side = source.branch(servers.root, "side")
+    source.post(f"{LABELS}/merge", [30, 31], version=side)
+    source.post("tag", {"tag": "release", "note": "one"}, version=child)
+    grandchild = source.new_version(child)
+    source.delete(f"{KEYS}/key/a", version=grandchild)
+    assert_repaired(repaired(servers), servers)
+
+
+def test_missing_instances(servers: TwoServers) -> None:
+    instance = f"{servers.source.server.url}/api/repo/{servers.root}/instance"
+    for name, datatype in (("new", "keyvalue"), ("spots", "annotation")):
+        httpx.post(instance, json={"typename": datatype, "dataname": name}).raise_for_status()
+    servers.source.post("new/key/k", b"v")
+    servers.source.post("spots/sync", {"sync": LABELS})
+    servers.source.post("spots/elements", [{"Pos": [1, 2, 3], "Kind": "Note"}])
+    assert_repaired(repaired(servers), servers)
+    (there,) = servers.copy.get("spots/label/1")
+    assert there["Pos"] == [1, 2, 3]
+
+
+def test_committed_versions_take_the_admin_token(servers: TwoServers) -> None:
+    servers.source.merge(10, 11)
+    servers.source.put(c=b"other")
+    for editor in (servers.source, servers.copy):
+        editor.commit()
+    refused = repaired(servers, admin=False)
+    assert not refused.changes
+    assert {(row.instance, row.what, row.count) for row in refused.left if row.version} >= {
+        (LABELS, "merge", 1),
+        (KEYS, "write key", 1),
+    }
+    assert "admin_token_env" in refused.left[0].why
+    assert not refused.complete
+    assert_repaired(repaired(servers), servers)
+
+
+def test_a_dry_run_changes_nothing(servers: TwoServers) -> None:
+    servers.source.merge(10, 11)
+    servers.source.put(c=b"other")
+    servers.source.delete(f"{NEURONS}/key/1")
+    servers.source.element(3, 3, 3)
+    servers.source.commit()
+    before = servers.differences()
+    planned = repaired(servers, dry_run=True)
+    assert planned.after is None
+    assert servers.differences() == before
+    assert changes(planned) == changes(repaired(servers))
+    assert not servers.differences()
+
+
+def test_what_is_the_destinations_own_stays(servers: TwoServers) -> None:
+    servers.copy.put(mine=b"1")
+    servers.copy.merge(10, 11)
+    before = servers.differences()
+    assert not repaired(servers, own=[KEYS, LABELS]).changes
+    assert servers.differences() == before
+
+
+def test_other_voxels_are_reported(servers: TwoServers) -> None:
+    volume = servers.source.get(f"{LABELS}/sparsevol/40", supervoxels="true")
+    runs = volume[:8] + (1).to_bytes(4, "little") + volume[12:28]
+    servers.source.post(f"{LABELS}/split-supervoxel/40", runs)
+    servers.source.merge(10, 11)
+    done = repaired(servers)
+    assert changes(done)[LABELS, "merge"] == 1
+    assert "supervoxels only at the source" in {row.what for row in done.left}
+    assert not done.complete
+
+
+def test_a_run_that_takes_over_ends_the_repair(servers: TwoServers) -> None:
+    servers.source.put(c=b"other")
+    before = servers.differences()
+    config = servers.config()
+
+    def lost() -> None:
+        raise OwnershipLost("another run")
+
+    with pytest.raises(OwnershipLost):
+        repair(config, config.destinations[0], dry_run=False, still_owner=lost)
+    assert servers.differences() == before
