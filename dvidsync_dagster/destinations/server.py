@@ -75,6 +75,8 @@ class DvidDestination:
         self._note = note
         self._writers: dict[str, LabelmapWriter] = {}
         self._data_writers: dict[str, Writer] = {}
+        # DVID locks itself up for good when two requests change the repo at once.
+        self._repo_lock = threading.Lock()
         self._repo = repo
         self._openings: dict[tuple[str, str], _Opening] = {}
         self._versions = VersionWriter(source, client, root)
@@ -184,10 +186,11 @@ class DvidDestination:
                 return self._data_writer(request).apply(request)
             if isinstance(request, Commit):
                 self.settle_counters(request.version)
-            if isinstance(request, NewInstance):
-                return self._instances.apply(request)
-            if isinstance(request, RepoMutation):
-                return self._versions.apply(request)
+            with self._repo_lock:
+                if isinstance(request, NewInstance):
+                    return self._instances.apply(request)
+                if isinstance(request, RepoMutation):
+                    return self._versions.apply(request)
             raise TypeError(f"no request: {request!r}")
 
         run_steps(
