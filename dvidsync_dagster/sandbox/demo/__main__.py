@@ -63,7 +63,7 @@ def _story(started: Servers, setting: Setting) -> bool:
         complete = story.run(started, config, instance)
         story.work(started)
         complete &= story.run(started, config, instance)
-    same = story.agreed(started) and complete
+    same = story.agreed(config) and complete
     click.secho("\nBoth agree." if same else "\nThey do not agree.", bold=True, fg=None if same else "red")
     return same
 

@@ -11,11 +11,14 @@ from pathlib import Path
 
 from dvidsync_dagster.sandbox.broker import EmbeddedBroker
 from dvidsync_dagster.sandbox.launcher import SandboxServer
-from dvidsync_dagster.sandbox.proofreaders import Proofreaders, Repo, make_repo
+from dvidsync_dagster.sandbox.proofreaders import WEIGHTS, Proofreaders, Repo, make_repo
 
 PEOPLE = 4
 WORK_BEFORE = 100
 MAX_VERSIONS = 12
+
+ANNOUNCED = {kind: share for kind, share in WEIGHTS.items() if kind != "delete_neuron"}
+"""Work that the source's log tells of."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,7 @@ def servers(folder: Path, broker: str | None) -> Iterator[Servers]:
                 source.url,
                 repo.root,
                 people=PEOPLE,
+                weights=ANNOUNCED,
                 admin_token=source.admin_token,
                 max_versions=MAX_VERSIONS,
             )

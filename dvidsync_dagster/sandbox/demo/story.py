@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 import click
 import dagster as dg
 
+from dvidsync_dagster.compare.comparison import compare
+from dvidsync_dagster.compare.findings import difference_rows, table
 from dvidsync_dagster.config import SyncConfig
 from dvidsync_dagster.log.checkpoint import Checkpoint
 from dvidsync_dagster.log.record import key_text
@@ -19,7 +21,6 @@ from dvidsync_dagster.orchestration.checkpoints import CheckpointStore
 from dvidsync_dagster.orchestration.followers import Follower, followers
 from dvidsync_dagster.orchestration.once import RunSummary, run_once
 from dvidsync_dagster.report import Lag
-from dvidsync_dagster.sandbox.demo.compare import compare
 from dvidsync_dagster.sandbox.demo.servers import Servers
 from dvidsync_dagster.sandbox.demo.setting import SETTLE_SECONDS
 
@@ -64,15 +65,17 @@ def run(servers: Servers, config: SyncConfig, instance: dg.DagsterInstance) -> b
     return not left_out
 
 
-def agreed(servers: Servers) -> bool:
-    """Compare both servers."""
+def agreed(config: SyncConfig) -> bool:
+    """Compare the destination with the source, whatever the log said."""
     click.secho("\nSource and destination compared", bold=True)
-    agree, differ = compare(servers.source.url, servers.destination.url, servers.repo.root)
-    for line in agree:
-        click.echo(f"  same   {line}")
-    for line in differ:
-        click.secho(f"  DIFFER {line}", fg="red")
-    return not differ
+    comparison = compare(config, config.destinations[0])
+    click.echo(f"  {comparison.summary()}")
+    for note in comparison.notes:
+        click.echo(f"  {note}")
+    if comparison.differences:
+        for line in table(difference_rows(comparison.differences)):
+            click.secho(f"  {line}", fg="red")
+    return comparison.agree
 
 
 def work_on(servers: Servers, stop: threading.Event) -> None:
