@@ -71,10 +71,14 @@ def build_steps(
     passed_on: dict[int, set[int]] = {}
     for index in ordering.sequence:
         before = _through(ordering.waits_for[index], passed_on)
+        keys = claims[index].keys
         if index in leave_out:
             passed_on[index] = before
+            # What comes after it waits for what came before it.
+            for key in keys:
+                if key in last_on:
+                    last_on[key].is_open = False
             continue
-        keys = claims[index].keys
         touching = list({id(draft): draft for draft in (last_on.get(key) for key in keys) if draft}.values())
         candidates = [draft for draft in touching if draft.is_open]
         positions = combiner.joins(mutations[index], [draft.members for draft in candidates])

@@ -199,6 +199,10 @@ class LabelmapWriter:
             if doubtful and "already exists" in refusal.text:
                 made = self.destination.last_mod(renumber.version, renumber.new)
                 if made is not None and made.app == _signature(renumber)["app"]:
+                    left = self.destination.last_mod(renumber.version, renumber.orig)
+                    if left is None or left.mutation_id > made.mutation_id:
+                        # The old label has been given to another body since.
+                        return ALREADY_THERE
                     # A killed server wrote the new index and did not delete the old one.
                     self.destination.delete_index(renumber.version, renumber.orig)
                     return DONE

@@ -8,11 +8,18 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from dvidsync_dagster.datatypes.labelmap.claims import CounterState, body_key, claims
-from dvidsync_dagster.datatypes.labelmap.messages import BodyMutation, LabelMutation, Split, SplitSupervoxel
+from dvidsync_dagster.datatypes.labelmap.messages import (
+    BodyMutation,
+    Cleave,
+    LabelMutation,
+    Split,
+    SplitSupervoxel,
+)
 from dvidsync_dagster.datatypes.labelmap.presence import Body, Seen, find_presence
 from dvidsync_dagster.datatypes.labelmap.tags import NANOSECONDS, rank_of
 from dvidsync_dagster.dvid.labelmap import Labelmap, LastMod
 from dvidsync_dagster.errors import RequestRefused
+from dvidsync_dagster.plan.claims import Key
 from dvidsync_dagster.plan.order import order
 
 
@@ -76,7 +83,41 @@ def look(mutations: Sequence[LabelMutation], labelmap: Labelmap, pool: Executor,
     for (version, label), answer in zip(wanted, answers, strict=True):
         if answer is not None:
             found[body_key(labelmap.name, version, label)] = body_of(answer, contact)
-    return Seen(found, _gone(mutations, labelmap))
+    there = {version for version in {version for version, _ in bodies} if _has(labelmap, version)}
+    asked = {body_key(labelmap.name, version, label) for version, label in bodies if version in there}
+    gone = frozenset(asked - found.keys())
+    return Seen(found, _gone(mutations, labelmap), gone, _left(mutations, labelmap, gone, contact))
+
+
+def _has(labelmap: Labelmap, version: str) -> bool:
+    try:
+        labelmap.mapping(version, [1])
+    except RequestRefused:
+        return False
+    return True
+
+
+def _left(
+    mutations: Sequence[LabelMutation], labelmap: Labelmap, gone: frozenset[Key], contact: Contact
+) -> frozenset[tuple[str, str, tuple[int, int]]]:
+    """The cleaves and splits without a new body whose supervoxels are in a third one, or split: something later
+    took them. A body with the tag of the cleave itself only waits to be renamed."""
+    found = set()
+    for mutation in mutations:
+        if isinstance(mutation, Cleave):
+            old, parts = mutation.orig, mutation.supervoxels or ()
+        elif isinstance(mutation, Split):
+            old, parts = mutation.target, tuple(part for _, part, _ in mutation.parts)
+        else:
+            continue
+        if body_key(labelmap.name, mutation.version, mutation.new) not in gone:
+            continue
+        homes = set(labelmap.mapping(mutation.version, parts)) - {0}
+        lasts = [labelmap.last_mod(mutation.version, home) for home in sorted(homes - {old})[:1]]
+        ranks = [body_of(last, contact).reached for last in lasts if last is not None]
+        if not homes or any(rank is not None and rank > mutation.rank for rank in ranks):
+            found.add((labelmap.name, mutation.version, mutation.rank))
+    return frozenset(found)
 
 
 def _gone(mutations: Sequence[LabelMutation], labelmap: Labelmap) -> frozenset[tuple[str, str, int]]:
@@ -103,6 +144,7 @@ def _gone(mutations: Sequence[LabelMutation], labelmap: Labelmap) -> frozenset[t
 
 def is_there(mutation: BodyMutation, labelmap: Labelmap, pool: Executor, contact: Contact) -> bool:
     """Whether one operation has been applied, as far as its own bodies tell."""
-    seen = look([mutation], labelmap, pool, contact)
+    # One operation alone cannot tell whether its bodies were taken away by the source or by somebody here.
+    seen = replace(look([mutation], labelmap, pool, contact), gone=frozenset())
     alone = order(claims([mutation], CounterState(next_label=0, was_set=True)))
     return 0 in find_presence([mutation], alone, seen).there

@@ -3,7 +3,8 @@
 Operations on one body are applied in the order of their ranks, so the tag of a body tells how far it is: what
 touches it up to that rank is there. A body that is gone tells nothing itself, but what took it away does. So
 the operations are walked from the end: one is there if a body that it leaves behind has reached it, or if
-something later on one of its bodies is there.
+something later on one of its bodies is there. What took it away can lie beyond the operations at hand: a body
+that was there before them and is gone now has had all of its operations up to the one that ends it.
 
 A record that arrives late is the exception: the tag of its body is past it though it never was applied. Its
 traces show that: the labels that it merged still exist, the body that it made does not.
@@ -51,10 +52,15 @@ class Seen:
     Args:
         bodies: those that exist, by key; every body that the operations touch was asked for.
         split: supervoxels (instance, version, supervoxel) that have been split and are gone.
+        gone: keys of bodies that do not exist in a version that does.
+        left: cleaves and splits (instance, version, rank) whose new body is gone and whose supervoxels are in
+            bodies that the source put them into later.
     """
 
     bodies: Mapping[Key, Body]
     split: frozenset[tuple[str, str, int]] = frozenset()
+    gone: frozenset[Key] = frozenset()
+    left: frozenset[tuple[str, str, Rank]] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +81,34 @@ class Presence:
 
 def find_presence(mutations: Sequence[object], ordering: Ordering, seen: Seen) -> Presence:
     """Walk the operations from the end (see above); those that are no labelmap's are passed over."""
+    ended: set[int] = set()
+    while True:
+        presence = _walk(mutations, ordering, seen, ended)
+        more = _ended(mutations, ordering, seen, presence.there)
+        if more <= ended:
+            return presence
+        # What is known to have made a body, which is gone, tells of what came after it on that body.
+        ended |= more
+
+
+def _ended(mutations: Sequence[object], ordering: Ordering, seen: Seen, there: set[int]) -> set[int]:
+    """Operations on bodies that came to an end since: everything from where such a body was known to exist."""
+    found = set()
+    for key in seen.gone & ordering.chains.keys():
+        label = key[-1]
+        first = mutations[ordering.chains[key][0]]
+        exists = isinstance(first, BodyMutation) and label not in _made(first)
+        for index in ordering.chains[key]:
+            mutation = mutations[index]
+            if not isinstance(mutation, BodyMutation):
+                continue
+            if exists:
+                found.add(index)
+            exists = label in mutation.survivors and (exists or (label in _made(mutation) and index in there))
+    return found
+
+
+def _walk(mutations: Sequence[object], ordering: Ordering, seen: Seen, ended: set[int]) -> Presence:
     presence = Presence()
     later_there: set[Key] = set()
     remade: set[Key] = set()
@@ -89,7 +123,11 @@ def find_presence(mutations: Sequence[object], ordering: Ordering, seen: Seen) -
         if not isinstance(mutation, BodyMutation):
             continue
         keys = {label: body_key(mutation.instance, mutation.version, label) for label in mutation.bodies}
-        reached = any(_reached(seen, keys[label], mutation.rank) for label in mutation.survivors)
+        # A body that the operation ended and that carries a later rank has been made again since.
+        reached = any(_reached(seen, key, mutation.rank) for key in keys.values())
+        # Where one of its bodies is left, that tells more: what is gone may be the destination's own doing.
+        if index in ended and not any(keys[label] in seen.bodies for label in mutation.survivors):
+            later_there.update(keys[label] for label in mutation.bodies if label not in _made(mutation))
         followed = any(key in later_there for key in keys.values())
         if not (reached or followed):
             bodies = [
@@ -131,22 +169,28 @@ def _left_traces(
     """Whether the destination looks as it does after the operation."""
 
     def gone(label: int) -> bool:
-        return keys[label] not in seen.bodies or keys[label] in remade
+        body = seen.bodies.get(keys[label])
+        if body is None or keys[label] in remade:
+            return True
+        # Whatever changed it later has made it again.
+        return body.reached is not None and body.reached > mutation.rank
 
     def made(label: int) -> bool:
         return keys[label] in seen.bodies or keys[label] in later_there
 
+    left = (mutation.instance, mutation.version, mutation.rank) in seen.left
+
     match mutation:
         case Merge():
-            return all(gone(label) for label in mutation.labels) and made(mutation.target)
+            return all(gone(label) for label in mutation.labels)
         case Renumber():
-            return gone(mutation.orig) and made(mutation.new)
+            return gone(mutation.orig)
         case Cleave():
-            return made(mutation.new)
+            return made(mutation.new) or left
         case SplitSupervoxel():
             return (mutation.instance, mutation.version, mutation.supervoxel) in seen.split
         case Split():
-            return made(mutation.new)
+            return made(mutation.new) or left
     return True
 
 
