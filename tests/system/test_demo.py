@@ -10,13 +10,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import httpx
 import psutil
 import pytest
 
 from dvidsync_dagster.errors import ConfigurationError
 from dvidsync_dagster.sandbox.broker import EmbeddedBroker, broker_binary
 
-AGREED, DIFFERED, FAILED, INTERRUPTED = 0, 1, 2, 130
+AGREED, DIFFERED, FAILED = 0, 1, 2
+ADMIN_TOKEN = "adm"
 
 
 def _embedded_broker() -> bool:
@@ -61,6 +63,27 @@ def test_it_ends_by_itself_and_starts_anew(tmp_path: Path) -> None:
             assert "Both agree." in output, output
             roots += re.findall(r"repo ([0-9a-f]{32})", output)
     assert len(set(roots)) == 2
+
+
+def test_a_difference_is_told_and_is_the_exit_code(tmp_path: Path) -> None:
+    process = start(tmp_path / "demo", "--once")
+    assert process.stdout is not None
+    lines = []
+    for line in process.stdout:
+        lines.append(line)
+        if line.startswith("  destination"):
+            break
+    root = re.search(r"repo ([0-9a-f]{32})", "".join(lines))
+    destination = re.search(r"http://[0-9.:]+", lines[-1])
+    assert root is not None
+    assert destination is not None
+    path = f"{destination[0]}/api/node/{root[1]}/segmentation_annotations/key/own-work"
+    answer = httpx.post(path, params={"u": "amy", "admintoken": ADMIN_TOKEN}, content=b"{}")
+    assert answer.status_code == 200, answer.text
+    output, _ = process.communicate()
+    assert process.returncode == DIFFERED, output
+    assert "own-work" in output
+    assert "They do not agree." in output
 
 
 def test_a_signal_ends_all_that_it_started(tmp_path: Path) -> None:
