@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from dvidsync_dagster.datatypes.message import Message
-from dvidsync_dagster.datatypes.operation import DataMutation, DataType, Operation
+from dvidsync_dagster.datatypes.operation import DataMutation, DataType, Operation, is_committed
 from dvidsync_dagster.dvid.client import DvidClient
 from dvidsync_dagster.dvid.keyvalue import Keyvalue
 from dvidsync_dagster.dvid.repo import Instance
@@ -126,7 +126,7 @@ class KeyvalueWriter:
 
     def _copy(self, version: str, last: Mapping[str, tuple[int, KeyMutation]]) -> Outcome:
         try:
-            found = self._read(version, list(last))
+            found = _read(self.source, version, list(last))
         except RequestRefused as refusal:
             return Outcome(refusals=tuple(Refusal(at, f"source: {refusal}") for at, _ in last.values()))
         posted = list(found.items())
@@ -136,20 +136,9 @@ class KeyvalueWriter:
                 try:
                     self.destination.delete(version, key)
                 except RequestRefused as refusal:
-                    refusals.append(Refusal(position, refusal.text))
+                    if not (is_committed(refusal) and not self.destination.exists(version, key)):
+                        refusals.append(Refusal(position, refusal.text))
         return Outcome(refusals=tuple(refusals))
-
-    def _read(self, version: str, keys: Sequence[str]) -> dict[str, bytes]:
-        """What the source has of the keys, empty values included."""
-        if len(keys) == 1 and "/" not in keys[0]:
-            value = self.source.value(version, keys[0])
-            found = {} if value is None else {keys[0]: value}
-        else:
-            found = self.source.values(version, keys)
-        for key in keys:
-            if key not in found and self.source.exists(version, key):
-                found[key] = b""
-        return found
 
     def _write(self, version: str, values: Sequence[tuple[str, bytes]]) -> list[tuple[str, str]]:
         """Write; the keys that the destination refused, and why."""
@@ -157,15 +146,38 @@ class KeyvalueWriter:
             try:
                 self.destination.write_many(version, values)
                 return []
-            except RequestRefused:
-                pass
+            except RequestRefused as refusal:
+                if is_committed(refusal):
+                    return self._differing(version, dict(values), refusal.text)
         refused = []
         for key, value in values:
             try:
                 self.destination.write(version, key, value)
             except RequestRefused as refusal:
-                refused.append((key, refusal.text))
+                if is_committed(refusal):
+                    refused += self._differing(version, {key: value}, refusal.text)
+                else:
+                    refused.append((key, refusal.text))
         return refused
+
+    def _differing(self, version: str, values: Mapping[str, bytes], why: str) -> list[tuple[str, str]]:
+        """The keys that a committed version of the destination has otherwise. What it has is there: by an
+        earlier run, or since the copy was made."""
+        there = _read(self.destination, version, list(values))
+        return [(key, why) for key, value in values.items() if there.get(key) != value]
+
+
+def _read(server: Keyvalue, version: str, keys: Sequence[str]) -> dict[str, bytes]:
+    """What a server has of the keys, empty values included."""
+    if len(keys) == 1 and "/" not in keys[0]:
+        value = server.value(version, keys[0])
+        found = {} if value is None else {keys[0]: value}
+    else:
+        found = server.values(version, keys)
+    for key in keys:
+        if key not in found and server.exists(version, key):
+            found[key] = b""
+    return found
 
 
 def _writer(

@@ -10,8 +10,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
+import orjson
+
 from dvidsync_dagster.datatypes.message import MAX_LABEL, Message
-from dvidsync_dagster.datatypes.operation import DataMutation, DataType, Operation
+from dvidsync_dagster.datatypes.operation import DataMutation, DataType, Operation, is_committed
 from dvidsync_dagster.dvid.client import DvidClient
 from dvidsync_dagster.dvid.neuronjson import Neuronjson
 from dvidsync_dagster.dvid.repo import Instance
@@ -116,7 +118,8 @@ class NeuronjsonWriter:
                 try:
                     self.destination.delete(version, body)
                 except RequestRefused as refusal:
-                    refusals.append(Refusal(position, refusal.text))
+                    if not (is_committed(refusal) and not self.destination.records(version, [body])):
+                        refusals.append(Refusal(position, refusal.text))
         return refusals
 
     def _write(
@@ -128,6 +131,14 @@ class NeuronjsonWriter:
             self.destination.replace(version, records)
             return []
         except RequestRefused as refusal:
+            if is_committed(refusal):
+                # What a committed version has is there: by an earlier run, or since the copy was made.
+                there = self.destination.records(version, [body for body, _ in records])
+                return [
+                    Refusal(last[body], refusal.text)
+                    for body, record in records
+                    if body not in there or orjson.loads(there[body]) != orjson.loads(record)
+                ]
             if len(records) == 1:
                 return [Refusal(last[records[0][0]], refusal.text)]
         refusals = []

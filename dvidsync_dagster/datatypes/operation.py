@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Protocol
 from dvidsync_dagster.datatypes.message import Message
 from dvidsync_dagster.dvid.client import DvidClient
 from dvidsync_dagster.dvid.repo import Instance
+from dvidsync_dagster.errors import RequestRefused
 from dvidsync_dagster.log.record import Origin
 from dvidsync_dagster.plan.claims import Claim
 from dvidsync_dagster.plan.outcome import Outcome
@@ -70,6 +71,11 @@ class Operation:
 @dataclass(frozen=True, slots=True)
 class Derived:
     """A message that tells of a consequence, never to be applied."""
+
+
+def is_committed(refusal: RequestRefused) -> bool:
+    """Whether a request was refused because its version is committed."""
+    return "locked node" in refusal.text
 
 
 class Writer(Protocol):

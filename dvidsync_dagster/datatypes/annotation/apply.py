@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from dvidsync_dagster.datatypes.annotation.messages import ElementMutation, PostBlocks, PostElements
 from dvidsync_dagster.datatypes.annotation.region import Region
 from dvidsync_dagster.datatypes.annotation.touched import Touched
-from dvidsync_dagster.datatypes.operation import Operation
-from dvidsync_dagster.dvid.annotation import Annotation, Element, Point, related
+from dvidsync_dagster.datatypes.operation import Operation, is_committed
+from dvidsync_dagster.dvid.annotation import Annotation, Element, Point, position, related
 from dvidsync_dagster.dvid.client import DvidClient
 from dvidsync_dagster.dvid.repo import Instance
 from dvidsync_dagster.errors import RequestRefused
@@ -52,7 +52,7 @@ class AnnotationWriter:
                 _read(touched, source, copy)
             except RequestRefused as refusal:
                 return Outcome(refusals=tuple(Refusal(at, str(refusal)) for at in range(len(members))))
-        refusals = [*touched.refusals, *self._write(touched, source, copy, members)]
+            refusals = [*touched.refusals, *self._write(touched, source, copy, members)]
         return Outcome(refusals=tuple({refusal.member: refusal for refusal in refusals}.values()))
 
     def _touched(self, members: Sequence[ElementMutation], pool: Executor) -> Touched:
@@ -96,6 +96,10 @@ class AnnotationWriter:
                 try:
                     self.destination.post(version, elements, user=poster or None)
                 except RequestRefused as refusal:
+                    if is_committed(refusal):
+                        # What a committed version has is there: by an earlier run, or with the copy.
+                        copy.read({copy.block_of(position(element)) for element in elements})
+                        some = [(at, own) for at, own in some if own != copy.at(position(own[0]))]
                     yield from (Refusal(at, refusal.text) for at, _ in some)
 
 
