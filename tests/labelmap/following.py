@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from random import Random
@@ -21,6 +21,7 @@ from dvidsync_dagster.datatypes.labelmap.presence import Presence, find_presence
 from dvidsync_dagster.datatypes.registry import Mutation
 from dvidsync_dagster.datatypes.versions import Commit, NewVersion
 from dvidsync_dagster.dvid.labelmap import Labelmap
+from dvidsync_dagster.dvid.repo import Instance
 from dvidsync_dagster.log.record import Record
 from dvidsync_dagster.plan.order import Ordering
 from dvidsync_dagster.plan.outcome import Refusal
@@ -45,6 +46,8 @@ class Follower:
     contact: Contact
     random: Random
     kill_after: int | None = None
+    topics: Mapping[str, Instance | None] = field(default_factory=lambda: TOPICS)
+    root: str = ROOT
     plans: list[Plan] = field(default_factory=list)
     refusals: list[tuple[object, Refusal]] = field(default_factory=list)
     applied: list[Mutation] = field(default_factory=list)
@@ -54,7 +57,7 @@ class Follower:
     def __post_init__(self) -> None:
         view = cast(Labelmap, CopysView(self.copy))
         self.counter = LabelCounter(
-            view, next_label=view.next_label(ROOT), was_set=view.next_label_was_set(ROOT)
+            view, next_label=view.next_label(self.root), was_set=view.next_label_was_set(self.root)
         )
         self.view = view
         self.writer = LabelmapWriter(
@@ -78,8 +81,10 @@ class Follower:
 
     def batch(self, records: Sequence[Record]) -> Batch:
         batch = Batch()
-        decoded = decode_records(records, TOPICS, {}, EraClock())
-        batch.take_in(decoded, decode_records([], TOPICS, {}, EraClock()), failed_before=2**63, versions=None)
+        decoded = decode_records(records, self.topics, {}, EraClock())
+        batch.take_in(
+            decoded, decode_records([], self.topics, {}, EraClock()), failed_before=2**63, versions=None
+        )
         return batch
 
     def read(self, records: Sequence[Record]) -> list[Mutation]:
@@ -96,12 +101,12 @@ class Follower:
         eras = EraClock()
         for number, records in enumerate(chunks):
             last = number == len(chunks) - 1
-            decoded = decode_records(records, TOPICS, {}, eras)
+            decoded = decode_records(records, self.topics, {}, eras)
             assert not decoded.undecodable, decoded.undecodable
             horizon = max((record.origin.key for record in records), default=0)
             batch.take_in(
                 decoded,
-                decode_records([], TOPICS, {}, EraClock()),
+                decode_records([], self.topics, {}, EraClock()),
                 failed_before=2**63 if last else horizon - PATIENCE,
                 versions=None,
             )

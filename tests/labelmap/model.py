@@ -57,6 +57,8 @@ class ModelLabelmap:
     set_label: int = 0
     mutation_id: int = 1000
     admin: bool = True
+    with_voxels: bool = True
+    """False for a real history: its voxels are not known here, so splits are believed."""
     requests: list[tuple[str, int]] = field(default_factory=list)
     """Each change that was asked for over the copy's interface: what, and a number of it."""
 
@@ -250,6 +252,9 @@ class CopysView:
         found = self._node(version).bodies.get(label)
         return None if found is None else sorted(found)
 
+    def retired(self, version: str) -> frozenset[int]:
+        return frozenset(each for each, body in self._node(version).mapping.items() if body == 0)
+
     def sparsevol(self, version: str, supervoxel: int) -> bytes:
         self._node(version)
         return sparsevol.request_body(self.model.runs([(supervoxel, self.model.extents[supervoxel].high)]))
@@ -280,6 +285,9 @@ class CopysView:
         self.model.open(version)
         runs = sparsevol.parse_runs(volume, "test", header=True)
         self.model.check_split(version, supervoxel)
+        if not self.model.with_voxels:
+            runs = np.array([[0, supervoxel, 0, 1]], np.int32)
+            self.model.extents[supervoxel] = Extent(supervoxel, 0, 2)
         extent = self.model.extents[supervoxel]
         assert runs[:, 1].tolist() == [extent.y]
         assert int(runs[0, 0]) == extent.low

@@ -164,7 +164,8 @@ class LabelmapWriter:
 
     def mend_if_torn(self, cleave: Cleave) -> bool:
         """Mend a cleave that a killed server left torn; True if it was."""
-        if not self.torn_cleave(cleave):
+        only_started = cleave.supervoxels is None and not cleave.data_ref
+        if only_started or not self.torn_cleave(cleave):
             return False
         self.mend_cleave(cleave, self._cleaved_supervoxels(cleave))
         return True

@@ -100,9 +100,13 @@ def _has(labelmap: Labelmap, version: str) -> bool:
 def _left(
     mutations: Sequence[LabelMutation], labelmap: Labelmap, gone: frozenset[Key], contact: Contact
 ) -> frozenset[tuple[str, str, tuple[int, int]]]:
-    """The cleaves and splits without a new body whose supervoxels are in a third one, or split: something later
-    took them. A body with the tag of the cleave itself only waits to be renamed."""
+    """The cleaves and splits whose new body something later took: its supervoxels are in a third one, or split.
+
+    A body with the tag of the cleave itself only waits to be renamed. Where all are back in the old body, the
+    server still knows that the new one's label was given away.
+    """
     found = set()
+    retired: dict[str, frozenset[int]] = {}
     for mutation in mutations:
         if isinstance(mutation, Cleave):
             old, parts = mutation.orig, mutation.supervoxels or ()
@@ -113,9 +117,15 @@ def _left(
         if body_key(labelmap.name, mutation.version, mutation.new) not in gone:
             continue
         homes = set(labelmap.mapping(mutation.version, parts)) - {0}
-        lasts = [labelmap.last_mod(mutation.version, home) for home in sorted(homes - {old})[:1]]
-        ranks = [body_of(last, contact).reached for last in lasts if last is not None]
-        if not homes or any(rank is not None and rank > mutation.rank for rank in ranks):
+        if homes == {old}:
+            if mutation.version not in retired:
+                retired[mutation.version] = labelmap.retired(mutation.version)
+            taken = mutation.new in retired[mutation.version]
+        else:
+            lasts = [labelmap.last_mod(mutation.version, home) for home in sorted(homes - {old})[:1]]
+            ranks = [body_of(last, contact).reached for last in lasts if last is not None]
+            taken = not homes or any(rank is not None and rank > mutation.rank for rank in ranks)
+        if taken:
             found.add((labelmap.name, mutation.version, mutation.rank))
     return frozenset(found)
 

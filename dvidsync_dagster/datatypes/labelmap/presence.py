@@ -92,7 +92,7 @@ def find_presence(mutations: Sequence[object], ordering: Ordering, seen: Seen) -
 
 
 def _ended(mutations: Sequence[object], ordering: Ordering, seen: Seen, there: set[int]) -> set[int]:
-    """Operations on bodies that came to an end since: everything from where such a body was known to exist."""
+    """Operations on bodies that are gone: all from where such a body is known to have existed to its end."""
     found = set()
     for key in seen.gone & ordering.chains.keys():
         label = key[-1]

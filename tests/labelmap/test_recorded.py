@@ -1,0 +1,98 @@
+"""Real histories on a model of a copy: as many requests as DVID.md measured at best, the counter exact."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from random import Random
+
+import pytest
+
+from dvidsync_dagster.datatypes.labelmap.look import Contact
+from dvidsync_dagster.dvid.labelmap import LastMod
+from dvidsync_dagster.dvid.repo import Instance
+from dvidsync_dagster.log.record import Origin, Record
+from tests.labelmap.following import Follower
+from tests.labelmap.model import ModelLabelmap, Node
+from tests.recordings import Recording, crowd, proofreading
+
+
+@dataclass
+class History:
+    """A recording's labelmap and repo topics, and what it ended as."""
+
+    recording: Recording
+
+    def __post_init__(self) -> None:
+        data_uuid = self.recording.data["segmentation"]
+        self.topics: dict[str, Instance | None] = {}
+        for record in self.recording.kafka:
+            if data_uuid in record["topic"]:
+                self.topics[record["topic"]] = Instance("segmentation", "labelmap", data_uuid)
+            elif record["topic"].endswith("repo-ops"):
+                self.topics[record["topic"]] = None
+        self.log = sorted(
+            (
+                Record(
+                    Origin(int(each["key"]), each["topic"], each["partition"], each["offset"]),
+                    each["value"].encode(),
+                )
+                for each in self.recording.kafka
+                if each["topic"] in self.topics and "newinstance" not in each["value"]
+            ),
+            key=lambda record: record.origin,
+        )
+
+    def before(self) -> ModelLabelmap:
+        state = self.recording.before["data"][f"{self.recording.root}/segmentation"]
+        mapping = {int(supervoxel): body for supervoxel, body in state["mapping"].items()}
+        bodies: dict[int, set[int]] = {}
+        for supervoxel, body in mapping.items():
+            bodies.setdefault(body, set()).add(supervoxel)
+        node = Node(bodies, mapping, {label: LastMod(1, "", "", "") for label in bodies})
+        return ModelLabelmap(
+            versions={self.recording.root: node},
+            max_repo_label=state["nextlabel"] - 1,
+            with_voxels=False,
+            blobs=dict(self.recording.blobs.items()),
+        )
+
+    @property
+    def next_label(self) -> int:
+        states = self.recording.after["data"].items()
+        return max(state["nextlabel"] for place, state in states if place.endswith("/segmentation"))
+
+    def follower(self, copy: ModelLabelmap) -> Follower:
+        source = ModelLabelmap(max_repo_label=self.next_label - 1, blobs=copy.blobs)
+        return Follower(source, copy, Contact(10**9), Random(1), topics=self.topics, root=self.recording.root)
+
+
+@pytest.mark.parametrize(
+    ("recording", "requests"), [(crowd, 1249), (proofreading, 581)], ids=["crowd", "proofreading"]
+)
+def test_no_request_too_many_and_the_counter_exact(recording: Recording, requests: int) -> None:
+    history = History(recording)
+    copy = history.before()
+    run = history.follower(copy)
+    run.follow([history.log], looking=False, quiet=False)
+    assert run.refusals == []
+    assert copy.following == history.next_label
+    assert len(copy.requests) <= requests
+    for place, after in recording.after["data"].items():
+        version, _, instance = place.partition("/")
+        if instance == "segmentation":
+            mapping = {str(sv): body for sv, body in copy.versions[version].mapping.items() if body}
+            assert mapping == {sv: body for sv, body in after["mapping"].items() if body}
+
+
+@pytest.mark.parametrize("recording", [crowd, proofreading], ids=lambda recording: recording.name)
+@pytest.mark.parametrize("size", [37, 100, 1000])
+def test_a_second_look_finds_all_of_it_in_chunks_of_any_size(recording: Recording, size: int) -> None:
+    history = History(recording)
+    copy = history.before()
+    history.follower(copy).follow([history.log], looking=False)
+    copy.requests.clear()
+    chunks = [history.log[start : start + size] for start in range(0, len(history.log), size)]
+    again = history.follower(copy)
+    again.follow(chunks, looking=True)
+    assert copy.requests == []
+    assert again.refusals == []
