@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -24,7 +25,10 @@ if TYPE_CHECKING:
     from dvidsync_dagster.look import Look
     from dvidsync_dagster.orchestration.followers import Follower
 
-DONE, FAILED, WRONG_CONFIGURATION, LEFT_OUT = 0, 1, 2, 3
+    Answer = tuple[bool, dict[str, Any], str]
+    """Whether source and destination agree, and what to tell as JSON and as text."""
+
+DONE, FAILED, WRONG_CONFIGURATION, LEFT_OUT, DIFFERENT = 0, 1, 2, 3, 4
 
 _EXIT_CODES = """
 \b
@@ -34,9 +38,18 @@ Exit codes:
   2  the configuration is wrong
   1  any other failure
 """
+_COMPARE_EXIT_CODES = """
+\b
+Exit codes:
+  0  source and destinations agree (a dry run: they would)
+  4  they differ
+  2  the configuration is wrong
+  1  any other failure
+"""
 
 _verbose = click.option("--verbose", is_flag=True, help="Show tracebacks.")
 _config = click.argument("config", type=click.Path(path_type=Path))
+_json = click.option("--json", "as_json", is_flag=True, help="Print JSON; progress goes to stderr.")
 _destination = click.option(
     "--destination", metavar="NAME", help="Only this one (`mutation_log`: the archive)."
 )
@@ -86,6 +99,78 @@ def status(config: Path, destination: str | None, verbose: bool) -> None:
         instance = _instance()
         for follower in chosen:
             _status(instance, follower)
+
+
+@main.command(epilog=_COMPARE_EXIT_CODES)
+@_config
+@_destination
+@_json
+@click.option("--all", "everything", is_flag=True, help="Read again what is committed and agreed before.")
+@_verbose
+def verify(config: Path, destination: str | None, as_json: bool, everything: bool, verbose: bool) -> None:
+    """Compare each destination with its source, completely: versions, labels, keys, neurons, elements.
+
+    Best while the source is quiet: what the destination has not followed yet is a difference.
+    """
+    from dvidsync_dagster.orchestration.compare_once import verify_once
+    from dvidsync_dagster.repair.text import comparison_text
+
+    def compare(instance: dg.DagsterInstance, follower: Follower) -> Answer:
+        made = verify_once(instance, follower, _progress(as_json), everything=everything)
+        return made.agree, made.as_json(), comparison_text(made)
+
+    _each_destination(config, destination, as_json, verbose, compare)
+
+
+@main.command(epilog=_COMPARE_EXIT_CODES)
+@_config
+@_destination
+@_json
+@click.option("--dry-run", is_flag=True, help="Show what would be changed, and change nothing.")
+@_verbose
+def repair(config: Path, destination: str | None, as_json: bool, dry_run: bool, verbose: bool) -> None:
+    """Bring each destination to its source's state where they differ, and compare again.
+
+    What the destination's configuration names as its `own` is never touched.
+    """
+    from dvidsync_dagster.orchestration.compare_once import repair_once
+    from dvidsync_dagster.repair.text import repair_text
+
+    def mend(instance: dg.DagsterInstance, follower: Follower) -> Answer:
+        done = repair_once(instance, follower, _progress(as_json), dry_run=dry_run)
+        return done.complete, done.as_json(), repair_text(done)
+
+    _each_destination(config, destination, as_json, verbose, mend)
+
+
+def _each_destination(
+    config: Path,
+    name: str | None,
+    as_json: bool,
+    verbose: bool,
+    work: Callable[[dg.DagsterInstance, Follower], Answer],
+) -> None:
+    """Do something with each destination, print what it gives, and exit by it."""
+    with _exit_codes(verbose):
+        chosen = [follower for follower in _chosen(config, name) if follower.is_destination]
+        if not chosen:
+            raise ConfigurationError("--destination", f"{name!r} is no destination", "Name a destination.")
+        instance = _instance()
+        codes: list[int] = []
+        told: dict[str, Any] = {}
+        for follower in chosen:
+            with _remembered(codes, follower.title, verbose):
+                good, told[follower.title], text = work(instance, follower)
+                codes.append(DONE if good else DIFFERENT)
+                if not as_json:
+                    click.echo(f"{follower.title}: {text}")
+        if as_json:
+            click.echo(json.dumps(told, indent=2))
+        sys.exit(next(code for code in (FAILED, WRONG_CONFIGURATION, DIFFERENT, DONE) if code in codes))
+
+
+def _progress(as_json: bool) -> Callable[[str], None]:
+    return lambda line: click.echo(f"  {line}", err=as_json)
 
 
 def _run(instance: dg.DagsterInstance, follower: Follower, windows: tuple[str, str] | None) -> int:

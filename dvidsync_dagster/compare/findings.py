@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -71,25 +70,3 @@ class Comparison:
             "notes": list(self.notes),
             "seconds": round(self.seconds, 3),
         }
-
-
-def table(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Lines with columns of one width, but for the last."""
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))] if rows else []
-    return [
-        "  ".join(cell.ljust(width) for cell, width in zip(row[:-1], widths[:-1], strict=True))
-        + f"  {row[-1]}"
-        for row in rows
-    ]
-
-
-def difference_rows(differences: Sequence[Difference]) -> list[list[str]]:
-    """Head and rows of the table, as text."""
-    head = ["version", "instance", "what differs", "count", "first examples"]
-    return [
-        head,
-        *(
-            [row.version or "-", row.instance or "-", row.what, f"{row.count:,}", "; ".join(row.examples)]
-            for row in differences
-        ),
-    ]

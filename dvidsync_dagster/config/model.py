@@ -106,6 +106,10 @@ class SyncConfig(Part):
     schedule: str | None = Field(
         default="*/10 * * * *", description="when runs start, as a cron line in UTC; null: only by hand"
     )
+    verify_schedule: str | None = Field(
+        default="30 3 * * *",
+        description="when copies are compared, as a cron line in UTC; null: only by hand",
+    )
     archive: str | None = Field(
         default=None, description="where the drained log is kept as Parquet (a folder or URI); unset: nowhere"
     )

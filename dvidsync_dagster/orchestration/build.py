@@ -9,6 +9,7 @@ import dagster as dg
 from dvidsync_dagster.config import SyncConfig
 from dvidsync_dagster.orchestration.assets import follower_asset, kafka_spec
 from dvidsync_dagster.orchestration.followers import followers
+from dvidsync_dagster.orchestration.repairing import repairing_definitions
 from dvidsync_dagster.orchestration.ticks import follower_ticks
 
 
@@ -28,5 +29,7 @@ def _repo_definitions(config: SyncConfig) -> dg.Definitions:
     each = followers(config)
     assets = [follower_asset(one) for one in each]
     return dg.Definitions.merge(
-        dg.Definitions(assets=[kafka_spec(config), *assets]), *(follower_ticks(one) for one in each)
+        dg.Definitions(assets=[kafka_spec(config), *assets]),
+        *(follower_ticks(one) for one in each),
+        repairing_definitions(config),
     )

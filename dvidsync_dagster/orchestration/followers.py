@@ -59,6 +59,16 @@ class Follower:
         return f"follow_{self.config.repo_name}_{self.name}"
 
     @property
+    def is_destination(self) -> bool:
+        """Whether it is a server that can be compared and repaired, not the archive."""
+        return self.name != ARCHIVE
+
+    @property
+    def repair_job(self) -> str:
+        """The job that repairs it, if it is a destination."""
+        return f"repair_{self.config.repo_name}_{self.name}"
+
+    @property
     def pool(self) -> str:
         """The pool that lets one run at a time work on it."""
         return f"dvidsync_{self.config.repo_name}_{self.name}"

@@ -18,7 +18,7 @@ from dvidsync_dagster.orchestration.partitions import Windows, range_tags
 from dvidsync_dagster.orchestration.pools import limit_to_one
 from dvidsync_dagster.orchestration.ticks import next_run_tags, run_under_way
 
-_QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ def run_once(
         run_id, lambda entry: None if entry.dagster_event else say(entry.user_message)
     )
     with held(instance, run_id):
-        result = job.execute_in_process(instance=instance, run_id=run_id, tags=tags, run_config=_QUIET)
+        result = job.execute_in_process(instance=instance, run_id=run_id, tags=tags, run_config=QUIET)
     return _summary(result)
 
 

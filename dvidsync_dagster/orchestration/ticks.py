@@ -13,6 +13,7 @@ from dvidsync_dagster.look import Look
 from dvidsync_dagster.orchestration.abandoned import fail_abandoned
 from dvidsync_dagster.orchestration.checkpoint_file import read_checkpoint_file
 from dvidsync_dagster.orchestration.checkpoints import CheckpointStore
+from dvidsync_dagster.orchestration.checks import check_specs
 from dvidsync_dagster.orchestration.followers import Follower
 from dvidsync_dagster.orchestration.partitions import Windows, follow_tags
 from dvidsync_dagster.orchestration.pools import limit_to_one
@@ -37,7 +38,9 @@ def follower_ticks(follower: Follower) -> dg.Definitions:
     name, cron = follower.job, follower.config.schedule
     job = dg.define_asset_job(
         name,
-        selection=dg.AssetSelection.assets(follower.key),
+        # Without the check that compares everything, which has a job of its own.
+        selection=dg.AssetSelection.assets(follower.key).without_checks()
+        | dg.AssetSelection.checks(*(spec.key for spec in check_specs(follower.key))),
         # In one process: a step of its own would outlive a run that is killed, and go on writing.
         executor_def=dg.in_process_executor,
         description=follower.text,
@@ -95,7 +98,7 @@ def run_under_way(instance: dg.DagsterInstance, follower: Follower) -> dg.SkipRe
     runs = [
         run
         for run in instance.get_runs(dg.RunsFilter(statuses=_UNDER_WAY))
-        if run.job_name == follower.job or follower.key in (run.asset_selection or ())
+        if run.job_name in (follower.job, follower.repair_job) or follower.key in (run.asset_selection or ())
     ]
     alive = fail_abandoned(instance, runs)
     if not alive:

@@ -90,23 +90,6 @@ def examples(items: Sequence[Any]) -> tuple[str, ...]:
     return tuple(str(item)[:120] for item in items[:EXAMPLES])
 
 
-def change_rows(changes: Sequence[Change]) -> list[list[str]]:
-    """Head and rows of a table, as text."""
-    head = ["version", "instance", "change", "count", "first examples"]
-    return [head, *(_row(each) for each in changes)]
-
-
-def left_rows(left: Sequence[Left]) -> list[list[str]]:
-    """Head and rows of a table, as text."""
-    head = ["version", "instance", "not repaired", "count", "first examples", "why"]
-    return [head, *([*_row(each), each.why] for each in left)]
-
-
-def _row(each: Change | Left) -> list[str]:
-    shown = "; ".join(each.examples)
-    return [each.version or "-", each.instance or "-", each.what, f"{each.count:,}", shown]
-
-
 class PrivilegedClient(DvidClient):
     """Sends the admin token, if it has one, with every change: committed versions want it."""
 

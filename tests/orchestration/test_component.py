@@ -69,6 +69,8 @@ def test_definitions() -> None:
     assert {schedule.name for schedule in definitions.schedules or ()} == {
         "follow_repo_a78c418b_copy_schedule",
         "follow_repo_a78c418b_cloud_schedule",
+        "verify_repo_a78c418b_copy_schedule",
+        "verify_repo_a78c418b_cloud_schedule",
     }
     assert "hunter2" not in repr(component)
 
@@ -92,7 +94,9 @@ def test_a_wrong_cron_line_is_refused() -> None:
 
 
 def test_no_schedule() -> None:
-    component = DvidSyncComponent.resolve_from_yaml(yaml.dump({**ATTRIBUTES, "schedule": None}))
+    component = DvidSyncComponent.resolve_from_yaml(
+        yaml.dump({**ATTRIBUTES, "schedule": None, "verify_schedule": None})
+    )
     assert not component_defs(component=component).schedules
 
 

@@ -1,0 +1,71 @@
+"""One comparison or repair in this process, in the same Dagster instance as the scheduled ones."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+
+import dagster as dg
+
+from dvidsync_dagster.compare.comparison import compare
+from dvidsync_dagster.compare.findings import Comparison
+from dvidsync_dagster.errors import DvidSyncError
+from dvidsync_dagster.orchestration.abandoned import held
+from dvidsync_dagster.orchestration.build import build_definitions
+from dvidsync_dagster.orchestration.followers import Follower
+from dvidsync_dagster.orchestration.once import QUIET, Busy
+from dvidsync_dagster.orchestration.pools import limit_to_one
+from dvidsync_dagster.orchestration.repairing import REPAIR_OP, remember, remembered
+from dvidsync_dagster.orchestration.ticks import run_under_way
+from dvidsync_dagster.repair.work import Repair
+
+Say = Callable[[str], None]
+
+
+def verify_once(
+    instance: dg.DagsterInstance, follower: Follower, say: Say, *, everything: bool = False
+) -> Comparison:
+    """Compare a destination with its source; the result also shows as its check in the UI.
+
+    Args:
+        say: gets a line per version.
+        everything: also what is committed and agreed before.
+
+    Raises:
+        ConfigurationError, ServerError.
+    """
+    busy = run_under_way(instance, follower)
+    if busy is not None:
+        say(f"{busy.skip_message} What it is writing can show as a difference.")
+    agreed = frozenset[str]() if everything else remembered(instance, follower)
+    comparison = compare(follower.config, follower.config.destination(follower.name), agreed=agreed, say=say)
+    remember(instance, follower, comparison)
+    return comparison
+
+
+def repair_once(instance: dg.DagsterInstance, follower: Follower, say: Say, *, dry_run: bool) -> Repair:
+    """Run the job that repairs a destination once.
+
+    Raises:
+        Busy: a run is under way there.
+        DvidSyncError: what the repair raised.
+    """
+    busy = run_under_way(instance, follower)
+    if busy is not None:
+        raise Busy(
+            f"{busy.skip_message} Wait for it. If its process is dead, terminate it in Dagster's list of "
+            "runs."
+        )
+    limit_to_one(instance, follower.pool)
+    job = build_definitions(follower.config).resolve_job_def(follower.repair_job)
+    run_id = str(uuid.uuid4())
+    instance.add_event_listener(
+        run_id, lambda entry: None if entry.dagster_event else say(entry.user_message)
+    )
+    config = {**QUIET, "ops": {REPAIR_OP: {"config": {"dry_run": dry_run}}}}
+    with held(instance, run_id):
+        result = job.execute_in_process(instance=instance, run_id=run_id, run_config=config)
+    done = result.output_for_node(REPAIR_OP)
+    if not isinstance(done, Repair):
+        raise DvidSyncError(f"{follower.title}: run {run_id} gave no result.")
+    return done

@@ -1,0 +1,45 @@
+"""Comparisons and repairs as text for a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from dvidsync_dagster.compare.findings import Comparison, Difference
+from dvidsync_dagster.repair.work import Change, Left, Repair
+
+_COLUMNS = ("version", "instance", "what", "count", "first examples")
+
+
+def comparison_text(comparison: Comparison) -> str:
+    """What differs, as a table, and what else is good to know."""
+    lines = [comparison.summary(), *_table(comparison.differences)]
+    return "\n".join([*lines, *(f"  note: {note}" for note in comparison.notes)])
+
+
+def repair_text(done: Repair) -> str:
+    """What was changed, what was not and why, and what is left."""
+    total = sum(change.count for change in done.changes)
+    lines = [f"{total:,} changes {'would be' if done.after is None else 'were'} made", *_table(done.changes)]
+    if done.left:
+        lines += ["  not repaired:", *_table(done.left)]
+        reasons = dict.fromkeys(left.why for left in done.left)
+        lines += [f"    {why}" for why in reasons]
+    if done.after is not None:
+        lines += ["  afterwards: " + done.after.summary(), *_table(done.after.differences)]
+    return "\n".join(lines)
+
+
+def _table(rows: Sequence[Difference | Change | Left]) -> list[str]:
+    """Lines with columns of one width, but for the last; none without rows."""
+    if not rows:
+        return []
+    cells = [_COLUMNS, *(_cells(row) for row in rows)]
+    widths = [max(len(row[column]) for row in cells) for column in range(len(_COLUMNS) - 1)]
+    return [
+        "    " + "  ".join(cell.ljust(width) for cell, width in zip(row, [*widths, 0], strict=True))
+        for row in cells
+    ]
+
+
+def _cells(row: Difference | Change | Left) -> tuple[str, ...]:
+    return row.version or "-", row.instance or "-", row.what, f"{row.count:,}", "; ".join(row.examples)
