@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from dvidsync_dagster.sandbox.broker import EmbeddedBroker
-from tests.datatypes.following import Scene
+from tests.datatypes.following import Scene, template
 from tests.datatypes.following import scene as open_scene
 
 
@@ -16,7 +16,29 @@ def broker() -> Iterator[EmbeddedBroker]:
         yield running
 
 
+@pytest.fixture(autouse=True)
+def rested(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody else writes to these servers: no need to wait for requests of a run that died."""
+    monkeypatch.setattr("dvidsync_dagster.destinations.server.REST_SECONDS", 0.01)
+
+
+@pytest.fixture(scope="session")
+def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    return template(tmp_path_factory.mktemp("made") / "server")
+
+
+@pytest.fixture(scope="session")
+def made_synced(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    return template(tmp_path_factory.mktemp("made") / "server", synced=True)
+
+
 @pytest.fixture
-def scene(tmp_path: Path, broker: EmbeddedBroker) -> Iterator[Scene]:
-    with open_scene(tmp_path, broker) as opened:
+def scene(tmp_path: Path, broker: EmbeddedBroker, made: tuple[Path, str]) -> Iterator[Scene]:
+    with open_scene(tmp_path, broker, made) as opened:
+        yield opened
+
+
+@pytest.fixture
+def synced(tmp_path: Path, broker: EmbeddedBroker, made_synced: tuple[Path, str]) -> Iterator[Scene]:
+    with open_scene(tmp_path, broker, made_synced) as opened:
         yield opened

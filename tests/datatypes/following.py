@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -21,6 +23,8 @@ from dvidsync_dagster.sandbox.proofreaders import make_repo
 from dvidsync_dagster.sync import Scope, follow
 from tests.state import State, differences, read_state
 
+TOKEN = "DVIDSYNC_TEST_ADMIN_TOKEN"
+
 
 @dataclass
 class Scene:
@@ -30,19 +34,23 @@ class Scene:
     copy: SandboxServer
     root: str
     checkpoint: Checkpoint | None = None
-    settings: dict[str, Any] = field(default_factory=dict)
     epoch: int = 0
 
-    def sync(self, *, scope: Scope | None = None, **settings: Any) -> list[ChunkReport]:
-        """One run to the end of the log; the next one goes on from there."""
+    def destination(self) -> dict[str, Any]:
+        return {"name": "copy", "url": self.copy.url, "start": "beginning", "admin_token_env": TOKEN}
+
+    def sync(
+        self, *, scope: Scope | None = None, changed: dict[str, Any] | None = None, **settings: Any
+    ) -> list[ChunkReport]:
+        """One run to the end of the log; the next one goes on from there. `changed` is of the destination."""
         self.epoch += 1
+        os.environ[TOKEN] = self.copy.admin_token
         config = SyncConfig.model_validate(
             {
                 "source": {"url": self.source.url},
                 "repo": self.root,
-                "destinations": [{"name": "copy", "url": self.copy.url, "start": "beginning"}],
+                "destinations": [{**self.destination(), **(changed or {})}],
                 "settle_seconds": 0,
-                **self.settings,
                 **settings,
             }
         )
@@ -58,6 +66,10 @@ class Scene:
         )
         self.checkpoint = reports[-1].checkpoint
         return reports
+
+    def flush(self) -> None:
+        """Restart the source, which hands all its messages over first."""
+        self.source.restart()
 
     def states(self) -> tuple[State, State]:
         return read_state(self.source.url, self.root), read_state(self.copy.url, self.root)
@@ -110,19 +122,24 @@ class Scene:
         httpx.post(url, json={"dataname": name, "typename": typename, **settings}).raise_for_status()
 
 
+def template(folder: Path, *, synced: bool = False) -> tuple[Path, str]:
+    """The folder of a server with a labelmap of 64 bodies and an empty instance of each other type, and the
+    repo's root. Nothing of it is in a log."""
+    with SandboxServer.start(folder, split_endpoint=True) as server:
+        return folder, make_repo(server.url, server.admin_token, size=64, cube=16, synced=synced).root
+
+
 @contextmanager
-def scene(folder: Path, broker: EmbeddedBroker, *, synced: bool = False) -> Iterator[Scene]:
-    """Both servers hold the same: a labelmap of 64 bodies and an empty instance of each other type."""
+def scene(folder: Path, broker: EmbeddedBroker, made: tuple[Path, str]) -> Iterator[Scene]:
+    """Two servers on copies of a template's folder."""
+    whole, root = made
+    for name in ("source", "copy"):
+        shutil.copytree(whole, folder / name)
     prefix = f"{folder.name}-"
-    source = SandboxServer.start(
-        folder / "source", kafka=broker.address, topic_prefix=prefix, split_endpoint=True
-    )
-    try:
-        root = make_repo(source.url, source.admin_token, size=64, cube=16, synced=synced).root
-        source.stop()
-        copied = source.copy_to(folder / "copy")
-        source.restart()
-        with SandboxServer.start(copied) as copy:
-            yield Scene(source, copy, root)
-    finally:
-        source.stop()
+    with (
+        SandboxServer.start(
+            folder / "source", kafka=broker.address, topic_prefix=prefix, split_endpoint=True
+        ) as source,
+        SandboxServer.start(folder / "copy") as copy,
+    ):
+        yield Scene(source, copy, root)

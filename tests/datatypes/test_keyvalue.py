@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from typing import Any
 
 import pytest
 
@@ -77,6 +76,7 @@ def test_empty_values_are_no_missing_keys(scene: Scene) -> None:
 def test_many_keys_take_few_requests(scene: Scene) -> None:
     for turn in range(2):
         scene.post_values(KV, [(f"k{number}", b"%d %d" % (turn, number)) for number in range(1200)])
+    scene.flush()
     reports = scene.sync(chunk_records=20_000)
     scene.assert_same()
     assert sum(report.operations for report in reports) >= 2400
@@ -124,10 +124,8 @@ def test_a_refused_key_is_one_conflict(scene: Scene) -> None:
     scene.post(scene.key(KV, "k"), body=b"1")
     scene.post(scene.key(KV, "l"), body=b"1")
     scene.post("commit", json={"note": "own"}, server=scene.copy)
-    settings: dict[str, Any] = {
-        "destinations": [{"name": "copy", "url": scene.copy.url, "start": "beginning", "on_conflict": "skip"}]
-    }
-    conflicts = [row for report in scene.sync(**settings) for row in report.conflicts]
+    reports = scene.sync(changed={"on_conflict": "skip"})
+    conflicts = [row for report in reports for row in report.conflicts]
     assert [(row.action, row.instance) for row in conflicts] == [("postkv", KV)] * 2
     assert "locked" in conflicts[0].found
 

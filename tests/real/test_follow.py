@@ -14,16 +14,28 @@ from dvidsync_dagster.config import SyncConfig
 from dvidsync_dagster.log.checkpoint import Checkpoint
 from dvidsync_dagster.report import ChunkReport
 from dvidsync_dagster.sandbox.proofreaders import WEIGHTS
+from dvidsync_dagster.sandbox.proofreaders.repo import INSTANCES
 from dvidsync_dagster.sync import follow
 from tests.real.harness import Stage, stage
 from tests.real_kafka import RealKafka
 
 pytestmark = [pytest.mark.dvid, pytest.mark.kafka]
 
-FOLLOWED = ("segmentation",)
+FOLLOWED = tuple(INSTANCES)
 TOKEN = "DVIDSYNC_TEST_ADMIN_TOKEN"
 
 LABELS = {kind: share for kind, share in WEIGHTS.items() if kind not in ("post_key", "post_elements")}
+# No message tells of a neuron that was deleted.
+ANNOUNCED = {kind: share for kind, share in WEIGHTS.items() if kind != "delete_neuron"}
+RECORDS = {
+    **ANNOUNCED,
+    "post_elements": 12,
+    "move_element": 4,
+    "delete_element": 4,
+    "post_blocks": 2,
+    "replace_neuron": 4,
+    "delete_key": 4,
+}
 COUNTERS = {
     "merge": 5.0,
     "cleave": 5.0,
@@ -109,7 +121,8 @@ def next_mutation_id(scene: Stage) -> int:
         pytest.param(3, 4, True, {**LABELS, "split": 4}, id="shared bodies, splits"),
         pytest.param(4, 1, False, COUNTERS, id="counters"),
         pytest.param(5, 6, False, COUNTERS, id="counters at once"),
-        pytest.param(6, 4, False, WEIGHTS, id="all data types"),
+        pytest.param(6, 4, False, ANNOUNCED, id="all data types"),
+        pytest.param(7, 6, False, RECORDS, id="mostly records"),
     ],
 )
 def test_the_copy_ends_as_the_source(
