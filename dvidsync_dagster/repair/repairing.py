@@ -102,8 +102,8 @@ class _Repairing:
             why = "Versions are not deleted: it may be the destination's own work."
             self._work.leave(uuid, "", "version only at the destination", [uuid], why)
         repair_instances(scene, self._work)
-        if self._look_again():
-            repair_syncs(self._scene, self._work)
+        self._look_again()
+        repair_syncs(self._scene, self._work)
         for version in ordered(scene.source_repo, scene.versions):
             self._version(version)
         for twins in self._scene.instances.twins:
@@ -140,11 +140,10 @@ class _Repairing:
             return
         self._work.left += [Left(**asdict(change), why=_COMMITTED) for change in done.changes]
 
-    def _look_again(self) -> bool:
+    def _look_again(self) -> None:
         """In a dry run nothing has changed."""
         if not self._work.dry_run:
             self._scene = self._look()
-        return True
 
     def _open(self, versions: list[str]) -> str:
         """A version in which labels can be reserved without the admin token, if there is one."""

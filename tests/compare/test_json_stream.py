@@ -1,0 +1,49 @@
+"""JSON answers cut anywhere come out whole."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dvidsync_dagster.compare.json_stream import list_items, object_fields
+from dvidsync_dagster.errors import ServerFailed
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    max_leaves=5,
+)
+
+
+def cut(content: bytes, length: int) -> Iterator[bytes]:
+    return (content[start : start + length] for start in range(0, len(content), length))
+
+
+@given(values=st.lists(VALUES, max_size=5), length=st.integers(1, 20), indent=st.none() | st.integers(0, 2))
+def test_lists(values: list[Any], length: int, indent: int | None) -> None:
+    content = json.dumps(values, indent=indent, ensure_ascii=False).encode("utf-8", "surrogatepass")
+    assert list(list_items(cut(content, length), "GET x")) == json.loads(content.decode("utf-8", "replace"))
+
+
+@given(values=st.dictionaries(st.text(max_size=3), VALUES, max_size=5), length=st.integers(1, 20))
+def test_objects(values: dict[str, Any], length: int) -> None:
+    content = json.dumps(values).encode()
+    assert dict(object_fields(cut(content, length), "GET x")) == values
+
+
+@pytest.mark.parametrize("nothing", [b"", b"null", b"null\n", b"[]", b" [ ] "])
+def test_nothing(nothing: bytes) -> None:
+    assert list(list_items(iter([nothing]), "GET x")) == []
+
+
+@pytest.mark.parametrize(
+    "broken", [b"[1, 2", b'["a', b"[1 2]", b"{}", b"[1]error: out of disk", b"[1,]", b"12"]
+)
+def test_what_is_broken_is_an_error(broken: bytes) -> None:
+    with pytest.raises(ServerFailed, match="GET x: is not the JSON that it should be"):
+        list(list_items(iter([broken]), "GET x"))
