@@ -83,7 +83,7 @@ def test_a_difference_is_told_and_is_the_exit_code(tmp_path: Path) -> None:
     output, _ = process.communicate()
     assert process.returncode == DIFFERED, output
     assert "own-work" in output
-    assert "They do not agree." in output
+    assert "Not everything was applied or agreed" in output
 
 
 def test_a_signal_ends_all_that_it_started(tmp_path: Path) -> None:

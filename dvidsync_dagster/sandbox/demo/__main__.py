@@ -63,8 +63,17 @@ def _story(started: Servers, setting: Setting) -> bool:
         complete = story.run(started, config, instance)
         story.work(started)
         complete &= story.run(started, config, instance)
-    same = story.agreed(config) and complete
-    click.secho("\nBoth agree." if same else "\nThey do not agree.", bold=True, fg=None if same else "red")
+        same = story.verify(config, instance)
+        story.work_silently(started)
+        complete &= story.run(started, config, instance)
+        story.verify(config, instance)
+        same &= story.repair(config, instance)
+    same &= complete
+    click.secho(
+        "\nBoth agree." if same else "\nNot everything was applied or agreed: see above.",
+        bold=True,
+        fg=None if same else "red",
+    )
     return same
 
 

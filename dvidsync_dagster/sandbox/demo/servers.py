@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -19,6 +19,9 @@ MAX_VERSIONS = 12
 
 ANNOUNCED = {kind: share for kind, share in WEIGHTS.items() if kind != "delete_neuron"}
 """Work that the source's log tells of."""
+
+SILENT = {"post_neuron": 4.0, "delete_neuron": 3.0, "silent_elements": 3.0}
+"""Work of which the source's log tells only a part."""
 
 
 @dataclass(frozen=True)
@@ -51,20 +54,23 @@ def servers(folder: Path, broker: str | None) -> Iterator[Servers]:
             SandboxServer.start(folder / "source", kafka=broker, topic_prefix=f"demo-{secrets.token_hex(4)}-")
         )
         repo = make_repo(source.url, source.admin_token, alias="demo", synced=True)
-        people = stack.enter_context(
-            Proofreaders(
-                source.url,
-                repo.root,
-                people=PEOPLE,
-                weights=ANNOUNCED,
-                admin_token=source.admin_token,
-                max_versions=MAX_VERSIONS,
-            )
-        )
+        people = stack.enter_context(new_people(source, repo, ANNOUNCED))
         people.work(WORK_BEFORE)
-        start = datetime.now(UTC)
+        start = datetime.now(UTC).replace(microsecond=0)
         source.stop()
         copied = source.copy_to(folder / "destination")
         source.restart()
         destination = stack.enter_context(SandboxServer.start(copied))
         yield Servers(broker, source, destination, repo, people, start)
+
+
+def new_people(source: SandboxServer, repo: Repo, weights: Mapping[str, float]) -> Proofreaders:
+    """People who do these kinds of work on the source."""
+    return Proofreaders(
+        source.url,
+        repo.root,
+        people=PEOPLE,
+        weights=weights,
+        admin_token=source.admin_token,
+        max_versions=MAX_VERSIONS,
+    )

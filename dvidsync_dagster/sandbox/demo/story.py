@@ -10,21 +10,23 @@ from collections.abc import Mapping, Sequence
 import click
 import dagster as dg
 
-from dvidsync_dagster.compare.comparison import compare
-from dvidsync_dagster.compare.findings import difference_rows, table
 from dvidsync_dagster.config import SyncConfig
 from dvidsync_dagster.log.checkpoint import Checkpoint
 from dvidsync_dagster.log.record import key_text
 from dvidsync_dagster.log.topics import parse_topic
 from dvidsync_dagster.orchestration import metadata as meta
 from dvidsync_dagster.orchestration.checkpoints import CheckpointStore
-from dvidsync_dagster.orchestration.followers import Follower, followers
+from dvidsync_dagster.orchestration.compare_once import repair_once, verify_once
+from dvidsync_dagster.orchestration.followers import Follower, destination_follower, followers
 from dvidsync_dagster.orchestration.once import RunSummary, run_once
+from dvidsync_dagster.repair.text import comparison_text, repair_text
 from dvidsync_dagster.report import Lag
-from dvidsync_dagster.sandbox.demo.servers import Servers
+from dvidsync_dagster.sandbox.demo.servers import SILENT, Servers, new_people
 from dvidsync_dagster.sandbox.demo.setting import SETTLE_SECONDS
+from dvidsync_dagster.sandbox.proofreaders import Proofreaders
 
 PIECES_OF_WORK = 600
+PIECES_OF_SILENT_WORK = 40
 PIECES_AT_A_TIME = 10
 PAUSE_SECONDS = 2.0
 MOST_FREQUENT = 8
@@ -42,14 +44,18 @@ def tell_servers(servers: Servers) -> None:
     )
 
 
-def work(servers: Servers, pieces: int = PIECES_OF_WORK) -> None:
+def work(servers: Servers) -> None:
     """Let people work on the source."""
     click.secho("\nPeople work on the source", bold=True)
-    started = time.monotonic()
-    done = servers.people.work(pieces)
-    kinds = Counter(exchange.kind for exchange in done)
-    frequent = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common(MOST_FREQUENT))
-    _lines({"requests": f"{len(done)} in {time.monotonic() - started:.1f} s: {frequent}, …"})
+    _tell_work(servers.people, PIECES_OF_WORK)
+
+
+def work_silently(servers: Servers) -> None:
+    """Let people do what the log does not tell: it has no message for a neuron that is deleted, nor for
+    elements that are posted with `kafkalog=off`."""
+    click.secho("\nPeople also do what no message tells of", bold=True)
+    with new_people(servers.source, servers.repo, SILENT) as people:
+        _tell_work(people, PIECES_OF_SILENT_WORK)
 
 
 def run(servers: Servers, config: SyncConfig, instance: dg.DagsterInstance) -> bool:
@@ -65,23 +71,35 @@ def run(servers: Servers, config: SyncConfig, instance: dg.DagsterInstance) -> b
     return not left_out
 
 
-def agreed(config: SyncConfig) -> bool:
-    """Compare the destination with the source, whatever the log said."""
-    click.secho("\nSource and destination compared", bold=True)
-    comparison = compare(config, config.destinations[0])
-    click.echo(f"  {comparison.summary()}")
-    for note in comparison.notes:
-        click.echo(f"  {note}")
-    if comparison.differences:
-        for line in table(difference_rows(comparison.differences)):
-            click.secho(f"  {line}", fg="red")
+def verify(config: SyncConfig, instance: dg.DagsterInstance) -> bool:
+    """Compare the destination with the source, whatever the log said. True if they agree."""
+    click.secho("\nSource and destination compared: dvidsync verify", bold=True)
+    comparison = verify_once(instance, _destination(config), _quiet)
+    _paragraph(comparison_text(comparison))
     return comparison.agree
+
+
+def repair(config: SyncConfig, instance: dg.DagsterInstance) -> bool:
+    """Bring the destination to the source's state where they differ. True if they agree then."""
+    click.secho("\nThe destination repaired: dvidsync repair", bold=True)
+    done = repair_once(instance, _destination(config), _quiet, dry_run=False)
+    _paragraph(repair_text(done))
+    return done.complete
 
 
 def work_on(servers: Servers, stop: threading.Event) -> None:
     """Go on working, at an easy pace, until `stop` is set."""
     while not stop.wait(PAUSE_SECONDS):
         servers.people.work(PIECES_AT_A_TIME, stop=stop)
+
+
+def _tell_work(people: Proofreaders, pieces: int) -> None:
+    started = time.monotonic()
+    done = people.work(pieces)
+    kinds = Counter(exchange.kind for exchange in done)
+    frequent = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common(MOST_FREQUENT))
+    more = ", …" if len(kinds) > MOST_FREQUENT else ""
+    _lines({"requests": f"{len(done)} in {time.monotonic() - started:.1f} s: {frequent}{more}"})
 
 
 def _tell_run(
@@ -128,3 +146,16 @@ def _checkpoint_text(checkpoint: Checkpoint, names: Mapping[str, str]) -> str:
 def _lines(named: Mapping[str, str]) -> None:
     for name, text in named.items():
         click.echo(f"  {name:12} {text}")
+
+
+def _paragraph(text: str) -> None:
+    for line in text.splitlines():
+        click.echo(f"  {line}")
+
+
+def _quiet(_line: str) -> None:
+    """A line per version is too much here."""
+
+
+def _destination(config: SyncConfig) -> Follower:
+    return destination_follower(config, config.destinations[0])
