@@ -324,6 +324,8 @@ class _Run:
         # After the last record that can be read, a start without an end has failed.
         failed_before = cut + 1 if chunk.last else chunk.horizon - patience
         batch.take_in(decoded, ahead, failed_before=failed_before, versions=self.route.versions)
+        for instance in decoded.not_followed.keys() & set(self.route.not_followed.values()):
+            self.notes.say(f"{instance} is not followed: its messages are only counted")
         return tuple(
             QuarantinedRecord(origin.topic, origin.partition, origin.offset, origin.key, value, found)
             for origin, value, found in wrong

@@ -21,6 +21,7 @@ from dvidsync_dagster.sandbox.broker import EmbeddedBroker
 from dvidsync_dagster.sandbox.launcher import SandboxServer
 from dvidsync_dagster.sandbox.proofreaders import make_repo
 from dvidsync_dagster.sync import Scope, follow
+from tests.contract.replay import published
 from tests.state import State, differences, read_state
 
 TOKEN = "DVIDSYNC_TEST_ADMIN_TOKEN"
@@ -67,9 +68,10 @@ class Scene:
         self.checkpoint = reports[-1].checkpoint
         return reports
 
-    def flush(self) -> None:
-        """Restart the source, which hands all its messages over first."""
-        self.source.restart()
+    def await_messages(self, count: int) -> None:
+        """The source publishes behind its answers: wait until so many messages are at the broker."""
+        assert self.source.kafka is not None
+        assert len(published(self.source.kafka, self.source.topic_prefix, count)) == count
 
     def states(self) -> tuple[State, State]:
         return read_state(self.source.url, self.root), read_state(self.copy.url, self.root)

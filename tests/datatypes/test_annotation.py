@@ -82,7 +82,7 @@ def test_several_elements_at_one_point(scene: Scene) -> None:
 def test_many_posts_take_few_requests(scene: Scene) -> None:
     for number in range(60):
         post(scene, *(element(number, y) for y in range(10)))
-    scene.flush()
+    scene.await_messages(60)
     reports = scene.sync()
     scene.assert_same()
     assert sum(report.requests for report in reports) == 1

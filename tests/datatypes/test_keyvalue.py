@@ -76,7 +76,7 @@ def test_empty_values_are_no_missing_keys(scene: Scene) -> None:
 def test_many_keys_take_few_requests(scene: Scene) -> None:
     for turn in range(2):
         scene.post_values(KV, [(f"k{number}", b"%d %d" % (turn, number)) for number in range(1200)])
-    scene.flush()
+    scene.await_messages(2400)
     reports = scene.sync(chunk_records=20_000)
     scene.assert_same()
     assert sum(report.operations for report in reports) >= 2400

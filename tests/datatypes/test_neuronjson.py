@@ -42,7 +42,7 @@ def test_bulk_ingest_takes_few_requests(scene: Scene) -> None:
         (str(body), json.dumps({"bodyid": body, "status": f"s{body}"}).encode()) for body in range(1, 1101)
     ]
     scene.post_values(NEURONS, values)
-    scene.flush()
+    scene.await_messages(1100)
     reports = scene.sync(chunk_records=20_000)
     scene.assert_same()
     assert sum(report.requests for report in reports) <= 3
