@@ -50,7 +50,10 @@ def pair_instances(
     missing: list[Instance] = []
     rows: list[Difference] = []
     notes = [
-        f"{name}: the destination's own, not compared" for name in sorted(set(own) & copy.instances.keys())
+        f"{name}: the destination's own, not compared"
+        if name in copy.instances
+        else f"{name}: named in `own`, but the destination has no such instance"
+        for name in sorted(own)
     ]
     for name, instance in sorted(wanted.items()):
         if name in own:
