@@ -45,7 +45,10 @@ def post(url: str, root: str, endpoint: str, body: bytes) -> None:
 
 
 def fill(url: str, root: str, labels: int) -> None:
-    """Bodies `FIRST` + 2n of two supervoxels, as indices and mappings; there are no voxels to them."""
+    """Bodies `FIRST` + 2n of two supervoxels, as indices; there are no voxels to them.
+
+    Of each the second supervoxel is mapped, many to one body, as a server syncs each group of a mapping.
+    """
     for start in range(0, labels, _BATCH):
         bodies = [FIRST + 2 * number for number in range(start, min(start + _BATCH, labels))]
         indices = wire.LabelIndices()
@@ -55,7 +58,7 @@ def fill(url: str, root: str, labels: int) -> None:
             counts[body] = 100 + body % 50
             counts[body + 1] = 10
         post(url, root, "indices", indices.SerializeToString())
-        post(url, root, "mappings", mapping_ops({body: [body + 1] for body in bodies}, 0))
+        post(url, root, "mappings", mapping_ops({bodies[0]: [body + 1 for body in bodies]}, 0))
 
 
 @contextmanager
