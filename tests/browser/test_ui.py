@@ -115,6 +115,13 @@ def test_the_graph(ui: Ui, chromium: str, tmp_path: Path) -> None:
         assert word in text, text
 
 
+def test_the_comparison(ui: Ui, chromium: str, tmp_path: Path) -> None:
+    url = f"{ui.url}/assets/{ASSET}?view=checks&checkDetail=copies_agree"
+    text = shown(chromium, url, tmp_path, "copies_agree", "they agree", "dvidsync/differences")
+    for word in ("copies_agree", "they agree", "dvidsync/differences"):
+        assert word in text, text
+
+
 def test_the_runs_are_there_and_the_schedule_is_on(ui: Ui) -> None:
     told = ui.ask(
         '{runsOrError(filter: {pipelineName: "follow_demo_copy", statuses: [SUCCESS]})'

@@ -57,7 +57,8 @@ def test_it_ends_by_itself_and_starts_anew(tmp_path: Path) -> None:
         for arguments in ((), ("--broker", broker.address)):
             code, output = demo(folder, "--once", *arguments)
             assert code == AGREED, output
-            assert output.count("The scheduled job runs: follow_demo_copy") == 2, output
+            assert output.count("The scheduled job runs: follow_demo_copy") == 3, output
+            assert "elements only at the source" in output, output
             for word in ("records", "operations", "requests", "lag", "checkpoint"):
                 assert f"\n  {word}" in output, output
             assert "Both agree." in output, output
