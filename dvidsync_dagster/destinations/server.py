@@ -137,8 +137,7 @@ class DvidDestination:
         labels = [mutation for mutation in mutations if isinstance(mutation, LabelMutation)]
         for instance in sorted({mutation.instance for mutation in labels}):
             own = [mutation for mutation in labels if mutation.instance == instance]
-            one = look(own, self._writer(instance).destination, self._looks, self.contact)
-            seen = Seen({**seen.bodies, **one.bodies}, seen.split | one.split)
+            seen |= look(own, self._writer(instance).destination, self._looks, self.contact)
         presence = find_presence(mutations, ordering, seen)
         for index in presence.fresh:
             mutation = mutations[index]

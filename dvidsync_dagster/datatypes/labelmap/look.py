@@ -100,7 +100,7 @@ def _has(labelmap: Labelmap, version: str) -> bool:
 def _left(
     mutations: Sequence[LabelMutation], labelmap: Labelmap, gone: frozenset[Key], contact: Contact
 ) -> frozenset[tuple[str, str, tuple[int, int]]]:
-    """The cleaves and splits whose new body something later took: its supervoxels are in a third one, or split.
+    """The cleaves and splits whose new body something later took: its parts are in a third one, or split.
 
     A body with the tag of the cleave itself only waits to be renamed. Where all are back in the old body, the
     server still knows that the new one's label was given away.

@@ -62,6 +62,15 @@ class Seen:
     gone: frozenset[Key] = frozenset()
     left: frozenset[tuple[str, str, Rank]] = frozenset()
 
+    def __or__(self, other: Seen) -> Seen:
+        """What was read of both."""
+        return Seen(
+            {**self.bodies, **other.bodies},
+            self.split | other.split,
+            self.gone | other.gone,
+            self.left | other.left,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Presence:
