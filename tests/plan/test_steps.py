@@ -1,0 +1,96 @@
+"""What one request can repeat, and what waits for what."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from dvidsync_dagster.plan.claims import Claim, Key, Take
+from dvidsync_dagster.plan.order import order
+from dvidsync_dagster.plan.steps import build_steps
+
+COUNTER: Key = ("counter",)
+
+
+@dataclass(frozen=True)
+class Into:
+    """A merge of `labels` into `target`; any other operation has no labels."""
+
+    target: str
+    labels: tuple[str, ...] = ()
+
+
+class Merges:
+    def joins(self, mutation: Into, open_steps: Sequence[Sequence[Into]]) -> Sequence[int]:
+        return [
+            place
+            for place, members in enumerate(open_steps)
+            if mutation.labels
+            and members[-1].labels
+            and (members[-1].target == mutation.target or members[-1].target in mutation.labels)
+        ]
+
+    def combined(self, members: Sequence[Into]) -> Into:
+        return Into(members[-1].target, tuple(sorted(label for member in members for label in member.labels)))
+
+
+def claim(rank: int, *bodies: str, take: int | None = None) -> Claim:
+    taken = None if take is None else Take(COUNTER, 0, take)
+    return Claim(tuple(("body", body) for body in bodies), (rank,), (rank,), take=taken)
+
+
+def test_merges_into_one_body_are_one_request() -> None:
+    mutations = [Into("T", ("a",)), Into("T", ("b",))]
+    claims = [claim(1, "T", "a"), claim(2, "T", "b")]
+    (step,) = build_steps(mutations, claims, order(claims), leave_out=(), combiner=Merges())
+    assert step.request == Into("T", ("a", "b"))
+    assert step.members == tuple(mutations)
+
+
+def test_what_touched_a_body_in_between_keeps_them_apart() -> None:
+    mutations = [Into("T", ("a",)), Into("a"), Into("T", ("a",))]
+    claims = [claim(1, "T", "a"), claim(2, "a", "x"), claim(3, "T", "a")]
+    steps = build_steps(mutations, claims, order(claims), leave_out=(), combiner=Merges())
+    assert [(step.request, step.waits_for) for step in steps] == [
+        (mutations[0], ()),
+        (mutations[1], (0,)),
+        (mutations[2], (0, 1)),
+    ]
+
+
+def test_what_is_left_out_closes_what_it_touched() -> None:
+    """It waits for it, and hands that on: a merge that joined then would wait for itself."""
+    mutations = [Into("A", ("b",)), Into("A"), Into("C"), Into("C", ("A",))]
+    claims = [claim(1, "A", "b"), claim(2, "A", take=5), claim(3, "C", take=6), claim(4, "C", "A")]
+    steps = build_steps(mutations, claims, order(claims), leave_out={1}, combiner=Merges())
+    assert [step.members for step in steps] == [(mutations[0],), (mutations[2],), (mutations[3],)]
+    assert all(before < place for place, step in enumerate(steps) for before in step.waits_for)
+
+
+def test_takers_go_by_the_ids_they_took_unless_a_body_forces_another_order() -> None:
+    by_ids = [claim(1, "A", take=8), claim(2, "B", take=7)]
+    assert order(by_ids).sequence == (1, 0)
+    assert order(by_ids).waits_for == ((1,), ())
+    forced = [claim(1, "A", take=8), claim(2, "A", take=7)]
+    assert order(forced).sequence == (0, 1)
+
+
+def test_a_counter_that_was_set_back_counts_anew() -> None:
+    first = Claim((), (1,), (1,), take=Take(COUNTER, 0, 100))
+    second = Claim((), (2,), (2,), take=Take(COUNTER, 1, 5))
+    assert order([second, first]).sequence == (1, 0)
+
+
+def test_a_commit_waits_for_what_is_inside_and_a_child_for_the_commit() -> None:
+    version: Key = ("version", "v")
+    inside = Claim((("body", "A"),), (3,), (3,), inside=version)
+    commit = Claim((), (2,), (2,), needs=(version,), ends=version)
+    child = Claim((), (1,), (1,), creates=("version", "w"), after_end=version)
+    assert order([child, commit, inside]).sequence == (2, 1, 0)
+
+
+def test_claims_that_contradict_each_other_are_ordered_by_the_log() -> None:
+    version: Key = ("version", "v")
+    late = Claim((("body", "A"),), (1,), (3,), inside=version, after_end=version)
+    commit = Claim((), (2,), (2,), ends=version)
+    assert sorted(order([late, commit]).sequence) == [0, 1]
