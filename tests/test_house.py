@@ -1,0 +1,86 @@
+"""The house: imports go downwards only, data types stay apart, modules stay short."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import dvidsync_dagster
+
+PACKAGE = Path(dvidsync_dagster.__file__).parent
+
+FLOORS = [
+    {"errors"},
+    {"config"},
+    {"dvid"},
+    {"log", "plan"},
+    {"report"},
+    {"datatypes"},
+    {"destinations"},
+    {"batch", "discovery"},
+    {"attempts", "archiving", "look", "compare"},
+    {"sync", "repair"},
+    {"orchestration"},
+    {"cli", "definitions", "__init__"},
+    {"sandbox"},
+]
+"""From the ground up. Nothing knows a room above it; the sandbox is the demo's and the tests'."""
+
+DATA_TYPES = {"annotation", "keyvalue", "labelmap", "neuronjson"}
+
+MAX_LINES = 350
+LONG = {"sync.py", "sandbox/annotation.py"}
+"""Modules that are longer."""
+
+MODULES = sorted(PACKAGE.rglob("*.py"))
+
+
+def name_of(path: Path) -> str:
+    return str(path.relative_to(PACKAGE))
+
+
+def room(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imported(path: Path) -> Iterator[list[str]]:
+    """The package's modules that a module imports, in parts after the package's name."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{name_of(path)} imports relatively"
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+        elif isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        else:
+            continue
+        yield from (name.split(".")[1:] for name in names if name.split(".")[0] == PACKAGE.name)
+
+
+def test_every_room_has_its_floor() -> None:
+    assert {room(path) for path in MODULES} == set().union(*FLOORS)
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_imports_go_downwards(path: Path) -> None:
+    floor = {name: number for number, names in enumerate(FLOORS) for name in names}
+    for parts in imported(path):
+        if parts and parts[0] in floor and parts[0] != room(path):
+            assert floor[parts[0]] < floor[room(path)], f"{name_of(path)} imports {'.'.join(parts)}"
+
+
+@pytest.mark.parametrize("data_type", sorted(DATA_TYPES))
+def test_data_types_do_not_know_each_other(data_type: str) -> None:
+    for path in MODULES:
+        parts = path.relative_to(PACKAGE).with_suffix("").parts
+        if parts[:2] != ("datatypes", data_type):
+            continue
+        for found in imported(path):
+            others = DATA_TYPES - {data_type}
+            assert found[0] != "datatypes" or found[1] not in others, f"{name_of(path)} imports {found}"
+
+
+def test_modules_are_short() -> None:
+    assert {name_of(path) for path in MODULES if len(path.read_text().splitlines()) > MAX_LINES} == LONG
