@@ -114,7 +114,8 @@ def _left(
             old, parts = mutation.target, tuple(part for _, part, _ in mutation.parts)
         else:
             continue
-        if body_key(labelmap.name, mutation.version, mutation.new) not in gone:
+        # Supervoxels that only a blob at the source names are looked for when the cleave is repeated.
+        if not parts or body_key(labelmap.name, mutation.version, mutation.new) not in gone:
             continue
         homes = set(labelmap.mapping(mutation.version, parts)) - {0}
         if homes == {old}:
