@@ -1,0 +1,94 @@
+"""Repo operations: read, ordered, and repeated at a sandbox without harm."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dvidsync_dagster.datatypes.message import Message
+from dvidsync_dagster.datatypes.versions import (
+    Commit,
+    NewVersion,
+    NodeLog,
+    NodeNote,
+    Refused,
+    RepoMutation,
+    VersionWriter,
+    decode,
+    has_lines,
+)
+from dvidsync_dagster.dvid.client import DvidClient
+from dvidsync_dagster.dvid.repo import read_repo_info
+from dvidsync_dagster.errors import UndecodableRecord
+from dvidsync_dagster.log.record import Origin
+from dvidsync_dagster.plan.outcome import ALREADY_THERE, DONE
+from dvidsync_dagster.sandbox.launcher import SandboxServer
+from dvidsync_dagster.sandbox.proofreaders import make_repo
+
+SECOND = 1_000_000_000
+ORIGIN = Origin(1000 * SECOND, "repo", 0, 0)
+CHILD, BRANCHED = "c" * 32, "b" * 32
+
+
+def read(**fields: Any) -> object:
+    return decode(Message(ORIGIN, fields))
+
+
+def test_a_refused_version_is_no_version() -> None:
+    assert read(Action="newversion", Parent="p", Child="", Note="") == Refused(ORIGIN)
+    assert read(Action="something", UUID="p") is None
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"Action": "commit"},
+        {"Action": "commit", "UUID": 7},
+        {"Action": "commit", "UUID": "p", "Log": "text"},
+        {"Action": "newversion", "Child": "c"},
+        {"Action": "branch", "Parent": "p", "Child": "c"},
+        {"Action": "newinstance", "UUID": "p", "Dataname": ""},
+    ],
+)
+def test_a_damaged_message_is_named(fields: dict[str, Any]) -> None:
+    with pytest.raises(UndecodableRecord, match="repo partition 0 offset 0"):
+        read(**fields)
+
+
+def test_everything_is_repeated_once(tmp_path: Path) -> None:
+    with SandboxServer.start(tmp_path / "server") as server:
+        root = make_repo(server.url, server.admin_token, size=64, cube=16).root
+        steps: list[RepoMutation] = [
+            NodeNote(origin=ORIGIN, version=root, note="a note"),
+            NodeLog(origin=ORIGIN, version=root, log=("one", "two")),
+            Commit(origin=ORIGIN, version=root, note="the end", log=("three",)),
+            NewVersion(origin=ORIGIN, version=root, child=CHILD, note="next"),
+            NewVersion(origin=ORIGIN, version=root, child=BRANCHED, note="", branch="mine"),
+            Commit(origin=ORIGIN, version=BRANCHED, note="", log=()),
+            NewVersion(origin=ORIGIN, version=BRANCHED, child="release", note="", tag="release"),
+        ]
+        with DvidClient(server.url, admin_token=server.admin_token) as client:
+            writer = VersionWriter(client, client, root)
+            assert [writer.apply(step) for step in steps] == [DONE] * len(steps)
+            versions = read_repo_info(client, root).versions
+            assert versions[CHILD].parents == versions[BRANCHED].parents == (root,)
+            assert versions["release"].parents == (BRANCHED,)
+            assert (versions[root].locked, versions[CHILD].locked) == (True, False)
+            assert [writer.apply(step) for step in steps] == [ALREADY_THERE] * len(steps)
+            elsewhere = NewVersion(origin=ORIGIN, version=BRANCHED, child=CHILD, note="")
+            assert "but as a child of" in writer.apply(elsewhere).refusals[0].found
+
+
+@given(st.lists(st.sampled_from("abc"), min_size=1, max_size=6), st.data())
+def test_a_line_is_there_if_the_destination_is_past_its_place(texts: list[str], data: st.DataObject) -> None:
+    """Each line was written in a second of its own, and announced then."""
+    source = [f"1970-01-01T00:{16 + place:02}:40Z  {text}" for place, text in enumerate(texts)]
+    reached = data.draw(st.integers(0, len(texts)))
+    for place, text in enumerate(texts):
+        origin = Origin((1000 + 60 * place) * SECOND, "repo", 0, 0)
+        operation = NodeLog(origin=origin, version="v", log=(text,))
+        assert has_lines(operation, source, source[:reached]) == (place < reached)
