@@ -80,12 +80,9 @@ class AnnotationWriter:
         """Delete first: it takes relations along, and what is posted has the last word."""
         version = source.version
         for point, at in touched.points.items():
-            here, there = len(source.at(point)), len(copy.at(point))
             user = members[at].user or None
-            # DVID replaces one by one. Several at one point are posted anew.
-            again = here > 1 and source.at(point) != copy.at(point)
             try:
-                for _ in range(_MOST_AT_ONE_POINT if again else there if there > here else 0):
+                for _ in range(_deletes(point, source, copy)):
                     if not self.destination.delete(version, point, user=user):
                         break
             except RequestRefused as refusal:
@@ -111,24 +108,42 @@ def _read(touched: Touched, source: Region, copy: Region) -> None:
     for block, at in touched.blocks.items():
         for point in (*source.points_in(block), *copy.points_in(block)):
             touched.points.setdefault(point, at)
-    # A move changes what leads to the element, as far as the element leads back there.
+    # A move or a delete changes what leads to the element, as far as the element leads back there.
     moved = [element for point in touched.arrivals for element in source.at(point)]
-    left = [element for point in gone for element in copy.at(point)] if moved else []
+    left = [element for point in touched.points for element in copy.at(point)]
     source.read({source.block_of(point) for element in (*moved, *left) for point in related(element)})
+
+
+def _deletes(point: Point, source: Region, copy: Region) -> int:
+    """How often to delete at a point. DVID replaces one by one; several at one point are posted anew."""
+    here, there = source.at(point), copy.at(point)
+    if len(here) > 1 and here != there:
+        return _MOST_AT_ONE_POINT
+    return len(there) if len(there) > len(here) else 0
 
 
 def _posts(touched: Touched, source: Region, copy: Region) -> Iterator[tuple[int, list[Element]]]:
     """What to post: the member that answers for it, and the elements at one point."""
+    # What the copy's element leads to loses its way back with it; at the source it may have kept it.
+    again = {
+        end: at
+        for point, at in touched.points.items()
+        if _deletes(point, source, copy)
+        for element in copy.at(point)
+        for end in related(element)
+    }
     for point, at in touched.points.items():
         elements = source.at(point)
-        if elements and elements != copy.at(point):
+        if elements and (elements != copy.at(point) or point in again):
             yield at, elements
-    if touched.arrivals:
-        for point, elements in source.everything():
-            if point not in touched.points:
-                ends = touched.arrivals.intersection(end for each in elements for end in related(each))
-                if ends:
-                    yield max(touched.points[end] for end in ends), elements
+    for point, elements in source.everything():
+        if point in touched.points:
+            continue
+        ends = touched.arrivals.intersection(end for each in elements for end in related(each))
+        if ends:
+            yield max(touched.points[end] for end in ends), elements
+        elif point in again:
+            yield again[point], elements
 
 
 def _by_user(
