@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from random import Random
 
@@ -54,8 +55,15 @@ FAULTS = [
 ]
 
 
+QUICK = [
+    fault for fault in FAULTS if fault["kind"] in ("drop-before", "drop-after") or "indices" in fault.values()
+]
+
+
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: " ".join(map(str, fault.values())))
 def test_the_destination(tmp_path: Path, fault: dict[str, object]) -> None:
+    if fault not in QUICK and os.environ.get("DVIDSYNC_ALL_FAULTS") != "1":
+        pytest.skip("DVIDSYNC_ALL_FAULTS=1 runs it: a run waits 20 s for a server that is dead")
     random = Random(str(fault))
     with scene(tmp_path, seed=random.randrange(100), work=120) as here:
         copy = here.stage.copy
