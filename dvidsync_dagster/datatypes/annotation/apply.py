@@ -123,27 +123,19 @@ def _deletes(point: Point, source: Region, copy: Region) -> int:
 
 
 def _posts(touched: Touched, source: Region, copy: Region) -> Iterator[tuple[int, list[Element]]]:
-    """What to post: the member that answers for it, and the elements at one point."""
-    # What the copy's element leads to loses its way back with it; at the source it may have kept it.
-    again = {
-        end: at
-        for point, at in touched.points.items()
-        if _deletes(point, source, copy)
-        for element in copy.at(point)
-        for end in related(element)
-    }
-    for point, at in touched.points.items():
+    """What to post: the member that answers for it, and the elements at one point.
+
+    A delete takes along what leads to the element, in all blocks that the element leads to itself. At the
+    source it may have stayed: blocks that are replaced whole take nothing along.
+    """
+    changed = touched.arrivals | {point for point in touched.points if _deletes(point, source, copy)}
+    for point in dict.fromkeys((*touched.points, *(point for point, _ in source.everything()))):
         elements = source.at(point)
-        if elements and (elements != copy.at(point) or point in again):
-            yield at, elements
-    for point, elements in source.everything():
-        if point in touched.points:
-            continue
-        ends = touched.arrivals.intersection(end for each in elements for end in related(each))
-        if ends:
+        ends = changed.intersection(end for each in elements for end in related(each))
+        if point in touched.points and elements and (ends or elements != copy.at(point)):
+            yield touched.points[point], elements
+        elif point not in touched.points and ends:
             yield max(touched.points[end] for end in ends), elements
-        elif point in again:
-            yield again[point], elements
 
 
 def _by_user(
