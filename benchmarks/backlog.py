@@ -28,7 +28,7 @@ from dvidsync_dagster.sync import follow
 from tests.real_kafka import RealKafka
 
 ADMIN_TOKEN = "adm"
-BODIES = 5000
+BODIES = 500
 PREFIX = "backlog-"
 
 

@@ -96,6 +96,9 @@ def run_steps(
                 if not again[other]:
                     del again[other]
                     heapq.heappush(ready, (-height[other], other))
+        if len(released) < len(steps):
+            stuck = next(index for index in range(len(steps)) if index not in released)
+            raise RuntimeError(f"steps wait for each other, the first of them: {steps[stuck].request!r}")
     finally:
         while running:
             land()
