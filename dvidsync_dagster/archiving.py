@@ -6,15 +6,13 @@ import time
 from collections.abc import Callable, Generator
 
 from dvidsync_dagster.config import SyncConfig
+from dvidsync_dagster.discovery import chosen_instances, kafka_connection, log_topics
 from dvidsync_dagster.dvid.client import DvidClient
-from dvidsync_dagster.dvid.repo import RepoInfo, ServerInfo, read_repo_info, read_server_info
-from dvidsync_dagster.errors import ConfigurationError
+from dvidsync_dagster.dvid.repo import read_repo_info, read_server_info
 from dvidsync_dagster.log.archive import LogArchive
 from dvidsync_dagster.log.checkpoint import Checkpoint
 from dvidsync_dagster.log.drain import MutationLog
-from dvidsync_dagster.log.kafka import KafkaConnection
 from dvidsync_dagster.log.record import key_text
-from dvidsync_dagster.log.topics import data_topic, repo_topic
 from dvidsync_dagster.report import ChunkReport, Lag
 
 _NS = 1_000_000_000
@@ -45,11 +43,12 @@ def archive_log(
     """
     with DvidClient(config.source.url, token=config.source.token(), user=config.source.user) as source:
         info = read_server_info(source)
-        topics = _topics(config, info, read_repo_info(source, config.repo))
+        instances = chosen_instances(config, read_repo_info(source, config.repo))
+        topics = list(log_topics(config, info, instances))
     cut = info.clock - int(config.settle_seconds * _NS)
     if upto is not None:
         cut = min(cut, upto - 1)
-    with MutationLog(_connection(config, info), topics) as log:
+    with MutationLog(kafka_connection(config, info), topics) as log:
         if checkpoint is not None:
             log.check(checkpoint.positions, key_text(checkpoint.key))
         stored = checkpoint.positions if checkpoint is not None else log.beginning()
@@ -81,25 +80,3 @@ def archive_log(
                 final=chunk.last,
             )
             started = time.monotonic()
-
-
-def _topics(config: SyncConfig, info: ServerInfo, repo: RepoInfo) -> list[str]:
-    prefix = info.topic_prefix if config.kafka.topic_prefix is None else config.kafka.topic_prefix
-    chosen = None if config.instances == "all" else {choice.name for choice in config.instances}
-    topics = [repo_topic(prefix, config.repo)]
-    for name, instance in repo.instances.items():
-        if chosen is None or name in chosen:
-            suffix = config.kafka.topic_suffixes.get(instance.data_uuid, "")
-            topics.append(data_topic(prefix, config.repo, instance.data_uuid, suffix))
-    return topics
-
-
-def _connection(config: SyncConfig, info: ServerInfo) -> KafkaConnection:
-    servers = tuple(config.kafka.servers or info.kafka_servers)
-    if not servers:
-        raise ConfigurationError(
-            "kafka.servers",
-            "is unset and the source does not log to Kafka",
-            "Name the broker, or give the source a [kafka] section.",
-        )
-    return KafkaConnection(servers, **config.kafka.client_options())

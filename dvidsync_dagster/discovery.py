@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -65,18 +65,12 @@ def discover(
     copied = _repo(f"{field}.url", copy, config.repo)
     _refuse_own_feed(config, field, source_info, copy_info)
     instances = _instances(config, repo, copied, field, born_since)
-    prefix = config.kafka.topic_prefix if config.kafka.topic_prefix is not None else source_info.topic_prefix
-    topics: dict[str, Instance | None] = {repo_topic(prefix, config.repo): None}
-    for instance in instances:
-        suffix = config.kafka.topic_suffixes.get(instance.data_uuid, "")
-        topics[data_topic(prefix, config.repo, instance.data_uuid, suffix)] = instance
-        topics[old_data_topic(config.repo, instance.data_uuid)] = instance
     followed = {instance.name for instance in instances if instance.typename in FOLLOWED_TYPES}
     return Route(
         clock=source_info.clock,
         repo=repo,
-        connection=_connection(config, source_info),
-        topics=topics,
+        connection=kafka_connection(config, source_info),
+        topics=log_topics(config, source_info, instances),
         versions=select_versions(config, repo),
         next_labels={
             instance.name: Labelmap(source, instance.name).next_label(config.repo)
@@ -142,7 +136,21 @@ def _refuse_own_feed(config: SyncConfig, field: str, source: ServerInfo, copy: S
         )
 
 
-def _connection(config: SyncConfig, source: ServerInfo) -> KafkaConnection:
+def log_topics(
+    config: SyncConfig, source: ServerInfo, instances: Iterable[Instance]
+) -> dict[str, Instance | None]:
+    """The topics of the repo's own operations (None) and of the instances, under today's and the old name."""
+    prefix = config.kafka.topic_prefix if config.kafka.topic_prefix is not None else source.topic_prefix
+    topics: dict[str, Instance | None] = {repo_topic(prefix, config.repo): None}
+    for instance in instances:
+        suffix = config.kafka.topic_suffixes.get(instance.data_uuid, "")
+        topics[data_topic(prefix, config.repo, instance.data_uuid, suffix)] = instance
+        topics[old_data_topic(config.repo, instance.data_uuid)] = instance
+    return topics
+
+
+def kafka_connection(config: SyncConfig, source: ServerInfo) -> KafkaConnection:
+    """The configured broker, or the one that the source names. Raises ConfigurationError if there is none."""
     servers = tuple(config.kafka.servers or source.kafka_servers)
     if not servers:
         raise ConfigurationError(
@@ -156,22 +164,7 @@ def _connection(config: SyncConfig, source: ServerInfo) -> KafkaConnection:
 def _instances(
     config: SyncConfig, repo: RepoInfo, copied: RepoInfo, field: str, born_since: int
 ) -> list[Instance]:
-    if config.instances == "all":
-        chosen = list(repo.instances.values())
-    else:
-        chosen = []
-        for index, choice in enumerate(config.instances):
-            instance = repo.instances.get(choice.name)
-            if instance is None or choice.data_uuid not in (None, instance.data_uuid):
-                wrong = (
-                    "no instance of that name" if instance is None else f"{instance.data_uuid} by that name"
-                )
-                raise ConfigurationError(
-                    f"instances[{index}]",
-                    f"{choice.name} {choice.data_uuid or ''}: the source has {wrong}",
-                    f"It has {', '.join(sorted(repo.instances))}.",
-                )
-            chosen.append(instance)
+    chosen = chosen_instances(config, repo)
     for instance in chosen:
         if instance.typename not in FOLLOWED_TYPES:
             continue
@@ -188,6 +181,24 @@ def _instances(
                 f"{instance.name!r} is a {twin.typename} there and a {instance.typename} at the source",
                 "Rename one of them, or name the instances to follow in `instances`.",
             )
+    return chosen
+
+
+def chosen_instances(config: SyncConfig, repo: RepoInfo) -> list[Instance]:
+    """The configured instances. Raises ConfigurationError if the source lacks one."""
+    if config.instances == "all":
+        return list(repo.instances.values())
+    chosen = []
+    for index, choice in enumerate(config.instances):
+        instance = repo.instances.get(choice.name)
+        if instance is None or choice.data_uuid not in (None, instance.data_uuid):
+            wrong = "no instance of that name" if instance is None else f"{instance.data_uuid} by that name"
+            raise ConfigurationError(
+                f"instances[{index}]",
+                f"{choice.name} {choice.data_uuid or ''}: the source has {wrong}",
+                f"It has {', '.join(sorted(repo.instances))}.",
+            )
+        chosen.append(instance)
     return chosen
 
 
