@@ -115,14 +115,19 @@ class Follower:
             self.there += plan.there
             self.apply(plan)
             self.applied += plan.applied
+            version = self.open_version()
             if last and quiet and not batch.unapplied(plan):
-                self.counter.end_at(self.open_version(), self.source.following)
-            elif self.counter.is_behind:
-                self.counter.settle(self.open_version())
+                if version is None:
+                    self.counter.burned(self.source.following - 1)
+                else:
+                    self.counter.end_at(version, self.source.following)
+            elif version is not None and self.counter.is_behind:
+                self.counter.settle(version)
             batch.next_chunk(plan)
 
-    def open_version(self) -> str:
-        return next(uuid for uuid, node in self.copy.versions.items() if not node.locked)
+    def open_version(self) -> str | None:
+        """None where everything is committed: then ids cannot be reserved yet."""
+        return next((uuid for uuid, node in self.copy.versions.items() if not node.locked), None)
 
     def apply(self, plan: Plan) -> None:
         for index in any_order(plan.steps, self.random):
