@@ -24,9 +24,9 @@ pytestmark = [pytest.mark.dvid, pytest.mark.kafka]
 FOLLOWED = tuple(INSTANCES)
 TOKEN = "DVIDSYNC_TEST_ADMIN_TOKEN"
 
-LABELS = {kind: share for kind, share in WEIGHTS.items() if kind not in ("post_key", "post_elements")}
 # No message tells of a neuron that was deleted.
 ANNOUNCED = {kind: share for kind, share in WEIGHTS.items() if kind != "delete_neuron"}
+LABELS = {kind: share for kind, share in ANNOUNCED.items() if kind not in ("post_key", "post_elements")}
 RECORDS = {
     **ANNOUNCED,
     "post_elements": 12,
