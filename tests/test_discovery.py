@@ -1,0 +1,110 @@
+"""What a run refuses at its start: a configuration that does not fit what the two servers say."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from dvidsync_dagster.config import SyncConfig
+from dvidsync_dagster.discovery import Route, discover
+from dvidsync_dagster.dvid.client import DvidClient
+from dvidsync_dagster.errors import ConfigurationError
+from dvidsync_dagster.sandbox.broker import EmbeddedBroker
+from dvidsync_dagster.sandbox.launcher import SandboxServer
+from dvidsync_dagster.sandbox.proofreaders import make_repo
+
+BROKER = "127.0.0.1:1"  # named by the servers; nobody asks it here
+ABSENT = "0" * 32
+LATER = 2**62
+
+
+class Pair:
+    """A source and a copy of it that run side by side."""
+
+    def __init__(self, source: SandboxServer, copy: SandboxServer, root: str) -> None:
+        self.source, self.copy, self.root = source, copy, root
+
+    def ask(self, born_since: int = LATER, url: str | None = None, **changes: Any) -> Route:
+        fields = {
+            "source": {"url": self.source.url},
+            "repo": self.root,
+            "kafka": {"servers": [BROKER]},
+            "destinations": [{"name": "copy", "url": url or self.copy.url}],
+            **changes,
+        }
+        config = SyncConfig.model_validate(fields)
+        destination = config.destinations[0]
+        with DvidClient(self.source.url) as source, DvidClient(destination.url, patience=0.1) as copy:
+            return discover(config, destination, source, copy, born_since=born_since)
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
+    folder: Path = tmp_path_factory.mktemp("discovery")
+    with SandboxServer.start(folder / "source") as source:
+        root = make_repo(source.url, "adm", size=64, cube=16).root
+        source.stop()
+        source.copy_to(folder / "copy")
+        source.restart()
+        with SandboxServer.start(folder / "copy") as copy:
+            yield Pair(source, copy, root)
+
+
+def test_a_configuration_that_fits(pair: Pair) -> None:
+    route = pair.ask(instances=["segmentation"])
+    assert [instance.name for instance in route.topics.values() if instance] == ["segmentation"] * 2
+    assert route.versions is None
+    assert route.connection.servers == (BROKER,)
+    assert "keyvalue segmentation_annotations" in route.not_followed.values()
+
+
+@pytest.mark.parametrize(
+    ("changes", "field", "found"),
+    [
+        ({"repo": ABSENT}, "repo", "is not at"),
+        ({"branches": ["master", "nowhere"]}, "branches[1]", "no branch 'nowhere'"),
+        ({"instances": ["nothing"]}, "instances[0]", "no instance of that name"),
+        ({"instances": [{"name": "segmentation", "data_uuid": ABSENT}]}, "instances[0]", "by that name"),
+        ({"kafka": {}}, "kafka.servers", "does not log to Kafka"),
+    ],
+)
+def test_what_does_not_fit_is_refused(pair: Pair, changes: dict[str, Any], field: str, found: str) -> None:
+    with pytest.raises(ConfigurationError) as refused:
+        pair.ask(**changes)
+    assert refused.value.field == field
+    assert found in str(refused.value)
+    assert refused.value.remedy
+
+
+def test_a_destination_that_does_not_answer(pair: Pair) -> None:
+    with pytest.raises(ConfigurationError, match="no DVID server answers") as refused:
+        pair.ask(url="http://127.0.0.1:9")
+    assert refused.value.field == "destinations[copy].url"
+
+
+def test_an_instance_that_only_the_source_has(pair: Pair) -> None:
+    settings = {"typename": "keyvalue", "dataname": "born_late"}
+    httpx.post(f"{pair.source.url}/api/repo/{pair.root}/instance", json=settings).raise_for_status()
+    with pytest.raises(ConfigurationError, match="'born_late'"):
+        pair.ask(instances=["born_late"])
+    # The log from before its birth makes it.
+    assert pair.ask(born_since=0, instances=["born_late"]).topics
+
+
+def test_a_destination_that_would_feed_itself(tmp_path: Path) -> None:
+    with SandboxServer.start(tmp_path / "source") as source:
+        root = make_repo(source.url, "adm", size=64, cube=16).root
+        source.stop()
+        source.copy_to(tmp_path / "copy")
+    with (
+        EmbeddedBroker.start() as broker,
+        SandboxServer.start(tmp_path / "source", kafka=broker.address, topic_prefix="same-") as source,
+        SandboxServer.start(tmp_path / "copy", kafka=broker.address, topic_prefix="same-") as copy,
+        pytest.raises(ConfigurationError, match="fed its own changes") as refused,
+    ):
+        Pair(source, copy, root).ask(kafka={})
+    assert refused.value.field == "destinations[copy].url"
