@@ -102,7 +102,7 @@ def follow(
                 note=notes.say,
             )
         )
-        run = _Run(config, destination, route, log, source, target, notes, epoch, still_owner)
+        run = _Run(config, destination, route, log, target, notes, epoch, still_owner)
         run.first_contact(checkpoint)
         cut = route.clock - int(config.settle_seconds * NANOSECONDS)
         if scope is not None:
@@ -144,7 +144,6 @@ class _Run:
     destination: DestinationConfig
     route: Route
     log: MutationLog
-    source: DvidClient
     target: DvidDestination
     notes: _Notes
     epoch: int
