@@ -136,6 +136,11 @@ class Crowd:
 
         return let_go
 
+    def top(self) -> int:
+        """The highest id that anybody has, or is about to have by a renumber that is under way."""
+        held = [label for _, label in self.busy]
+        return max(self.model.max_repo_label, self.model.set_label, *self.model.extents, *held)
+
     def mod(self, mutation_id: int, user: str) -> LastMod:
         return LastMod(mutation_id, user, "neu3", "")
 
@@ -261,8 +266,7 @@ class Crowd:
 
     def renumber_up(self) -> Phases:
         """To an id that nobody has had: just above the counter would be a race that the server loses."""
-        top = max(self.model.max_repo_label, self.model.set_label, *self.model.extents)
-        yield from self.renumber(top + self.random.randint(300, 400))
+        yield from self.renumber(self.top() + self.random.randint(300, 400))
 
     def split_supervoxel(self) -> Phases:
         version = self.version()
@@ -356,8 +360,7 @@ class Crowd:
     def set_next(self) -> Phases:
         """Always to where nobody has an id; sometimes back."""
         version = self.version()
-        top = max(self.model.max_repo_label, self.model.set_label, *self.model.extents)
-        label = top + self.random.randint(1, 30)
+        label = self.top() + self.random.randint(1, 30)
         self.model.set_label = label
         self.tell(version, "setnextlabel", **{"Next Label": label})
         return
