@@ -50,7 +50,8 @@ def archive_log(
         cut = min(cut, upto - 1)
     with MutationLog(kafka_connection(config, info), topics) as log:
         if checkpoint is not None:
-            log.check(checkpoint.positions, key_text(checkpoint.key))
+            log.check(checkpoint.positions, key_text(checkpoint.key), checkpoint.topics)
+        ids = log.ids()
         stored = checkpoint.positions if checkpoint is not None else log.beginning()
         reached = checkpoint.key if checkpoint is not None else 0
         lag_before: Lag | None = None
@@ -69,7 +70,9 @@ def archive_log(
             if lag_before is None:
                 lag_before = Lag(chunk.behind + records, max(0.0, (info.clock - begin) / _NS))
             yield ChunkReport(
-                checkpoint=Checkpoint(epoch=epoch, positions=stored, key=reached, clean=chunk.last),
+                checkpoint=Checkpoint(
+                    epoch=epoch, positions=stored, key=reached, clean=chunk.last, topics=ids
+                ),
                 from_key=begin,
                 to_key=max(begin, reached),
                 lag_before=lag_before,

@@ -72,17 +72,22 @@ class LogGap(LogError):
 
 
 class LogRecreated(LogError):
-    """The topic ends before the checkpoint: it was deleted and made again, or it is another broker's."""
+    """The topic is not the one that was read: it was deleted and made again, or it is another broker's.
 
-    def __init__(self, topic: str, partition: int, wanted: int, end: int, since: str | None) -> None:
+    Args:
+        topic, partition: where; None if it shows in the topic itself.
+        found: by what it shows.
+        since: when the last applied record was made, as text, or None if unknown.
+    """
+
+    def __init__(self, topic: str, partition: int | None, found: str, since: str | None) -> None:
+        where = topic if partition is None else f"{topic} partition {partition}"
         reached = f" Everything up to {since} is applied." if since else ""
         super().__init__(
-            f"{topic} partition {partition} ends at offset {end}, but offset {wanted} comes next after the "
-            f"checkpoint: the topic was recreated or this is another broker.{reached} Compare source and "
-            f"destination, then give the destination a new start."
+            f"{where} {found}: the topic was recreated or this is another broker.{reached} Compare source "
+            f"and destination, then give the destination a new start."
         )
         self.topic, self.partition = topic, partition
-        self.wanted, self.end = wanted, end
 
 
 class UndecodableRecord(LogError):

@@ -21,9 +21,7 @@ from dvidsync_dagster.datatypes.labelmap.messages import BodyMutation
 from dvidsync_dagster.destinations.server import DvidDestination
 from dvidsync_dagster.discovery import Route, discover
 from dvidsync_dagster.dvid.client import DvidClient
-from dvidsync_dagster.errors import (
-    UndecodableRecord,
-)
+from dvidsync_dagster.errors import UndecodableRecord
 from dvidsync_dagster.log.archive import LogArchive
 from dvidsync_dagster.log.archived import archived_chunks
 from dvidsync_dagster.log.checkpoint import Checkpoint, Positions, newly_applied
@@ -37,7 +35,6 @@ MAX_CHUNK_RECORDS = 100_000
 """No run applies more at a time. So nothing that an interrupted run has applied lies further than this beyond
 the first operation that it has not."""
 
-_ATTEMPTS = 4
 _PROBES = 12
 
 
@@ -166,7 +163,7 @@ class _Run:
         from_key = 0
         if checkpoint is not None:
             positions = checkpoint.positions
-            self.log.check(positions, key_text(checkpoint.key))
+            self.log.check(positions, key_text(checkpoint.key), checkpoint.topics)
         else:
             positions, from_key = self._start()
         looking = checkpoint is None or not checkpoint.clean
@@ -243,6 +240,7 @@ class _Run:
         kept: Checkpoint | None,
     ) -> Iterator[ChunkReport]:
         batch = Batch()
+        topics = self.log.ids()  # before anything is read
         look_records = MAX_CHUNK_RECORDS
         if looking:
             self.target.come_to_rest()
@@ -278,6 +276,7 @@ class _Run:
                 era=self.eras.era,
                 boot=self.eras.boot,
                 contact=self.target.contact.next_mutation_id,
+                topics=topics,
             )
             lag_before = lag_before or Lag(behind, (self.route.clock - (previous or first_key)) / 1e9)
             yield ChunkReport(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -37,6 +37,7 @@ class Checkpoint:
     flight afterwards. `era` is the key at which the source last began to count its mutation ids again
     (restored from a backup), or 0; `boot` when the source was last started, as far as its messages told.
     `contact` is the destination's next mutation id when it was first met, or 0: see `Contact` of labelmaps.
+    `topics` holds the id that Kafka gave each topic when it was made, as far as the broker tells.
     """
 
     epoch: int
@@ -47,6 +48,7 @@ class Checkpoint:
     era: int = 0
     boot: int = 0
     contact: int = 0
+    topics: Mapping[str, str] = field(default_factory=dict)
 
 
 def checkpoint_json(checkpoint: Checkpoint) -> dict[str, Any]:
@@ -60,6 +62,7 @@ def checkpoint_json(checkpoint: Checkpoint) -> dict[str, Any]:
         "era": checkpoint.era,
         "boot": checkpoint.boot,
         "contact": checkpoint.contact,
+        "topics": dict(checkpoint.topics),
         "positions": {
             topic: {
                 str(partition): {"next": position.next, "beyond": [list(pair) for pair in position.beyond]}
@@ -95,6 +98,7 @@ def checkpoint_from_json(stored: object) -> Checkpoint:
         era=_count(found, "era", "checkpoint"),
         boot=_count(found, "boot", "checkpoint"),
         contact=_count(found, "contact", "checkpoint"),
+        topics=_topics_from(found.get("topics", {})),
     )
 
 
@@ -106,21 +110,6 @@ def from_offsets(offsets: object) -> Positions:
     """
     found = _fields(offsets, "offsets")
     return {topic: {0: PartitionPosition(_count(found, topic, "offsets"))} for topic in found}
-
-
-def furthest(checkpoints: Iterable[Checkpoint]) -> Checkpoint | None:
-    """Of the newest epoch the checkpoint that calls most offsets applied; None if there is none.
-
-    Inside an epoch a checkpoint holds all that an earlier one did. Of equal ones a clean one is taken.
-    """
-    return max(
-        checkpoints, key=lambda c: (c.epoch, _count_applied(c.positions), c.key, c.clean), default=None
-    )
-
-
-def is_at_or_beyond(positions: Positions, other: Positions) -> bool:
-    """Whether everything that `other` calls applied is applied according to `positions`."""
-    return not newly_applied(positions, other)
 
 
 def newly_applied(before: Positions, after: Positions) -> dict[tuple[str, int], list[Range]]:
@@ -139,13 +128,12 @@ def _applied(position: PartitionPosition) -> list[Range]:
     return [(0, position.next), *position.beyond]
 
 
-def _count_applied(positions: Positions) -> int:
-    return sum(
-        last - first
-        for partitions in positions.values()
-        for position in partitions.values()
-        for first, last in _applied(position)
-    )
+def _topics_from(stored: object) -> Mapping[str, str]:
+    found = _fields(stored, "checkpoint.topics")
+    for topic, topic_id in found.items():
+        if not isinstance(topic_id, str):
+            raise _damaged(f"checkpoint.topics[{topic!r}]", topic_id)
+    return found
 
 
 def _positions_from(stored: object) -> Positions:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
+from typing import Any
 
 from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
 from kafka.errors import LeaderNotAvailableError, NoError, UnknownTopicOrPartitionError, for_code
@@ -22,6 +23,7 @@ REORDER_NS = 10_000_000_000
 CHUNK_BYTES = 64 << 20
 
 _NS_PER_MS = 1_000_000
+_NO_ID = "00000000-0000-0000-0000-000000000000"
 
 
 class MutationLog:
@@ -84,8 +86,13 @@ class MutationLog:
                 offsets[place] = ends[place] if answer is None else answer.offset
         return _positions(offsets)
 
-    def check(self, positions: Positions, since: str | None) -> None:
-        """Compare a checkpoint's positions with what the broker holds, by offsets, before anything is read.
+    def ids(self) -> dict[str, str]:
+        """The id that Kafka gave each topic when it was made; brokers before Kafka 2.8 tell none."""
+        told = {topic["name"]: topic["topic_id"] for topic in self._described() if topic["partitions"]}
+        return {name: topic_id for name, topic_id in told.items() if topic_id and topic_id != _NO_ID}
+
+    def check(self, positions: Positions, since: str | None, ids: Mapping[str, str] | None = None) -> None:
+        """Compare a checkpoint's positions with what the broker holds, before anything is read.
 
         A partition that `positions` lacks is read from offset 0 (a topic born since), so it has a gap if its
         first records are gone. Only where `positions` is empty, a new start, whatever the broker holds is
@@ -94,11 +101,17 @@ class MutationLog:
         Args:
             positions: of the checkpoint.
             since: when the last applied record was made, as text for the message; None if unknown.
+            ids: of the topics, when the checkpoint was made.
 
         Raises:
             LogGap: records that were never applied are gone.
-            LogRecreated: a topic ends before what was read from it, or is gone.
+            LogRecreated: a topic has another id, ends before what was read from it, or is gone.
         """
+        now = self.ids() if ids else {}
+        for topic, before in (ids or {}).items():
+            if now.get(topic, before) != before:
+                found = f"has the id {now[topic]}, and had {before} when the checkpoint was made"
+                raise LogRecreated(topic, None, found, since)
         places = self._places()
         beginnings, ends = self._beginnings(places), self._ends(places)
         known = {
@@ -115,7 +128,8 @@ class MutationLog:
             reached = position.beyond[-1][1] if position.beyond else position.next
             beginning, end = beginnings.get(place, 0), ends.get(place, 0)
             if reached > end:
-                raise LogRecreated(topic, partition, reached, end, since)
+                found = f"ends at offset {end}, but offset {reached} comes next after the checkpoint"
+                raise LogRecreated(topic, partition, found, since)
             if position.next < beginning:
                 raise LogGap(topic, partition, position.next, beginning, since)
 
@@ -192,12 +206,20 @@ class MutationLog:
 
     def _places(self) -> list[Place]:
         """The partitions of those topics that exist, in order."""
+        return sorted(
+            (topic["name"], partition["partition_index"])
+            for topic in self._described()
+            for partition in topic["partitions"]
+        )
+
+    def _described(self) -> list[dict[str, Any]]:
+        """The topics as the broker describes them; one that does not exist has no partitions."""
         if not self._topics:
             return []
         deadline = time.monotonic() + self._connection.timeout_seconds
         with self._connection.errors():
             while True:
-                described = self._admin.describe_topics(list(self._topics))
+                described: list[dict[str, Any]] = self._admin.describe_topics(list(self._topics))
                 errors = {topic["name"]: for_code(topic["error_code"]) for topic in described}
                 if LeaderNotAvailableError not in errors.values() or time.monotonic() > deadline:
                     break
@@ -205,11 +227,7 @@ class MutationLog:
             for error in errors.values():
                 if error not in (NoError, UnknownTopicOrPartitionError):
                     raise error
-        return sorted(
-            (topic["name"], partition["partition_index"])
-            for topic in described
-            for partition in topic["partitions"]
-        )
+        return described
 
     def _beginnings(self, places: Sequence[Place]) -> dict[Place, int]:
         return self._offsets(self._consumer.beginning_offsets, places)

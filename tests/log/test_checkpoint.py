@@ -1,9 +1,8 @@
-"""The checkpoint: its JSON form, and which of several is the furthest."""
+"""The checkpoint: its JSON form, and what one calls applied that another does not."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -17,8 +16,7 @@ from dvidsync_dagster.log.checkpoint import (
     checkpoint_from_json,
     checkpoint_json,
     from_offsets,
-    furthest,
-    is_at_or_beyond,
+    newly_applied,
 )
 from tests.log.positions import applied, partition_positions
 
@@ -36,6 +34,7 @@ CHECKPOINTS = st.builds(
     mutation_id=COUNTS,
     clean=st.booleans(),
     era=COUNTS,
+    topics=st.dictionaries(st.sampled_from(["a", "b"]), st.text(max_size=5), max_size=2),
 )
 GOOD = checkpoint_json(Checkpoint(3, {"a": {0: PartitionPosition(5, ((7, 9), (12, 13)))}}, 10, 11, True))
 
@@ -66,6 +65,8 @@ def _with(path: list[str], value: Any) -> dict[str, Any]:
         _with(["epoch"], -1),
         _with(["key"], 1.5),
         _with(["clean"], 1),
+        _with(["topics"], []),
+        _with(["topics"], {"a": 1}),
         _with(["positions"], [1]),
         _with(["positions", "a"], {"x": {"next": 1, "beyond": []}}),
         _with(["positions", "a", "0"], 5),
@@ -81,6 +82,11 @@ def _with(path: list[str], value: Any) -> dict[str, Any]:
 def test_damage_is_refused(damaged: object) -> None:
     with pytest.raises(CheckpointError, match="damaged"):
         checkpoint_from_json(damaged)
+
+
+def test_topics_may_be_missing() -> None:
+    without = {name: value for name, value in GOOD.items() if name != "topics"}
+    assert checkpoint_from_json(without) == checkpoint_from_json(GOOD)
 
 
 def test_newer_format_is_refused_by_name() -> None:
@@ -99,21 +105,14 @@ def test_old_form_is_checked(offsets: object) -> None:
 
 
 @given(POSITIONS, POSITIONS)
-def test_at_or_beyond_means_that_all_is_applied(
+def test_newly_applied_are_the_offsets_that_only_the_later_one_holds(
     one: dict[str, dict[int, PartitionPosition]], other: dict[str, dict[int, PartitionPosition]]
 ) -> None:
     def offsets(positions: dict[str, dict[int, PartitionPosition]]) -> set[tuple[str, int, int]]:
         return {(t, p, o) for t, ps in positions.items() for p, at in ps.items() for o in applied(at, 100)}
 
-    assert is_at_or_beyond(one, other) == (offsets(other) <= offsets(one))
-
-
-def test_newest_epoch_wins_then_the_furthest_then_the_clean_one() -> None:
-    old = Checkpoint(1, {"a": {0: PartitionPosition(100)}})
-    start = Checkpoint(2, {"a": {0: PartitionPosition(10, ((20, 25),))}})
-    later = Checkpoint(2, {"a": {0: PartitionPosition(12, ((20, 25),))}, "b": {1: PartitionPosition(0)}})
-    clean = replace(later, clean=True)
-    for order in ([old, start, later, clean], [clean, later, start, old]):
-        assert furthest(order) == clean
-    assert furthest([later, start, old]) == later
-    assert furthest([]) is None
+    fresh = newly_applied(one, other)
+    found = {
+        (*place, o) for place, ranges in fresh.items() for first, last in ranges for o in range(first, last)
+    }
+    assert found == offsets(other) - offsets(one)

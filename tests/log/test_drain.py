@@ -190,6 +190,36 @@ def test_a_broker_that_forgot_everything_is_told() -> None:
             log.check(positions, None)
 
 
+@pytest.mark.kafka
+def test_a_topic_that_was_made_again_is_told_by_its_id(real_kafka: RealKafka) -> None:
+    """With as many records as were read, offsets say nothing."""
+    topic, other = new_name(), new_name()
+    messages = [Message(name, 0, BASE + number, b"") for name in (topic, other) for number in range(3)]
+    produce(real_kafka.address, messages)
+    with open_log(real_kafka.address, topic, other) as log:
+        ids, positions = log.ids(), log.end()
+        assert set(ids) == {topic, other}
+        log.check(positions, "noon", ids)
+    delete(real_kafka.address, topic)
+    _create_again(real_kafka.address, topic)
+    produce(real_kafka.address, [message for message in messages if message.topic == topic])
+    with open_log(real_kafka.address, topic, other) as log:
+        with pytest.raises(LogRecreated, match=f"{topic} has the id .*up to noon"):
+            log.check(positions, "noon", ids)
+        log.check(positions, "noon", {other: ids[other]})
+
+
+def test_an_id_of_a_topic_stays(address: str) -> None:
+    topic, missing = new_name(), new_name()
+    produce(address, [Message(topic, 0, BASE, b"")])
+    with open_log(address, topic, missing) as log:
+        ids = log.ids()
+        assert set(ids) == {topic}
+    produce(address, [Message(topic, 1, BASE, b"")])
+    with open_log(address, topic, missing) as log:
+        assert log.ids() == ids
+
+
 def test_reading_makes_no_topics(address: str) -> None:
     missing = new_name()
     with open_log(address, missing) as log:
