@@ -95,7 +95,8 @@ class Batch:
         """Add a chunk.
 
         Args:
-            ahead: what has been read past the cut: it tells which starts will still complete.
+            ahead: what has been read past the chunk: it tells which starts will still complete, and who took
+                an id before they could say so.
             failed_before: a start with a smaller key and no completion has failed.
             versions: the selected ones; None for all.
         """
@@ -109,11 +110,7 @@ class Batch:
             self.not_followed["versions that the source refused to make"] += decoded.refused
         self.gathered = gather(
             self.labels,
-            done_later={
-                identity(item.mutation)
-                for item in ahead.labels
-                if isinstance(item, Announcement) and item.done
-            },
+            ahead=ahead.labels,
             applied_before={name for names in self._applied_before for name in names},
             failed_before=failed_before,
         )
@@ -146,8 +143,13 @@ class Batch:
             for operation in DATA_TYPES[typename].operations(own)
         ]
 
-    def pending(self) -> list[BodyMutation]:
-        return [mutation for mutation in self.gathered.pending if self._selected(mutation.version)]
+    def awaited(self) -> list[Mutation]:
+        """What has not happened yet, as far as can be told, and comes before some that has."""
+        return [
+            chosen
+            for mutation in (*self.gathered.pending, *self.gathered.to_come)
+            if (chosen := mutation if self._selected(mutation.version) else burned(mutation)) is not None
+        ]
 
     def unapplied(self, plan: Plan) -> list[Origin]:
         """The records that were read and are not applied by the plan."""
@@ -175,12 +177,12 @@ class Batch:
 
 def make_plan(batch: Batch, target: Target, *, looking: bool) -> Plan:
     """Order the batch, leave out what must wait and (looking) what the destination has, and combine."""
-    pending = batch.pending()
-    mutations: list[Mutation] = [*batch.mutations(), *batch.operations(), *pending]
+    awaited = batch.awaited()
+    mutations: list[Mutation] = [*batch.mutations(), *batch.operations(), *awaited]
     claims = _claims(mutations, target)
     ordering = order(claims)
-    first_pending = len(mutations) - len(pending)
-    held = ordering.with_followers(range(first_pending, len(mutations)))
+    first_awaited = len(mutations) - len(awaited)
+    held = ordering.with_followers(range(first_awaited, len(mutations)))
     presence = target.find_present(mutations, ordering) if looking else Presence()
     # What waits is not there: its predecessor still runs at the source.
     there = presence.there - held
@@ -189,7 +191,7 @@ def make_plan(batch: Batch, target: Target, *, looking: bool) -> Plan:
         steps=_before_labels([_with_members(step) for step in steps]),
         applied=_members(m for index, m in enumerate(mutations) if index not in held),
         there=[mutations[index] for index in sorted(there)],
-        held=_members(mutations[index] for index in sorted(held) if index < first_pending),
+        held=_members(mutations[index] for index in sorted(held) if index < first_awaited),
         doubtful=frozenset(
             identity(mutation)
             for mutation in (mutations[index] for index in presence.doubtful)

@@ -25,7 +25,8 @@ class LogChunk:
     Attributes:
         frame: what this chunk releases.
         malformed: the records of this slice whose key or value no DVID server writes, in order.
-        lookahead: the records after the cut that were read along with the last chunk; they stay unapplied.
+        lookahead: what comes next, as far as it was read along; after the last chunk, all that lies past the
+            cut. These records are not released.
         horizon: every record with a key up to this one has been released, save those that come late.
         last: nothing follows.
         duplicates: records that Kafka holds twice (topic, key and value the same); one of each is in `frame`.

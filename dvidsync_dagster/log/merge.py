@@ -6,12 +6,15 @@ past its key, or to its end.
 
 from __future__ import annotations
 
+import heapq
 from bisect import bisect_left
 from collections.abc import Iterable
 from typing import NamedTuple
 
 Place = tuple[str, int]
 """Topic and partition."""
+
+LOOKAHEAD = 1000
 
 _END_OF_TIME = 1 << 63
 
@@ -148,14 +151,15 @@ class KeyMerge:
         return self.all_finished and not self._ready
 
     def lookahead(self) -> list[Entry]:
-        """The entries after the cut, in order. They stay inside."""
-        after = [
-            entry
-            for partition in self._partitions.values()
-            for entry in partition.pending
-            if entry.key > self._cut_key
-        ]
-        return sorted(after)
+        """The entries that come after the chunk just taken, in order. They stay inside.
+
+        After the last chunk all that were read past the cut, else the next `LOOKAHEAD`.
+        """
+        inside = (entry for partition in self._partitions.values() for entry in partition.pending)
+        if self.exhausted:
+            return sorted(entry for entry in inside if entry.key > self._cut_key)
+        after = self._ready[:LOOKAHEAD]
+        return [*after, *heapq.nsmallest(LOOKAHEAD - len(after), inside)]
 
     def _slowest(self) -> int:
         """The highest key up to which every unfinished partition was read."""

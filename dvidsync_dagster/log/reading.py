@@ -149,7 +149,7 @@ class Reading:
             self._ledger.release(topic, partition, offsets)
         kept = without_duplicates(entries)
         last = self._merge.exhausted
-        lookahead = self._merge.lookahead() if last else []
+        lookahead = self._merge.lookahead()
         return LogChunk(
             frame=log_frame([entry for entry in kept if entry.found is None], self._topics),
             malformed=tuple(malformed(entry) for entry in kept if entry.found is not None),

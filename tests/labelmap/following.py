@@ -104,9 +104,10 @@ class Follower:
             decoded = decode_records(records, self.topics, {}, eras)
             assert not decoded.undecodable, decoded.undecodable
             horizon = max((record.origin.key for record in records), default=0)
+            ahead = [record for chunk in chunks[number + 1 :] for record in chunk]
             batch.take_in(
                 decoded,
-                decode_records([], self.topics, {}, EraClock()),
+                decode_records(ahead, self.topics, {}, EraClock()),
                 failed_before=2**63 if last else horizon - PATIENCE,
                 versions=None,
             )

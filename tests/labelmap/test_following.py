@@ -102,12 +102,12 @@ def test_any_cut_applies_each_operation_once(seed: int, operations: int, people:
 
 
 @settings(max_examples=100)
-@given(SEEDS, OPERATIONS, PEOPLE, st.sampled_from([NO_SPLITS, COUNTER_SET]))
-def test_in_one_chunk_no_id_costs_an_extra_request_and_the_counter_is_exact(
-    seed: int, operations: int, people: int, weights: dict[str, float]
+@given(SEEDS, OPERATIONS, PEOPLE, PIECES, st.sampled_from([NO_SPLITS, COUNTER_SET]))
+def test_whatever_the_cut_no_id_costs_an_extra_request_and_the_counter_is_exact(
+    seed: int, operations: int, people: int, pieces: int, weights: dict[str, float]
 ) -> None:
     this = scene(seed, operations, people, weights)
-    this.follower().follow([sorted(this.log, key=lambda record: record.origin)], looking=False)
+    this.follower().follow(cut(this.log, this.random, pieces), looking=False)
     assert this.copy.following == this.source.following
     assert this.asked("renumber") == this.crowd.done.get("renumber", 0)
     assert this.asked("cleave") == this.crowd.done.get("cleave", 0)

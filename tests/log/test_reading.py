@@ -97,11 +97,15 @@ def test_all_up_to_the_cut_comes_once_and_in_order(
     assert found == [row for row in expected if row[0] <= cut_key]
     assert [chunk.last for chunk in chunks] == [False] * (len(chunks) - 1) + [True]
     assert horizon >= cut_key
-    last = chunks[-1]
-    after = list(last.lookahead[["key", "topic", "partition", "offset"]].itertuples(index=False, name=None))
-    assert after == sorted(after)
-    assert set(after) <= {row for row in expected if row[0] > cut_key}
-    assert last.behind >= len(after)
+    released = 0
+    for chunk in chunks:
+        released += len(chunk.frame)
+        after = [
+            tuple(row) for row in chunk.lookahead[["key", "topic", "partition", "offset"]].to_numpy().tolist()
+        ]
+        assert after == sorted(after)
+        assert set(after) <= set(expected[released:])
+        assert chunk.behind >= len(after)
 
 
 @settings(max_examples=200)
@@ -187,6 +191,16 @@ def test_a_partition_is_not_read_far_beyond_the_cut() -> None:
     assert chunk.behind == 1_001 - 52
     assert chunk.lookahead["key"].tolist() == list(range(51, 51 + len(chunk.lookahead)))
     assert len(chunk.lookahead) >= REORDER
+
+
+def test_each_chunk_shows_what_comes_next() -> None:
+    log = {("a", 0): [stored(offset, offset) for offset in range(40)]}
+    pass_, _ = reading(log, cut_key=30, chunk_records=10)
+    for chunk in pass_.chunks():
+        first = chunk.horizon + 1
+        ahead = chunk.lookahead["key"].tolist()
+        assert ahead[:3] == [first, first + 1, first + 2]
+        assert not chunk.last or ahead[0] == 31
 
 
 def test_what_is_before_the_start_in_time_counts_as_applied() -> None:

@@ -9,9 +9,14 @@ from dvidsync_dagster.datatypes.labelmap.messages import (
     Announcement,
     BodyMutation,
     BurnLabels,
+    Cleave,
     CounterMutation,
     LabelMutation,
     Renumber,
+    ReserveLabels,
+    SetNextLabel,
+    Split,
+    SplitSupervoxel,
 )
 
 Identity = tuple[str, str, int, int]
@@ -29,12 +34,14 @@ class Gathered:
     Args:
         done: what happened, in log order; failed takers of ids as `BurnLabels`.
         pending: started, and neither done nor known to have failed. What depends on them must wait.
+        to_come: took ids before something in this stretch did, and are announced only after it.
         duplicates: announcements that said the same again.
         failed: starts that will never complete.
     """
 
     done: list[LabelMutation] = field(default_factory=list)
     pending: list[BodyMutation] = field(default_factory=list)
+    to_come: list[LabelMutation] = field(default_factory=list)
     duplicates: int = 0
     failed: int = 0
 
@@ -42,18 +49,19 @@ class Gathered:
 def gather(
     announcements: Sequence[Announcement | CounterMutation],
     *,
-    done_later: Collection[Identity],
+    ahead: Sequence[Announcement | CounterMutation],
     applied_before: Collection[Identity],
     failed_before: int,
 ) -> Gathered:
     """Pair the announcements of one stretch, which are in log order.
 
     Args:
-        done_later: operations whose completion has been read, but lies past the stretch.
+        ahead: announcements that have been read, but lie past the stretch; in log order too.
         applied_before: operations that were completed and handed on in earlier stretches of the same run.
         failed_before: a start with a smaller key than this (ns) and no completion has failed.
     """
     gathered = Gathered()
+    done_later = {identity(item.mutation) for item in ahead if isinstance(item, Announcement) and item.done}
     starts: dict[Identity, BodyMutation] = {}
     completed: dict[Identity, list[BodyMutation]] = {}
     events: list[LabelMutation] = []
@@ -92,7 +100,43 @@ def gather(
             events.append(_burned(start))
     events.sort(key=lambda event: event.origin)
     gathered.done.extend(events)
+    known = {*starts, *completed, *applied_before}
+    gathered.to_come.extend(_out_of_turn(ahead, known, events))
     return replace(gathered, duplicates=duplicates, failed=failed)
+
+
+def _out_of_turn(
+    ahead: Sequence[Announcement | CounterMutation], known: set[Identity], events: Sequence[LabelMutation]
+) -> list[LabelMutation]:
+    """Who takes an id says so a moment later, and another's announcement can come between."""
+    highest: dict[str, int] = {}
+    for event in events:
+        highest[event.instance] = max(highest.get(event.instance, 0), *_ids(event), 0)
+    found: list[LabelMutation] = []
+    for item in ahead:
+        mutation = item.mutation if isinstance(item, Announcement) else item
+        if isinstance(mutation, BodyMutation):
+            if identity(mutation) in known:
+                continue
+            known.add(identity(mutation))
+        if isinstance(mutation, SetNextLabel):
+            highest[mutation.instance] = 0  # ids after it say nothing about those before
+        if any(label < highest.get(mutation.instance, 0) for label in _ids(mutation)):
+            found.append(mutation)
+    return found
+
+
+def _ids(mutation: LabelMutation) -> tuple[int, ...]:
+    """What a mutation took from the counter."""
+    match mutation:
+        case ReserveLabels():
+            return (mutation.first, mutation.last)
+        case BurnLabels():
+            return mutation.labels
+        case Cleave() | SplitSupervoxel() | Split():
+            return mutation.taken
+        case _:
+            return ()
 
 
 def _same(one: BodyMutation, other: BodyMutation) -> bool:
