@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
+import orjson
 from google.protobuf.message import DecodeError
 
 from dvidsync_dagster.dvid import protobuf
-from dvidsync_dagster.dvid.client import DvidClient, node_path
+from dvidsync_dagster.dvid.client import DvidClient, Query, node_path
 from dvidsync_dagster.errors import ServerFailed
 
 
@@ -33,11 +35,19 @@ class Neuronjson:
 
     def replace(self, version: str, records: Sequence[tuple[int, bytes]]) -> None:
         """Write whole records in one request: fields that they do not have go, each given ``_user`` and
-        ``_time`` is kept. If it is refused, those before the bad one are written."""
+        ``_time`` is kept. If it is refused, those before the bad one are written.
+
+        DVID stamps fields that come without; a second request takes those stamps away again."""
+        self._post(version, records, {"replace": "true"})
+        unstamped = [(body, bare) for body, record in records if (bare := _without_stamps(record))]
+        if unstamped:
+            self._post(version, unstamped, {})
+
+    def _post(self, version: str, records: Sequence[tuple[int, bytes]], query: Query) -> None:
         self.client.change(
             "POST",
             node_path(version, self.name, "keyvalues"),
-            query={"replace": "true"},
+            query=query,
             body=protobuf.key_values([(str(body), record) for body, record in records]),
         )
 
@@ -51,3 +61,12 @@ class Neuronjson:
 
     def write_schema(self, version: str, kind: str, schema: bytes) -> None:
         self.client.change("POST", node_path(version, self.name, "key", kind), body=schema)
+
+
+def _without_stamps(record: bytes) -> bytes | None:
+    """The record with a null for each ``_user`` and ``_time`` that DVID adds and the record does not have;
+    None if it adds none. Fields that were imported, or posted before there were stamps, have none."""
+    fields: dict[str, Any] = orjson.loads(record)
+    stamped = {field.removesuffix("_user").removesuffix("_time") for field in fields} - {"bodyid"}
+    added = {field + end for field in stamped for end in ("_user", "_time")} - fields.keys()
+    return orjson.dumps(fields | dict.fromkeys(added)) if added else None

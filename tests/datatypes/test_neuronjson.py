@@ -37,6 +37,19 @@ def test_fields_that_were_removed(scene: Scene) -> None:
     scene.assert_same()
 
 
+def test_fields_without_user_and_time_get_none(scene: Scene) -> None:
+    """Such as are imported. DVID stamps every field that is posted without."""
+    for number in range(2):
+        _post(scene, 1, {"note": "n", "size": 2**63 + 1, "user": f"u{number}", "type": "KC"}, user="amy")
+        _post(scene, 1, dict.fromkeys(("note_user", "note_time", "size_user", "size_time")), user="amy")
+        _post(scene, 2, {"soma_user": f"u{number}", "seen_time": "today"}, user="amy")
+        _post(scene, 2, dict.fromkeys(("soma_time",)), user="amy")
+        scene.sync()
+        scene.assert_same()
+    _, copy = scene.states()
+    assert copy["data"][f"{scene.root}/{NEURONS}"]["1"].keys().isdisjoint({"note_user", "user_user"})
+
+
 def test_bulk_ingest_takes_few_requests(scene: Scene) -> None:
     values = [
         (str(body), json.dumps({"bodyid": body, "status": f"s{body}"}).encode()) for body in range(1, 1101)
