@@ -119,9 +119,10 @@ def _out_of_turn(
             if identity(mutation) in known:
                 continue
             known.add(identity(mutation))
-        if isinstance(mutation, SetNextLabel):
-            highest[mutation.instance] = 0  # ids after it say nothing about those before
-        if any(label < highest.get(mutation.instance, 0) for label in _ids(mutation)):
+        before = highest.get(mutation.instance, 0)
+        if isinstance(mutation, SetNextLabel) and mutation.next_label < before:
+            highest[mutation.instance] = 0  # set back: ids from here on say nothing about those before
+        if any(label < before for label in _ids(mutation)):
             found.append(mutation)
     return found
 
