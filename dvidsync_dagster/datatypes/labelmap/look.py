@@ -105,8 +105,7 @@ def _left(
     A body with the tag of the cleave itself only waits to be renamed. Where all are back in the old body, the
     server still knows that the new one's label was given away.
     """
-    found = set()
-    retired: dict[str, frozenset[int]] = {}
+    cleaved: list[tuple[Cleave | Split, int, tuple[int, ...]]] = []
     for mutation in mutations:
         if isinstance(mutation, Cleave):
             old, parts = mutation.orig, mutation.supervoxels or ()
@@ -115,9 +114,13 @@ def _left(
         else:
             continue
         # Supervoxels that only a blob at the source names are looked for when the cleave is repeated.
-        if not parts or body_key(labelmap.name, mutation.version, mutation.new) not in gone:
-            continue
-        homes = set(labelmap.mapping(mutation.version, parts)) - {0}
+        if parts and body_key(labelmap.name, mutation.version, mutation.new) in gone:
+            cleaved.append((mutation, old, parts))
+    found = set()
+    retired: dict[str, frozenset[int]] = {}
+    bodies = _bodies(labelmap, [(mutation.version, part) for mutation, _, parts in cleaved for part in parts])
+    for mutation, old, parts in cleaved:
+        homes = {bodies[mutation.version][part] for part in parts} - {0}
         if homes == {old}:
             if mutation.version not in retired:
                 retired[mutation.version] = labelmap.retired(mutation.version)
@@ -133,24 +136,32 @@ def _left(
 
 def _gone(mutations: Sequence[LabelMutation], labelmap: Labelmap) -> frozenset[tuple[str, str, int]]:
     """The supervoxels among those that the mutations split which are not there anymore."""
-    by_version: dict[str, list[int]] = {}
+    split = []
     for mutation in mutations:
         if isinstance(mutation, SplitSupervoxel):
-            by_version.setdefault(mutation.version, []).append(mutation.supervoxel)
+            split.append((mutation.version, mutation.supervoxel))
         elif isinstance(mutation, Split):
-            by_version.setdefault(mutation.version, []).extend(part for part, _, _ in mutation.parts)
-    gone: set[tuple[str, str, int]] = set()
-    for version, supervoxels in by_version.items():
+            split += [(mutation.version, part) for part, _, _ in mutation.parts]
+    return frozenset(
+        (labelmap.name, version, supervoxel)
+        for version, bodies in _bodies(labelmap, split).items()
+        for supervoxel, body in bodies.items()
+        if body == 0
+    )
+
+
+def _bodies(labelmap: Labelmap, supervoxels: Sequence[tuple[str, int]]) -> dict[str, dict[int, int]]:
+    """By version and supervoxel its body, 0 for none. A version that is not there is left out."""
+    wanted: dict[str, list[int]] = {}
+    for version, supervoxel in dict.fromkeys(supervoxels):
+        wanted.setdefault(version, []).append(supervoxel)
+    found = {}
+    for version, parts in wanted.items():
         try:
-            bodies = labelmap.mapping(version, supervoxels)
+            found[version] = dict(zip(parts, labelmap.mapping(version, parts), strict=True))
         except RequestRefused:
             continue
-        gone.update(
-            (labelmap.name, version, supervoxel)
-            for supervoxel, body in zip(supervoxels, bodies, strict=True)
-            if body == 0
-        )
-    return frozenset(gone)
+    return found
 
 
 def is_there(mutation: BodyMutation, labelmap: Labelmap, pool: Executor, contact: Contact) -> bool:
