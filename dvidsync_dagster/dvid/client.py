@@ -95,7 +95,7 @@ class DvidClient:
         )
         self._retry_reads = Retrying(
             retry=retry_if_exception_type((ServerUnreachable, _Unavailable)),
-            wait=wait_exponential_jitter(initial=0.1, max=2.0),
+            wait=wait_exponential_jitter(multiplier=0.1, max=2.0),
             stop=stop_after_delay(patience),
             reraise=True,
         )
