@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,10 +37,10 @@ class Annotation:
         return found
 
     def post(self, version: str, elements: Sequence[Element], *, user: str | None) -> None:
-        """Add elements, or replace those at the same positions."""
-        self.client.change(
-            "POST", node_path(version, self.name, "elements"), body=orjson.dumps(elements), user=user
-        )
+        """Add elements, or replace those at the same positions. If it is refused, some may be posted."""
+        path = node_path(version, self.name, "elements")
+        for some in _by_tags(elements):
+            self.client.change("POST", path, body=orjson.dumps(some), user=user)
 
     def delete(self, version: str, point: Point, *, user: str | None) -> bool:
         """Delete the element at a point, and the relations to it; False if there is none."""
@@ -54,6 +54,19 @@ class Annotation:
 
     def blob(self, version: str, reference: str) -> bytes:
         return self.client.read(node_path(version, self.name, "blobstore", reference))
+
+
+def _by_tags(elements: Iterable[Element]) -> Collection[list[Element]]:
+    """Elements that can come in one request: those with the same tags. DVID panics where one element gets a
+    tag that another one loses. What is at one point stays together, or one would replace the other."""
+    points: dict[Point, list[Element]] = {}
+    for element in elements:
+        points.setdefault(position(element), []).append(element)
+    groups: dict[tuple[tuple[str, ...], ...], list[Element]] = {}
+    for own in points.values():
+        tags = sorted({tuple(sorted(element.get("Tags") or ())) for element in own})
+        groups.setdefault(tuple(tags), []).extend(own)
+    return groups.values()
 
 
 def position(element: Element) -> Point:

@@ -193,6 +193,11 @@ class Annotation(Instance):
         by_block: dict[Point, list[Element]] = {}
         for each in posted:
             by_block.setdefault(_block_of(_point(each)), []).append(each)
+        given: set[str] = set()
+        for block, added in by_block.items():
+            given |= {tag for each in added for tag in each["Tags"] or []}
+            if given & el.lost_tags(self.blocks.get(place.version, block) or [], added):
+                raise RuntimeError("assignment to entry in nil map")  # as DVID does
         for block, added in by_block.items():
             stored = list(self.blocks.get(place.version, block) or [])
             el.add(stored, added)

@@ -67,6 +67,17 @@ def add(elements: list[Element], added: list[Element]) -> None:
             elements[number] = element
 
 
+def lost_tags(elements: list[Element], added: list[Element]) -> set[str]:
+    """The tags that elements do not have anymore once others are in their places."""
+    new = {tuple(each["Pos"]): set(each["Tags"] or []) for each in added}
+    return {
+        tag
+        for each in elements
+        for tag in each["Tags"] or []
+        if tag not in new.get(tuple(each["Pos"]), {tag})
+    }
+
+
 def remove(elements: list[Element], point: Point) -> Element | None:
     """Takes out the element at a place; the last one moves into its gap, as in DVID."""
     for number, element in enumerate(elements):

@@ -337,6 +337,11 @@ def test_elements(both: Both) -> None:
     both("POST", f"{SEG}/cleave/1", [2])
     both("GET", f"{an}/label/1")
     both("GET", f"{an}/tag/x")
+    tagged = [{"Pos": [9, 9, 9], "Kind": "Note", "Tags": ["x"]}, {"Pos": [21, 5, 5], "Kind": "Gap"}]
+    both("POST", f"{an}/elements", tagged, only_status=True)
+    both("POST", f"{an}/elements", tagged[:1])
+    both("POST", f"{an}/elements", tagged[1:])
+    both("GET", f"{an}/tag/x")
     both("GET", f"{an}/info")
     both("DELETE", f"{an}/element/1_2")
     both("GET", f"{an}/element/1_2_3")

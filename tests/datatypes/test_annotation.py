@@ -41,6 +41,17 @@ def test_posts_deletes_and_moves(scene: Scene) -> None:
     scene.assert_same()
 
 
+def test_tags_that_one_element_gets_and_another_loses(scene: Scene) -> None:
+    """DVID panics where both are in one request."""
+    post(scene, element(1, Tags=["a", "b"]), element(2, Tags=["a"]), element(100, Tags=["b"]))
+    scene.sync()
+    post(scene, element(1, Tags=["b"]))
+    post(scene, element(3, Tags=["a"]), element(4))
+    post(scene, element(100, Tags=["a"]), element(200, Tags=["a"]))
+    scene.sync()
+    scene.assert_same()
+
+
 def test_relations_follow_moves_and_deletes(scene: Scene) -> None:
     post(
         scene,
