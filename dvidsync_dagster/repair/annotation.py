@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterator
 from itertools import islice
 
@@ -14,17 +15,23 @@ ELEMENTS_PER_REQUEST = 5_000
 
 
 def repair_annotation(pair: Pair, work: Work) -> None:
-    """Delete the elements that the source does not have, then post those that are missing or differ."""
+    """Delete the elements that the source does not have, then post those that are missing or differ.
+
+    Where either has several at one point, all are posted anew: a post replaces one of them.
+    """
     found, _ = find(ELEMENTS, pair)
     if found is None:
         return
     version, name = pair.source.version, pair.source.name
     copy = Annotation(pair.copy.client, pair.copy.name)
-    deleted = found.keys[~found.at_source].tolist()
+    differing = set(found.keys.tolist())
+    here, there = _counts(pair.source, differing), _counts(pair.copy, differing)
+    deleted = sorted(position for position in there if here[position] != 1 or there[position] != 1)
     if work.plan(version, name, "delete element", deleted):
         for position in deleted:
-            work.still_owner()
-            copy.delete(version, position, user=None)
+            for _ in range(there[position]):
+                work.still_owner()
+                copy.delete(version, position, user=None)
         # With an element go the relations to it, which the source may still have.
         again, _ = find(ELEMENTS, pair)
         if again is None:
@@ -36,6 +43,11 @@ def repair_annotation(pair: Pair, work: Work) -> None:
         while some := list(islice(elements, ELEMENTS_PER_REQUEST)):
             work.still_owner()
             copy.post(version, some, user=None)
+
+
+def _counts(side: Side, positions: Collection[Position]) -> Counter[Position]:
+    """How many elements there are at each position."""
+    return Counter(position for position, _ in read_elements(side) if position in positions)
 
 
 def _at_source(found: Found) -> list[Position]:

@@ -111,6 +111,19 @@ def test_relations_that_go_with_a_deleted_element_come_back(servers: TwoServers)
     assert_repaired(repaired(servers), servers)
 
 
+def test_several_elements_at_one_point(servers: TwoServers) -> None:
+    """DVID makes them where they come at once, and then replaces or deletes one of them."""
+
+    def at(x: int, *kinds: str) -> list[dict[str, Any]]:
+        return [{"Pos": [x, 1, 1], "Kind": kind, "Tags": [kind], "Prop": {}, "Rels": []} for kind in kinds]
+
+    servers.source.post(
+        f"{SYNAPSES}/elements", [*at(70, "Gap", "Note"), *at(72, "Note", "Gap"), *at(73, "Note")]
+    )
+    servers.copy.post(f"{SYNAPSES}/elements", [*at(70, "Gap"), *at(71, "Gap", "Gap"), *at(73, "Gap", "Note")])
+    assert_repaired(repaired(servers), servers)
+
+
 def test_missing_versions(servers: TwoServers) -> None:
     source = servers.source
     source.merge(10, 11)
