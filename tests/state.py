@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import base64
-import io
-import tarfile
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -12,7 +10,7 @@ import httpx
 import numpy as np
 import orjson
 
-from dvidsync_dagster.dvid.protobuf import label_indices
+from dvidsync_dagster.dvid import protobuf
 
 State = dict[str, Any]
 """`versions` and `data` of tests/recordings/README.md. Supervoxels that were split away are left out of a
@@ -94,15 +92,10 @@ def read_keyvalue(client: httpx.Client, path: str) -> State:
     keys: list[str] = _json(client, f"{path}/keys") or []
     if not keys:
         return {}
-    answer = client.request(
-        "GET", f"{path}/keyvalues", params={"jsontar": "true"}, content=orjson.dumps(keys)
-    )
+    answer = client.request("GET", f"{path}/keyvalues", content=protobuf.keys(keys))
     answer.raise_for_status()
-    values: dict[str, str] = {}
-    with tarfile.open(fileobj=io.BytesIO(answer.content)) as archive:
-        for member in archive:
-            file = archive.extractfile(member)
-            values[member.name] = base64.b64encode(file.read() if file else b"").decode()
+    found = protobuf.parse_key_values(answer.content)
+    values = {key: base64.b64encode(value).decode() for key, value in found}
     if set(values) != set(keys):
         raise AssertionError(f"{path}: keys lists {sorted(keys)}, keyvalues gives {sorted(values)}")
     return values
@@ -256,7 +249,7 @@ def _indices(client: httpx.Client, path: str, labels: list[int]) -> State:
         asked = orjson.dumps(labels[start : start + LABELS_PER_REQUEST])
         answer = client.request("GET", f"{path}/indices", content=asked)
         answer.raise_for_status()
-        for index in label_indices(answer.content).indices:
+        for index in protobuf.label_indices(answer.content).indices:
             lastmod[str(index.label)] = [index.last_mod_user, index.last_mod_app]
             parts = supervoxels.setdefault(str(index.label), {})
             for block in index.blocks:

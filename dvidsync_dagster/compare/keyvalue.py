@@ -5,7 +5,8 @@ from __future__ import annotations
 import tarfile
 from collections.abc import Iterator
 from hashlib import blake2b
-from itertools import islice
+from io import BytesIO
+from itertools import groupby, islice
 from typing import IO, cast
 
 import numpy as np
@@ -16,6 +17,7 @@ from dvidsync_dagster.compare.findings import Difference
 from dvidsync_dagster.compare.items import Kind, Pair, Side, find
 from dvidsync_dagster.compare.json_stream import list_items
 from dvidsync_dagster.dvid.client import node_path
+from dvidsync_dagster.dvid.keyvalue import Keyvalue
 from dvidsync_dagster.errors import ServerFailed
 
 KEYS_PER_REQUEST = 1000
@@ -48,6 +50,21 @@ def read_values(side: Side, keys: list[str]) -> Iterator[IO[bytes]]:
 
     A key that is gone by now looks like one with an empty value.
     """
+    for fits, some in groupby(keys, _fits_in_tar):
+        if fits:
+            yield from _read_tar(side, list(some))
+        else:
+            odd = list(some)
+            values = Keyvalue(side.client, side.name).values(side.version, odd)
+            yield from (BytesIO(values.get(key, b"")) for key in odd)
+
+
+def _fits_in_tar(key: str) -> bool:
+    """DVID breaks off at a file that cannot have this name, or that would be a folder."""
+    return "\0" not in key and not key.endswith("/")
+
+
+def _read_tar(side: Side, keys: list[str]) -> Iterator[IO[bytes]]:
     path = node_path(side.version, side.name, "keyvalues")
     request = f"GET {path}"
     with side.client.stream(path, query={"jsontar": "true"}, body=orjson.dumps(keys)) as pieces:

@@ -11,7 +11,7 @@ import orjson
 
 from dvidsync_dagster.dvid import protobuf
 from dvidsync_dagster.dvid.client import DvidClient, node_path, repo_path
-from dvidsync_dagster.errors import ServerFailed
+from dvidsync_dagster.errors import RequestRefused, ServerFailed
 
 _MAPPING_BATCH = 100_000
 
@@ -43,7 +43,13 @@ class Labelmap:
         return _number(self._get(version, "nextlabel"), "nextlabel")
 
     def max_label(self, version: str) -> int:
-        return _number(self._get(version, "maxlabel"), "maxlabel")
+        """0 while it has no labels."""
+        try:
+            return _number(self._get(version, "maxlabel"), "maxlabel")
+        except RequestRefused as refusal:
+            if "No maximum label" in refusal.text:
+                return 0
+            raise
 
     def next_label_was_set(self, root: str) -> bool:
         """True in mode 2: `set-nextlabel` has been used on this instance."""

@@ -148,6 +148,8 @@ def _tar(pairs: Iterable[tuple[str, bytes]]) -> bytes:
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as archive:
         for key, value in pairs:
+            if "\0" in key or key.endswith("/"):
+                return buffer.getvalue()  # DVID breaks off, too
             entry = tarfile.TarInfo(key)
             entry.size = len(value)
             entry.mode = 0o755

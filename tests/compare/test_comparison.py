@@ -89,6 +89,24 @@ def test_an_empty_value_is_not_a_missing_key(servers: TwoServers) -> None:
     assert rows(compared(servers)) == {(KEYS, "keys only at the source"): (1, ("c",))}
 
 
+def test_keys_that_no_file_can_have(servers: TwoServers) -> None:
+    """Values come in a tar file, in which DVID has no place for these."""
+    odd = {"a\0b": b"1", "dir/": b"2", "empty/": b"", "z": b"3"}
+    servers.source.put(**odd)
+    assert rows(compared(servers)) == {
+        (KEYS, "keys only at the source"): (4, ("a\0b", "dir/", "empty/")),
+    }
+    servers.copy.put(**{**odd, "dir/": b"other"})
+    assert rows(compared(servers)) == {(KEYS, "keys with another value"): (1, ("dir/",))}
+
+
+def test_a_labelmap_without_labels(servers: TwoServers) -> None:
+    for editor in (servers.source, servers.copy):
+        made = {"typename": "labelmap", "dataname": "empty"}
+        httpx.post(f"{editor.server.url}/api/repo/{servers.root}/instance", json=made).raise_for_status()
+    assert compared(servers).agree
+
+
 def test_the_order_of_tags_and_elements_says_nothing(servers: TwoServers) -> None:
     one = {"Pos": [7, 7, 7], "Kind": "Note", "Tags": ["x", "y"], "Prop": {}, "Rels": []}
     other = {"Pos": [8, 8, 8], "Kind": "Note", "Tags": ["x"], "Prop": {}, "Rels": []}
