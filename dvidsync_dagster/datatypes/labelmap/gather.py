@@ -120,16 +120,19 @@ def _out_of_turn(
                 continue
             known.add(identity(mutation))
         before = highest.get(mutation.instance, 0)
-        if isinstance(mutation, SetNextLabel) and mutation.next_label < before:
-            highest[mutation.instance] = 0  # set back: ids from here on say nothing about those before
-        if any(label < before for label in _ids(mutation)):
+        if isinstance(mutation, SetNextLabel):
+            if mutation.next_label < before:
+                highest[mutation.instance] = 0  # what comes now says nothing about what came before
+        elif any(label < before for label in _ids(mutation)):
             found.append(mutation)
     return found
 
 
 def _ids(mutation: LabelMutation) -> tuple[int, ...]:
-    """What a mutation took from the counter."""
+    """Where the counter stood, as far as a mutation tells."""
     match mutation:
+        case SetNextLabel():
+            return (mutation.next_label,)
         case ReserveLabels():
             return (mutation.first, mutation.last)
         case BurnLabels():
