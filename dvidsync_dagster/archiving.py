@@ -12,7 +12,6 @@ from dvidsync_dagster.dvid.repo import read_repo_info, read_server_info
 from dvidsync_dagster.log.archive import LogArchive
 from dvidsync_dagster.log.checkpoint import Checkpoint
 from dvidsync_dagster.log.drain import MutationLog
-from dvidsync_dagster.log.record import key_text
 from dvidsync_dagster.report import ChunkReport, Lag
 
 _NS = 1_000_000_000
@@ -50,7 +49,7 @@ def archive_log(
         cut = min(cut, upto - 1)
     with MutationLog(kafka_connection(config, info), topics) as log:
         if checkpoint is not None:
-            log.check(checkpoint.positions, key_text(checkpoint.key), checkpoint.topics)
+            log.check(checkpoint.positions, checkpoint.key, checkpoint.topics)
         ids = log.ids()
         stored = checkpoint.positions if checkpoint is not None else log.beginning()
         reached = checkpoint.key if checkpoint is not None else 0

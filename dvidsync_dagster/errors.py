@@ -58,14 +58,25 @@ class LogGap(LogError):
         wanted: the first offset that has not been applied.
         beginning: the first offset that the broker still holds.
         since: when the last record before the gap was made, as text, or None if nothing was read before.
+        archived: there is an archive, but it does not hold all of them either.
     """
 
-    def __init__(self, topic: str, partition: int, wanted: int, beginning: int, since: str | None) -> None:
+    def __init__(
+        self,
+        topic: str,
+        partition: int,
+        wanted: int,
+        beginning: int,
+        since: str | None,
+        *,
+        archived: bool = False,
+    ) -> None:
         reached = f" Everything up to {since} is applied." if since else ""
+        archive = ", and the archive does not hold them all" if archived else ""
         super().__init__(
             f"gap in {topic} partition {partition}: {beginning - wanted} records, offsets {wanted} to "
-            f"{beginning - 1}, are no longer on the broker.{reached} Restore them from the archive or make a "
-            f"fresh copy, then give the destination a start."
+            f"{beginning - 1}, are no longer on the broker{archive}.{reached} Make a fresh copy, remove the "
+            f"destination's history in Dagster and give it a new start."
         )
         self.topic, self.partition = topic, partition
         self.wanted, self.beginning = wanted, beginning

@@ -85,7 +85,8 @@ def follow(
         )
         born_since = checkpoint.key if checkpoint else _start_key(destination)
         route = discover(config, destination, source, copy, born_since=born_since)
-        log = stack.enter_context(MutationLog(route.connection, list(route.topics)))
+        archive = LogArchive(config.archive) if config.archive is not None else None
+        log = stack.enter_context(MutationLog(route.connection, list(route.topics), archive))
         notes = _Notes()
         target = stack.enter_context(
             DvidDestination(
@@ -163,12 +164,14 @@ class _Run:
         from_key = 0
         if checkpoint is not None:
             positions = checkpoint.positions
-            self.log.check(positions, key_text(checkpoint.key), checkpoint.topics)
+            bridged = self.log.check(positions, checkpoint.key, checkpoint.topics)
+            if bridged:
+                self.notes.say(f"{bridged} records that Kafka has dropped were read from the archive")
         else:
             positions, from_key = self._start()
         looking = checkpoint is None or not checkpoint.clean
         reached = checkpoint.key if checkpoint else from_key
-        chunks = self._read(positions, from_key, cut)
+        chunks = self._read(positions, from_key, cut, since=checkpoint.key if checkpoint else 0)
         yield from self._chunks(chunks, cut, reached, looking=looking, kept=None)
 
     def again(
@@ -185,9 +188,13 @@ class _Run:
         for report in self._chunks(chunks, upto, from_key, looking=True, kept=checkpoint):
             yield replace(report, final=report.final and final, lag_before=lag, lag_after=lag)
 
-    def _read(self, positions: Positions, from_key: int, cut: int) -> Iterator[LogChunk]:
+    def _read(self, positions: Positions, from_key: int, cut: int, *, since: int = 0) -> Iterator[LogChunk]:
         return self.log.chunks(
-            positions, cut_key=cut, from_key=from_key, chunk_records=self.config.chunk_records
+            positions,
+            cut_key=cut,
+            from_key=from_key,
+            since=since,
+            chunk_records=self.config.chunk_records,
         )
 
     def _read_again(self, from_key: int, upto: int) -> Iterator[LogChunk]:

@@ -11,7 +11,7 @@ import hashlib
 import os
 import re
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -119,37 +119,28 @@ class LogArchive:
 
         Records that were archived more than once come once.
         """
-        span = [("key", ">=", first_key), ("key", "<=", last_key)]
-        tables = [_SCHEMA.empty_table()]
-        for file in self.files(first_key, last_key):
-            with self._errors("read", file.name):
-                # No partitioning: a folder named like `a=b` would add a column.
-                table = pq.read_table(
-                    self._path(file.name), filesystem=self._files, filters=span, partitioning=None
-                )
-                tables.append(table.replace_schema_metadata().cast(_SCHEMA))
-        frame: pd.DataFrame = pa.concat_tables(tables).unify_dictionaries().to_pandas()
-        topics = sorted(frame["topic"].unique())
-        frame["topic"] = pd.Categorical(
-            frame["topic"].astype(object), categories=pd.Index(topics, dtype=object)
-        )
-        order = ["key", "topic", "partition", "offset"]
-        return frame.sort_values(order, ignore_index=True).drop_duplicates(order, ignore_index=True)
+        tables = [self._table(file, first_key, last_key) for file in self.files(first_key, last_key)]
+        return _frame([_SCHEMA.empty_table(), *tables])
 
-    def covers(self, topic: str, partition: int, first: int, last: int, from_key: int = 0) -> bool:
-        """Whether the archive stands for all offsets from `first` to before `last` of a partition.
+    def read_file(self, file: ArchiveFile) -> pd.DataFrame:
+        """The records of one file, as `LogChunk.frame`."""
+        return _frame([self._table(file, file.first_key, file.last_key)])
+
+    def covers(self, topic: str, partition: int, wanted: Iterable[Range], from_key: int = 0) -> bool:
+        """Whether the archive stands for all these offsets of a partition.
 
         Args:
             from_key: no record of these is older; spares a look at files that end before.
         """
-        missing = [(first, last)]
+        missing = joined(wanted)
         for file in self.files(from_key):
             if not missing:
                 break
-            missing = without(missing, self._offsets(file).get((topic, partition), []))
-        return not joined(missing)
+            missing = without(missing, self.offsets(file).get((topic, partition), []))
+        return not missing
 
-    def _offsets(self, file: ArchiveFile) -> dict[Place, list[Range]]:
+    def offsets(self, file: ArchiveFile) -> dict[Place, list[Range]]:
+        """The offsets that a file stands for, those that hold no record included."""
         with self._errors("read", file.name):
             metadata = pq.read_schema(self._path(file.name), filesystem=self._files).metadata or {}
             content = orjson.loads(metadata[_METADATA])
@@ -163,6 +154,16 @@ class LogArchive:
                 for topic, partitions in content["offsets"].items()
                 for partition, ranges in partitions.items()
             }
+
+    def _table(self, file: ArchiveFile, first_key: int, last_key: int) -> pa.Table:
+        with self._errors("read", file.name):
+            table = pq.read_table(
+                self._path(file.name),
+                filesystem=self._files,
+                filters=[("key", ">=", first_key), ("key", "<=", last_key)],
+                partitioning=None,  # a folder named like `a=b` would add a column
+            )
+            return table.replace_schema_metadata().cast(_SCHEMA)
 
     def _put(self, path: str, content: pa.Buffer) -> None:
         if isinstance(self._files, fs.LocalFileSystem):
@@ -189,6 +190,15 @@ class LogArchive:
                 f"the archive {self._path(name)} cannot be {done}: {type(error).__name__}: {error}. Check "
                 f"that the store is reachable, that this user may use it and that the file is dvidsync's."
             ) from error
+
+
+def _frame(tables: Sequence[pa.Table]) -> pd.DataFrame:
+    """In order, each record once."""
+    frame: pd.DataFrame = pa.concat_tables(tables).unify_dictionaries().to_pandas()
+    topics = sorted(frame["topic"].unique())
+    frame["topic"] = pd.Categorical(frame["topic"].astype(object), categories=pd.Index(topics, dtype=object))
+    order = ["key", "topic", "partition", "offset"]
+    return frame.sort_values(order, ignore_index=True).drop_duplicates(order, ignore_index=True)
 
 
 def _name(frame: pd.DataFrame, offsets: bytes) -> ArchiveFile:

@@ -11,18 +11,24 @@ from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
 from kafka.errors import LeaderNotAvailableError, NoError, UnknownTopicOrPartitionError, for_code
 
 from dvidsync_dagster.errors import LogGap, LogRecreated
+from dvidsync_dagster.log.archive import LogArchive
+from dvidsync_dagster.log.bridge import BridgedFeed
 from dvidsync_dagster.log.checkpoint import PartitionPosition, Positions
 from dvidsync_dagster.log.chunk import LogChunk
 from dvidsync_dagster.log.feed import KafkaFeed
 from dvidsync_dagster.log.kafka import KafkaConnection
 from dvidsync_dagster.log.merge import Place
-from dvidsync_dagster.log.reading import Reading
-from dvidsync_dagster.log.record import Origin
+from dvidsync_dagster.log.ranges import Range, without
+from dvidsync_dagster.log.reading import Feed, Reading
+from dvidsync_dagster.log.record import Origin, key_text
 
 REORDER_NS = 10_000_000_000
 CHUNK_BYTES = 64 << 20
 
 _NS_PER_MS = 1_000_000
+_HELD_NS = 3_600_000_000_000
+"""What waits to be applied is not older than what is applied by more than this, an hour."""
+
 _NO_ID = "00000000-0000-0000-0000-000000000000"
 
 
@@ -32,12 +38,16 @@ class MutationLog:
     Args:
         connection: the broker.
         topics: their names; those that do not exist (yet) hold nothing.
+        archive: where records are read that the broker has dropped.
 
     Every method raises `BrokerUnreachable` if the broker does not answer in time.
     """
 
-    def __init__(self, connection: KafkaConnection, topics: Sequence[str]) -> None:
+    def __init__(
+        self, connection: KafkaConnection, topics: Sequence[str], archive: LogArchive | None = None
+    ) -> None:
         self._connection = connection
+        self._archive = archive
         self._topics = tuple(dict.fromkeys(topics))
         self._reading: Reading | None = None
         self._consumer: KafkaConsumer
@@ -91,7 +101,7 @@ class MutationLog:
         told = {topic["name"]: topic["topic_id"] for topic in self._described() if topic["partitions"]}
         return {name: topic_id for name, topic_id in told.items() if topic_id and topic_id != _NO_ID}
 
-    def check(self, positions: Positions, since: str | None, ids: Mapping[str, str] | None = None) -> None:
+    def check(self, positions: Positions, since: int = 0, ids: Mapping[str, str] | None = None) -> int:
         """Compare a checkpoint's positions with what the broker holds, before anything is read.
 
         A partition that `positions` lacks is read from offset 0 (a topic born since), so it has a gap if its
@@ -100,18 +110,22 @@ class MutationLog:
 
         Args:
             positions: of the checkpoint.
-            since: when the last applied record was made, as text for the message; None if unknown.
+            since: the key (ns since 1970) up to which all is applied; 0 if unknown.
             ids: of the topics, when the checkpoint was made.
 
+        Returns:
+            How many offsets will be read from the archive, because the broker has dropped them.
+
         Raises:
-            LogGap: records that were never applied are gone.
+            LogGap: records that were never applied are gone, and the archive does not hold them all.
             LogRecreated: a topic has another id, ends before what was read from it, or is gone.
         """
+        reached_text = key_text(since) if since else None
         now = self.ids() if ids else {}
         for topic, before in (ids or {}).items():
             if now.get(topic, before) != before:
                 found = f"has the id {now[topic]}, and had {before} when the checkpoint was made"
-                raise LogRecreated(topic, None, found, since)
+                raise LogRecreated(topic, None, found, reached_text)
         places = self._places()
         beginnings, ends = self._beginnings(places), self._ends(places)
         known = {
@@ -119,19 +133,31 @@ class MutationLog:
             for topic in self._topics
             for partition, position in positions.get(topic, {}).items()
         }
-        missing = PartitionPosition(0) if any(positions.values()) else None
-        for place in sorted({*places, *known}):
-            position = known.get(place, missing)
-            if position is None:
-                continue
-            topic, partition = place
+        for (topic, partition), position in sorted(known.items()):
             reached = position.beyond[-1][1] if position.beyond else position.next
-            beginning, end = beginnings.get(place, 0), ends.get(place, 0)
+            end = ends.get((topic, partition), 0)
             if reached > end:
                 found = f"ends at offset {end}, but offset {reached} comes next after the checkpoint"
-                raise LogRecreated(topic, partition, found, since)
-            if position.next < beginning:
-                raise LogGap(topic, partition, position.next, beginning, since)
+                raise LogRecreated(topic, partition, found, reached_text)
+        bridged = 0
+        for (topic, partition), (first, last) in self._gaps(positions, beginnings).items():
+            wanted = without([(first, last)], known.get((topic, partition), PartitionPosition(0)).beyond)
+            if self._archive is None or not self._archive.covers(
+                topic, partition, wanted, max(0, since - _HELD_NS)
+            ):
+                raise LogGap(topic, partition, first, last, reached_text, archived=self._archive is not None)
+            bridged += sum(end - start for start, end in wanted)
+        return bridged
+
+    def _gaps(self, positions: Positions, beginnings: Mapping[Place, int]) -> dict[Place, Range]:
+        """The offsets from the first that is not applied to the first that the broker still holds."""
+        missing = PartitionPosition(0) if any(positions.values()) else None
+        gaps = {}
+        for (topic, partition), beginning in beginnings.items():
+            position = positions.get(topic, {}).get(partition, missing)
+            if position is not None and position.next < beginning:
+                gaps[topic, partition] = (position.next, beginning)
+        return gaps
 
     def chunks(
         self,
@@ -140,6 +166,7 @@ class MutationLog:
         cut_key: int,
         chunk_records: int,
         from_key: int = 0,
+        since: int = 0,
         reorder_ns: int = REORDER_NS,
         chunk_bytes: int = CHUNK_BYTES,
     ) -> Iterator[LogChunk]:
@@ -154,6 +181,7 @@ class MutationLog:
             cut_key: records with a later key are not released.
             chunk_records, chunk_bytes: a chunk is full when it reaches either; one key is never torn apart.
             from_key: records with an earlier key are dropped, as applied.
+            since: as for `check`.
             reorder_ns: how far keys may be out of order inside a partition. What comes later than that is
                 released late, with the chunk that is made next.
 
@@ -164,20 +192,20 @@ class MutationLog:
             LogGap, LogRecreated: as `check`; also while reading, if the broker drops records meanwhile.
             BrokerUnreachable: while reading; everything that was released stands.
         """
-        self.check(start, None)
+        self.check(start, since)
         places = self._places()
         beginnings, ends = self._beginnings(places), self._ends(places)
+        gaps = self._gaps(start, beginnings)
         is_new = not any(start.values())
         full = {topic: dict(partitions) for topic, partitions in start.items()}
         for topic, partition in places:
             default = PartitionPosition(beginnings[topic, partition] if is_new else 0)
             full.setdefault(topic, {}).setdefault(partition, default)
-        feed = KafkaFeed(
-            self._consumer,
-            self._connection,
-            {(topic, partition): full[topic][partition].next for topic, partition in places},
-            self._explain,
-        )
+        first = {(topic, partition): full[topic][partition].next for topic, partition in places}
+        behind_gaps = {place: last for place, (_, last) in gaps.items()}
+        feed: Feed = KafkaFeed(self._consumer, self._connection, {**first, **behind_gaps}, self._explain)
+        if gaps and self._archive is not None:
+            feed = BridgedFeed(feed, self._archive, gaps, max(0, since - _HELD_NS))
         self._reading = Reading(
             feed,
             full,
@@ -202,7 +230,11 @@ class MutationLog:
 
     def _explain(self) -> None:
         if self._reading is not None:
-            self.check(self._reading.positions(()), None)
+            positions = self._reading.positions(())
+            self.check(positions)
+            for (topic, partition), gap in self._gaps(positions, self._beginnings(self._places())).items():
+                # It opened just now; the next run finds out whether the archive holds it.
+                raise LogGap(topic, partition, *gap, None)
 
     def _places(self) -> list[Place]:
         """The partitions of those topics that exist, in order."""

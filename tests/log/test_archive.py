@@ -63,7 +63,7 @@ def test_nothing_is_there_before_the_first_write(archive: LogArchive, tmp_path: 
     empty = archive.read(0, BASE)
     assert empty.columns.tolist() == ["key", "topic", "partition", "offset", "value"]
     assert [str(kind) for kind in empty.dtypes] == ["int64", "category", "int32", "int64", "object"]
-    assert not archive.covers("a", 0, 0, 1)
+    assert not archive.covers("a", 0, [(0, 1)])
     assert archive.write(chunk(range(0)), upto(0, 0), upto(1, 0)) is None
     assert not (tmp_path / "archive").exists()
 
@@ -95,14 +95,14 @@ def test_a_gap_is_told_to_be_covered(archive: LogArchive) -> None:
     archive.write(
         chunk(range(6, 12)), upto(3, 0), {"a": {0: PartitionPosition(5)}, "b": {0: PartitionPosition(2)}}
     )
-    assert archive.covers("a", 0, 0, 9)
-    assert archive.covers("a", 0, 4, 7)
-    assert archive.covers("b", 0, 0, 2)
-    assert archive.covers("b", 0, 7, 7)
-    assert not archive.covers("a", 0, 0, 10)
-    assert not archive.covers("b", 0, 0, 3)
-    assert not archive.covers("a", 1, 0, 1)
-    assert not archive.covers("a", 0, 0, 9, from_key=BASE + 6 * HOUR)
+    assert archive.covers("a", 0, [(0, 9)])
+    assert archive.covers("a", 0, [(4, 7)])
+    assert archive.covers("b", 0, [(0, 2)])
+    assert archive.covers("b", 0, [(7, 7)])
+    assert not archive.covers("a", 0, [(0, 10)])
+    assert not archive.covers("b", 0, [(0, 3)])
+    assert not archive.covers("a", 1, [(0, 1)])
+    assert not archive.covers("a", 0, [(0, 9)], from_key=BASE + 6 * HOUR)
 
 
 def test_an_unfinished_or_foreign_file_is_not_read(archive: LogArchive, tmp_path: Path) -> None:
@@ -112,7 +112,7 @@ def test_an_unfinished_or_foreign_file_is_not_read(archive: LogArchive, tmp_path
     (folder / f".{BASE:019d}-{BASE:019d}-0123456789abcdef.parquet.1.unfinished").write_bytes(b"half")
     (folder / "notes.txt").write_text("mine")
     assert_frame_equal(archive.read(0, 2**63 - 1), whole)
-    assert archive.covers("a", 0, 0, 4)
+    assert archive.covers("a", 0, [(0, 4)])
 
 
 def test_a_damaged_file_is_named(archive: LogArchive, tmp_path: Path) -> None:
@@ -122,7 +122,7 @@ def test_a_damaged_file_is_named(archive: LogArchive, tmp_path: Path) -> None:
     with pytest.raises(LogError, match=file.name):
         archive.read(0, 2**63 - 1)
     with pytest.raises(LogError, match=file.name):
-        archive.covers("a", 0, 0, 1)
+        archive.covers("a", 0, [(0, 1)])
 
 
 def test_a_parquet_file_of_somebody_else_is_named(archive: LogArchive, tmp_path: Path) -> None:
@@ -133,7 +133,7 @@ def test_a_parquet_file_of_somebody_else_is_named(archive: LogArchive, tmp_path:
     with pytest.raises(LogError, match=file.name):
         archive.read(0, 2**63 - 1)
     with pytest.raises(LogError, match=file.name):
-        archive.covers("a", 0, 0, 1)
+        archive.covers("a", 0, [(0, 1)])
 
 
 def test_a_store_that_is_no_folder(tmp_path: Path) -> None:
@@ -141,7 +141,7 @@ def test_a_store_that_is_no_folder(tmp_path: Path) -> None:
     archive = LogArchive("mock:///bucket/log")
     archive.write(chunk(range(4)), upto(0, 0), upto(4, 4))
     assert_frame_equal(archive.read(0, 2**63 - 1), chunk(range(4)))
-    assert archive.covers("a", 0, 0, 4)
+    assert archive.covers("a", 0, [(0, 4)])
     local = LogArchive((tmp_path / "x=1").as_uri())
     local.write(chunk(range(4)), upto(0, 0), upto(4, 4))
     assert_frame_equal(local.read(0, 2**63 - 1), chunk(range(4)))

@@ -51,7 +51,7 @@ def test_the_log_is_kept(archive: Archive, servers: Stage) -> None:
     assert checkpoint is not None
     topic = data_topic("", servers.root, servers.data_uuid())
     for partition, position in checkpoint.positions[topic].items():
-        assert archive.files.covers(topic, partition, 0, position.next)
+        assert archive.files.covers(topic, partition, [(0, position.next)])
 
 
 def test_a_run_goes_on_from_the_last_one(archive: Archive, servers: Stage) -> None:
