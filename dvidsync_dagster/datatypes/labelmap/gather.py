@@ -12,6 +12,7 @@ from dvidsync_dagster.datatypes.labelmap.messages import (
     Cleave,
     CounterMutation,
     LabelMutation,
+    RaiseMaxLabel,
     Renumber,
     ReserveLabels,
     SetNextLabel,
@@ -111,7 +112,7 @@ def _out_of_turn(
     """Who takes an id says so a moment later, and another's announcement can come between."""
     highest: dict[str, int] = {}
     for event in events:
-        highest[event.instance] = max(highest.get(event.instance, 0), *_ids(event), 0)
+        highest[event.instance] = max(highest.get(event.instance, 0), _passed(event))
     found: list[LabelMutation] = []
     for item in ahead:
         mutation = item.mutation if isinstance(item, Announcement) else item
@@ -123,24 +124,37 @@ def _out_of_turn(
         if isinstance(mutation, SetNextLabel):
             if mutation.next_label < before:
                 highest[mutation.instance] = 0  # what comes now says nothing about what came before
-        elif any(label < before for label in _ids(mutation)):
+        elif any(label < before for label in _given(mutation)):
             found.append(mutation)
     return found
 
 
-def _ids(mutation: LabelMutation) -> tuple[int, ...]:
-    """Where the counter stood, as far as a mutation tells."""
+def _given(mutation: LabelMutation) -> tuple[int, ...]:
+    """Ids that the counter gave."""
     match mutation:
-        case SetNextLabel():
-            return (mutation.next_label,)
         case ReserveLabels():
-            return (mutation.first, mutation.last)
+            return (mutation.first,)
         case BurnLabels():
             return mutation.labels
         case Cleave() | SplitSupervoxel() | Split():
             return mutation.taken
         case _:
             return ()
+
+
+def _passed(mutation: LabelMutation) -> int:
+    """What the counter can have passed."""
+    match mutation:
+        case ReserveLabels():
+            return mutation.last
+        case RaiseMaxLabel():
+            return mutation.max_label
+        case SetNextLabel():
+            return mutation.next_label
+        case Renumber():
+            return mutation.new
+        case _:
+            return max(_given(mutation), default=0)
 
 
 def _same(one: BodyMutation, other: BodyMutation) -> bool:
