@@ -22,6 +22,7 @@ from dvidsync_dagster.sandbox.launcher import SandboxServer
 from dvidsync_dagster.sandbox.proofreaders import make_repo
 from dvidsync_dagster.sync import Scope, follow
 from tests.contract.replay import published
+from tests.real_kafka import RealKafka
 from tests.state import State, differences, read_state
 
 TOKEN = "DVIDSYNC_TEST_ADMIN_TOKEN"
@@ -132,7 +133,7 @@ def template(folder: Path, *, synced: bool = False) -> tuple[Path, str]:
 
 
 @contextmanager
-def scene(folder: Path, broker: EmbeddedBroker, made: tuple[Path, str]) -> Iterator[Scene]:
+def scene(folder: Path, broker: EmbeddedBroker | RealKafka, made: tuple[Path, str]) -> Iterator[Scene]:
     """Two servers on copies of a template's folder."""
     whole, root = made
     for name in ("source", "copy"):

@@ -1,0 +1,88 @@
+"""A destination that was away for longer than Kafka keeps the log."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from dvidsync_dagster.archiving import archive_log
+from dvidsync_dagster.config import SyncConfig
+from dvidsync_dagster.errors import LogGap
+from dvidsync_dagster.log.archive import LogArchive
+from tests.datatypes.following import Scene
+from tests.datatypes.following import scene as open_scene
+from tests.log.kafka_topics import drop_before, open_log
+from tests.real_kafka import RealKafka
+
+pytestmark = pytest.mark.kafka
+
+
+@pytest.fixture
+def kept(tmp_path: Path, real_kafka: RealKafka, made: tuple[Path, str]) -> Iterator[Scene]:
+    with open_scene(tmp_path, real_kafka, made) as opened:
+        yield opened
+
+
+def work(scene: Scene, parent: str, first: int) -> str:
+    """Merge, cleave and write keys in a new version."""
+    version = scene.new_version(parent)
+    for number in range(first, first + 8, 2):
+        scene.post("segmentation/merge", json=[number, number + 1], version=version)
+        scene.post(f"segmentation/cleave/{number}", json=[number + 1], version=version)
+        scene.post(scene.key("segmentation_annotations", f"key {number}"), body=b"1", version=version)
+    return version
+
+
+def keep(scene: Scene, archive: LogArchive) -> None:
+    """What a run of the archive does."""
+    config = SyncConfig.model_validate(
+        {
+            "source": {"url": scene.source.url},
+            "repo": scene.root,
+            "destinations": [scene.destination()],
+            "settle_seconds": 0,
+        }
+    )
+    for _ in archive_log(config, archive, checkpoint=None, epoch=1, still_owner=lambda: None):
+        pass
+
+
+def drop_all(scene: Scene) -> None:
+    """Kafka drops every record that it has of the source."""
+    address = scene.source.kafka
+    assert address is not None
+    assert scene.checkpoint is not None
+    with open_log(address, *scene.checkpoint.positions) as log:
+        ends = log.end()
+    drop_before(address, {(topic, p): at.next for topic, ps in ends.items() for p, at in ps.items()})
+
+
+def test_what_kafka_has_dropped_comes_from_the_archive(kept: Scene, tmp_path: Path) -> None:
+    first = work(kept, kept.root, 1)
+    kept.sync()
+    second = work(kept, first, 9)
+    archive = LogArchive(str(tmp_path / "log"))
+    keep(kept, archive)
+    drop_all(kept)
+    work(kept, second, 17)
+    with pytest.raises(LogGap, match="Make a fresh copy"):
+        kept.sync()
+    reports = kept.sync(archive=str(tmp_path / "log"), chunk_records=100)
+    assert sum(report.already_there for report in reports) == 0
+    assert any("dropped were read from the archive" in note for r in reports for note in r.notes)
+    kept.assert_same()
+    (again,) = kept.sync()
+    assert (again.records, again.requests) == (0, 0)
+
+
+def test_what_the_archive_lacks_is_still_a_gap(kept: Scene, tmp_path: Path) -> None:
+    first = work(kept, kept.root, 1)
+    kept.sync()
+    archive = LogArchive(str(tmp_path / "log"))
+    keep(kept, archive)
+    work(kept, first, 9)
+    drop_all(kept)
+    with pytest.raises(LogGap, match="the archive does not hold them all"):
+        kept.sync(archive=str(tmp_path / "log"))
