@@ -169,6 +169,13 @@ def _instances(
         if instance.typename not in FOLLOWED_TYPES:
             continue
         twin = copied.instances.get(instance.name)
+        renamed = {each.data_uuid: each.name for each in copied.instances.values()}.get(instance.data_uuid)
+        if twin is None and renamed is not None:
+            raise ConfigurationError(
+                f"{field}.url",
+                f"the destination calls {instance.name!r} {renamed!r}",
+                "Rename it there too, with the server's own command line (`dvid repo UUID rename`).",
+            )
         if twin is None and born(repo, instance.name) < born_since:
             raise ConfigurationError(
                 f"{field}.url",

@@ -95,6 +95,17 @@ def test_an_instance_that_only_the_source_has(pair: Pair) -> None:
     assert pair.ask(born_since=0, instances=["born_late"]).topics
 
 
+def test_an_instance_that_was_renamed_at_the_source(pair: Pair) -> None:
+    def rename(old: str, new: str) -> None:
+        names = {"uuid": pair.root, "from": old, "to": new}
+        httpx.post(f"{pair.source.url}/sandbox/rename", json=names).raise_for_status()
+
+    rename("synapses", "tbars")
+    with pytest.raises(ConfigurationError, match="the destination calls 'tbars' 'synapses'"):
+        pair.ask(born_since=0, instances=["tbars"])
+    rename("tbars", "synapses")
+
+
 def test_a_destination_that_would_feed_itself(tmp_path: Path) -> None:
     with SandboxServer.start(tmp_path / "source") as source:
         root = make_repo(source.url, "adm", size=64, cube=16).root

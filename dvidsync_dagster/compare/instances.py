@@ -58,29 +58,28 @@ def pair_instances(
     for name, instance in sorted(wanted.items()):
         if name in own:
             continue
+        there = left.get(name) or _by_uuid(instance, left, source)
+        if there is not None:
+            del left[there.name]
         if instance.typename not in compared:
-            left.pop(name, None)
             notes.append(f"{name}: {instance.typename} is not compared")
             continue
-        there = left.pop(name, None)
         if there is None:
-            there = _by_uuid(instance, left, source)
-            if there is None:
-                missing.append(instance)
-                rows.append(_row(name, "instance only at the source", f"a {instance.typename}"))
-                continue
-            del left[there.name]
+            missing.append(instance)
+            rows.append(_row(name, "instance only at the source", f"a {instance.typename}"))
+            continue
+        if there.name != name:
             rows.append(_row(name, "instance of another name", f"{there.name} there"))
         if there.typename != instance.typename:
             rows.append(
                 _row(name, "instance of another type", f"{instance.typename} here, {there.typename} there")
             )
             continue
-        here_synced, there_synced = synced_to(source, instance), synced_to(copy, there)
+        twins.append(Twins(instance, there))
+        here_synced, there_synced = syncs(source, copy, twins[-1])
         if here_synced != there_synced:
             shown = [", ".join(synced) or "nothing" for synced in (here_synced, there_synced)]
             rows.append(_row(name, "syncs of the instance", f"{shown[0]} here, {shown[1]} there"))
-        twins.append(Twins(instance, there))
     if config.instances == "all":
         rows += [
             _row(name, "instance only at the destination", f"a {instance.typename}")
@@ -90,10 +89,11 @@ def pair_instances(
     return Instances(tuple(twins), tuple(missing), tuple(rows), tuple(notes))
 
 
-def synced_to(repo: RepoInfo, instance: Instance) -> list[str]:
-    """Names of the instances that it follows."""
-    names = {each.data_uuid: each.name for each in repo.instances.values()}
-    return sorted(names.get(sync, sync) for sync in instance.syncs)
+def syncs(source: RepoInfo, copy: RepoInfo, twins: Twins) -> tuple[list[str], list[str]]:
+    """What an instance and its copy follow, by the source's names."""
+    names = {each.data_uuid: each.name for each in source.instances.values()}
+    renamed = {name: names.get(each.data_uuid, name) for name, each in copy.instances.items()}
+    return sorted(twins.source.syncs), sorted(renamed.get(name, name) for name in twins.copy.syncs)
 
 
 def _wanted(config: SyncConfig, source: RepoInfo) -> Mapping[str, Instance]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import orjson
 
 from dvidsync_dagster.compare.comparison import Scene
-from dvidsync_dagster.compare.instances import synced_to
+from dvidsync_dagster.compare.instances import syncs
 from dvidsync_dagster.datatypes.instances import creation_settings
 from dvidsync_dagster.dvid.client import node_path, repo_path
 from dvidsync_dagster.errors import RequestRefused
@@ -49,8 +49,8 @@ def _version_to_make_in(scene: Scene) -> str:
 def repair_syncs(scene: Scene, work: Work) -> None:
     """Let instances follow what they follow at the source. Annotations sort their elements anew then."""
     for twins in scene.instances.twins:
-        here = synced_to(scene.source_repo, twins.source)
-        if here == synced_to(scene.copy_repo, twins.copy):
+        here, there = syncs(scene.source_repo, scene.copy_repo, twins)
+        if here == there:
             continue
         if not work.plan("", twins.source.name, "sync", [", ".join(here) or "with nothing"]):
             continue

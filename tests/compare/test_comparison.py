@@ -166,6 +166,14 @@ def test_instances(servers: TwoServers) -> None:
     }
 
 
+def test_what_follows_an_instance_that_was_renamed(servers: TwoServers) -> None:
+    for editor in (servers.source, servers.copy):
+        editor.post(f"{SYNAPSES}/sync", {"sync": LABELS})
+    names = {"uuid": servers.root, "from": LABELS, "to": "bodies"}
+    httpx.post(f"{servers.source.server.url}/sandbox/rename", json=names).raise_for_status()
+    assert rows(compared(servers)) == {("bodies", "instance of another name"): (1, (f"{LABELS} there",))}
+
+
 def test_what_is_the_destinations_own_is_left_alone(servers: TwoServers) -> None:
     servers.copy.put(c=b"other")
     servers.copy.merge(20, 21)
