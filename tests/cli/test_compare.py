@@ -88,6 +88,9 @@ def test_verify_and_repair(servers: TwoServers, config: str) -> None:
 
 def test_what_cannot_be_repaired_shows_in_the_exit_code(servers: TwoServers, config: str) -> None:
     servers.copy.merge(10, 11)
+    planned = dvidsync("repair", config, "--dry-run", "--json")
+    assert planned.exit_code == DIFFERENT, planned.output
+    assert [row["what"] for row in as_json(planned)["left"]] == ["label counter"]
     done = dvidsync("repair", config, "--json")
     assert done.exit_code == DIFFERENT, done.output
     told = as_json(done)
