@@ -23,12 +23,12 @@ from dvidsync_dagster.discovery import Route, discover
 from dvidsync_dagster.dvid.client import DvidClient
 from dvidsync_dagster.errors import UndecodableRecord
 from dvidsync_dagster.log.archive import LogArchive
-from dvidsync_dagster.log.archived import archived_chunks
-from dvidsync_dagster.log.checkpoint import Checkpoint, Positions, newly_applied
+from dvidsync_dagster.log.checkpoint import Checkpoint
 from dvidsync_dagster.log.chunk import LogChunk
 from dvidsync_dagster.log.drain import MutationLog
-from dvidsync_dagster.log.record import Record, key_text
+from dvidsync_dagster.log.record import Record
 from dvidsync_dagster.report import ChunkReport, Lag, QuarantinedRecord
+from dvidsync_dagster.source_log import SourceLog
 
 NANOSECONDS = 1_000_000_000
 MAX_CHUNK_RECORDS = 100_000
@@ -100,7 +100,8 @@ def follow(
                 note=notes.say,
             )
         )
-        run = _Run(config, destination, route, log, target, notes, epoch, still_owner)
+        source_log = SourceLog(config, destination, route, log, archive, notes.say)
+        run = _Run(config, destination, route, source_log, target, notes, epoch, still_owner)
         run.first_contact(checkpoint)
         cut = route.clock - int(config.settle_seconds * NANOSECONDS)
         if scope is not None:
@@ -141,7 +142,7 @@ class _Run:
     config: SyncConfig
     destination: DestinationConfig
     route: Route
-    log: MutationLog
+    source_log: SourceLog
     target: DvidDestination
     notes: _Notes
     epoch: int
@@ -157,83 +158,24 @@ class _Run:
         met_at = checkpoint.contact if checkpoint is not None else 0
         self.target.contact = Contact(met_at or self.target.info().next_mutation_id, self.eras.era)
 
-    # Which part of the log
-
     def onward(self, checkpoint: Checkpoint | None, cut: int) -> Iterator[ChunkReport]:
         """From the checkpoint, or the configured start, to the cut."""
-        from_key = 0
         if checkpoint is not None:
-            positions = checkpoint.positions
-            bridged = self.log.check(positions, checkpoint.key, checkpoint.topics)
-            if bridged:
-                self.notes.say(f"{bridged} records that Kafka has dropped were read from the archive")
+            chunks, reached = self.source_log.onward(checkpoint, cut), checkpoint.key
         else:
-            positions, from_key = self._start()
+            chunks, reached = self.source_log.from_start(cut)
         looking = checkpoint is None or not checkpoint.clean
-        reached = checkpoint.key if checkpoint else from_key
-        chunks = self._read(positions, from_key, cut, since=checkpoint.key if checkpoint else 0)
         yield from self._chunks(chunks, cut, reached, looking=looking, kept=None)
 
     def again(
         self, checkpoint: Checkpoint, from_key: int, upto: int, *, final: bool
     ) -> Iterator[ChunkReport]:
         """What lies before the checkpoint once more: only what is missing is applied, nothing else moves."""
-        chunks = self._read_again(from_key, upto)
-        waiting = sum(
-            last - first
-            for ranges in newly_applied(checkpoint.positions, self.log.end()).values()
-            for first, last in ranges
-        )
+        chunks = self.source_log.again(from_key, upto)
+        waiting = self.source_log.waiting(checkpoint)
         lag = Lag(waiting, (self.route.clock - checkpoint.key) / NANOSECONDS)
         for report in self._chunks(chunks, upto, from_key, looking=True, kept=checkpoint):
             yield replace(report, final=report.final and final, lag_before=lag, lag_after=lag)
-
-    def _read(self, positions: Positions, from_key: int, cut: int, *, since: int = 0) -> Iterator[LogChunk]:
-        return self.log.chunks(
-            positions,
-            cut_key=cut,
-            from_key=from_key,
-            since=since,
-            chunk_records=self.config.chunk_records,
-        )
-
-    def _read_again(self, from_key: int, upto: int) -> Iterator[LogChunk]:
-        """From the archive what Kafka may have dropped, from Kafka what is left of it."""
-        held_from = from_key
-        if self._may_be_dropped(self.log.at(from_key)):
-            if self.config.archive is None:
-                self.notes.say(
-                    f"Kafka no longer holds everything since {key_text(from_key)}, and no `archive` is "
-                    f"configured: only what it still holds was read again"
-                )
-            else:
-                archive = LogArchive(self.config.archive)
-                for chunk in archived_chunks(archive, self.route.topics, from_key, upto):
-                    held_from = chunk.horizon + 1
-                    yield chunk
-        yield from self._read(self.log.at(held_from), held_from, upto)
-
-    def _may_be_dropped(self, positions: Positions) -> bool:
-        """Whether a partition's first record that is still there is the first that is wanted."""
-        beginning = self.log.beginning()
-        return any(
-            position.next == beginning[topic][partition].next > 0
-            for topic, partitions in positions.items()
-            for partition, position in partitions.items()
-        )
-
-    def _start(self) -> tuple[Positions, int]:
-        start = self.destination.chosen_start()
-        if start == "beginning":
-            return self.log.beginning(), 0
-        key = start.key if isinstance(start, StartTime) else self.route.clock
-        positions = self.log.at(key)
-        if self._may_be_dropped(positions):
-            self.notes.say(
-                f"Kafka holds nothing from before its first record after the start {key_text(key)}: if "
-                f"records since the start are missing there, only a comparison shows it"
-            )
-        return positions, key
 
     # Chunk by chunk
 
@@ -247,7 +189,8 @@ class _Run:
         kept: Checkpoint | None,
     ) -> Iterator[ChunkReport]:
         batch = Batch()
-        topics = self.log.ids()  # before anything is read
+        log = self.source_log.log
+        topics = log.ids()  # before anything is read
         look_records = MAX_CHUNK_RECORDS
         if looking:
             self.target.come_to_rest()
@@ -276,7 +219,7 @@ class _Run:
             self.mutation_id = max((self.mutation_id, *(m.mutation_id for m in plan.bodies)))
             checkpoint = kept or Checkpoint(
                 epoch=self.epoch,
-                positions=self.log.positions(unapplied),
+                positions=log.positions(unapplied),
                 key=reached,
                 mutation_id=self.mutation_id,
                 clean=chunk.last,
