@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +12,11 @@ from google.protobuf.message import DecodeError
 
 from dvidsync_dagster.dvid import protobuf
 from dvidsync_dagster.dvid.client import DvidClient, Query, node_path
-from dvidsync_dagster.errors import ServerFailed
+from dvidsync_dagster.errors import RequestRefused, ServerFailed
+
+_JSON_SCHEMA = "json_schema"
+_LIFTING = threading.Lock()
+"""Or the schema that one request lifted would be taken for the one to restore by another."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +42,26 @@ class Neuronjson:
         """Write whole records in one request: fields that they do not have go, each given ``_user`` and
         ``_time`` is kept. If it is refused, those before the bad one are written.
 
-        DVID stamps fields that come without; a second request takes those stamps away again."""
+        A JSON schema that refuses a record is lifted for a moment: another server has taken it, before there
+        was a schema, or field by field. If this is interrupted, ``{}`` is left of the schema.
+        """
+        try:
+            self._write(version, records)
+        except RequestRefused as refusal:
+            if "jsonschema" not in refusal.text:
+                raise
+            with _LIFTING:
+                schema = self.client.read_or_none(node_path(version, self.name, _JSON_SCHEMA))
+                if schema is None:
+                    raise
+                self._set_json_schema(version, b"{}")
+                try:
+                    self._write(version, records)
+                finally:
+                    self._set_json_schema(version, schema)
+
+    def _write(self, version: str, records: Sequence[tuple[int, bytes]]) -> None:
+        """DVID stamps fields that come without; a second request takes those stamps away again."""
         self._post(version, records, {"replace": "true"})
         unstamped = [(body, bare) for body, record in records if (bare := _without_stamps(record))]
         if unstamped:
@@ -50,6 +74,9 @@ class Neuronjson:
             query=query,
             body=protobuf.key_values([(str(body), record) for body, record in records]),
         )
+
+    def _set_json_schema(self, version: str, schema: bytes) -> None:
+        self.client.change("POST", node_path(version, self.name, _JSON_SCHEMA), body=schema)
 
     def delete(self, version: str, body: int) -> None:
         """A missing record is deleted without complaint."""

@@ -71,6 +71,24 @@ def test_edits_that_nothing_announced(servers: TwoServers) -> None:
     assert there
 
 
+def test_neurons_that_a_schema_does_not_fit(servers: TwoServers) -> None:
+    """The source took them before it had the schema, or by fields."""
+    schema = {
+        "properties": {"type": {"enum": ["A"]}, "note": {}, "bodyid": {}},
+        "additionalProperties": False,
+    }
+    for editor in (servers.source, servers.copy):
+        editor.neuron(3, type="X")
+        editor.post(f"{NEURONS}/json_schema", schema)
+    servers.source.post(f"{NEURONS}/key/3", {"bodyid": 3, "note": "new"})
+    servers.source.post(f"{NEURONS}/key/4", {"bodyid": 4, "type": "A"})
+    done = repaired(servers)
+    assert not done.left, done.left
+    assert done.after is not None
+    assert done.after.agree, done.after.differences
+    assert servers.copy.get(f"{NEURONS}/json_schema") == schema
+
+
 def test_versions_and_instances(servers: TwoServers) -> None:
     source = servers.source
     source.merge(10, 11)
