@@ -16,7 +16,7 @@ from dvidsync_dagster.datatypes.labelmap.claims import CounterState
 from dvidsync_dagster.datatypes.labelmap.counter import LabelCounter
 from dvidsync_dagster.datatypes.labelmap.gather import Identity, identity
 from dvidsync_dagster.datatypes.labelmap.look import Contact, is_there, look
-from dvidsync_dagster.datatypes.labelmap.messages import BodyMutation, Cleave, LabelMutation
+from dvidsync_dagster.datatypes.labelmap.messages import BodyMutation, LabelMutation
 from dvidsync_dagster.datatypes.labelmap.presence import Presence, Seen, find_presence
 from dvidsync_dagster.datatypes.operation import Operation, Writer
 from dvidsync_dagster.datatypes.registry import DATA_TYPES, Mutation
@@ -132,7 +132,7 @@ class DvidDestination:
         return isinstance(load, dict) and bool(load.get("handlers active"))
 
     def find_present(self, mutations: Sequence[Mutation], ordering: Ordering) -> Presence:
-        """Which of the mutations are there already; torn cleaves are mended on the way."""
+        """Which of the mutations are there already; torn ones are mended on the way."""
         seen = Seen({})
         labels = [mutation for mutation in mutations if isinstance(mutation, LabelMutation)]
         for instance in sorted({mutation.instance for mutation in labels}):
@@ -141,12 +141,8 @@ class DvidDestination:
         presence = find_presence(mutations, ordering, seen)
         for index in presence.fresh:
             mutation = mutations[index]
-            if isinstance(mutation, Cleave) and self._writer(mutation.instance).mend_if_torn(mutation):
-                self._note(
-                    f"mended cleave {mutation.mutation_id}, which a killed server left torn. If the "
-                    f"destination was killed, make a new version there before further work: its own log may "
-                    f"be damaged"
-                )
+            if isinstance(mutation, BodyMutation):
+                self._writer(mutation.instance).mend_if_torn(mutation)
         return presence
 
     def has_any(self, mutations: Sequence[LabelMutation]) -> bool:

@@ -11,6 +11,7 @@ import orjson
 
 from dvidsync_dagster.dvid import protobuf
 from dvidsync_dagster.dvid.client import DvidClient, node_path, repo_path
+from dvidsync_dagster.dvid.label_blocks import BlockPoint, LabelBlock, parse_blocks
 from dvidsync_dagster.errors import RequestRefused, ServerFailed
 
 _MAPPING_BATCH = 100_000
@@ -105,6 +106,33 @@ class Labelmap:
             node_path(version, self.name, "sparsevol", supervoxel), query={"supervoxels": "true"}
         )
 
+    def index(self, version: str, label: int) -> Any:
+        """A body's index as a `LabelIndex` message, without blocks if there is no such body."""
+        content = self.client.read(node_path(version, self.name, "indices"), body=orjson.dumps([label]))
+        try:
+            (index,) = protobuf.label_indices(content).indices
+        except (ValueError, protobuf.DecodeError) as error:
+            raise ServerFailed("GET indices", f"answered {len(content)} bytes, not one index") from error
+        return index
+
+    def max_scale(self, version: str) -> int:
+        """The lowest resolution, each half of the one before; 0 if there is only one."""
+        info = self._get(version, "info")
+        try:
+            return int(info["Extended"]["MaxDownresLevel"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise ServerFailed("GET info", f"says no MaxDownresLevel of {self.name}: {error!r}") from error
+
+    def blocks(self, version: str, points: Sequence[BlockPoint], scale: int) -> list[LabelBlock]:
+        """Blocks of supervoxels; those without data are left out."""
+        query: dict[str, str | int] = {
+            "blocks": ",".join(str(each) for point in points for each in point),
+            "scale": scale,
+            "supervoxels": "true",
+        }
+        path = node_path(version, self.name, "specificblocks")
+        return list(parse_blocks(self.client.read(path, query=query), "GET specificblocks"))
+
     def blob(self, version: str, reference: str) -> bytes:
         return self.client.read(node_path(version, self.name, "blobstore", reference))
 
@@ -152,6 +180,15 @@ class Labelmap:
         """Set the mapping: for each body the supervoxels that belong to it; body 0 retires an id."""
         body = protobuf.mapping_ops(groups, mutation_id)
         self.client.change("POST", node_path(version, self.name, "mappings"), body=body)
+
+    def put_index(self, version: str, index: Any) -> None:
+        """Replace a body's index by a changed one of `index`."""
+        self.client.change("POST", node_path(version, self.name, "indices"), body=protobuf.one_index(index))
+
+    def put_blocks(self, version: str, blocks: Sequence[LabelBlock]) -> None:
+        """Overwrite voxels, and nothing else: no index, no lower resolution, nothing that is synced."""
+        body = b"".join(block.encoded() for block in blocks)
+        self.client.change("POST", node_path(version, self.name, "ingest-supervoxels"), body=body)
 
     def delete_index(self, version: str, label: int) -> None:
         """An empty index deletes the body's."""

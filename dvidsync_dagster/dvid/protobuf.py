@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+from google.protobuf.message import DecodeError as DecodeError
 
 _PACKAGE = "dvidsync"
 _Field = descriptor_pb2.FieldDescriptorProto
@@ -82,6 +83,20 @@ def empty_index(label: int) -> bytes:
     message = _CLASSES["LabelIndices"]()
     message.indices.add(label=label)
     return bytes(message.SerializeToString())
+
+
+def one_index(index: Any) -> bytes:
+    """`LabelIndices` with one index that was read and changed."""
+    message = _CLASSES["LabelIndices"]()
+    message.indices.add().CopyFrom(index)
+    return bytes(message.SerializeToString())
+
+
+def set_counts(block: Any, counts: Mapping[int, int]) -> None:
+    """Give a block of a `LabelIndex` other voxels by supervoxel."""
+    del block.value.counts[:]
+    for supervoxel, voxels in counts.items():
+        block.value.counts.add(key=supervoxel, value=voxels)
 
 
 def label_indices(content: bytes) -> Any:

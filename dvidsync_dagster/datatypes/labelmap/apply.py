@@ -26,6 +26,7 @@ from dvidsync_dagster.datatypes.labelmap.messages import (
     SplitSupervoxel,
 )
 from dvidsync_dagster.datatypes.labelmap.tags import tagged
+from dvidsync_dagster.datatypes.labelmap.torn_split import TornSplit
 from dvidsync_dagster.dvid import sparsevol
 from dvidsync_dagster.dvid.labelmap import Labelmap
 from dvidsync_dagster.errors import RequestRefused, ServerFailed
@@ -82,7 +83,8 @@ class LabelmapWriter:
                     return self._split(split)
             case ReserveLabels() | BurnLabels() | RaiseMaxLabel() | SetNextLabel() as change:
                 with self.counter.lock:
-                    return self._move_counter(change)
+                    self.counter.follow(change, self.note)
+                    return DONE
         raise TypeError(f"no labelmap operation: {request!r}")
 
     # Bodies
@@ -119,56 +121,103 @@ class LabelmapWriter:
         return DONE
 
     def _cleave(self, cleave: Cleave, doubtful: bool) -> Outcome:
-        supervoxels = self._cleaved_supervoxels(cleave)
+        return self._cleave_off(cleave, cleave.orig, self._cleaved_supervoxels(cleave), doubtful)
+
+    def _cleave_off(
+        self, mutation: Cleave | Split, orig: int, supervoxels: tuple[int, ...], doubtful: bool
+    ) -> Outcome:
         if doubtful:
-            outcome = self._finish_cleave(cleave, supervoxels)
+            outcome = self._finish_cleave(mutation, orig, supervoxels)
             if outcome is not None:
                 return outcome
-        self.counter.prepare(cleave.version, cleave.new)
+        self.counter.prepare(mutation.version, mutation.new)
         try:
-            label = self.destination.cleave(cleave.version, cleave.orig, supervoxels, **_signature(cleave))
+            label = self.destination.cleave(mutation.version, orig, supervoxels, **_signature(mutation))
         except RequestRefused as refusal:
-            self.counter.read_again(cleave.version)
-            return ALREADY_THERE if self.is_there(cleave) else refused(refusal.text)
+            self.counter.read_again(mutation.version)
+            return ALREADY_THERE if self.is_there(mutation) else refused(refusal.text)
         self.counter.took(label)
-        return DONE if label == cleave.new else self._rename(cleave, cleave.new, label)
+        return DONE if label == mutation.new else self._rename(mutation, mutation.new, label)
 
-    def _finish_cleave(self, cleave: Cleave, supervoxels: tuple[int, ...]) -> Outcome | None:
+    def _finish_cleave(
+        self, mutation: Cleave | Split, orig: int, supervoxels: tuple[int, ...]
+    ) -> Outcome | None:
         """What an interrupted run or a killed server left of a cleave; None if there is nothing of it."""
-        bodies = set(self.destination.mapping(cleave.version, supervoxels))
-        if bodies == {cleave.new}:
+        version, new = mutation.version, mutation.new
+        bodies = set(self.destination.mapping(version, supervoxels))
+        index = self.destination.supervoxels(version, new)
+        if bodies == {new} and index is not None:
             return ALREADY_THERE
-        index = self.destination.supervoxels(cleave.version, cleave.new)
-        if index is not None and set(supervoxels) <= set(index) and bodies == {cleave.orig}:
-            return self.mend_cleave(cleave, supervoxels)
-        if len(bodies) == 1 and index is None:
+        if bodies == {orig}:
+            got = new if index is not None else self._last_label(mutation)
+            if got is not None and self.mend_if_torn(mutation, got):
+                return DONE if got == new else self._rename(mutation, new, got)
+        elif len(bodies) == 1 and index is None:
             (body,) = bodies
-            made = self.destination.last_mod(cleave.version, body) if body not in (0, cleave.orig) else None
-            if made is not None and made.app == _signature(cleave)["app"]:
-                return self._rename(cleave, cleave.new, body)
+            # A renumber that a killed server left torn has changed the mapping only.
+            got = self._last_label(mutation) if body == new else body
+            made = self.destination.last_mod(version, got) if got not in (None, 0, orig) else None
+            if got is not None and made is not None and made.app == _signature(mutation)["app"]:
+                return self._rename(mutation, new, got)
         return None
 
-    def mend_cleave(self, cleave: Cleave, supervoxels: tuple[int, ...]) -> Outcome:
-        """Both indices are new, the mapping is old: a server that was killed left it so. Posting the cleave
-        again would answer 200 and map the supervoxels to a further label with an empty index."""
-        self.destination.map_supervoxels(cleave.version, {cleave.new: supervoxels, 0: [cleave.new]})
-        return DONE
+    def _last_label(self, mutation: Cleave | Split) -> int | None:
+        """The label that the server gave last, if it was for this."""
+        self.counter.read_again(mutation.version)
+        label = self.counter.next_label - 1
+        made = self.destination.last_mod(mutation.version, label)
+        return label if made is not None and made.app == _signature(mutation)["app"] else None
 
-    def torn_cleave(self, cleave: Cleave) -> bool:
-        """True if the indices say that the cleave is done and the mapping says that it is not."""
-        supervoxels = self._cleaved_supervoxels(cleave)
-        if set(self.destination.mapping(cleave.version, supervoxels)) != {cleave.orig}:
-            return False
-        index = self.destination.supervoxels(cleave.version, cleave.new)
-        return index is not None and set(supervoxels) <= set(index)
+    # What a killed server left half done
 
-    def mend_if_torn(self, cleave: Cleave) -> bool:
-        """Mend a cleave that a killed server left torn; True if it was."""
-        only_started = cleave.supervoxels is None and not cleave.data_ref
-        if only_started or not self.torn_cleave(cleave):
+    def mend_if_torn(self, mutation: BodyMutation, got: int | None = None) -> bool:
+        """Mend an operation that looks done and is not; True if it was so.
+
+        Args:
+            got: the label that a cleave got here, if not the source's.
+        """
+        match mutation:
+            case Cleave() if mutation.supervoxels is not None or mutation.data_ref:
+                parts = self._cleaved_supervoxels(mutation)
+                mended = self._mend_cleave(mutation.version, mutation.orig, got or mutation.new, parts)
+            case Split():
+                parts = tuple(part for _, part, _ in mutation.parts)
+                mended = self._mend_cleave(mutation.version, mutation.target, got or mutation.new, parts)
+            case SplitSupervoxel():
+                with self.counter.lock:
+                    (cut,) = self._cuts(mutation)
+                    mended = self._mend_cut(mutation, cut)
+            case _:
+                return False
+        return mended
+
+    def _mend_cleave(self, version: str, orig: int, new: int, supervoxels: tuple[int, ...]) -> bool:
+        """Both indices can be new and the mapping old. Posting the cleave again would answer 200 and map the
+        supervoxels to a further label with an empty index."""
+        if set(self.destination.mapping(version, supervoxels)) != {orig}:
             return False
-        self.mend_cleave(cleave, self._cleaved_supervoxels(cleave))
+        index = self.destination.supervoxels(version, new)
+        if index is None or not set(supervoxels) <= set(index):
+            return False
+        self.destination.map_supervoxels(version, {new: supervoxels, 0: [new]})
+        self._tell_of_torn()
         return True
+
+    def _mend_cut(self, mutation: SplitSupervoxel | Split, cut: TornSplit) -> bool:
+        if not cut.is_torn():
+            return False
+        cut.take_back()
+        self._post_cut(mutation, cut)
+        self._tell_of_torn()
+        return True
+
+    def _tell_of_torn(self) -> None:
+        self.note(
+            f"{self.destination.name}: mended what a killed server left torn. If the destination was killed, "
+            f"make a new version there before further work: its own log may be damaged"
+        )
+
+    # Cleaves, renumbers, splits
 
     def _cleaved_supervoxels(self, cleave: Cleave) -> tuple[int, ...]:
         if cleave.supervoxels is not None:
@@ -213,23 +262,13 @@ class LabelmapWriter:
         return DONE
 
     def _split_supervoxel(self, split: SplitSupervoxel) -> Outcome:
-        volume = self._volume(split, split.volume)
         with self.counter.lock:
             self._pass_given_ids(split)
-            try:
-                self.destination.split_supervoxel(
-                    split.version,
-                    split.supervoxel,
-                    split.split,
-                    split.remain,
-                    sparsevol.request_body(volume),
-                    **_signature(split),
-                )
-            except RequestRefused as refusal:
-                self.counter.read_again(split.version)
-                return ALREADY_THERE if self.is_there(split) else refused(refusal.text)
-            self.counter.passed(max(split.taken))
-            return DONE
+            (cut,) = self._cuts(split)
+            found = self._cut(split, cut)
+            if found is None:
+                return DONE
+            return ALREADY_THERE if self.is_there(split) else refused(found)
 
     def _split(self, split: Split) -> Outcome:
         """The `split` endpoint picks ids of its own, so: split each supervoxel, then cleave the split parts.
@@ -237,48 +276,45 @@ class LabelmapWriter:
         Each of these requests is judged alone, so that an interrupted one goes on where it was.
         """
         self._pass_given_ids(split)
-        volume = self._volume(split, split.volume)
-        where = f"split {split.mutation_id} of body {split.target}"
-        bodies = self.destination.mapping(split.version, [part for part, _, _ in split.parts])
-        for (supervoxel, part, remain), body in zip(split.parts, bodies, strict=True):
+        cuts = self._cuts(split)
+        bodies = self.destination.mapping(split.version, [cut.supervoxel for cut in cuts])
+        for cut, body in zip(cuts, bodies, strict=True):
             if body == 0:
-                continue
-            inside = sparsevol.intersect(
-                volume,
-                sparsevol.parse_runs(
-                    self.destination.sparsevol(split.version, supervoxel), where, header=True
-                ),
-            )
-            try:
-                self.destination.split_supervoxel(
-                    split.version,
-                    supervoxel,
-                    part,
-                    remain,
-                    sparsevol.request_body(inside),
-                    **_signature(split),
-                )
-            except RequestRefused as refusal:
-                self.counter.read_again(split.version)
-                return refused(refusal.text)
-            self.counter.passed(max(part, remain))
-        parts = tuple(part for _, part, _ in split.parts)
-        bodies_now = set(self.destination.mapping(split.version, parts))
-        if bodies_now == {split.new}:
-            return ALREADY_THERE
-        if bodies_now == {split.target}:
-            self.counter.prepare(split.version, split.new)
-            try:
-                label = self.destination.cleave(split.version, split.target, parts, **_signature(split))
-            except RequestRefused as refusal:
-                self.counter.read_again(split.version)
-                return refused(refusal.text)
-            self.counter.took(label)
-        elif len(bodies_now) == 1 and 0 not in bodies_now:
-            (label,) = bodies_now
-        else:
-            return refused(f"the split parts belong to bodies {sorted(bodies_now)[:5]}")
-        return DONE if label == split.new else self._rename(split, split.new, label)
+                self._mend_cut(split, cut)
+            elif (found := self._cut(split, cut)) is not None:
+                return refused(found)
+        parts = tuple(cut.split for cut in cuts)
+        return self._cleave_off(split, split.target, parts, doubtful=True)
+
+    def _cuts(self, mutation: SplitSupervoxel | Split) -> list[TornSplit]:
+        body, parts = mutation.survivors[0], mutation.parts
+        return [TornSplit(self.destination, mutation.version, body, *part) for part in parts]
+
+    def _cut(self, mutation: SplitSupervoxel | Split, cut: TornSplit) -> str | None:
+        """Split one supervoxel; what the server refused it for, else None."""
+        try:
+            self._post_cut(mutation, cut)
+        except RequestRefused as refusal:
+            self.counter.read_again(cut.version)
+            if not any(text in refusal.text for text in _TORN_SPLIT) or not self._mend_cut(mutation, cut):
+                return refusal.text
+        return None
+
+    def _post_cut(self, mutation: SplitSupervoxel | Split, cut: TornSplit) -> None:
+        volume = self._volume(mutation, mutation.volume)
+        if isinstance(mutation, Split):
+            where = f"split {mutation.mutation_id} of body {mutation.target}"
+            whole = self.destination.sparsevol(mutation.version, cut.supervoxel)
+            volume = sparsevol.intersect(volume, sparsevol.parse_runs(whole, where, header=True))
+        self.destination.split_supervoxel(
+            mutation.version,
+            cut.supervoxel,
+            cut.split,
+            cut.remain,
+            sparsevol.request_body(volume),
+            **_signature(mutation),
+        )
+        self.counter.passed(max(cut.split, cut.remain))
 
     def _pass_given_ids(self, split: SplitSupervoxel | Split) -> None:
         """A counter that was set does not move past ids that a request names. The source's did, if it had
@@ -291,35 +327,9 @@ class LabelmapWriter:
         where = f"blob {reference} of {self.source.name} ({mutation.action} {mutation.mutation_id})"
         return sparsevol.parse_runs(self.source.blob(mutation.version, reference), where, header=False)
 
-    # The counter
 
-    def _move_counter(self, change: ReserveLabels | BurnLabels | RaiseMaxLabel | SetNextLabel) -> Outcome:
-        name = self.destination.name
-        match change:
-            case ReserveLabels():
-                self.counter.burned(change.last)
-            case BurnLabels():
-                self.counter.burned(max(change.labels))
-            case RaiseMaxLabel() if self.destination.client.has_admin_token:
-                self.destination.raise_max_label(change.version, change.max_label)
-                self.counter.passed(change.max_label)
-            case RaiseMaxLabel():
-                self.note(
-                    f"{name}: maxlabel was raised at the source, which needs an admin token at the "
-                    f"destination (admin_token_env); without it maxlabel differs, labels do not"
-                )
-                if not self.counter.was_set:
-                    self.counter.burned(change.max_label)
-            case SetNextLabel() if self.destination.client.has_admin_token:
-                self.counter.set_to(change.version, change.next_label, change.ceiling)
-            case SetNextLabel():
-                self.note(
-                    f"{name}: set-nextlabel was used at the source, which needs an admin token at the "
-                    f"destination (admin_token_env); without it its counter can run ahead, and labels that "
-                    f"it picks are renumbered to the source's"
-                )
-                self.counter.burned(change.next_label)
-        return DONE
+_TORN_SPLIT = ("has been split", "different from label index")
+"""Why a supervoxel split is refused that a killed server left half done."""
 
 
 def _signature(mutation: BodyMutation) -> dict[str, str]:

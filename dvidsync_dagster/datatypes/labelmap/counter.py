@@ -7,7 +7,14 @@ commit of another version may settle it at the same time.
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 
+from dvidsync_dagster.datatypes.labelmap.messages import (
+    BurnLabels,
+    RaiseMaxLabel,
+    ReserveLabels,
+    SetNextLabel,
+)
 from dvidsync_dagster.dvid.labelmap import Labelmap
 from dvidsync_dagster.errors import RequestRefused
 
@@ -87,6 +94,36 @@ class LabelCounter:
         self.was_set = True
         self.next_label = self._ours_from = label + 1
         self._burned_below = 0
+
+    def follow(
+        self, change: ReserveLabels | BurnLabels | RaiseMaxLabel | SetNextLabel, note: Callable[[str], None]
+    ) -> None:
+        """Move as the source's counter was moved; `note` is told what lacks an admin token."""
+        name, may_set = self._labelmap.name, self._labelmap.client.has_admin_token
+        match change:
+            case ReserveLabels():
+                self.burned(change.last)
+            case BurnLabels():
+                self.burned(max(change.labels))
+            case RaiseMaxLabel() if may_set:
+                self._labelmap.raise_max_label(change.version, change.max_label)
+                self.passed(change.max_label)
+            case RaiseMaxLabel():
+                note(
+                    f"{name}: maxlabel was raised at the source, which needs an admin token at the "
+                    f"destination (admin_token_env); without it maxlabel differs, labels do not"
+                )
+                if not self.was_set:
+                    self.burned(change.max_label)
+            case SetNextLabel() if may_set:
+                self.set_to(change.version, change.next_label, change.ceiling)
+            case SetNextLabel():
+                note(
+                    f"{name}: set-nextlabel was used at the source, which needs an admin token at the "
+                    f"destination (admin_token_env); without it its counter can run ahead, and labels that "
+                    f"it picks are renumbered to the source's"
+                )
+                self.burned(change.next_label)
 
     def read_again(self, version: str) -> None:
         """After a request that may have moved it: a refused cleave burns an id."""

@@ -134,6 +134,11 @@ class SplitSupervoxel(BodyMutation):
     def taken(self) -> tuple[int, ...]:
         return (self.split, self.remain)
 
+    @property
+    def parts(self) -> tuple[tuple[int, int, int], ...]:
+        """As those of a `Split`."""
+        return ((self.supervoxel, self.split, self.remain),)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Split(BodyMutation):

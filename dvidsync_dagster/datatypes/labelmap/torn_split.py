@@ -1,0 +1,90 @@
+"""A supervoxel split that a killed server left half done, and how it is taken back to be posted again.
+
+DVID writes the voxels block by block, then the mapping, the body's index, and at last the lower resolutions.
+Killed in between, it refuses to do the split again, or says that it is done while lower resolutions still
+show a supervoxel that no body has. Taking back goes the same way in reverse, so that it can be interrupted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from dvidsync_dagster.dvid import protobuf
+from dvidsync_dagster.dvid.label_blocks import BlockPoint, LabelBlock, decode_point
+from dvidsync_dagster.dvid.labelmap import Labelmap
+
+_BLOCKS = 200
+"""Blocks that are asked for at a time: their coordinates stand in the URL."""
+
+
+@dataclass(frozen=True, slots=True)
+class TornSplit:
+    """`supervoxel` of `body` became `split` and `remain`, perhaps not everywhere."""
+
+    labelmap: Labelmap
+    version: str
+    body: int
+    supervoxel: int
+    split: int
+    remain: int
+
+    def is_torn(self) -> bool:
+        """True if something of the split is done, and something is not."""
+        index = self._index()
+        points = self._points(index)
+        if any(self.supervoxel in _counts(block) for block in index.blocks):
+            begun = self.labelmap.mapping(self.version, [self.supervoxel]) == [0]
+            return begun or self._show(points, 0, {self.split, self.remain})
+        return any(
+            self._show({_halved(point, scale) for point in points}, scale, {self.supervoxel})
+            for scale in range(1, self.labelmap.max_scale(self.version) + 1 if points else 1)
+        )
+
+    def take_back(self) -> None:
+        """Make index, mapping and voxels what they were before. Nobody else may change voxels meanwhile."""
+        index = self._index()
+        points = self._points(index)
+        for block in index.blocks:
+            counts = _counts(block)
+            voxels = sum(counts.pop(part, 0) for part in (self.split, self.remain))
+            if voxels:
+                counts[self.supervoxel] = counts.get(self.supervoxel, 0) + voxels
+                protobuf.set_counts(block, counts)
+        self.labelmap.put_index(self.version, index)
+        self.labelmap.map_supervoxels(self.version, {self.body: [self.supervoxel]})
+        whole = {self.split: self.supervoxel, self.remain: self.supervoxel}
+        for blocks in self._blocks(points, 0):
+            changed = [block.renamed(whole) for block in blocks if not whole.keys().isdisjoint(block.labels)]
+            if changed:
+                self.labelmap.put_blocks(self.version, changed)
+
+    def _index(self) -> Any:
+        return self.labelmap.index(self.version, self.body)
+
+    def _points(self, index: Any) -> set[BlockPoint]:
+        """The blocks in which the supervoxel lies, or lay."""
+        parts = {self.supervoxel, self.split, self.remain}
+        return {decode_point(block.key) for block in index.blocks if not parts.isdisjoint(_counts(block))}
+
+    def _show(self, points: Iterable[BlockPoint], scale: int, labels: set[int]) -> bool:
+        """Whether one of the supervoxels is there at a resolution."""
+        return any(
+            not labels.isdisjoint(block.labels) for blocks in self._blocks(points, scale) for block in blocks
+        )
+
+    def _blocks(self, points: Iterable[BlockPoint], scale: int) -> Iterator[list[LabelBlock]]:
+        ordered = sorted(points)
+        for start in range(0, len(ordered), _BLOCKS):
+            yield self.labelmap.blocks(self.version, ordered[start : start + _BLOCKS], scale)
+
+
+def _counts(block: Any) -> dict[int, int]:
+    """Voxels by supervoxel in one block of an index."""
+    return {entry.key: entry.value for entry in block.value.counts}
+
+
+def _halved(point: BlockPoint, scale: int) -> BlockPoint:
+    x, y, z = (each >> scale for each in point)
+    return x, y, z
