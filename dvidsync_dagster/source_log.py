@@ -9,9 +9,10 @@ from dvidsync_dagster.config import DestinationConfig, StartTime, SyncConfig
 from dvidsync_dagster.discovery import Route
 from dvidsync_dagster.log.archive import LogArchive
 from dvidsync_dagster.log.archived import archived_chunks
-from dvidsync_dagster.log.checkpoint import Checkpoint, Positions, newly_applied
+from dvidsync_dagster.log.checkpoint import Checkpoint, PartitionPosition, Positions, newly_applied
 from dvidsync_dagster.log.chunk import LogChunk
 from dvidsync_dagster.log.drain import MutationLog
+from dvidsync_dagster.log.merge import Place
 from dvidsync_dagster.log.record import key_text
 
 
@@ -45,13 +46,8 @@ class SourceLog:
         if start == "beginning":
             return self._read(self.log.beginning(), 0, cut), 0
         key = start.key if isinstance(start, StartTime) else self.route.clock
-        positions = self.log.at(key)
-        if self._may_be_dropped(positions):
-            self.say(
-                f"Kafka holds nothing from before its first record after the start {key_text(key)}: if "
-                f"records since the start are missing there, only a comparison shows it"
-            )
-        return self._read(positions, key, cut), key
+        positions = self._from_archive(key, self.log.at(key))
+        return self._read(positions, key, cut, since=key), key
 
     def again(self, from_key: int, upto: int) -> Iterator[LogChunk]:
         """From the archive what Kafka may have dropped, from Kafka what is left of it."""
@@ -76,6 +72,27 @@ class SourceLog:
             for first, last in ranges
         )
 
+    def _from_archive(self, key: int, positions: Positions) -> Positions:
+        """The positions of a start; where Kafka may have dropped records since, as the archive has them."""
+        dropped = self._may_be_dropped(positions)
+        if not dropped:
+            return positions
+        found = {topic: dict(partitions) for topic, partitions in positions.items()}
+        archived = self.archive.first_offsets(key) if self.archive is not None else {}
+        unsure = False
+        for topic, partition in dropped:
+            held = positions[topic][partition].next
+            first = min(held, archived.get((topic, partition), held))
+            found[topic][partition] = PartitionPosition(first)
+            before = [(first - 1, first)] if first else []
+            unsure |= self.archive is None or not self.archive.covers(topic, partition, before)
+        if unsure:
+            self.say(
+                f"neither Kafka nor an archive holds anything from before its first record after the start "
+                f"{key_text(key)}: if records since the start are missing there, only a comparison shows it"
+            )
+        return found
+
     def _read(self, positions: Positions, from_key: int, cut: int, *, since: int = 0) -> Iterator[LogChunk]:
         return self.log.chunks(
             positions,
@@ -85,11 +102,12 @@ class SourceLog:
             chunk_records=self.config.chunk_records,
         )
 
-    def _may_be_dropped(self, positions: Positions) -> bool:
-        """Whether a partition's first record that is still there is the first that is wanted."""
+    def _may_be_dropped(self, positions: Positions) -> list[Place]:
+        """The partitions whose first record that is still there is the first that is wanted."""
         beginning = self.log.beginning()
-        return any(
-            position.next == beginning[topic][partition].next > 0
+        return [
+            (topic, partition)
             for topic, partitions in positions.items()
             for partition, position in partitions.items()
-        )
+            if position.next == beginning[topic][partition].next > 0
+        ]

@@ -126,6 +126,17 @@ class LogArchive:
         """The records of one file, as `LogChunk.frame`."""
         return _frame([self._table(file, file.first_key, file.last_key)])
 
+    def first_offsets(self, from_key: int) -> dict[Place, int]:
+        """By partition, the lowest offset of a record with a key from `from_key` on."""
+        first: dict[Place, int] = {}
+        for file in self.files(from_key):
+            frame = _frame([self._table(file, from_key, file.last_key)])
+            lowest = frame.groupby(["topic", "partition"], observed=True, as_index=False)["offset"].min()
+            for topic, partition, offset in lowest.itertuples(index=False, name=None):
+                place = (str(topic), int(partition))
+                first[place] = min(int(offset), first.get(place, int(offset)))
+        return first
+
     def covers(self, topic: str, partition: int, wanted: Iterable[Range], from_key: int = 0) -> bool:
         """Whether the archive stands for all these offsets of a partition.
 

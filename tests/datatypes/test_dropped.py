@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -49,12 +50,11 @@ def keep(scene: Scene, archive: LogArchive) -> None:
         pass
 
 
-def drop_all(scene: Scene) -> None:
+def drop_all(scene: Scene, topics: Iterable[str]) -> None:
     """Kafka drops every record that it has of the source."""
     address = scene.source.kafka
     assert address is not None
-    assert scene.checkpoint is not None
-    with open_log(address, *scene.checkpoint.positions) as log:
+    with open_log(address, *topics) as log:
         ends = log.end()
     drop_before(address, {(topic, p): at.next for topic, ps in ends.items() for p, at in ps.items()})
 
@@ -65,7 +65,8 @@ def test_what_kafka_has_dropped_comes_from_the_archive(kept: Scene, tmp_path: Pa
     second = work(kept, first, 9)
     archive = LogArchive(str(tmp_path / "log"))
     keep(kept, archive)
-    drop_all(kept)
+    assert kept.checkpoint is not None
+    drop_all(kept, kept.checkpoint.positions)
     work(kept, second, 17)
     with pytest.raises(LogGap, match="Make a fresh copy"):
         kept.sync()
@@ -77,12 +78,26 @@ def test_what_kafka_has_dropped_comes_from_the_archive(kept: Scene, tmp_path: Pa
     assert (again.records, again.requests) == (0, 0)
 
 
+def test_an_old_copy_starts_from_the_archive(kept: Scene, tmp_path: Path) -> None:
+    """The copy was made before the first of the work, and Kafka has dropped all of that."""
+    made = datetime.now(UTC).isoformat()
+    first = work(kept, kept.root, 1)
+    archive = LogArchive(str(tmp_path / "log"))
+    keep(kept, archive)
+    drop_all(kept, [*archive.read(0, 2**63 - 1)["topic"].unique()])
+    work(kept, first, 9)
+    reports = kept.sync(archive=str(tmp_path / "log"), changed={"start": {"time": made}})
+    assert not any("only a comparison shows it" in note for r in reports for note in r.notes)
+    kept.assert_same()
+
+
 def test_what_the_archive_lacks_is_still_a_gap(kept: Scene, tmp_path: Path) -> None:
     first = work(kept, kept.root, 1)
     kept.sync()
     archive = LogArchive(str(tmp_path / "log"))
     keep(kept, archive)
     work(kept, first, 9)
-    drop_all(kept)
+    assert kept.checkpoint is not None
+    drop_all(kept, kept.checkpoint.positions)
     with pytest.raises(LogGap, match="the archive does not hold them all"):
         kept.sync(archive=str(tmp_path / "log"))
