@@ -180,7 +180,8 @@ def _instances(
             raise ConfigurationError(
                 f"{field}.url",
                 f"the destination has no instance {instance.name!r}, and the log from here on makes none",
-                "Make it there as a copy, start earlier, or name the instances to follow in `instances`.",
+                "Let `dvidsync repair` make it there, start earlier, or name the instances to follow in "
+                "`instances`.",
             )
         if twin is not None and twin.typename != instance.typename:
             raise ConfigurationError(
