@@ -154,9 +154,11 @@ def repair_counter(pair: Pair, work: Work) -> None:
     if there > here:
         why = "It is not lowered: ids could come twice. Ids stay the source's, at a renumber for each cleave."
         work.leave("", name, "label counter", [f"next label: {here} here, {there} there"], why)
-    elif there < here and work.plan("", name, "reserve labels", range(there, here)):
+        return
+    reserved = [f"{there} to {here - 1}"]
+    if there < here and work.plan("", name, "reserve labels", reserved):
         work.still_owner()
         try:
             copy.reserve(pair.copy.version, here - there)
         except RequestRefused as refusal:
-            work.leave("", name, "reserve labels", range(there, here), str(refusal))
+            work.leave("", name, "reserve labels", reserved, str(refusal))

@@ -54,6 +54,15 @@ def test_lost_label_operations(servers: TwoServers) -> None:
     assert_repaired(done, servers)
 
 
+def test_lost_reservations(servers: TwoServers) -> None:
+    servers.source.post(f"{LABELS}/nextlabel/1000")
+    planned = repaired(servers, dry_run=True)
+    assert [(row.what, row.count, row.examples) for row in planned.changes] == [
+        ("reserve labels", 1, ("65 to 1064",))
+    ]
+    assert_repaired(repaired(servers), servers)
+
+
 def test_the_destinations_own_label_operations(servers: TwoServers) -> None:
     servers.copy.merge(10, 11, 12)
     servers.copy.cleave(1, 2)
