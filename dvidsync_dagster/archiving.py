@@ -6,9 +6,8 @@ import time
 from collections.abc import Callable, Generator
 
 from dvidsync_dagster.config import SyncConfig
-from dvidsync_dagster.discovery import chosen_instances, kafka_connection, log_topics
+from dvidsync_dagster.discovery import ask_server, chosen_instances, kafka_connection, log_topics
 from dvidsync_dagster.dvid.client import DvidClient
-from dvidsync_dagster.dvid.repo import read_repo_info, read_server_info
 from dvidsync_dagster.log.archive import LogArchive
 from dvidsync_dagster.log.checkpoint import Checkpoint
 from dvidsync_dagster.log.drain import MutationLog
@@ -41,8 +40,8 @@ def archive_log(
         ConfigurationError, ServerError, LogError, OwnershipLost: everything up to the last report stands.
     """
     with DvidClient(config.source.url, token=config.source.token(), user=config.source.user) as source:
-        info = read_server_info(source)
-        instances = chosen_instances(config, read_repo_info(source, config.repo))
+        info, repo = ask_server("source.url", source, config.repo)
+        instances = chosen_instances(config, repo)
         topics = list(log_topics(config, info, instances))
     cut = info.clock - int(config.settle_seconds * _NS)
     if upto is not None:

@@ -58,11 +58,9 @@ def discover(
         ServerError: a server does not answer.
     """
     # The clock first: what the log announces before it is in the repo's info that is read after it.
-    source_info = _server("source.url", source)
-    repo = _repo("source.url", source, config.repo)
+    source_info, repo = ask_server("source.url", source, config.repo)
     field = f"destinations[{destination.name}]"
-    copy_info = _server(f"{field}.url", copy)
-    copied = _repo(f"{field}.url", copy, config.repo)
+    copy_info, copied = ask_server(f"{field}.url", copy, config.repo)
     _refuse_own_feed(config, field, source_info, copy_info)
     instances = _instances(config, repo, copied, field, born_since)
     followed = {instance.name for instance in instances if instance.typename in FOLLOWED_TYPES}
@@ -104,22 +102,25 @@ def select_versions(config: SyncConfig, repo: RepoInfo) -> frozenset[str] | None
     return frozenset(selected)
 
 
-def _server(field: str, client: DvidClient) -> ServerInfo:
+def ask_server(field: str, client: DvidClient, root: str) -> tuple[ServerInfo, RepoInfo]:
+    """What the server says of itself, and after it of the repo.
+
+    Raises:
+        ConfigurationError: `field` names no server that answers, or one that has no such repo.
+        ServerError: it stopped answering in between.
+    """
     try:
-        return read_server_info(client)
+        info = read_server_info(client)
     except ServerError as error:
         raise ConfigurationError(
             field, f"no DVID server answers there ({error})", "Check the address, the token and the network."
         ) from error
-
-
-def _repo(field: str, client: DvidClient, root: str) -> RepoInfo:
     try:
-        return read_repo_info(client, root)
+        return info, read_repo_info(client, root)
     except RequestRefused as refusal:
         raise ConfigurationError(
             "repo",
-            f"{root} is not at {client.url} ({field}): {refusal.text}",
+            f"{root} is not at {client.url} ({field}): {refusal.text.rstrip('.')}",
             "A destination is a copy of the source's repo, with the same root UUID.",
         ) from refusal
 

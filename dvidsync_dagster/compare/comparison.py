@@ -16,9 +16,9 @@ from dvidsync_dagster.compare.labelmap import compare_counter, compare_labelmap,
 from dvidsync_dagster.compare.neuronjson import compare_neuronjson
 from dvidsync_dagster.compare.versions import compare_versions, ordered
 from dvidsync_dagster.config import DestinationConfig, SyncConfig
-from dvidsync_dagster.discovery import select_versions
+from dvidsync_dagster.discovery import ask_server, select_versions
 from dvidsync_dagster.dvid.client import DvidClient
-from dvidsync_dagster.dvid.repo import RepoInfo, read_repo_info
+from dvidsync_dagster.dvid.repo import RepoInfo
 
 COMPARED: Mapping[str, Callable[[Pair], tuple[list[Difference], int]]] = {
     "labelmap": compare_labelmap,
@@ -78,10 +78,11 @@ def look_at(
     """Ask both servers for the repo.
 
     Raises:
-        ConfigurationError: a selected branch is not there.
-        ServerError: a server does not answer, or has no such repo.
+        ConfigurationError: a server does not answer or has no such repo, or a selected branch is not there.
+        ServerError: a server stopped answering.
     """
-    source_repo, copy_repo = read_repo_info(source, config.repo), read_repo_info(copy, config.repo)
+    _, source_repo = ask_server("source.url", source, config.repo)
+    _, copy_repo = ask_server(f"destinations[{destination.name}].url", copy, config.repo)
     selected = select_versions(config, source_repo)
     return Scene(
         source,

@@ -144,6 +144,7 @@ def repair_job(config: SyncConfig, destination: DestinationConfig) -> dg.JobDefi
     def repair_destination(context: dg.OpExecutionContext, config: RepairConfig) -> Repair:
         limit_to_one(context.instance, follower.pool)
         done = _repair(context, follower, destination, config.dry_run)
+        context.log.info(done.summary())
         context.add_output_metadata(repair_metadata(done))
         return done
 
@@ -207,7 +208,7 @@ def comparison_metadata(comparison: Comparison) -> dict[str, dg.MetadataValue]:
         "dvidsync/items_read": dg.MetadataValue.int(comparison.read),
         "dvidsync/compared": dg.MetadataValue.int(comparison.compared),
         "dvidsync/agreed_before": dg.MetadataValue.int(comparison.remembered),
-        "dvidsync/seconds": dg.MetadataValue.float(comparison.seconds),
+        "dvidsync/seconds": dg.MetadataValue.float(round(comparison.seconds, 3)),
         "dvidsync/notes": dg.MetadataValue.md("\n".join(f"* {note}" for note in comparison.notes) or "none"),
         AGREED: dg.MetadataValue.json(sorted(comparison.agreed)),
     }
@@ -216,6 +217,7 @@ def comparison_metadata(comparison: Comparison) -> dict[str, dg.MetadataValue]:
 def repair_metadata(done: Repair) -> dict[str, dg.MetadataValue]:
     """What a repair shows in its run."""
     metadata: dict[str, dg.MetadataValue] = {
+        "dvidsync/dry_run": dg.MetadataValue.bool(done.after is None),
         "dvidsync/changes": dg.MetadataValue.int(sum(change.count for change in done.changes)),
         "dvidsync/changes_table": _table(done.changes, _COLUMNS),
         "dvidsync/not_repaired_table": _table(done.left, [*_COLUMNS, "why"]),

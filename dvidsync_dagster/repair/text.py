@@ -18,8 +18,7 @@ def comparison_text(comparison: Comparison) -> str:
 
 def repair_text(done: Repair) -> str:
     """What was changed, what was not and why, and what is left."""
-    total = sum(change.count for change in done.changes)
-    lines = [f"{total:,} changes {'would be' if done.after is None else 'were'} made", *_table(done.changes)]
+    lines = [done.summary(), *_table(done.changes)]
     if done.left:
         lines += ["  not repaired:", *_table(done.left)]
         reasons = dict.fromkeys(left.why for left in done.left)

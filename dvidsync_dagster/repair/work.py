@@ -46,6 +46,11 @@ class Repair:
         """The destination agrees with its source now, or in a dry run would as far as one can tell."""
         return self.after.agree if self.after is not None else not self.left
 
+    def summary(self) -> str:
+        """One line: how much was changed, or in a dry run would be."""
+        total = sum(change.count for change in self.changes)
+        return f"{total:,} changes {'would be' if self.after is None else 'were'} made"
+
     def as_json(self) -> dict[str, Any]:
         """For `--json`."""
         return {

@@ -19,6 +19,8 @@ from dvidsync_dagster.orchestration.followers import Follower, destination_follo
 from dvidsync_dagster.orchestration.repairing import copies_agree_key
 from tests.two_servers import KEYS, TOKEN_ENV, TwoServers, two_sandboxes
 
+ABSENT = "a" * 32
+
 
 @pytest.fixture
 def servers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[TwoServers]:
@@ -114,9 +116,18 @@ def test_a_wrong_configuration(servers: TwoServers, config: str) -> None:
     wrong = dvidsync("verify", config, "--destination", "other")
     assert wrong.exit_code == WRONG_CONFIGURATION
     servers.copy.server.stop()  # type: ignore[attr-defined]
-    gone = dvidsync("repair", config)
-    assert gone.exit_code == FAILED, gone.output
-    assert "Traceback" not in gone.output
+    for gone in (dvidsync("verify", config), dvidsync("repair", config)):
+        assert gone.exit_code == WRONG_CONFIGURATION, gone.output
+        assert "destinations[copy].url: no DVID server answers there" in gone.output
+        assert "Traceback" not in gone.output
+
+
+def test_a_repo_that_is_not_there(servers: TwoServers, config: str) -> None:
+    path = Path(config)
+    path.write_text(path.read_text().replace(servers.root, ABSENT))
+    absent = dvidsync("verify", config)
+    assert absent.exit_code == WRONG_CONFIGURATION, absent.output
+    assert f"repo: {ABSENT} is not at {servers.source.server.url} (source.url)" in absent.output
 
 
 def test_repair_waits_for_nobody(servers: TwoServers, config: str) -> None:
@@ -162,7 +173,12 @@ def test_the_check_and_the_repair_in_dagster(servers: TwoServers) -> None:
         def mend(**config: bool) -> None:
             ops = {"repair": {"config": config}} if config else {}
             job = definitions.resolve_job_def(f"repair_{name}")
-            assert job.execute_in_process(instance=instance, run_config={"ops": ops}).success
+            result = job.execute_in_process(instance=instance, run_config={"ops": ops})
+            (output,) = [
+                event.step_output_data for event in result.filter_events(lambda e: e.is_successful_output)
+            ]
+            told = output.metadata["dvidsync/dry_run"].value
+            assert told is config.get("dry_run", True)
 
         assert not agree()
         mend()

@@ -7,6 +7,8 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from dvidsync_dagster.archiving import archive_log
+from dvidsync_dagster.errors import ConfigurationError
 from dvidsync_dagster.log.archive import LogArchive
 from dvidsync_dagster.log.topics import data_topic
 from dvidsync_dagster.orchestration import metadata as meta
@@ -65,6 +67,13 @@ def test_a_run_goes_on_from_the_last_one(archive: Archive, servers: Stage) -> No
     assert len(after) == len(before) + 1
     kept = archive.files.read(0, (1 << 63) - 1)
     assert not kept.duplicated(["topic", "partition", "offset"]).any()
+
+
+def test_a_repo_that_is_not_there(servers: Stage, tmp_path: Path) -> None:
+    config = servers.config(repo="0" * 32)
+    run = archive_log(config, LogArchive(str(tmp_path)), checkpoint=None, epoch=1, still_owner=lambda: None)
+    with pytest.raises(ConfigurationError, match=r"is not at .* \(source\.url\)"):
+        next(run)
 
 
 def test_destinations_stand_behind_the_archive_in_the_graph(archive: Archive) -> None:
