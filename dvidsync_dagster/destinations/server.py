@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import TracebackType
 
 from dvidsync_dagster.datatypes.instances import InstanceWriter
@@ -171,12 +171,15 @@ class DvidDestination:
         def do(index: int) -> Outcome:
             step = steps[index]
             request = step.request
-            if isinstance(request, LabelMutation):
-                unsure = isinstance(request, BodyMutation) and identity(request) in doubtful
+            if isinstance(request, BodyMutation):
+                unsure = identity(request) in doubtful
                 with self._opened(request) as opening:
                     outcome = self._writer(request.instance).apply(request, step.members, doubtful=unsure)
-                    opening.done |= isinstance(request, BodyMutation) and not outcome.refusals
+                    opening.done |= not outcome.refusals
                     return outcome
+            if isinstance(request, LabelMutation):
+                counted = request if request.version else replace(request, version=self._root)
+                return self._writer(request.instance).apply(counted)
             if isinstance(request, Operation):
                 return self._data_writer(request).apply(request)
             if isinstance(request, Commit):
@@ -224,7 +227,7 @@ class DvidDestination:
                 counter.end_at(version, next_label)
 
     @contextmanager
-    def _opened(self, request: LabelMutation) -> Iterator[_Opening]:
+    def _opened(self, request: BodyMutation) -> Iterator[_Opening]:
         """The first change of a labelmap's version goes alone, after a read of the mapping.
 
         DVID reads a version's own log when the mapping is first asked for, and opens it when it is first

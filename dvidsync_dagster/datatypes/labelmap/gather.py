@@ -172,7 +172,12 @@ def _burned(start: BodyMutation) -> BurnLabels:
 
 
 def burned(mutation: LabelMutation) -> LabelMutation | None:
-    """What an operation that is not applied leaves behind: the ids that it took; None if it took none."""
+    """What an operation that is not applied leaves behind: the ids that it took; None if it took none.
+
+    Setting the counter is for the whole instance. Its version may be missing at the destination: it loses it.
+    """
     if isinstance(mutation, BodyMutation):
         return _burned(mutation) if mutation.taken else None
+    if isinstance(mutation, RaiseMaxLabel | SetNextLabel):
+        return replace(mutation, version="")
     return mutation
