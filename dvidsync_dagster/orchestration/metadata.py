@@ -43,12 +43,13 @@ Metadata = dict[str, dg.MetadataValue]
 
 _CONFLICT_COLUMNS = dg.TableSchema(
     columns=[
-        dg.TableColumn("where", "string", description="topic, partition, offset and time of the record"),
+        # What one wants to know comes first: a page is not wide enough for all of it.
         dg.TableColumn("action", "string"),
         dg.TableColumn("instance", "string"),
-        dg.TableColumn("version", "string"),
-        dg.TableColumn("mutation_id", "int", description="-1 where the operation has none"),
         dg.TableColumn("found", "string", description="why the destination could not take it"),
+        dg.TableColumn("mutation_id", "int", description="-1 where the operation has none"),
+        dg.TableColumn("version", "string"),
+        dg.TableColumn("where", "string", description="topic, partition, offset and time of the record"),
     ]
 )
 _QUARANTINE_COLUMNS = dg.TableSchema(
@@ -148,12 +149,12 @@ def conflict_table(rows: Sequence[ConflictRow]) -> dg.TableMetadataValue:
     records = [
         dg.TableRecord(
             {
-                "where": row.where,
                 "action": row.action,
                 "instance": row.instance,
-                "version": row.version,
-                "mutation_id": -1 if row.mutation_id is None else row.mutation_id,
                 "found": row.found,
+                "mutation_id": -1 if row.mutation_id is None else row.mutation_id,
+                "version": row.version,
+                "where": row.where,
             }
         )
         for row in rows
