@@ -96,6 +96,7 @@ def follow(
                 requests_in_flight=destination.requests_in_flight,
                 contact=Contact(0),
                 repo=route.repo,
+                goes_on=destination.on_conflict == "skip",
                 followed=lambda name: name not in route.not_followed,
                 note=notes.say,
             )

@@ -51,6 +51,7 @@ class DvidDestination:
         requests_in_flight: how many requests may run at a time.
         contact: how the destination was found when it was first met, see `Contact`.
         repo: the source's, as discovered.
+        goes_on: refused operations are left out; if not, they end the run.
         followed: whether an instance (by name) is one of those that are followed.
         note: says something once per run.
     """
@@ -64,6 +65,7 @@ class DvidDestination:
         requests_in_flight: int,
         contact: Contact,
         repo: RepoInfo,
+        goes_on: bool,
         followed: Callable[[str], bool],
         note: Callable[[str], None],
     ) -> None:
@@ -72,6 +74,7 @@ class DvidDestination:
         self._root = root
         self._in_flight = requests_in_flight
         self.contact = contact
+        self._goes_on = goes_on
         self._note = note
         self._writers: dict[str, LabelmapWriter] = {}
         self._data_writers: dict[str, Writer] = {}
@@ -260,6 +263,7 @@ class DvidDestination:
                 destination=labelmap,
                 counter=counter,
                 is_there=self._is_there,
+                goes_on=self._goes_on,
                 note=self._note,
             )
         return self._writers[instance]

@@ -65,6 +65,7 @@ class Follower:
             destination=view,
             counter=self.counter,
             is_there=lambda mutation: is_there(mutation, view, POOL, self.contact),
+            goes_on=True,
             note=lambda _: None,
         )
 

@@ -60,6 +60,7 @@ class Scene:
             destination=labelmap,
             counter=LabelCounter(labelmap, next_label=labelmap.next_label(self.root), was_set=False),
             is_there=lambda _: False,
+            goes_on=False,
             note=self.notes.append,
         )
 

@@ -41,6 +41,8 @@ class LabelmapWriter:
         source, destination: the instance on both servers.
         counter: the destination's label counter.
         is_there: looks at the destination and tells whether one operation has been applied.
+        goes_on: a refused operation is left out; if not, nothing that comes after it may be applied, as its
+            tag would hide what is missing.
         note: says something once per run.
     """
 
@@ -48,6 +50,7 @@ class LabelmapWriter:
     destination: Labelmap
     counter: LabelCounter
     is_there: Callable[[BodyMutation], bool]
+    goes_on: bool
     note: Callable[[str], None]
 
     def apply(
@@ -111,6 +114,8 @@ class LabelmapWriter:
             outcome = self.apply(member)
             already_there += outcome.already_there
             refusals += [Refusal(position, refusal.found) for refusal in outcome.refusals]
+            if refusals and not self.goes_on:
+                break
         return Outcome(already_there, tuple(refusals))
 
     def _drop_merged_indices(self, merge: Merge) -> Outcome:

@@ -1,0 +1,34 @@
+"""An operation that the destination cannot take is told of until it is left out, never lost."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from dvidsync_dagster.errors import Conflict
+from dvidsync_dagster.report import ChunkReport
+from dvidsync_dagster.sync import follow
+from tests.stage import Stage, stage
+
+
+def run(scene: Stage, on_conflict: str) -> list[ChunkReport]:
+    fields = scene.fields()
+    fields["destinations"][0]["on_conflict"] = on_conflict
+    config = scene.config(**fields)
+    return list(follow(config, config.destinations[0], checkpoint=None, epoch=1, still_owner=lambda: None))
+
+
+def test_merges_that_are_one_request_and_the_first_cannot_be_applied(tmp_path: Path) -> None:
+    with stage(tmp_path) as scene:
+        scene.merge(9, 2, server=scene.copy)
+        for label in (2, 3, 4):
+            scene.merge(1, label)
+        for _ in range(2):
+            with pytest.raises(Conflict, match="non-existent label 2"):
+                run(scene, "stop")
+            assert scene.bodies(scene.copy)[3] == 3
+        (conflict,) = [row for report in run(scene, "skip") for row in report.conflicts]
+        assert "non-existent label 2" in conflict.found
+        bodies = scene.bodies(scene.copy)
+        assert [bodies[label] for label in (1, 2, 3, 4)] == [1, 9, 1, 1]
