@@ -12,7 +12,7 @@ import pytest
 
 from dvidsync_dagster.datatypes.labelmap.apply import LabelmapWriter
 from dvidsync_dagster.datatypes.labelmap.counter import LabelCounter
-from dvidsync_dagster.datatypes.labelmap.messages import Split, SplitSupervoxel
+from dvidsync_dagster.datatypes.labelmap.messages import Merge, Split, SplitSupervoxel
 from dvidsync_dagster.dvid import sparsevol
 from dvidsync_dagster.dvid.client import DvidClient
 from dvidsync_dagster.dvid.label_blocks import LabelBlock
@@ -65,10 +65,10 @@ class Scene:
         )
 
     def announced(self, labelmap: Labelmap) -> SplitSupervoxel:
-        return SplitSupervoxel(**self._common(labelmap), supervoxel=1, body=1, split=11, remain=12)
+        return SplitSupervoxel(**self.common(labelmap), supervoxel=1, body=1, split=11, remain=12)
 
     def announced_of_body(self, labelmap: Labelmap) -> Split:
-        return Split(**self._common(labelmap), target=1, new=10, parts=((1, 11, 12),))
+        return Split(**self.common(labelmap), target=1, new=10, parts=((1, 11, 12),))
 
     def state(self, labelmap: Labelmap) -> dict[str, object]:
         """The voxels at every resolution, the body's index, and the mapping."""
@@ -93,7 +93,7 @@ class Scene:
         content = b"".join(block.encoded() for block in blocks)
         self.client.change("POST", path, query={"scale": scale}, body=content)
 
-    def _common(self, labelmap: Labelmap) -> dict[str, object]:
+    def common(self, labelmap: Labelmap) -> dict[str, object]:
         path = f"/api/node/{self.root}/{labelmap.name}/blobstore"
         blob = orjson.loads(self.client.change("POST", path, body=RUNS.tobytes()))["reference"]
         return {
@@ -195,3 +195,15 @@ def test_a_cleaves_renumber_torn_after_its_mapping(scene: Scene) -> None:
     assert torn.supervoxels(scene.root, 10) == [11]
     assert torn.supervoxels(scene.root, got) is None
     assert torn.mapping(scene.root, [11]) == [10]
+
+
+def test_a_merge_torn_between_the_indices_of_what_it_merged(scene: Scene) -> None:
+    """Of two labels that were merged one is gone, the other's index is still there."""
+    torn = scene.labelmap("torn")
+    left = torn.index(scene.root, 4)
+    torn.merge(scene.root, 1, [3, 4], **SIGNED)
+    torn.put_index(scene.root, left)
+    common = {name: value for name, value in scene.common(torn).items() if name != "volume"}
+    assert scene.writer(torn).apply(Merge(**common, target=1, labels=(3, 4))) == DONE
+    assert torn.supervoxels(scene.root, 4) is None
+    assert sorted(torn.supervoxels(scene.root, 1) or ()) == [1, 2, 3, 4]

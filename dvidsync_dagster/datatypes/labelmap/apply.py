@@ -101,8 +101,10 @@ class LabelmapWriter:
                 return self._one_by_one(members)
             if self.is_there(merge):
                 return ALREADY_THERE
-            if "already in index" in refusal.text:
-                return self._drop_merged_indices(merge)
+            made = self.destination.last_mod(merge.version, merge.target)
+            done = made is not None and made.app == _signature(merge)["app"]
+            if (done or "already in index" in refusal.text) and self._drop_merged_indices(merge):
+                return DONE
             return refused(refusal.text)
 
     def _one_by_one(self, members: Sequence[object]) -> Outcome:
@@ -118,12 +120,14 @@ class LabelmapWriter:
                 break
         return Outcome(already_there, tuple(refusals))
 
-    def _drop_merged_indices(self, merge: Merge) -> Outcome:
-        """A server that was killed in mid-merge can keep the indices of what it merged."""
-        for label in merge.labels:
-            if self.destination.last_mod(merge.version, label) is not None:
-                self.destination.delete_index(merge.version, label)
-        return DONE
+    def _drop_merged_indices(self, merge: Merge) -> bool:
+        """A server that was killed in mid-merge can keep indices of what it merged; True if it was so."""
+        merged = set(self.destination.supervoxels(merge.version, merge.target) or ())
+        found = {label: self.destination.supervoxels(merge.version, label) for label in merge.labels}
+        left = [label for label, parts in found.items() if parts is not None and merged.issuperset(parts)]
+        for label in left:
+            self.destination.delete_index(merge.version, label)
+        return bool(left)
 
     def _cleave(self, cleave: Cleave, doubtful: bool) -> Outcome:
         return self._cleave_off(cleave, cleave.orig, self._cleaved_supervoxels(cleave), doubtful)
