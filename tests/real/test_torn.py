@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import httpx
@@ -12,6 +13,7 @@ import pytest
 
 from dvidsync_dagster.datatypes.labelmap.apply import LabelmapWriter
 from dvidsync_dagster.datatypes.labelmap.counter import LabelCounter
+from dvidsync_dagster.datatypes.labelmap.look import Contact, look
 from dvidsync_dagster.datatypes.labelmap.messages import Merge, Split, SplitSupervoxel
 from dvidsync_dagster.dvid import sparsevol
 from dvidsync_dagster.dvid.client import DvidClient
@@ -207,3 +209,13 @@ def test_a_merge_torn_between_the_indices_of_what_it_merged(scene: Scene) -> Non
     assert scene.writer(torn).apply(Merge(**common, target=1, labels=(3, 4))) == DONE
     assert torn.supervoxels(scene.root, 4) is None
     assert sorted(torn.supervoxels(scene.root, 1) or ()) == [1, 2, 3, 4]
+
+
+def test_a_split_without_its_cleave_is_not_taken_for_one_that_was_merged_back(scene: Scene) -> None:
+    """Its label was another body's for a moment."""
+    torn = scene.labelmap("torn")
+    mutation = scene.announced_of_body(torn)
+    torn.map_supervoxels(scene.root, {0: [10]})
+    scene.split(torn)
+    with ThreadPoolExecutor(2) as pool:
+        assert not look([mutation], torn, pool, Contact(0)).left

@@ -124,7 +124,11 @@ def _left(
         if homes == {old}:
             if mutation.version not in retired:
                 retired[mutation.version] = labelmap.retired(mutation.version)
-            taken = mutation.new in retired[mutation.version]
+            # What brought them back would have left its own tag; without it they have yet to be cleaved. That
+            # the label was given tells nothing then: it may have been another's until that was renamed.
+            last = labelmap.last_mod(mutation.version, old)
+            waiting = last is not None and body_of(last, contact).reached == mutation.rank
+            taken = not waiting and mutation.new in retired[mutation.version]
         else:
             lasts = [labelmap.last_mod(mutation.version, home) for home in sorted(homes - {old})[:1]]
             ranks = [body_of(last, contact).reached for last in lasts if last is not None]
