@@ -8,15 +8,14 @@ import pytest
 
 from dvidsync_dagster.errors import Conflict
 from dvidsync_dagster.report import ChunkReport
-from dvidsync_dagster.sync import follow
+from tests.following import followed
 from tests.stage import Stage, stage
 
 
 def run(scene: Stage, on_conflict: str) -> list[ChunkReport]:
     fields = scene.fields()
     fields["destinations"][0]["on_conflict"] = on_conflict
-    config = scene.config(**fields)
-    return list(follow(config, config.destinations[0], checkpoint=None, epoch=1, still_owner=lambda: None))
+    return followed(scene.config(**fields))
 
 
 def test_merges_that_are_one_request_and_the_first_cannot_be_applied(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from dvidsync_dagster.sandbox.launcher import SandboxServer
-from dvidsync_dagster.sync import follow
+from tests.following import followed
 from tests.stage import INSTANCE, Stage, stage
 
 TOKEN = "DVIDSYNC_TEST_ADMIN_TOKEN"
@@ -51,7 +51,7 @@ def test_work_on_a_branch_that_is_not_followed(scene: Stage, setting: str, admin
     if admin:
         fields["destinations"][0]["admin_token_env"] = TOKEN
     config = scene.config(**fields, branches=["master"])
-    reports = list(follow(config, config.destinations[0], checkpoint=None, epoch=1, still_owner=lambda: None))
+    reports = followed(config)
     assert not any(report.conflicts for report in reports)
     bodies = []
     for server in (scene.source, scene.copy):

@@ -20,8 +20,9 @@ from dvidsync_dagster.report import ChunkReport
 from dvidsync_dagster.sandbox.broker import EmbeddedBroker
 from dvidsync_dagster.sandbox.launcher import SandboxServer
 from dvidsync_dagster.sandbox.proofreaders import make_repo
-from dvidsync_dagster.sync import Scope, follow
+from dvidsync_dagster.sync import Scope
 from tests.contract.replay import published
+from tests.following import followed
 from tests.real_kafka import RealKafka
 from tests.state import State, differences, read_state
 
@@ -56,16 +57,7 @@ class Scene:
                 **settings,
             }
         )
-        reports = list(
-            follow(
-                config,
-                config.destinations[0],
-                checkpoint=self.checkpoint,
-                epoch=self.epoch,
-                still_owner=lambda: None,
-                scope=scope,
-            )
-        )
+        reports = followed(config, checkpoint=self.checkpoint, epoch=self.epoch, scope=scope)
         self.checkpoint = reports[-1].checkpoint
         return reports
 

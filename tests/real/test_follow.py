@@ -15,7 +15,7 @@ from dvidsync_dagster.log.checkpoint import Checkpoint
 from dvidsync_dagster.report import ChunkReport
 from dvidsync_dagster.sandbox.proofreaders import WEIGHTS
 from dvidsync_dagster.sandbox.proofreaders.repo import INSTANCES
-from dvidsync_dagster.sync import follow
+from tests.following import followed
 from tests.real.harness import Stage, stage
 from tests.real_kafka import RealKafka
 
@@ -71,15 +71,7 @@ def run(scene: Stage, checkpoint: Checkpoint | None, epoch: int = 1) -> list[Chu
             ],
         }
     )
-    return list(
-        follow(
-            config,
-            config.destinations[0],
-            checkpoint=checkpoint,
-            epoch=epoch,
-            still_owner=lambda: None,
-        )
-    )
+    return followed(config, checkpoint=checkpoint, epoch=epoch)
 
 
 @contextmanager

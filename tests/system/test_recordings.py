@@ -10,7 +10,7 @@ import pytest
 
 from dvidsync_dagster.log.checkpoint import Checkpoint
 from dvidsync_dagster.report import ChunkReport
-from dvidsync_dagster.sync import follow
+from tests.following import followed
 from tests.log.kafka_topics import create
 from tests.real_kafka import RealKafka
 from tests.recorded import RecordedStage, publish, recorded_stage
@@ -22,16 +22,7 @@ RECORDINGS = pytest.mark.parametrize("recording", [every_op, proofreading, crowd
 def run(
     stage: RecordedStage, checkpoint: Checkpoint | None = None, *, chunk_records: int = 20_000, epoch: int = 1
 ) -> list[ChunkReport]:
-    config = stage.config(chunk_records)
-    return list(
-        follow(
-            config,
-            config.destinations[0],
-            checkpoint=checkpoint,
-            epoch=epoch,
-            still_owner=lambda: None,
-        )
-    )
+    return followed(stage.config(chunk_records), checkpoint=checkpoint, epoch=epoch)
 
 
 def tries(stage: RecordedStage) -> int:

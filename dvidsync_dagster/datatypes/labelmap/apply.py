@@ -28,7 +28,7 @@ from dvidsync_dagster.datatypes.labelmap.messages import (
 from dvidsync_dagster.datatypes.labelmap.tags import tagged
 from dvidsync_dagster.datatypes.labelmap.torn_split import TornSplit
 from dvidsync_dagster.dvid import sparsevol
-from dvidsync_dagster.dvid.labelmap import Labelmap
+from dvidsync_dagster.dvid.labelmap import Labelmap, LastMod
 from dvidsync_dagster.errors import RequestRefused, ServerFailed
 from dvidsync_dagster.plan.outcome import ALREADY_THERE, DONE, Outcome, Refusal, refused
 
@@ -101,8 +101,7 @@ class LabelmapWriter:
                 return self._one_by_one(members)
             if self.is_there(merge):
                 return ALREADY_THERE
-            made = self.destination.last_mod(merge.version, merge.target)
-            done = made is not None and made.app == _signature(merge)["app"]
+            done = self._made(merge, merge.target) is not None
             if (done or "already in index" in refusal.text) and self._drop_merged_indices(merge):
                 return DONE
             return refused(refusal.text)
@@ -165,8 +164,7 @@ class LabelmapWriter:
             (body,) = bodies
             # A renumber that a killed server left torn has changed the mapping only.
             got = self._last_label(mutation) if body == new else body
-            made = self.destination.last_mod(version, got) if got not in (None, 0, orig) else None
-            if got is not None and made is not None and made.app == _signature(mutation)["app"]:
+            if got is not None and got not in (0, orig) and self._made(mutation, got) is not None:
                 return self._rename(mutation, new, got)
         return None
 
@@ -174,8 +172,12 @@ class LabelmapWriter:
         """The label that the server gave last, if it was for this."""
         self.counter.read_again(mutation.version)
         label = self.counter.next_label - 1
-        made = self.destination.last_mod(mutation.version, label)
-        return label if made is not None and made.app == _signature(mutation)["app"] else None
+        return label if self._made(mutation, label) is not None else None
+
+    def _made(self, mutation: BodyMutation, label: int) -> LastMod | None:
+        """The last change of a body here, if it was this one."""
+        last = self.destination.last_mod(mutation.version, label)
+        return last if last is not None and last.app == _signature(mutation)["app"] else None
 
     # What a killed server left half done
 
@@ -256,8 +258,8 @@ class LabelmapWriter:
             if self.is_there(renumber):
                 return ALREADY_THERE
             if doubtful and "already exists" in refusal.text:
-                made = self.destination.last_mod(renumber.version, renumber.new)
-                if made is not None and made.app == _signature(renumber)["app"]:
+                made = self._made(renumber, renumber.new)
+                if made is not None:
                     left = self.destination.last_mod(renumber.version, renumber.orig)
                     if left is None or left.mutation_id > made.mutation_id:
                         # The old label has been given to another body since.
