@@ -18,7 +18,8 @@ import yaml  # type: ignore[import-untyped]
 from click.testing import CliRunner, Result
 from kafka import KafkaProducer
 
-from dvidsync_dagster.cli import DONE, FAILED, LEFT_OUT, WRONG_CONFIGURATION, main
+from dvidsync_dagster.cli import main
+from dvidsync_dagster.cli.exit_codes import CONFLICT, DONE, FAILED, LEFT_OUT, WRONG_CONFIGURATION
 from dvidsync_dagster.log.checkpoint import Checkpoint
 from dvidsync_dagster.orchestration.checkpoint_file import read_checkpoint_file
 from dvidsync_dagster.orchestration.checkpoints import CheckpointStore
@@ -244,7 +245,7 @@ def test_what_is_skipped_or_quarantined_has_a_code_of_its_own(servers: Stage, tm
     servers.merge(61, 62, server=servers.copy)
     servers.merge(62, 63)
     stopped = dvidsync("run", write(tmp_path, servers.fields()))
-    assert stopped.exit_code == FAILED
+    assert stopped.exit_code == CONFLICT
     assert "on_conflict: skip" in stopped.output
     fields = servers.fields()
     fields["destinations"][0]["on_conflict"] = "skip"

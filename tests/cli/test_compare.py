@@ -12,7 +12,8 @@ import pytest
 import yaml  # type: ignore[import-untyped]
 from click.testing import CliRunner, Result
 
-from dvidsync_dagster.cli import DIFFERENT, DONE, FAILED, WRONG_CONFIGURATION, main
+from dvidsync_dagster.cli import main
+from dvidsync_dagster.cli.exit_codes import DIFFERENT, DONE, FAILED, WRONG_CONFIGURATION
 from dvidsync_dagster.orchestration.build import build_definitions
 from dvidsync_dagster.orchestration.checkpoints import CheckpointStore
 from dvidsync_dagster.orchestration.followers import Follower, destination_follower

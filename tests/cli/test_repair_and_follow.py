@@ -9,7 +9,8 @@ import pytest
 import yaml  # type: ignore[import-untyped]
 from click.testing import CliRunner
 
-from dvidsync_dagster.cli import DONE, main
+from dvidsync_dagster.cli import main
+from dvidsync_dagster.cli.exit_codes import DONE
 from tests.stage import INSTANCE, Stage, stage
 
 

@@ -1,0 +1,99 @@
+"""``dvidsync verify`` and ``dvidsync repair``."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from dvidsync_dagster.cli import arguments
+from dvidsync_dagster.cli.exit_codes import (
+    COMPARE_EXIT_CODES,
+    DIFFERENT,
+    DONE,
+    exit_codes,
+    remembered,
+    worst,
+)
+
+if TYPE_CHECKING:
+    import dagster as dg
+
+    from dvidsync_dagster.orchestration.followers import Follower
+
+    Answer = tuple[bool, dict[str, Any], str]
+    """Whether source and destination agree, and what to tell as JSON and as text."""
+
+
+@click.command(epilog=COMPARE_EXIT_CODES)
+@arguments.config
+@arguments.destination
+@arguments.json
+@click.option("--all", "everything", is_flag=True, help="Read again what is committed and agreed before.")
+@arguments.verbose
+def verify(config: Path, destination: str | None, as_json: bool, everything: bool, verbose: bool) -> None:
+    """Compare each destination with its source, completely: versions, labels, keys, neurons, elements.
+
+    Best while the source is quiet: what the destination has not followed yet is a difference.
+    """
+    from dvidsync_dagster.orchestration.compare_once import verify_once
+    from dvidsync_dagster.repair.text import comparison_text
+
+    def compare(instance: dg.DagsterInstance, follower: Follower) -> Answer:
+        made = verify_once(instance, follower, _progress(as_json), everything=everything)
+        return made.agree, made.as_json(), comparison_text(made)
+
+    _each_destination(config, destination, as_json, verbose, compare)
+
+
+@click.command(epilog=COMPARE_EXIT_CODES)
+@arguments.config
+@arguments.destination
+@arguments.json
+@click.option("--dry-run", is_flag=True, help="Show what would be changed, and change nothing.")
+@arguments.verbose
+def repair(config: Path, destination: str | None, as_json: bool, dry_run: bool, verbose: bool) -> None:
+    """Bring each destination to its source's state where they differ, and compare again.
+
+    What the destination's configuration names as its `own` is never touched.
+    """
+    from dvidsync_dagster.orchestration.compare_once import repair_once
+    from dvidsync_dagster.repair.text import repair_text
+
+    def mend(instance: dg.DagsterInstance, follower: Follower) -> Answer:
+        done = repair_once(instance, follower, _progress(as_json), dry_run=dry_run)
+        return done.complete, done.as_json(), repair_text(done)
+
+    _each_destination(config, destination, as_json, verbose, mend)
+
+
+def _each_destination(
+    config: Path,
+    name: str | None,
+    as_json: bool,
+    verbose: bool,
+    work: Callable[[dg.DagsterInstance, Follower], Answer],
+) -> None:
+    """Do something with each destination, print what it gives, and exit by it."""
+    with exit_codes(verbose):
+        chosen = arguments.chosen_destinations(config, name)
+        instance = arguments.dagster_instance()
+        codes: list[int] = []
+        told: dict[str, Any] = {}
+        for follower in chosen:
+            with remembered(codes, follower.title, verbose):
+                good, told[follower.title], text = work(instance, follower)
+                codes.append(DONE if good else DIFFERENT)
+                if not as_json:
+                    click.echo(f"{follower.title}: {text}")
+        if as_json:
+            click.echo(json.dumps(told, indent=2))
+        sys.exit(worst(codes))
+
+
+def _progress(as_json: bool) -> Callable[[str], None]:
+    return lambda line: click.echo(f"  {line}", err=as_json)

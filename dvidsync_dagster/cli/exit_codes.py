@@ -1,0 +1,110 @@
+"""How a command ends: one exit code per kind of end, and the message of what ended it."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import traceback
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+import click
+
+from dvidsync_dagster.errors import (
+    AnswerLost,
+    BrokerUnreachable,
+    ConfigurationError,
+    Conflict,
+    DvidSyncError,
+    ServerFailed,
+    ServerUnreachable,
+)
+
+DONE = 0
+FAILED = 1
+WRONG_CONFIGURATION = 2
+LEFT_OUT = 3
+DIFFERENT = 4
+OUTAGE = 5
+LOGIN = 6
+CONFLICT = 7
+
+_WORST_FIRST = (FAILED, WRONG_CONFIGURATION, LOGIN, CONFLICT, OUTAGE, DIFFERENT, LEFT_OUT, DONE)
+"""Of several destinations the first of these counts: what needs a person comes before what mends itself."""
+
+_KINDS: tuple[tuple[type[Exception], int], ...] = (
+    (ConfigurationError, WRONG_CONFIGURATION),
+    (Conflict, CONFLICT),
+    (BrokerUnreachable, OUTAGE),
+    (ServerUnreachable, OUTAGE),
+    (AnswerLost, OUTAGE),
+    (ServerFailed, OUTAGE),
+)
+
+_FAILURES = """
+  5  outage: a server, a proxy or the broker does not answer as it should; try later
+  6  login refused: a token is wrong, or its time is over
+  7  conflict: the destination cannot take an operation
+  2  the configuration is wrong
+  1  any other failure
+
+Of several destinations the worst counts, in this order: 1, 2, 6, 7, 5, 4, 3, 0.
+"""
+RUN_EXIT_CODES = f"""
+\b
+Exit codes:
+  0  everything up to the cut was applied
+  3  the same, but something was skipped or quarantined{_FAILURES.replace("4, 3", "3")}"""
+COMPARE_EXIT_CODES = f"""
+\b
+Exit codes:
+  0  source and destinations agree (a dry run: they would)
+  4  they differ{_FAILURES.replace("4, 3", "4")}"""
+
+
+def worst(codes: Iterable[int]) -> int:
+    """The code of a command that ended in several ways."""
+    return min(codes, key=_WORST_FIRST.index, default=DONE)
+
+
+def code_of(error: Exception) -> int:
+    """The code of a command that this error ended."""
+    return next((code for kind, code in _KINDS if isinstance(error, kind)), FAILED)
+
+
+@contextmanager
+def exit_codes(verbose: bool) -> Iterator[None]:
+    """Turn errors into messages and exit codes, and SIGTERM into an orderly end."""
+    codes: list[int] = []
+    before = signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        with remembered(codes, "dvidsync", verbose):
+            yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    if codes:
+        sys.exit(codes[0])
+
+
+@contextmanager
+def remembered(codes: list[int], title: str, verbose: bool) -> Iterator[None]:
+    """Tell what goes wrong with one destination and keep its code: the others come next."""
+    try:
+        yield
+    except Exception as error:
+        codes.append(code_of(error))
+        _tell(title, error, verbose)
+
+
+def _tell(title: str, error: Exception, verbose: bool) -> None:
+    if verbose:
+        traceback.print_exception(error)
+    known = isinstance(error, DvidSyncError)
+    text = str(error) if known else f"{type(error).__name__}: {error}"
+    hint = "" if known or verbose else " (--verbose shows where)"
+    click.echo(f"{title}: {text}{hint}", err=True)
+
+
+def _interrupt(_signal: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt

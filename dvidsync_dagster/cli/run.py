@@ -1,0 +1,72 @@
+"""``dvidsync run``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from dvidsync_dagster.cli import arguments
+from dvidsync_dagster.cli.exit_codes import DONE, LEFT_OUT, RUN_EXIT_CODES, exit_codes, remembered, worst
+from dvidsync_dagster.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    import dagster as dg
+
+    from dvidsync_dagster.orchestration.followers import Follower
+
+
+@click.command(epilog=RUN_EXIT_CODES)
+@arguments.config
+@arguments.destination
+@click.option(
+    "--windows",
+    metavar="A..B",
+    help="Cover these windows, such as 2026-01-31..2026-02-02, in place of all from the checkpoint to now.",
+)
+@arguments.verbose
+def run(config: Path, destination: str | None, windows: str | None, verbose: bool) -> None:
+    """Run each destination's job once, and the archive's, in the Dagster instance of DAGSTER_HOME.
+
+    CONFIG is a YAML file (the fields themselves, or a component's defs.yaml), or the JSON of the first
+    dvidsync.
+    """
+    with exit_codes(verbose):
+        span = _span(windows)
+        chosen = arguments.chosen_followers(config, destination)
+        instance = arguments.dagster_instance()
+        codes: list[int] = []
+        for follower in chosen:
+            with remembered(codes, follower.title, verbose):
+                codes.append(_run(instance, follower, span))
+        sys.exit(worst(codes))
+
+
+def _run(instance: dg.DagsterInstance, follower: Follower, windows: tuple[str, str] | None) -> int:
+    from dvidsync_dagster.orchestration.once import run_once
+
+    click.echo(f"{follower.title}: {follower.text}")
+    summary = run_once(instance, follower, windows, lambda line: click.echo(f"  {line}"))
+    click.echo(
+        f"{follower.title}: done. {summary.records:,} records, {summary.operations:,} operations, "
+        f"{summary.requests:,} requests"
+    )
+    if not summary.left_something_out:
+        return DONE
+    click.echo(
+        f"{follower.title}: LEFT OUT: {summary.conflicts:,} operations skipped, {summary.quarantined:,} "
+        f"records quarantined. They are listed in run {summary.run_id} of Dagster.",
+        err=True,
+    )
+    return LEFT_OUT
+
+
+def _span(windows: str | None) -> tuple[str, str] | None:
+    if windows is None:
+        return None
+    first, dots, last = windows.partition("..")
+    if not first or (dots and not last):
+        raise ConfigurationError("--windows", f"{windows!r} is not A..B", "Write it as FIRST..LAST.")
+    return first, last if dots else first

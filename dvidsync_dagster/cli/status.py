@@ -1,0 +1,70 @@
+"""``dvidsync status``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from dvidsync_dagster.cli import arguments
+from dvidsync_dagster.cli.exit_codes import RUN_EXIT_CODES, exit_codes, remembered, worst
+
+if TYPE_CHECKING:
+    import dagster as dg
+
+    from dvidsync_dagster.log.checkpoint import Checkpoint
+    from dvidsync_dagster.look import Look
+    from dvidsync_dagster.orchestration.followers import Follower
+
+
+@click.command(epilog=RUN_EXIT_CODES)
+@arguments.config
+@arguments.destination
+@arguments.verbose
+def status(config: Path, destination: str | None, verbose: bool) -> None:
+    """Show each destination's checkpoint, its lag, and both positions in every partition of the log."""
+    with exit_codes(verbose):
+        chosen = arguments.chosen_followers(config, destination)
+        instance = arguments.dagster_instance()
+        codes: list[int] = []
+        for follower in chosen:
+            with remembered(codes, follower.title, verbose):
+                _status(instance, follower)
+        sys.exit(worst(codes))
+
+
+def _status(instance: dg.DagsterInstance, follower: Follower) -> None:
+    from dvidsync_dagster.log.record import key_text
+    from dvidsync_dagster.orchestration.ticks import known_checkpoint, run_under_way
+
+    click.echo(f"{follower.title}: {follower.text}")
+    checkpoint = known_checkpoint(instance, follower)
+    if checkpoint is None:
+        click.echo("  checkpoint  none yet")
+    else:
+        reached = key_text(checkpoint.key) if checkpoint.key else "offsets only"
+        state = "ended in order" if checkpoint.clean else "did not end in order, or is going on"
+        click.echo(f"  checkpoint  {reached}, epoch {checkpoint.epoch}; its run {state}")
+    busy = run_under_way(instance, follower)
+    if busy is not None:
+        click.echo(f"  run         {busy.skip_message}")
+    if follower.look is not None:
+        _positions(follower.look(checkpoint), checkpoint)
+
+
+def _positions(seen: Look, checkpoint: Checkpoint | None) -> None:
+    from dvidsync_dagster.orchestration.metadata import lag_text
+    from dvidsync_dagster.report import Lag
+
+    seconds = (seen.clock - checkpoint.key) / 1e9 if checkpoint is not None and checkpoint.key else 0.0
+    click.echo(f"  lag         {lag_text(Lag(seen.waiting, seconds))}")
+    width = max((len(position.topic) for position in seen.positions), default=5)
+    click.echo(f"  {'topic':{width}} partition      begins    next      ends   waiting")
+    for position in seen.positions:
+        following = "-" if position.next is None else str(position.next)
+        click.echo(
+            f"  {position.topic:{width}} {position.partition:9} {position.beginning:11} {following:>7} "
+            f"{position.end:9} {position.waiting:9}"
+        )
