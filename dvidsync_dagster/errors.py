@@ -9,11 +9,15 @@
     │   └── UndecodableRecord     one record is not what its topic promises
     ├── CheckpointError           a stored checkpoint is missing, unreadable or of a newer format
     ├── OwnershipLost             a newer run owns the destination; this one must stop
-    ├── ServerError               a DVID server
+    ├── ServerError               a DVID server, or what stands before it
     │   ├── ServerUnreachable     no connection, or it went away before the request was sent
     │   ├── AnswerLost            a request that changes something was sent, its answer never came
-    │   ├── RequestRefused        the server answered 4xx
-    │   └── ServerFailed          the server answered 5xx, or something that is not what it promises
+    │   ├── LoginRefused          the login is not accepted; names the field
+    │   ├── ServerBusy            too many requests, or not available now
+    │   ├── NotDvid               the answer is not DVID's own: a proxy, a gateway, a login page
+    │   ├── ServerReadOnly        the server takes no changes at all
+    │   ├── RequestRefused        DVID's own 4xx about what was asked: the only one that can be a conflict
+    │   └── ServerFailed          DVID's own 5xx, or an answer that is not what DVID promises
     └── Conflict                  an operation that the destination cannot take
 
 Each message says what was found, where, and what can be done. None of them ever holds a token.
@@ -21,9 +25,14 @@ Each message says what was found, where, and what can be done. None of them ever
 
 from __future__ import annotations
 
+from dvidsync_dagster.outgoing_text import escaped, scrubbed
+
 
 class DvidSyncError(Exception):
     """The root of the hierarchy."""
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(scrubbed(message))
 
 
 class ConfigurationError(DvidSyncError):
@@ -110,6 +119,7 @@ class UndecodableRecord(LogError):
     """
 
     def __init__(self, where: str, found: str) -> None:
+        found = escaped(found)
         super().__init__(
             f"{where}: {found}. Nothing after it is applied. Set `on_undecodable: quarantine` to keep it "
             f"aside and go on."
@@ -135,9 +145,9 @@ class ServerError(DvidSyncError):
     """
 
     def __init__(self, request: str, found: str) -> None:
-        super().__init__(f"{request}: {found}")
-        self.request = request
-        self.found = found
+        self.request = escaped(request, 300)
+        self.found = escaped(found, 1500)
+        super().__init__(f"{self.request}: {self.found}")
 
 
 class ServerUnreachable(ServerError):
@@ -148,17 +158,53 @@ class AnswerLost(ServerError):
     """A request that changes something was sent and its answer never came: it may or may not be done."""
 
 
+class LoginRefused(ServerError):
+    """The login is not accepted, or not for this. Nothing has changed.
+
+    Args:
+        request, found: as for ServerError.
+        field: the field to check, such as ``destinations[copy].token_env``.
+    """
+
+    def __init__(self, request: str, found: str, field: str) -> None:
+        super().__init__(
+            request, f"{found}. Check {field}: is the token set, not expired, and allowed to do this?"
+        )
+        self.field = field
+
+
+class ServerBusy(ServerError):
+    """The server, or a proxy before it, takes no more requests now. Nothing has changed. Try again later."""
+
+
+class NotDvid(ServerError):
+    """The answer is not DVID's own: a redirect, a gateway's or a login page, or something else altogether.
+
+    Args:
+        request, found: as for ServerError.
+        perhaps_done: the request may have reached DVID nevertheless, and what it asked may be done.
+    """
+
+    def __init__(self, request: str, found: str, *, perhaps_done: bool = False) -> None:
+        super().__init__(request, found)
+        self.perhaps_done = perhaps_done
+
+
+class ServerReadOnly(ServerError):
+    """The server takes no changes at all. Nothing has changed."""
+
+
 class RequestRefused(ServerError):
-    """The server answered 4xx."""
+    """DVID's own 4xx about what was asked. `text` is what it said, as it can be shown."""
 
     def __init__(self, request: str, status: int, text: str) -> None:
-        super().__init__(request, f"refused with {status}: {text.strip()[:500]}")
         self.status = status
-        self.text = text.strip()
+        self.text = escaped(text.strip())
+        super().__init__(request, f"refused with {status}: {self.text}")
 
 
 class ServerFailed(ServerError):
-    """The server answered 5xx, or something that is not what it promises."""
+    """DVID's own 5xx, or an answer that is not what DVID promises."""
 
 
 class Conflict(DvidSyncError):

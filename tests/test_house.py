@@ -13,6 +13,7 @@ import dvidsync_dagster
 PACKAGE = Path(dvidsync_dagster.__file__).parent
 
 FLOORS = [
+    {"outgoing_text"},
     {"errors"},
     {"config"},
     {"dvid"},

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 from dvidsync_dagster.config.fields import Refused
 from dvidsync_dagster.errors import ConfigurationError
+from dvidsync_dagster.outgoing_text import keep_secret
 
 VARIABLE = re.compile(r"[A-Z][A-Z0-9_]{0,63}")
 """Capital letters only, so that a token pasted in place of a name is refused."""
@@ -45,4 +46,5 @@ def read_secret(field: str, variable: str | None, environment: Mapping[str, str]
             f"the environment variable {variable} holds a line break or another control character",
             "Set it to the bare secret.",
         )
+    keep_secret(secret)
     return secret

@@ -1,0 +1,77 @@
+"""What leaves us shows no secret, obeys no record and is no longer than it should be."""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+from urllib.parse import quote, quote_plus
+
+import pytest
+
+from dvidsync_dagster.config.secrets import read_secret
+from dvidsync_dagster.errors import RequestRefused
+from dvidsync_dagster.outgoing_text import escaped, keep_secret, markdown, scrubbed
+
+SECRET = 'q7/&<é+ "x\\Zb=='
+
+
+@pytest.fixture(autouse=True)
+def _secret() -> None:
+    assert read_secret("source.token_env", "TOKEN", {"TOKEN": SECRET}) == SECRET
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        SECRET,
+        quote(SECRET, safe=""),
+        quote(SECRET),
+        re.sub("%..", lambda code: code[0].lower(), quote(SECRET, safe="")),
+        quote_plus(SECRET),
+        quote(quote(SECRET, safe=""), safe=""),
+        json.dumps(SECRET)[1:-1],
+        html.escape(SECRET),
+    ],
+)
+def test_a_secret_is_taken_out_however_it_is_written(written: str) -> None:
+    assert scrubbed(f"GET /login?next={written}&a=1") == "GET /login?next=***&a=1"
+
+
+def test_no_error_shows_a_secret_that_a_server_echoes() -> None:
+    refusal = RequestRefused("POST /merge", 400, f"bad header Authorization: Bearer {SECRET}")
+    assert SECRET not in str(refusal)
+    assert SECRET not in refusal.text
+    assert "***" in str(refusal)
+
+
+def test_a_short_secret_goes_only_where_it_stands_alone() -> None:
+    keep_secret("ab12")
+    assert scrubbed("ab12 cab123 password=ab12") == "*** cab123 password=***"
+
+
+def test_what_a_terminal_would_obey_is_visible() -> None:
+    assert escaped("a\nb\x1b[31m\u202e\u2028é 漢") == "a\\nb\\x1b[31m\\u202e\\u2028é 漢"
+
+
+def test_escaping_twice_is_escaping_once() -> None:
+    once = escaped("a\n" * 1000)
+    assert escaped(once) == once
+    assert len(once) == 500
+    assert once.endswith("… (2,000 characters)")
+
+
+def test_a_huge_text_is_cut() -> None:
+    text = escaped("E" * 60_000_000)
+    assert len(text) == 500
+    assert "60,000,000" in text
+
+
+def test_a_secret_at_the_cut_is_not_shown_in_part() -> None:
+    assert SECRET[:4] not in escaped("x" * 470 + SECRET + "y" * 1000)
+
+
+def test_markdown_shows_the_text_as_it_is() -> None:
+    text = markdown("[x](http://evil) <img src=x> | **b** `c` https://evil.example")
+    for live in ("[x]", "](", " <img", " | ", "**b", " `c", "http:", "https:"):
+        assert live not in text
