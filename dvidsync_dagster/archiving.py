@@ -57,7 +57,7 @@ def archive_log(
         for chunk in log.chunks(stored, cut_key=cut, chunk_records=config.chunk_records):
             still_owner()
             drained = time.monotonic()
-            records = len(chunk.frame) + len(chunk.malformed) + chunk.duplicates
+            records = len(chunk.frame) + len(chunk.malformed) + chunk.duplicates + chunk.empty
             # Nothing is written of an empty frame: what it stands for goes along with the next one.
             malformed = [record.origin for record in chunk.malformed]
             if archive.write(chunk.frame, stored, log.positions(malformed)) is not None:
@@ -77,6 +77,7 @@ def archive_log(
                 lag_after=Lag(chunk.behind, max(0.0, (info.clock - reached) / _NS)),
                 records=records,
                 duplicates=chunk.duplicates,
+                empty=chunk.empty,
                 seconds={"drain": drained - started, "archive": time.monotonic() - drained},
                 final=chunk.last,
             )

@@ -140,13 +140,16 @@ def _refuse_own_feed(config: SyncConfig, field: str, source: ServerInfo, copy: S
 def log_topics(
     config: SyncConfig, source: ServerInfo, instances: Iterable[Instance]
 ) -> dict[str, Instance | None]:
-    """The topics of the repo's own operations (None) and of the instances, under today's and the old name."""
+    """The topics of the repo's own operations (None) and of the instances; without a prefix, under the old
+    name too."""
     prefix = config.kafka.topic_prefix if config.kafka.topic_prefix is not None else source.topic_prefix
     topics: dict[str, Instance | None] = {repo_topic(prefix, config.repo): None}
     for instance in instances:
         suffix = config.kafka.topic_suffixes.get(instance.data_uuid, "")
         topics[data_topic(prefix, config.repo, instance.data_uuid, suffix)] = instance
-        topics[old_data_topic(config.repo, instance.data_uuid)] = instance
+        if not prefix:
+            # The old names have none: beside a prefix they are another server's.
+            topics[old_data_topic(config.repo, instance.data_uuid)] = instance
     return topics
 
 

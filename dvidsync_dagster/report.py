@@ -57,6 +57,7 @@ class ChunkReport:
     lag_after: Lag
     records: int = 0
     duplicates: int = 0
+    empty: int = 0
     operations: int = 0
     requests: int = 0
     already_there: int = 0

@@ -54,9 +54,17 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
             yield Pair(source, copy, root)
 
 
+def test_beside_a_prefix_the_names_without_one_are_another_servers(pair: Pair) -> None:
+    """Trial 29."""
+    route = pair.ask(instances=["segmentation"], kafka={"servers": [BROKER], "topic_prefix": "site-"})
+    assert len(route.topics) == 2
+    assert all(name.startswith("site-dvidrepo-") for name in route.topics)
+
+
 def test_a_configuration_that_fits(pair: Pair) -> None:
     route = pair.ask(instances=["segmentation"])
     assert [instance.name for instance in route.topics.values() if instance] == ["segmentation"] * 2
+    assert [name.startswith("dvidrepo-") for name in route.topics] == [True] * 3
     assert route.versions is None
     assert route.connection.servers == (BROKER,)
     assert "keyvalue segmentation_annotations" in route.not_followed.values()

@@ -110,6 +110,13 @@ class KafkaConfig(Part):
                 "Set it, or change security_protocol.",
                 field=missing[0],
             )
+        if self.security_protocol.startswith("SASL") and self.servers is None:
+            raise Refused(
+                f"is unset, but security_protocol is {self.security_protocol}: the password would go to "
+                f"whatever broker the source names",
+                "Name the brokers, such as [kafka1.example.org:9092].",
+                field="servers",
+            )
         if given and not self.security_protocol.startswith("SASL"):
             raise Refused(
                 f"is {self.security_protocol}, but {given[0]} is set",

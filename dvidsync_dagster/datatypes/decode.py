@@ -17,6 +17,9 @@ from dvidsync_dagster.dvid.repo import Instance
 from dvidsync_dagster.errors import UndecodableRecord
 from dvidsync_dagster.log.record import Record
 
+_ACTION_LETTERS = 60
+_UNKNOWN_ACTIONS = 50
+
 
 @dataclass
 class Decoded:
@@ -70,13 +73,25 @@ def decode_records(
                 _data(message, instance, decoded)
         except UndecodableRecord as error:
             decoded.undecodable.append((record, error.found))
+        except Exception as error:
+            # Whatever goes wrong while one record is decoded is that record's fault and nobody else's.
+            decoded.undecodable.append((record, f"it cannot be decoded ({type(error).__name__})"))
     return decoded
+
+
+def _count_unknown(message: Message, typename: str, decoded: Decoded) -> None:
+    """Count an action that is not known. Whatever a record calls an action: its name is cut, and only the
+    first `_UNKNOWN_ACTIONS` are told apart."""
+    name = f"{typename} {message.action[:_ACTION_LETTERS]}"
+    if name not in decoded.unknown_actions and len(decoded.unknown_actions) >= _UNKNOWN_ACTIONS:
+        name = f"{typename}, other actions"
+    decoded.unknown_actions[name] += 1
 
 
 def _repo(message: Message, decoded: Decoded) -> None:
     mutation = versions.decode(message)
     if mutation is None:
-        decoded.unknown_actions[f"repo {message.action}"] += 1
+        _count_unknown(message, "repo", decoded)
     elif isinstance(mutation, versions.Refused):
         decoded.refused += 1
     else:
@@ -86,7 +101,7 @@ def _repo(message: Message, decoded: Decoded) -> None:
 def _labelmap(message: Message, instance: Instance, decoded: Decoded, eras: EraClock) -> None:
     found = labelmap.decode(message, instance.name)
     if found is None:
-        decoded.unknown_actions[f"{instance.typename} {message.action}"] += 1
+        _count_unknown(message, instance.typename, decoded)
         return
     if isinstance(found, labelmap.Announcement):
         mutation = found.mutation
@@ -100,7 +115,7 @@ def _labelmap(message: Message, instance: Instance, decoded: Decoded, eras: EraC
 def _data(message: Message, instance: Instance, decoded: Decoded) -> None:
     found = DATA_TYPES[instance.typename].decode(message, instance)
     if found is None:
-        decoded.unknown_actions[f"{instance.typename} {message.action}"] += 1
+        _count_unknown(message, instance.typename, decoded)
     elif isinstance(found, Derived):
         decoded.not_followed[f"derived messages of {instance.typename} {instance.name}"] += 1
     else:

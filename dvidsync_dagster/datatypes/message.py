@@ -13,6 +13,26 @@ from dvidsync_dagster.log.record import Origin
 
 MAX_LABEL = 2**64 - 1
 _MAX_NAME = 1024
+_SHOWN = 80
+
+
+def shown(value: object) -> str:
+    """A decoded value for a message: short, and cheap to make, however long or deep the value is."""
+    match value:
+        case str():
+            return repr(value) if len(value) <= _SHOWN else f"{value[:_SHOWN]!r}… ({len(value)} characters)"
+        case bool() | None:
+            return {None: "null", True: "true", False: "false"}[value]
+        case int() if value.bit_length() > 128:
+            return f"a number of {value.bit_length()} bits"
+        case int() | float():
+            return str(value)
+        case list():
+            return f"a list of {len(value)}"
+        case dict():
+            return f"an object of {len(value)} fields"
+        case _:
+            return f"a {type(value).__name__}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +52,7 @@ class Message:
         except orjson.JSONDecodeError as error:
             raise UndecodableRecord(str(origin), f"no JSON ({error})") from None
         if not isinstance(fields, dict):
-            raise UndecodableRecord(str(origin), f"JSON, but no object: {str(fields)[:80]}")
+            raise UndecodableRecord(str(origin), f"JSON, but no object: {shown(fields)}")
         return cls(origin, fields)
 
     @property
@@ -49,14 +69,14 @@ class Message:
     def text(self, field: str, default: str | None = None) -> str:
         value = self.fields.get(field, default)
         if not isinstance(value, str):
-            raise self.wrong(f"field {field!r} is {str(value)[:80]!r}, not text")
+            raise self.wrong(f"field {field!r} is {shown(value)}, not text")
         return value
 
     def name(self, field: str) -> str:
         """Text that is part of a URL path: not empty, no control characters."""
         value = self.text(field)
         if not value or len(value) > _MAX_NAME or any(ord(letter) < 32 for letter in value):
-            raise self.wrong(f"field {field!r} is {value[:80]!r}, which cannot be a name")
+            raise self.wrong(f"field {field!r} is {shown(value)}, which cannot be a name")
         return value
 
     def count(self, field: str, default: int | None = None) -> int:
@@ -71,13 +91,13 @@ class Message:
         """A list of labels; a label that is named twice counts once. Null is the empty list."""
         value = self.fields.get(field) or []
         if not isinstance(value, list) or not (value or may_be_empty):
-            raise self.wrong(f"field {field!r} is no list of labels: {str(value)[:80]}")
+            raise self.wrong(f"field {field!r} is no list of labels: {shown(value)}")
         return tuple(dict.fromkeys(self._label(field, item) for item in value))
 
     def mapping(self, field: str) -> Mapping[str, Any]:
         value = self.fields.get(field)
         if not isinstance(value, dict):
-            raise self.wrong(f"field {field!r} is {str(value)[:80]}, not an object")
+            raise self.wrong(f"field {field!r} is {shown(value)}, not an object")
         return value
 
     def texts(self, field: str) -> tuple[str, ...]:
@@ -86,7 +106,7 @@ class Message:
         if value is None:
             return ()
         if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-            raise self.wrong(f"field {field!r} is {str(value)[:80]}, not a list of texts")
+            raise self.wrong(f"field {field!r} is {shown(value)}, not a list of texts")
         return tuple(value)
 
     def _label(self, field: str, value: object) -> int:
@@ -97,7 +117,5 @@ class Message:
 
     def _unsigned(self, field: str, value: object) -> int:
         if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MAX_LABEL:
-            raise self.wrong(
-                f"field {field!r} is {str(value)[:80]!r}, not a whole number from 0 to 2**64 - 1"
-            )
+            raise self.wrong(f"field {field!r} is {shown(value)}, not a whole number from 0 to 2**64 - 1")
         return value

@@ -89,10 +89,10 @@ def point(numbers: Any) -> Point:
         ValueError: it is something else.
     """
     if not isinstance(numbers, list) or len(numbers) != 3:
-        raise ValueError(f"no point: {str(numbers)[:80]}")
+        raise ValueError("no list of three numbers")
     for number in numbers:
         if type(number) is not int or not -(2**31) <= number < 2**31:
-            raise ValueError(f"no coordinate: {str(number)[:80]}")
+            raise ValueError("a point with what is no whole number of 32 bits")
     return numbers[0], numbers[1], numbers[2]
 
 

@@ -30,6 +30,8 @@ class LogChunk:
         horizon: every record with a key up to this one has been released, save those that come late.
         last: nothing follows.
         duplicates: records that Kafka holds twice (topic, key and value the same); one of each is in `frame`.
+        empty: records without key and value, which a producer leaves behind (Sarama does where a topic is new
+            or has another leader); read since the chunk before.
         behind: records up to the log's end, as it was when reading began, that are not released.
     """
 
@@ -40,6 +42,7 @@ class LogChunk:
     last: bool
     duplicates: int
     behind: int
+    empty: int = 0
 
     def records(self) -> Iterator[Record]:
         """The rows of `frame`."""

@@ -185,7 +185,7 @@ class KeyMerge:
     def _chunk_end(self) -> int:
         ready, size = self._ready, 0
         for count, entry in enumerate(ready, 1):
-            size += len(entry.value or b"")
+            size += _bytes(entry)
             is_full = count >= self._chunk_records or size >= self._chunk_bytes
             if is_full and (count == len(ready) or ready[count].key != entry.key):
                 return count
@@ -193,4 +193,8 @@ class KeyMerge:
 
 
 def _size(entries: Iterable[Entry]) -> int:
-    return sum(len(entry.value or b"") for entry in entries)
+    return sum(map(_bytes, entries))
+
+
+def _bytes(entry: Entry) -> int:
+    return len(entry.value or b"") + len(entry.raw_key or b"")

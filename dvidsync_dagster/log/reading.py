@@ -79,6 +79,7 @@ class Reading:
         self._cut_key = cut_key
         self._from_key = from_key
         self._topics = sorted({topic for topic, _ in ends})
+        self._empty = 0
         self._skips = {(topic, partition): list(start[topic][partition].beyond) for topic, partition in ends}
         self._ledger = OffsetLedger(start)
         self._merge = KeyMerge(
@@ -117,12 +118,16 @@ class Reading:
                 break
             if record.offset < known:
                 continue
+            while skips and skips[0][1] <= record.offset:
+                skips.pop(0)
+            skipped = bool(skips) and skips[0][0] <= record.offset
+            if not record.key and not record.value:
+                self._empty += not skipped
+                continue
             entry = self._entry(topic, partition, record)
             if entry.found is None and entry.key > furthest:
                 furthest = entry.key
-            while skips and skips[0][1] <= record.offset:
-                skips.pop(0)
-            if entry.key >= self._from_key and not (skips and skips[0][0] <= record.offset):
+            if entry.key >= self._from_key and not skipped:
                 entries.append(entry)
         self._merge.read(place, entries, furthest)
         self._ledger.read(topic, partition, min(batch.next_offset, end), [entry.offset for entry in entries])
@@ -150,6 +155,7 @@ class Reading:
         kept = without_duplicates(entries)
         last = self._merge.exhausted
         lookahead = self._merge.lookahead()
+        empty, self._empty = self._empty, 0
         return LogChunk(
             frame=log_frame([entry for entry in kept if entry.found is None], self._topics),
             malformed=tuple(malformed(entry) for entry in kept if entry.found is not None),
@@ -158,6 +164,7 @@ class Reading:
             last=last,
             duplicates=len(entries) - len(kept),
             behind=self._behind(),
+            empty=empty,
         )
 
     def _behind(self) -> int:

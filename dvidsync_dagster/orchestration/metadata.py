@@ -24,6 +24,7 @@ LAG_SECONDS_BEFORE = "dvidsync/lag_seconds_before"
 LAG_SECONDS = "dvidsync/lag_seconds"
 RECORDS = "dvidsync/records"
 DUPLICATES = "dvidsync/duplicates"
+EMPTY = "dvidsync/empty"
 OPERATIONS = "dvidsync/operations"
 REQUESTS = "dvidsync/requests"
 ALREADY_THERE = "dvidsync/already_there"
@@ -75,6 +76,7 @@ def chunk_metadata(report: ChunkReport, checkpoint: Checkpoint) -> Metadata:
         LAG_SECONDS: _seconds(report.lag_after.seconds),
         RECORDS: dg.MetadataValue.int(report.records),
         DUPLICATES: dg.MetadataValue.int(report.duplicates),
+        EMPTY: dg.MetadataValue.int(report.empty),
         OPERATIONS: dg.MetadataValue.int(report.operations),
         REQUESTS: dg.MetadataValue.int(report.requests),
         ALREADY_THERE: dg.MetadataValue.int(report.already_there),
@@ -128,6 +130,7 @@ def chunk_text(report: ChunkReport) -> str:
     ]
     for count, what in (
         (report.duplicates, "duplicates"),
+        (report.empty, "empty"),
         (report.already_there, "already there"),
         (report.held, "held"),
         (len(report.conflicts), "SKIPPED"),

@@ -181,6 +181,7 @@ def test_a_secret_with_a_line_break_is_refused() -> None:
 
 def test_kafka_options_are_kafka_pythons() -> None:
     kafka = KafkaConfig(
+        servers=["kafka1.example.org:9092"],
         security_protocol="SASL_SSL",
         ssl_cafile="ca.pem",
         sasl_mechanism="SCRAM-SHA-256",
@@ -196,6 +197,22 @@ def test_kafka_options_are_kafka_pythons() -> None:
     }
     with pytest.raises(ConfigurationError, match="KAFKA_PASSWORD is not set"):
         kafka.client_options({"KAFKA_USER": "amy"})
+
+
+@pytest.mark.parametrize("protocol", ["SASL_SSL", "SASL_PLAINTEXT"])
+def test_a_password_goes_to_named_brokers_only(protocol: str) -> None:
+    """Trial 30: without `servers` the source's HTTP would say to whom."""
+    sasl = {
+        "security_protocol": protocol,
+        "sasl_mechanism": "PLAIN",
+        "sasl_username_env": "KAFKA_USER",
+        "sasl_password_env": "KAFKA_PASSWORD",
+    }
+    with pytest.raises(ConfigurationError, match="Name the brokers") as refused:
+        SyncConfig.model_validate({**GOOD, "kafka": sasl})
+    assert refused.value.field == "kafka.servers"
+    named = {**sasl, "servers": ["kafka1.example.org:9092"]}
+    assert SyncConfig.model_validate({**GOOD, "kafka": named}).kafka.servers == ["kafka1.example.org:9092"]
 
 
 def test_an_unset_start_explains_the_choice() -> None:

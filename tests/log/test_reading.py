@@ -248,6 +248,20 @@ def test_what_no_server_writes_is_handed_over_in_its_place(record: Stored, found
     assert pass_.positions([malformed.origin])["a"][0] == PartitionPosition(1, ((2, 3),))
 
 
+@pytest.mark.parametrize("key", [None, b""])
+@pytest.mark.parametrize("value", [None, b""])
+def test_a_record_without_key_and_value_is_counted_and_done(key: bytes | None, value: bytes | None) -> None:
+    """Trial 18: DVID's Kafka client leaves one where a topic is new."""
+    records = [Stored(0, key, value, 5), stored(1, 5), Stored(2, key, value, 5)]
+    pass_, _ = reading({("a", 0): records})
+    (chunk,) = pass_.chunks()
+    assert (chunk.empty, chunk.malformed, len(chunk.frame)) == (2, (), 1)
+    assert pass_.positions(())["a"][0] == PartitionPosition(3)
+    again, _ = reading({("a", 0): records}, start={"a": {0: PartitionPosition(1, ((2, 3),))}})
+    (chunk,) = again.chunks()
+    assert (chunk.empty, len(chunk.frame)) == (0, 1)
+
+
 def test_an_empty_log_gives_one_empty_chunk() -> None:
     pass_, _ = reading({("a", 0): []}, cut_key=77)
     (chunk,) = pass_.chunks()

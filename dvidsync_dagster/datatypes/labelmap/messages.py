@@ -216,6 +216,7 @@ ACTION_NAMES: Mapping[type[LabelMutation], str] = {
 }
 
 _COMPLETE = "-complete"
+_LABEL_DIGITS = 20
 
 
 def decode(message: Message, instance: str) -> Announcement | CounterMutation | None:
@@ -278,7 +279,7 @@ def _split_supervoxel(message: Message, common: dict[str, Any], _done: bool) -> 
 def _split(message: Message, common: dict[str, Any], _done: bool) -> Split:
     parts = []
     for key, value in message.mapping("SVSplits").items():
-        part = Message(message.origin, {"supervoxel": int(key) if key.isdecimal() else key, **_dict(value)})
+        part = Message(message.origin, {**_dict(value), "supervoxel": _label_of(key)})
         parts.append((part.label("supervoxel"), part.label("Split"), part.label("Remain")))
     return Split(
         **common,
@@ -287,6 +288,11 @@ def _split(message: Message, common: dict[str, Any], _done: bool) -> Split:
         parts=tuple(sorted(parts)),
         volume=message.name("Split"),
     )
+
+
+def _label_of(key: str) -> int | str:
+    """The label that a JSON key holds; the key itself if it holds none."""
+    return int(key) if key.isascii() and key.isdigit() and len(key) <= _LABEL_DIGITS else key
 
 
 def _dict(value: object) -> dict[str, Any]:
