@@ -24,7 +24,10 @@ if TYPE_CHECKING:
 @arguments.destination
 @arguments.verbose
 def status(config: Path, destination: str | None, verbose: bool) -> None:
-    """Show each destination's checkpoint, its lag, and both positions in every partition of the log."""
+    """Show each destination's checkpoint, its lag, and both positions in every partition of the log.
+
+    It only looks, and changes nothing.
+    """
     with exit_codes(verbose):
         chosen = arguments.chosen_followers(config, destination)
         instance = arguments.dagster_instance()
@@ -37,7 +40,8 @@ def status(config: Path, destination: str | None, verbose: bool) -> None:
 
 def _status(instance: dg.DagsterInstance, follower: Follower) -> None:
     from dvidsync_dagster.log.record import key_text
-    from dvidsync_dagster.orchestration.ticks import known_checkpoint, run_under_way
+    from dvidsync_dagster.orchestration.abandoned import is_abandoned
+    from dvidsync_dagster.orchestration.ticks import known_checkpoint, runs_under_way
 
     click.echo(f"{follower.title}: {follower.text}")
     checkpoint = known_checkpoint(instance, follower)
@@ -47,9 +51,10 @@ def _status(instance: dg.DagsterInstance, follower: Follower) -> None:
         reached = key_text(checkpoint.key) if checkpoint.key else "offsets only"
         state = "ended in order" if checkpoint.clean else "did not end in order, or is going on"
         click.echo(f"  checkpoint  {reached}, epoch {checkpoint.epoch}; its run {state}")
-    busy = run_under_way(instance, follower)
-    if busy is not None:
-        click.echo(f"  run         {busy.skip_message}")
+    for run in runs_under_way(instance, follower):
+        gone = is_abandoned(instance, run)
+        state = "was killed; the next run goes on from its checkpoint" if gone else run.status.value.lower()
+        click.echo(f"  run         {run.run_id} {state}")
     if follower.look is not None:
         _positions(follower.look(checkpoint), checkpoint)
 

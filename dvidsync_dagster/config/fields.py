@@ -16,6 +16,7 @@ from dvidsync_dagster.errors import ConfigurationError
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
 """What may be part of a name in Dagster."""
 Number = TypeVar("Number", int, float)
+_LONG = 10**15
 
 _inside: ContextVar[bool] = ContextVar("inside a larger configuration", default=False)
 
@@ -165,7 +166,9 @@ def _kind(value: Any) -> str:
 def in_range(number: Number, low: int, high: int) -> Number:
     """Check a number."""
     if not low <= number <= high:
-        raise Refused(f"is {number}", f"Use a number from {low} to {high}.")
+        # A number can have thousands of digits.
+        found = f"is {number}" if abs(number) < _LONG else "is far out of range"
+        raise Refused(found, f"Use a number from {low} to {high}.")
     return number
 
 

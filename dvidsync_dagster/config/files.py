@@ -7,10 +7,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from dvidsync_dagster.config.first import from_first_config, is_first_config
 from dvidsync_dagster.config.model import SyncConfig
+from dvidsync_dagster.config.yaml_text import Malformed, read_documents
 from dvidsync_dagster.errors import ConfigurationError
 
 COMPONENT = "dvidsync_dagster.DvidSyncComponent"
@@ -36,14 +35,9 @@ def load_configs(
         why = error.strerror if isinstance(error, OSError) and error.strerror else "it is not UTF-8 text"
         raise ConfigurationError(str(path), f"cannot be read: {why}", "Give the path of a file.") from None
     try:
-        documents = [document for document in yaml.safe_load_all(text) if document is not None]
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f" in line {mark.line + 1}" if mark else ""
-        problem = getattr(error, "problem", None) or "malformed"
-        raise ConfigurationError(
-            str(path), f"is neither YAML nor JSON: {problem}{where}", "Correct that line."
-        ) from None
+        documents = read_documents(text)
+    except Malformed as error:
+        raise ConfigurationError(str(path), str(error), "Correct it.") from None
     if not documents:
         raise ConfigurationError(str(path), "is empty", "Give source, repo and destinations.")
     configs = [

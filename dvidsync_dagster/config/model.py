@@ -9,14 +9,13 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
 
+from dvidsync_dagster.config.days import FIRST_DAY, check_day, today
 from dvidsync_dagster.config.fields import NAME, Part, Refused, in_range
 from dvidsync_dagster.config.kafka import KafkaConfig
 from dvidsync_dagster.config.servers import DestinationConfig, SourceConfig, StartTime
 from dvidsync_dagster.errors import ConfigurationError
 
 _UUID = re.compile(r"[0-9a-f]{32}")
-EARLIEST_WINDOW = date(2017, 1, 1)
-"""No DVID server logged to Kafka before."""
 
 
 class InstanceChoice(Part):
@@ -68,8 +67,10 @@ class WindowsConfig(Part):
                 raise Refused("is not a day", "Write it such as 2026-01-31.") from None
         if isinstance(day, datetime):
             raise Refused("has a time of day", "Write a day such as 2026-01-31.")
-        if isinstance(day, date) and day < EARLIEST_WINDOW:
-            raise Refused("is before any mutation log", f"Use {EARLIEST_WINDOW} or later.")
+        if isinstance(day, date):
+            check_day(day)
+            if day > today():
+                raise Refused("is in the future", f"Use {today()} (today, in UTC) or a day before it.")
         return day
 
 
@@ -199,6 +200,17 @@ class SyncConfig(Part):
                 raise Refused(
                     "is the source's own address", "Name the copy's.", field=f"destinations[{index}].url"
                 )
+        first = self.windows.start_date
+        for index, destination in enumerate(self.destinations):
+            if first is not None and isinstance(destination.start, StartTime):
+                begins = destination.start.time
+                if first > begins.date():
+                    raise Refused(
+                        f"is {first}, after destinations[{index}].start ({begins:%Y-%m-%d %H:%M} UTC), so "
+                        "that what is read first would be in no window",
+                        f"Use {begins.date()} or a day before it.",
+                        field="windows.start_date",
+                    )
         if self.windows.every == "hourly" and self._window_start() is None:
             raise Refused(
                 "is unset, but hourly windows need a first day",
@@ -214,11 +226,12 @@ class SyncConfig(Part):
     @property
     def first_window(self) -> date:
         """The day (UTC) of the first window."""
-        return self._window_start() or EARLIEST_WINDOW
+        return self._window_start() or FIRST_DAY
 
     def _window_start(self) -> date | None:
         times = [d.start.time.date() for d in self.destinations if isinstance(d.start, StartTime)]
-        return self.windows.start_date or min(times, default=None)
+        # A start in the future is refused by the source's clock when a run begins; until then all loads.
+        return self.windows.start_date or (min(*times, today()) if times else None)
 
     def destination(self, name: str) -> DestinationConfig:
         """The destination of that name.

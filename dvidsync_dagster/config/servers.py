@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Discriminator, Field, Tag, field_validator
 
+from dvidsync_dagster.config.days import check_day
 from dvidsync_dagster.config.fields import NAME, Part, Refused, in_range, word_or_parts
 from dvidsync_dagster.config.secrets import read_secret, variable_name
 from dvidsync_dagster.errors import ConfigurationError
@@ -76,6 +77,8 @@ class StartTime(Part):
                 raise Refused("is not a time", "Write it such as 2026-01-31T00:00:00Z.") from None
         if not isinstance(time, datetime) or time.tzinfo is None:
             raise Refused("has no time of day or no time zone", "Write it such as 2026-01-31T00:00:00Z.")
+        # As written, since the first and the last year may have no such time in UTC.
+        check_day(time.date())
         return time.astimezone(UTC)
 
     @property

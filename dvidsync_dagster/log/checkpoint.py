@@ -175,7 +175,7 @@ def _fields(stored: object, where: str) -> Mapping[str, Any]:
 
 def _count(found: Mapping[str, Any], name: str, where: str) -> int:
     value = found.get(name)
-    if type(value) is not int or value < 0:
+    if type(value) is not int or not 0 <= value < 2**64:
         raise _damaged(f"{where}.{name}", value)
     return value
 

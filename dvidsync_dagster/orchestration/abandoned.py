@@ -32,7 +32,7 @@ def fail_abandoned(instance: dg.DagsterInstance, runs: Sequence[dg.DagsterRun]) 
     """Mark those runs as failed whose process is gone, and free their pools. Returns the others."""
     alive = []
     for run in runs:
-        if not _is_abandoned(instance, run.run_id):
+        if not is_abandoned(instance, run):
             alive.append(run)
             continue
         instance.report_run_failed(run, "The process of this run is gone: it was killed.")
@@ -42,9 +42,10 @@ def fail_abandoned(instance: dg.DagsterInstance, runs: Sequence[dg.DagsterRun]) 
     return alive
 
 
-def _is_abandoned(instance: dg.DagsterInstance, run_id: str) -> bool:
+def is_abandoned(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
+    """Whether it is a run of the command line, on this machine, whose process is gone. Changes nothing."""
     try:
-        with _lock_file(instance, run_id).open("r+") as lock:
+        with _lock_file(instance, run.run_id).open("r+") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return True
     except OSError:

@@ -80,7 +80,7 @@ def _read(path: Path) -> dict[str, Any]:
         return {}
     except OSError as error:
         raise _unreadable(path, error.strerror or "input/output error") from None
-    except ValueError:
+    except (ValueError, RecursionError):
         raise _unreadable(path, "it is not JSON") from None
     if not isinstance(content, dict):
         raise _unreadable(path, "it holds no named fields")

@@ -10,17 +10,22 @@ from typing import Annotated, Any, Literal, Self
 
 import dagster as dg
 from dagster.components.component_scaffolding import scaffold_component
-from pydantic import BaseModel, Field
+from dagster.components.resolved.errors import ResolutionException
+from pydantic import BaseModel, ConfigDict, Field
 
 from dvidsync_dagster.config import (
     DestinationConfig,
+    InstanceChoice,
     KafkaConfig,
     SourceConfig,
+    StartTime,
     SyncConfig,
     WindowsConfig,
 )
+from dvidsync_dagster.config.fields import field_path
 from dvidsync_dagster.config.model import Instances
 from dvidsync_dagster.config.servers import Start
+from dvidsync_dagster.errors import ConfigurationError
 from dvidsync_dagster.orchestration.build import build_definitions
 
 SCAFFOLD = {
@@ -62,33 +67,77 @@ def _values(context: dg.ResolutionContext, value: Any) -> Any:
         case list() | tuple():
             return [_values(context.at_path(index), item) for index, item in enumerate(value)]
         case str() if "{{" in value or "{%" in value:
-            return context.resolve_value(value)
+            return _filled(context, value)
         case _:
             return value
+
+
+def _filled(context: dg.ResolutionContext, template: str) -> Any:
+    """What a template gives.
+
+    Raises:
+        ConfigurationError: it cannot be read, or gives nothing.
+    """
+    try:
+        value: Any = context.resolve_value(template)
+    except ResolutionException as error:
+        last = str(error).strip().splitlines()[-1].removeprefix("jinja2.exceptions.")
+        found = f"the template {template[:200]!r} fails: {last[:200]}"
+    else:
+        if value is not None:
+            return value
+        found = f"the template {template[:200]!r} gives nothing"
+    raise ConfigurationError(
+        field_path(context.path),
+        found,
+        'Write it such as "{{ env.NAME }}", and set that variable where Dagster runs.',
+    )
 
 
 def _described(part: type[BaseModel], name: str, default: Any = ...) -> Any:
     return Field(default=default, description=part.model_fields[name].description)
 
 
+class _Described(dg.Resolvable):
+    """Gives the schema back what Dagster leaves out of it for fields with a default: their descriptions, and
+    defaults that are no plain value."""
+
+    @classmethod
+    def model(cls) -> type[BaseModel]:
+        model = super().model()
+        assert issubclass(cls, BaseModel)
+        for name, field in cls.model_fields.items():
+            told = model.model_fields[name]
+            told.description = field.description
+            default = field.get_default(call_default_factory=True, validated_data={})
+            if isinstance(default, BaseModel | list | dict):
+                told.json_schema_extra = {"default": {} if isinstance(default, BaseModel) else default}
+        model.model_rebuild(force=True)
+        return model
+
+
 class _StartFields(dg.Model):
-    time: str
+    model_config = ConfigDict(title="Start time")
+
+    time: str = _described(StartTime, "time")
 
 
 class _InstanceFields(dg.Model):
-    name: str
-    data_uuid: str | None = None
+    model_config = ConfigDict(title="Instance")
+
+    name: str = _described(InstanceChoice, "name")
+    data_uuid: str | None = _described(InstanceChoice, "data_uuid", None)
 
 
-class Source(SourceConfig, dg.Resolvable):
+class Source(SourceConfig, _Described):
     """`SourceConfig`, with a schema for Dagster."""
 
 
-class Kafka(KafkaConfig, dg.Resolvable):
+class Kafka(KafkaConfig, _Described):
     """`KafkaConfig`, with a schema for Dagster."""
 
 
-class Windows(WindowsConfig, dg.Resolvable):
+class Windows(WindowsConfig, _Described):
     """`WindowsConfig`, with a schema for Dagster."""
 
     start_date: Annotated[date | None, dg.Resolver(_values, model_field_type=str | date | None)] = _described(
@@ -96,7 +145,7 @@ class Windows(WindowsConfig, dg.Resolvable):
     )
 
 
-class Destination(DestinationConfig, dg.Resolvable):
+class Destination(DestinationConfig, _Described):
     """`DestinationConfig`, with a schema for Dagster."""
 
     start: Annotated[
@@ -106,7 +155,7 @@ class Destination(DestinationConfig, dg.Resolvable):
 
 
 @dg.scaffold_with(DvidSyncScaffolder)
-class DvidSyncComponent(dg.Component, SyncConfig, dg.Resolvable):
+class DvidSyncComponent(dg.Component, SyncConfig, _Described):
     """One repo of a source DVID server, and the destinations that follow it."""
 
     source: Source = _described(SyncConfig, "source")

@@ -94,17 +94,21 @@ def _sensor(follower: Follower, look: Callable[[Checkpoint | None], Look]) -> dg
 
 
 def run_under_way(instance: dg.DagsterInstance, follower: Follower) -> dg.SkipReason | None:
-    """Why no further run should start now, if one is queued or going on, of the job or by "Materialize"."""
-    runs = [
-        run
-        for run in instance.get_runs(dg.RunsFilter(statuses=_UNDER_WAY))
-        if run.job_name in (follower.job, follower.repair_job) or follower.key in (run.asset_selection or ())
-    ]
-    alive = fail_abandoned(instance, runs)
+    """Why no further run should start now. Runs that were killed are marked as failed first."""
+    alive = fail_abandoned(instance, runs_under_way(instance, follower))
     if not alive:
         return None
     run = alive[0]
     return dg.SkipReason(f"Run {run.run_id} is {run.status.value.lower()}; one at a time works on it.")
+
+
+def runs_under_way(instance: dg.DagsterInstance, follower: Follower) -> list[dg.DagsterRun]:
+    """The runs of the follower that are queued or going on, of its jobs or by "Materialize"."""
+    return [
+        run
+        for run in instance.get_runs(dg.RunsFilter(statuses=_UNDER_WAY))
+        if run.job_name in (follower.job, follower.repair_job) or follower.key in (run.asset_selection or ())
+    ]
 
 
 def next_run(instance: dg.DagsterInstance, follower: Follower) -> dg.RunRequest:

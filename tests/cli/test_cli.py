@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -61,6 +62,12 @@ def checkpoint(servers: Stage, destination: str = "copy") -> Checkpoint | None:
     key = dg.AssetKey([servers.config().repo_name, destination])
     with dg.DagsterInstance.get() as instance:
         return CheckpointStore(instance, key).latest()
+
+
+def run_states(servers: Stage) -> list[str]:
+    """Of the destination's runs, the last one first."""
+    with dg.DagsterInstance.get() as instance:
+        return [run.status.value for run in instance.get_runs(dg.RunsFilter(job_name=follower(servers).job))]
 
 
 def test_run_and_status(servers: Stage, tmp_path: Path) -> None:
@@ -211,16 +218,21 @@ def test_a_killed_run_is_found_out_and_the_next_one_goes_on(
     busy = dvidsync("run", write(tmp_path, servers.fields()))
     assert busy.exit_code == FAILED, busy.output
     assert "Wait for it" in busy.output
+    looked = dvidsync("status", write(tmp_path, servers.fields()))
+    assert re.search(r"  run         [0-9a-f-]{36} started", looked.output), looked.output
     held_up.kill()
     held_up.communicate()
     servers.copy.kill()
     servers.copy.restart()
+    before = run_states(servers)
+    looked = dvidsync("status", write(tmp_path, servers.fields()))
+    assert re.search(r"  run         [0-9a-f-]{36} was killed; the next run", looked.output), looked.output
+    assert run_states(servers) == before == ["STARTED"], "a look changes nothing"
     done = dvidsync("run", write(tmp_path, servers.fields()))
     assert done.exit_code == DONE, done.output
     servers.assert_same()
     with dg.DagsterInstance.get() as instance:
-        runs = instance.get_runs(dg.RunsFilter(job_name=follower(servers).job))
-        assert [run.status.value for run in runs] == ["SUCCESS", "FAILURE"]
+        assert run_states(servers) == ["SUCCESS", "FAILURE"]
         info = instance.event_log_storage.get_concurrency_info(follower(servers).pool)
         assert not info.claimed_slots
     reached = checkpoint(servers)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import yaml  # type: ignore[import-untyped]
 
 from dvidsync_dagster.config import InstanceChoice, load_configs
 from dvidsync_dagster.errors import ConfigurationError
+from dvidsync_dagster.orchestration.component import fill_templates
 
 ROOT = "a78c418b6a194df1adfe21e5a081c877"
 OTHER_ROOT = "b78c418b6a194df1adfe21e5a081c877"
@@ -71,11 +73,44 @@ def test_several_repos_in_one_file(tmp_path: Path) -> None:
         ("- 1", "named fields"),
         ("type: other.Component\nattributes: {}", "another component"),
         ("{", "neither YAML nor JSON"),
+        ("[" * 50_000 + "]" * 50_000, "too many brackets"),
+        ('{"repoinfo":' * 3000 + "1" + "}" * 3000, "too many brackets"),
+        ("&a [*a]", "too many values"),
+        (
+            f"type: dvidsync_dagster.DvidSyncComponent\nattributes: &a {{repo: {ROOT}, source: *a}}",
+            "too many values",
+        ),
+        (
+            "a0: &a0 [x]\n" + "".join(f"a{n}: &a{n} [{f'*a{n - 1},' * 10}]\n" for n in range(1, 9)),
+            "too many values",
+        ),
+        (f"{BARE}chunk_records: 1{'0' * 6000}", "number or time that is out of range in line 7"),
+        (BARE.replace("2026-01-31T00:00:00Z", "0001-01-01T00:00:00+14:00"), "before any mutation log"),
+        (BARE.replace("2026-01-31T00:00:00Z", "2026-13-01T00:00:00Z"), "out of range in line 5"),
+        (BARE.replace("2026-01-31T00:00:00Z", "'0001-01-01T00:00:00+14:00'"), "before any mutation log"),
+        (BARE.replace("2026-01-31T00:00:00Z", "'9999-12-31T23:59:59-14:00'"), "too far in the future"),
+        (f"{BARE}repo: {OTHER_ROOT}", "found `repo` twice, the first time in line 3"),
     ],
+    ids=lambda text: text[:30],
 )
 def test_what_is_no_configuration_is_refused(tmp_path: Path, text: str, words: str) -> None:
     with pytest.raises(ConfigurationError, match=words):
         load_configs(write(tmp_path, text))
+
+
+@pytest.mark.parametrize(
+    ("template", "words"),
+    [
+        ("{{ env.", "source.url: the template '{{ env.' fails: TemplateSyntaxError"),
+        ("{{ env.NO_SUCH_VARIABLE }}", "source.url: the template '{{ env.NO_SUCH_VARIABLE }}' gives nothing"),
+        ("{{ nothing }}", "source.url: the template '{{ nothing }}' fails: UndefinedError"),
+    ],
+)
+def test_a_bad_template_is_named_with_its_field(tmp_path: Path, template: str, words: str) -> None:
+    attributes = {**yaml.safe_load(BARE), "source": {"url": template}}
+    document = {"type": "dvidsync_dagster.DvidSyncComponent", "attributes": attributes}
+    with pytest.raises(ConfigurationError, match=re.escape(words)):
+        load_configs(write(tmp_path, yaml.dump(document)), fill_templates=fill_templates)
 
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -110,6 +110,8 @@ def test_from_python() -> None:
         ("windows.every", "hourly", "windows.start_date", "first day"),
         ("windows.start_date", "31.1.2026", "windows.start_date", "2026-01-31"),
         ("windows.start_date", "2001-01-01", "windows.start_date", "before any"),
+        ("windows.start_date", date.today() + timedelta(days=2), "windows.start_date", "in the future"),
+        pytest.param("chunk_records", 10**6000, "chunk_records", "far out of range", id="6,000 digits"),
         ("archive", "s3://key:secret@bucket/log", "archive", "password"),
         ("name", "a/b", "name", "letters"),
     ],
@@ -120,6 +122,32 @@ def test_a_wrong_field_is_refused_with_a_remedy(path: str, value: Any, field: st
     assert refused.value.field == field
     assert words in str(refused.value)
     assert "pydantic" not in str(refused.value)
+
+
+@pytest.mark.parametrize("every", ["daily", "hourly"])
+@pytest.mark.parametrize(
+    ("start", "good"),
+    [
+        ("2026-01-31T00:00:00Z", True),
+        ("2026-01-31T23:59:59Z", True),
+        ("2026-01-30T23:59:59Z", False),
+        ("2026-01-31T00:30:00+01:00", False),
+        ("2026-01-30T23:30:00-01:00", True),
+    ],
+)
+def test_the_first_window_is_not_after_the_start(every: str, start: str, good: bool) -> None:
+    """Days are UTC. The later of two destinations is the wrong one here."""
+    later = {"name": "other", "url": "http://other:8000", "start": {"time": start}}
+    fields = {**GOOD, "destinations": [*GOOD["destinations"], later]}
+    fields["windows"] = {"every": every, "start_date": "2026-01-31"}
+    if good:
+        assert SyncConfig.model_validate(fields).first_window == date(2026, 1, 31)
+        return
+    with pytest.raises(
+        ConfigurationError, match=r"after destinations\[1\].start .*Use 2026-01-30"
+    ) as refused:
+        SyncConfig.model_validate(fields)
+    assert refused.value.field == "windows.start_date"
 
 
 @pytest.mark.parametrize("name", ["source", "repo", "destinations"])

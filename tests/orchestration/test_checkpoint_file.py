@@ -49,7 +49,21 @@ def test_a_half_written_copy_does_not_count(tmp_path: Path) -> None:
     assert read_checkpoint_file(path, ROOT) == reached
 
 
-@pytest.mark.parametrize("text", ["{", "[]", '{"topic": 1}', json.dumps({TOPIC: -1}), '{"checkpoints": 1}'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{",
+        "[]",
+        '{"topic": 1}',
+        json.dumps({TOPIC: -1}),
+        '{"checkpoints": 1}',
+        "[" * 100_000,
+        f'{{"{TOPIC}": 1{"0" * 6000}}}',
+        f'{{"{TOPIC}": 1{"0" * 30}}}',
+        f'{{"checkpoints": {{"{ROOT}": {"[" * 400 + "]" * 400}}}}}',
+    ],
+    ids=range(9),
+)
 def test_what_is_no_checkpoint_is_an_error(tmp_path: Path, text: str) -> None:
     path = tmp_path / "log"
     path.write_text(text)

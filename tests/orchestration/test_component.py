@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import dagster as dg
@@ -14,7 +15,14 @@ from dagster.components.testing.utils import component_defs, create_defs_folder_
 
 import dvidsync_dagster
 from dvidsync_dagster import DvidSyncComponent, SyncConfig
-from dvidsync_dagster.config import DestinationConfig, KafkaConfig, SourceConfig, WindowsConfig
+from dvidsync_dagster.config import (
+    DestinationConfig,
+    InstanceChoice,
+    KafkaConfig,
+    SourceConfig,
+    StartTime,
+    WindowsConfig,
+)
 from dvidsync_dagster.errors import ConfigurationError
 from dvidsync_dagster.orchestration.component import SCAFFOLD
 
@@ -51,6 +59,32 @@ def test_the_schema_knows_every_field(part: type[Any]) -> None:
     schema = DvidSyncComponent.model().model_json_schema()
     known = [set(schema["properties"]), *(set(d.get("properties", ())) for d in schema["$defs"].values())]
     assert set(part.model_fields) in known
+
+
+def described(schema: Any) -> Iterator[tuple[str, Any]]:
+    """Every field at every depth, with what the schema says of it."""
+    for inner in schema.values() if isinstance(schema, dict) else schema if isinstance(schema, list) else ():
+        yield from described(inner)
+    if isinstance(schema, dict):
+        yield from schema.get("properties", {}).items()
+
+
+def test_the_schema_describes_every_field_and_its_default() -> None:
+    told = list(described(DvidSyncComponent.model().model_json_schema()))
+    assert len(told) > 40
+    assert [name for name, field in told if not field.get("description")] == []
+    assert [name for name, field in told if "DAGSTER" in json.dumps(field.get("default"))] == []
+    parts = [
+        SyncConfig,
+        SourceConfig,
+        DestinationConfig,
+        KafkaConfig,
+        WindowsConfig,
+        StartTime,
+        InstanceChoice,
+    ]
+    known = {(name, field.description) for part in parts for name, field in part.model_fields.items()}
+    assert {(name, field["description"]) for name, field in told} == known
 
 
 def test_definitions() -> None:

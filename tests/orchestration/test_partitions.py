@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from dvidsync_dagster.config import SyncConfig
+from dvidsync_dagster.config import StartTime, SyncConfig
 from dvidsync_dagster.log.checkpoint import Checkpoint
 from dvidsync_dagster.orchestration.partitions import FOLLOW, RANGE_END, RANGE_START, Windows, follow_tags
 
@@ -71,3 +71,13 @@ def test_without_a_first_day_windows_begin_with_the_earliest_start() -> None:
     ]
     config = SyncConfig.model_validate({**FIELDS, "destinations": destinations})
     assert Windows.of(config).definition.get_first_partition_key() == "2026-03-02"
+
+
+@pytest.mark.parametrize("every", ["daily", "hourly"])
+def test_a_start_in_the_future_loads(every: str) -> None:
+    """It is refused by the source's clock when a run begins, and must be legible until then."""
+    destinations = [{**FIELDS["destinations"][0], "start": {"time": "2199-01-01T00:00:00Z"}}]  # type: ignore[dict-item]
+    config = SyncConfig.model_validate({**FIELDS, "destinations": destinations, "windows": {"every": every}})
+    windows, start = Windows.of(config), config.destinations[0].start
+    assert isinstance(start, StartTime)
+    assert follow_tags(windows, None, start.key)[RANGE_START] == windows.current()
