@@ -83,6 +83,11 @@ def test_everything_is_repeated_once(tmp_path: Path) -> None:
             assert "but as a child of" in writer.apply(elsewhere).refusals[0].found
 
 
+@pytest.mark.parametrize("lines", [[], ["1970-01-01T00:16:40Z  a"]])
+def test_a_log_of_no_lines_is_there(lines: list[str]) -> None:
+    assert has_lines(NodeLog(origin=ORIGIN, version="v", log=()), lines, [])
+
+
 @given(st.lists(st.sampled_from("abc"), min_size=1, max_size=6), st.data())
 def test_a_line_is_there_if_the_destination_is_past_its_place(texts: list[str], data: st.DataObject) -> None:
     """Each line was written in a second of its own, and announced then."""
