@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 
 from dvidsync_dagster.config import DestinationConfig, SyncConfig
+from dvidsync_dagster.datatypes.place import SourcePlaces
 from dvidsync_dagster.datatypes.registry import FOLLOWED_TYPES
 from dvidsync_dagster.dvid.client import DvidClient
 from dvidsync_dagster.dvid.labelmap import Labelmap
 from dvidsync_dagster.dvid.repo import Instance, RepoInfo, ServerInfo, read_repo_info, read_server_info
+from dvidsync_dagster.dvid.same_server import is_one_server
 from dvidsync_dagster.errors import ConfigurationError, RequestRefused, ServerError
 from dvidsync_dagster.log.kafka import KafkaConnection
 from dvidsync_dagster.log.topics import data_topic, old_data_topic, repo_topic
@@ -27,7 +30,8 @@ class Route:
         versions: the selected versions and the ancestors that they need; None for all.
         next_labels: by labelmap instance, its counter, read after `repo`. Once all that was announced up to
             then is applied, the copy's must be there too.
-        not_followed: instances whose data type is not followed, or that are not selected, by name: why.
+        not_followed: instances whose data type is not followed, or that are not selected, or that are the
+            destination's own, by name: as what they are counted.
     """
 
     clock: int
@@ -37,6 +41,10 @@ class Route:
     versions: frozenset[str] | None
     next_labels: Mapping[str, int]
     not_followed: Mapping[str, str]
+
+    @property
+    def places(self) -> SourcePlaces:
+        return SourcePlaces(self.repo, self.clock)
 
 
 def discover(
@@ -61,9 +69,19 @@ def discover(
     source_info, repo = ask_server("source.url", source, config.repo)
     field = f"destinations[{destination.name}]"
     copy_info, copied = ask_server(f"{field}.url", copy, config.repo)
+    if is_one_server(source, copy):
+        raise ConfigurationError(
+            f"{field}.url",
+            f"{copy.url} and source.url ({source.url}) are one server under two names",
+            "A destination is another server, with a copy of the source's repo.",
+        )
     _refuse_own_feed(config, field, source_info, copy_info)
-    instances = _instances(config, repo, copied, field, born_since)
-    followed = {instance.name for instance in instances if instance.typename in FOLLOWED_TYPES}
+    instances = _instances(config, destination, repo, copied, born_since)
+    followed = {
+        instance.name
+        for instance in instances
+        if instance.typename in FOLLOWED_TYPES and instance.name not in destination.own
+    }
     return Route(
         clock=source_info.clock,
         repo=repo,
@@ -73,10 +91,10 @@ def discover(
         next_labels={
             instance.name: Labelmap(source, instance.name).next_label(config.repo)
             for instance in instances
-            if instance.typename == "labelmap"
+            if instance.typename == "labelmap" and instance.name in followed
         },
         not_followed={
-            name: f"{instance.typename} {name}"
+            name: f"{instance.typename} {name}" + (" (own)" if name in destination.own else "")
             for name, instance in repo.instances.items()
             if name not in followed
         },
@@ -166,11 +184,12 @@ def kafka_connection(config: SyncConfig, source: ServerInfo) -> KafkaConnection:
 
 
 def _instances(
-    config: SyncConfig, repo: RepoInfo, copied: RepoInfo, field: str, born_since: int
+    config: SyncConfig, destination: DestinationConfig, repo: RepoInfo, copied: RepoInfo, born_since: int
 ) -> list[Instance]:
+    field = f"destinations[{destination.name}]"
     chosen = chosen_instances(config, repo)
     for instance in chosen:
-        if instance.typename not in FOLLOWED_TYPES:
+        if instance.typename not in FOLLOWED_TYPES or instance.name in destination.own:
             continue
         twin = copied.instances.get(instance.name)
         renamed = {each.data_uuid: each.name for each in copied.instances.values()}.get(instance.data_uuid)
@@ -187,6 +206,13 @@ def _instances(
                 "Let `dvidsync repair` make it there, start earlier, or name the instances to follow in "
                 "`instances`.",
             )
+        if twin is not None and is_another(instance, twin, repo, copied):
+            raise ConfigurationError(
+                f"{field}.url",
+                f"{instance.name!r} there is not the source's: that was made anew, or renamed",
+                "Delete or rename it there, then let `dvidsync repair` make it; or name the instances to "
+                "follow in `instances`.",
+            )
         if twin is not None and twin.typename != instance.typename:
             raise ConfigurationError(
                 f"{field}.url",
@@ -194,6 +220,20 @@ def _instances(
                 "Rename one of them, or name the instances to follow in `instances`.",
             )
     return chosen
+
+
+def is_another(instance: Instance, twin: Instance, repo: RepoInfo, copied: RepoInfo) -> bool:
+    """Whether the destination's instance of that name is the copy of another one of the source.
+
+    An instance has the source's data UUID if it came with a copied folder, one of its own if it was made at
+    the destination. It is an older one if the source has made one by that name since, the destination not.
+    """
+    if twin.data_uuid == instance.data_uuid:
+        return False
+    if any(twin.data_uuid == other.data_uuid for other in repo.instances.values()):
+        return True
+    made, made_there = births(repo, instance.name), births(copied, instance.name)
+    return len(made_there) < len(made) and max(made_there, default=0) < max(made)
 
 
 def chosen_instances(config: SyncConfig, repo: RepoInfo) -> list[Instance]:
@@ -216,11 +256,15 @@ def chosen_instances(config: SyncConfig, repo: RepoInfo) -> list[Instance]:
 
 def born(repo: RepoInfo, instance: str) -> int:
     """When an instance was made (ns since 1970), from the repo's log; 0 if that does not say."""
+    return max(births(repo, instance), default=0)
+
+
+def births(repo: RepoInfo, instance: str) -> list[int]:
+    """When instances of that name were made (ns since 1970), from the repo's log."""
+    found = []
     for line in repo.log:
         moment, _, text = line.partition("  ")
         if text.startswith(f'New data instance "{instance}" '):
-            try:
-                return int(datetime.fromisoformat(moment).timestamp()) * 1_000_000_000
-            except ValueError:
-                return 0
-    return 0
+            with suppress(ValueError):
+                found.append(int(datetime.fromisoformat(moment).timestamp()) * 1_000_000_000)
+    return found

@@ -258,7 +258,9 @@ class _Run:
         self, batch: Batch, chunk: LogChunk, records: Sequence[Record], cut: int
     ) -> tuple[QuarantinedRecord, ...]:
         """Decode a chunk's records into the batch. What cannot be decoded stops the run or is set aside."""
-        decoded = decode_records(records, self.route.topics, self.route.not_followed, self.eras)
+        decoded = decode_records(
+            records, self.route.topics, self.route.not_followed, self.eras, self.route.places
+        )
         wrong = [(record.origin, record.value, found) for record, found in decoded.undecodable]
         wrong += [(bad.origin, bad.value or b"", bad.found) for bad in chunk.malformed]
         if wrong and self.config.on_undecodable == "stop":
@@ -269,6 +271,7 @@ class _Run:
             self.route.topics,
             self.route.not_followed,
             EraClock(self.eras.era, self.eras.boot, self.eras.highest),
+            self.route.places,
         )
         patience = int(max(self.config.settle_seconds, 10) * NANOSECONDS)
         # After the last record that can be read, a start without an end has failed.

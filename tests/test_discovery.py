@@ -10,8 +10,9 @@ import httpx
 import pytest
 
 from dvidsync_dagster.config import SyncConfig
-from dvidsync_dagster.discovery import Route, discover
+from dvidsync_dagster.discovery import Route, discover, is_another
 from dvidsync_dagster.dvid.client import DvidClient
+from dvidsync_dagster.dvid.repo import Instance, RepoInfo
 from dvidsync_dagster.errors import ConfigurationError
 from dvidsync_dagster.sandbox.broker import EmbeddedBroker
 from dvidsync_dagster.sandbox.launcher import SandboxServer
@@ -94,6 +95,15 @@ def test_a_destination_that_does_not_answer(pair: Pair) -> None:
     assert refused.value.field == "destinations[copy].url"
 
 
+def test_the_source_under_another_name(pair: Pair) -> None:
+    """Trial 33: it is recognised by when its process began."""
+    alias = pair.source.url.replace("127.0.0.1", "localhost")
+    assert alias != pair.source.url
+    with pytest.raises(ConfigurationError, match="are one server") as refused:
+        pair.ask(url=alias)
+    assert refused.value.field == "destinations[copy].url"
+
+
 def test_an_instance_that_only_the_source_has(pair: Pair) -> None:
     settings = {"typename": "keyvalue", "dataname": "born_late"}
     httpx.post(f"{pair.source.url}/api/repo/{pair.root}/instance", json=settings).raise_for_status()
@@ -112,6 +122,36 @@ def test_an_instance_that_was_renamed_at_the_source(pair: Pair) -> None:
     with pytest.raises(ConfigurationError, match="the destination calls 'tbars' 'synapses'"):
         pair.ask(born_since=0, instances=["tbars"])
     rename("tbars", "synapses")
+
+
+def instances(name: str, data_uuid: str, births: int, typename: str = "keyvalue", **more: str) -> RepoInfo:
+    """A repo with an instance that was made so many times (and more, by name their data UUIDs)."""
+    uuids = {name: data_uuid, **more}
+    return RepoInfo(
+        root="r",
+        versions={},
+        instances={each: Instance(each, typename, uuid) for each, uuid in uuids.items()},
+        next_mutation_id=1,
+        log=tuple(
+            f'2026-01-0{1 + number}T00:00:00Z  New data instance "{name}" of type "{typename}"'
+            for number in range(births)
+        ),
+    )
+
+
+@pytest.mark.parametrize(
+    ("source", "copy", "another"),
+    [
+        (instances("a", "1", 1), instances("a", "1", 1), False),
+        (instances("a", "1", 1), instances("a", "9", 1), False),  # made by the log
+        (instances("a", "2", 2), instances("a", "1", 1), True),  # made anew since the copy
+        (instances("a", "2", 2), instances("a", "9", 2), False),
+        (instances("a", "1", 1, b="2"), instances("a", "2", 1), True),  # names were exchanged
+        (instances("a", "2", 2), instances("a", "9", 0), True),
+    ],
+)
+def test_instances_are_paired_by_data_uuid(source: RepoInfo, copy: RepoInfo, another: bool) -> None:
+    assert is_another(source.instances["a"], copy.instances["a"], source, copy) == another
 
 
 def test_a_destination_that_would_feed_itself(tmp_path: Path) -> None:

@@ -129,7 +129,7 @@ class DestinationConfig(Part):
     )
     own: list[str] = Field(
         default_factory=list,
-        description="names of instances that are the destination's own: never compared, never repaired",
+        description="names of instances that are the destination's own: never followed, compared or repaired",
     )
 
     _url = field_validator("url")(server_url)

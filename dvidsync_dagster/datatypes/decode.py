@@ -12,6 +12,7 @@ from dvidsync_dagster.datatypes.eras import EraClock
 from dvidsync_dagster.datatypes.labelmap import messages as labelmap
 from dvidsync_dagster.datatypes.message import Message
 from dvidsync_dagster.datatypes.operation import DataMutation, Derived
+from dvidsync_dagster.datatypes.place import Placed, SourcePlaces
 from dvidsync_dagster.datatypes.registry import DATA_TYPES
 from dvidsync_dagster.dvid.repo import Instance
 from dvidsync_dagster.errors import UndecodableRecord
@@ -50,12 +51,14 @@ def decode_records(
     topics: Mapping[str, Instance | None],
     not_followed: Mapping[str, str],
     eras: EraClock,
+    places: SourcePlaces,
 ) -> Decoded:
     """Decode records, which come in log order.
 
     Args:
         topics: the instance whose messages a topic holds; None for the repo's own operations.
         not_followed: instances whose messages are only counted, by name: as what.
+        places: what the source has; a record that names something else is undecodable.
     """
     decoded = Decoded()
     for record in records:
@@ -66,17 +69,23 @@ def decode_records(
         try:
             message = Message.parse(record.origin, record.value)
             if instance is None:
-                _repo(message, decoded)
+                _repo(message, decoded, places)
             elif instance.typename == "labelmap":
-                _labelmap(message, instance, decoded, eras)
+                _labelmap(message, instance, decoded, eras, places)
             else:
-                _data(message, instance, decoded)
+                _data(message, instance, decoded, places)
         except UndecodableRecord as error:
             decoded.undecodable.append((record, error.found))
         except Exception as error:
             # Whatever goes wrong while one record is decoded is that record's fault and nobody else's.
             decoded.undecodable.append((record, f"it cannot be decoded ({type(error).__name__})"))
     return decoded
+
+
+def _check_place(message: Message, mutation: Placed, places: SourcePlaces) -> None:
+    doubt = places.doubt(mutation)
+    if doubt is not None:
+        raise message.wrong(doubt)
 
 
 def _count_unknown(message: Message, typename: str, decoded: Decoded) -> None:
@@ -88,21 +97,25 @@ def _count_unknown(message: Message, typename: str, decoded: Decoded) -> None:
     decoded.unknown_actions[name] += 1
 
 
-def _repo(message: Message, decoded: Decoded) -> None:
+def _repo(message: Message, decoded: Decoded, places: SourcePlaces) -> None:
     mutation = versions.decode(message)
     if mutation is None:
         _count_unknown(message, "repo", decoded)
     elif isinstance(mutation, versions.Refused):
         decoded.refused += 1
     else:
+        _check_place(message, mutation, places)
         decoded.repo.append(mutation)
 
 
-def _labelmap(message: Message, instance: Instance, decoded: Decoded, eras: EraClock) -> None:
+def _labelmap(
+    message: Message, instance: Instance, decoded: Decoded, eras: EraClock, places: SourcePlaces
+) -> None:
     found = labelmap.decode(message, instance.name)
     if found is None:
         _count_unknown(message, instance.typename, decoded)
         return
+    _check_place(message, found.mutation if isinstance(found, labelmap.Announcement) else found, places)
     if isinstance(found, labelmap.Announcement):
         mutation = found.mutation
         era = eras.era_of(message.origin.key, message.text("Timestamp", ""), mutation.mutation_id)
@@ -112,11 +125,12 @@ def _labelmap(message: Message, instance: Instance, decoded: Decoded, eras: EraC
     decoded.labels.append(found)
 
 
-def _data(message: Message, instance: Instance, decoded: Decoded) -> None:
+def _data(message: Message, instance: Instance, decoded: Decoded, places: SourcePlaces) -> None:
     found = DATA_TYPES[instance.typename].decode(message, instance)
     if found is None:
         _count_unknown(message, instance.typename, decoded)
     elif isinstance(found, Derived):
         decoded.not_followed[f"derived messages of {instance.typename} {instance.name}"] += 1
     else:
+        _check_place(message, found, places)
         decoded.data.append(found)

@@ -193,7 +193,10 @@ class VersionWriter:
 
     def _note(self, note: NodeNote) -> Outcome:
         there = self._version(note.version)
-        if there is not None and (there.note == note.note or there.locked):
+        here = read_repo_info(self._source, self._root).versions.get(note.version)
+        # A note that the source has replaced since says nothing anymore: the one that did is in the log too.
+        outdated = here is not None and here.note != note.note
+        if outdated or (there is not None and (there.note == note.note or there.locked)):
             return ALREADY_THERE
         self._destination.post_json(node_path(note.version, "note"), {"note": note.note})
         return DONE

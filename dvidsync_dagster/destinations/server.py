@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from types import TracebackType
 
@@ -19,15 +19,16 @@ from dvidsync_dagster.datatypes.labelmap.look import Contact, is_there, look
 from dvidsync_dagster.datatypes.labelmap.messages import BodyMutation, LabelMutation
 from dvidsync_dagster.datatypes.labelmap.presence import Presence, Seen, find_presence
 from dvidsync_dagster.datatypes.operation import Operation, Writer
+from dvidsync_dagster.datatypes.place import is_after_commit
 from dvidsync_dagster.datatypes.registry import DATA_TYPES, Mutation
-from dvidsync_dagster.datatypes.versions import Commit, NewInstance, RepoMutation, VersionWriter
+from dvidsync_dagster.datatypes.versions import Commit, NewInstance, NewVersion, RepoMutation, VersionWriter
 from dvidsync_dagster.destinations.flight import run_steps
 from dvidsync_dagster.dvid.client import DvidClient
 from dvidsync_dagster.dvid.labelmap import Labelmap
 from dvidsync_dagster.dvid.repo import RepoInfo, read_repo_info
 from dvidsync_dagster.errors import RequestRefused
 from dvidsync_dagster.plan.order import Ordering
-from dvidsync_dagster.plan.outcome import Outcome
+from dvidsync_dagster.plan.outcome import Outcome, Refusal
 from dvidsync_dagster.plan.steps import Step
 
 REST_SECONDS = 2.0
@@ -82,6 +83,7 @@ class DvidDestination:
         self._repo_lock = threading.Lock()
         self._repo = repo
         self._openings: dict[tuple[str, str], _Opening] = {}
+        self._versions_there: frozenset[str] = frozenset()
         self._versions = VersionWriter(source, client, root)
         self._instances = InstanceWriter(repo, client, root, followed=followed, note=note)
         # Looks run inside a step, so they need threads that steps cannot occupy.
@@ -122,6 +124,7 @@ class DvidDestination:
         # What the counters said before is no longer true.
         self._writers.clear()
         self._openings.clear()
+        self._versions_there = frozenset()
 
     def _rest_marks(self) -> tuple[object, ...]:
         info = self.info()
@@ -174,12 +177,32 @@ class DvidDestination:
         def do(index: int) -> Outcome:
             step = steps[index]
             request = step.request
+            # A counter is the whole instance's: whoever moved it can be in a version that is not followed.
+            if not isinstance(request, LabelMutation) or isinstance(request, BodyMutation):
+                lacking = self._lacks(request.version)
+                if lacking is not None:
+                    return _all_refused(step, lacking)
+            # DVID takes the token for a version that is open as well.
+            late = not isinstance(request, NewVersion | Commit) and all(
+                is_after_commit(member, self._repo) for member in step.members
+            )
+            with self.client.as_administrator() if late else nullcontext():
+                outcome = send(step)
+            if late and not self.client.has_admin_token:
+                return replace(outcome, refusals=tuple(map(_explained, outcome.refusals)))
+            return outcome
+
+        def send(step: Step[Mutation]) -> Outcome:
+            request = step.request
             if isinstance(request, BodyMutation):
                 unsure = identity(request) in doubtful
-                with self._opened(request) as opening:
-                    outcome = self._writer(request.instance).apply(request, step.members, doubtful=unsure)
-                    opening.done |= not outcome.refusals
-                    return outcome
+                try:
+                    with self._opened(request) as opening:
+                        outcome = self._writer(request.instance).apply(request, step.members, doubtful=unsure)
+                        opening.done |= not outcome.refusals
+                        return outcome
+                except RequestRefused as refusal:
+                    return _all_refused(step, str(refusal))
             if isinstance(request, LabelMutation):
                 counted = request if request.version else replace(request, version=self._root)
                 return self._writer(request.instance).apply(counted)
@@ -229,6 +252,15 @@ class DvidDestination:
             else:
                 counter.end_at(version, next_label)
 
+    def _lacks(self, version: str) -> str | None:
+        """Why nothing can be applied in a version; None if the destination has it."""
+        if version not in self._versions_there:
+            with self._repo_lock:
+                self._versions_there = frozenset(self.info().versions)
+        if version in self._versions_there:
+            return None
+        return f"version {version} is not there; `dvidsync repair` makes it, with all that belongs to it"
+
     @contextmanager
     def _opened(self, request: BodyMutation) -> Iterator[_Opening]:
         """The first change of a labelmap's version goes alone, after a read of the mapping.
@@ -277,6 +309,20 @@ class DvidDestination:
 
     def _is_there(self, mutation: BodyMutation) -> bool:
         return is_there(mutation, Labelmap(self.client, mutation.instance), self._looks, self.contact)
+
+
+def _all_refused(step: Step[Mutation], found: str) -> Outcome:
+    return Outcome(refusals=tuple(Refusal(member, found) for member in range(len(step.members))))
+
+
+def _explained(refusal: Refusal) -> Refusal:
+    if "locked node" not in refusal.found:
+        return refusal
+    why = (
+        "The source's administrator changed this version after its commit: name the destination's admin "
+        "token in `admin_token_env`"
+    )
+    return replace(refusal, found=f"{refusal.found}. {why}")
 
 
 def _overlapping(steps: Sequence[Step[Mutation]], index: int) -> set[int]:

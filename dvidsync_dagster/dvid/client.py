@@ -84,6 +84,7 @@ class DvidClient:
         self._reads_as = reads_as
         self.has_admin_token = bool(admin_token)
         self._changes_lock = threading.Lock()
+        self._thread = threading.local()
         self.changes_sent = 0
         limits = httpx.Limits(
             max_connections=connections, max_keepalive_connections=connections, keepalive_expiry=5.0
@@ -171,6 +172,15 @@ class DvidClient:
 
     # Changing
 
+    @contextmanager
+    def as_administrator(self) -> Iterator[None]:
+        """What this thread changes meanwhile, it changes with the admin token (if there is one)."""
+        self._thread.administers = True
+        try:
+            yield
+        finally:
+            self._thread.administers = False
+
     def change(
         self,
         method: str,
@@ -193,6 +203,7 @@ class DvidClient:
         signature = {"u": self.user if user is None else user, "app": self.app if app is None else app}
         params = {name: value for name, value in signature.items() if value} | dict(query or {})
         request = f"{method} {path}"
+        admin = admin or getattr(self._thread, "administers", False)
         with self._changes_lock:
             self.changes_sent += 1
         try:

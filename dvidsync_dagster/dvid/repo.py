@@ -12,21 +12,32 @@ from dvidsync_dagster.dvid.client import DvidClient, repo_path
 from dvidsync_dagster.errors import ServerFailed
 
 _GO_TIME = re.compile(r"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)(?:\.(\d{1,9}))? ([+-]\d{4})")
+_JSON_TIME = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(Z|[+-]\d\d:\d\d)")
+_RUNNING = re.compile(r" m=\+(\d{1,12})\.(\d{1,9})$")
+"""How long the process has been running, from Go's monotonic clock."""
 
 
 @dataclass(frozen=True, slots=True)
 class ServerInfo:
-    """`GET /api/server/info`: where mutations are announced, and the server's clock (ns since 1970)."""
+    """`GET /api/server/info`: where mutations are announced, and the server's clock (ns since 1970).
+
+    `started` is when the server's process began, by the same clock; None if the server does not tell. It
+    comes out the same, within some microseconds, each time that one process is asked.
+    """
 
     kafka_servers: tuple[str, ...]
     topic_prefix: str
     clock: int
     version: str
+    started: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """One node of a repo's DAG. `branch` is "" for master; `log` lines begin with their time."""
+    """One node of a repo's DAG. `branch` is "" for master; `log` lines begin with their time.
+
+    If it is committed, it was at `committed_by` (ns since 1970) or before; 0 if that cannot be told.
+    """
 
     uuid: str
     number: int
@@ -35,6 +46,7 @@ class Version:
     locked: bool
     note: str
     log: tuple[str, ...]
+    committed_by: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,11 +88,14 @@ def read_server_info(client: DvidClient) -> ServerInfo:
     info = client.read_json("/api/server/info")
     try:
         servers = str(info.get("Kafka Servers") or "")
+        clock = go_time(str(info["Server time"]))
+        running = _RUNNING.search(str(info["Server time"]))
         return ServerInfo(
             kafka_servers=tuple(server.strip() for server in servers.split(",") if server.strip()),
             topic_prefix=str(info.get("Kafka Topic Prefix") or ""),
-            clock=go_time(str(info["Server time"])),
+            clock=clock,
             version=str(info.get("DVID Version") or ""),
+            started=clock - _nanoseconds(*running.groups()) if running else None,
         )
     except (KeyError, AttributeError, ValueError) as error:
         raise ServerFailed("GET /api/server/info", f"is not what a DVID server says: {error!r}") from error
@@ -102,6 +117,7 @@ def read_repo_info(client: DvidClient, root: str) -> RepoInfo:
                 locked=bool(node["Locked"]),
                 note=str(node["Note"]),
                 log=tuple(str(line) for line in node["Log"] or ()),
+                committed_by=min([json_time(node.get("Updated")), *_births_of_children(node, nodes)]),
             )
             for uuid, node in nodes.items()
         }
@@ -117,6 +133,12 @@ def read_repo_info(client: DvidClient, root: str) -> RepoInfo:
         raise ServerFailed(f"GET {path}", f"is not what a DVID server says of a repo: {error!r}") from error
 
 
+def _births_of_children(node: Mapping[str, Any], nodes: Mapping[str, Any]) -> list[int]:
+    # A parent is committed before its first child is made.
+    number = node["VersionID"]
+    return [json_time(child.get("Created")) for child in nodes.values() if number in (child["Parents"] or ())]
+
+
 def _instance(name: str, data: Mapping[str, Any]) -> Instance:
     base = data["Base"]
     return Instance(
@@ -127,6 +149,16 @@ def _instance(name: str, data: Mapping[str, Any]) -> Instance:
         syncs=tuple(str(sync) for sync in base.get("Syncs") or ()),
         base=base,
     )
+
+
+def json_time(text: object) -> int:
+    """A time as Go writes it to JSON (``2026-11-23T05:18:01.720954221Z``) as ns since 1970, else 0."""
+    match = _JSON_TIME.fullmatch(text) if isinstance(text, str) else None
+    if match is None:
+        return 0
+    seconds, fraction, zone = match.groups()
+    moment = datetime.fromisoformat(seconds + zone.replace("Z", "+00:00"))
+    return _nanoseconds(str(int(moment.timestamp())), fraction)
 
 
 def go_time(text: str) -> int:
@@ -141,4 +173,8 @@ def go_time(text: str) -> int:
     sign = -1 if zone[0] == "-" else 1
     offset = timezone(sign * timedelta(hours=int(zone[1:3]), minutes=int(zone[3:5])))
     moment = datetime.strptime(seconds, "%Y-%m-%d %H:%M:%S").replace(tzinfo=offset).astimezone(UTC)
-    return int(moment.timestamp()) * 1_000_000_000 + int((fraction or "0").ljust(9, "0"))
+    return _nanoseconds(str(int(moment.timestamp())), fraction)
+
+
+def _nanoseconds(seconds: str, fraction: str | None) -> int:
+    return int(seconds) * 1_000_000_000 + int((fraction or "0").ljust(9, "0"))

@@ -20,6 +20,7 @@ from dvidsync_dagster.datatypes.registry import Mutation
 from dvidsync_dagster.dvid.repo import Instance
 from dvidsync_dagster.log.record import Origin, Record
 from dvidsync_dagster.plan.order import Ordering
+from tests.places import UNJUDGED
 
 TOPICS: Mapping[str, Instance | None] = {
     "repo": None,
@@ -49,9 +50,9 @@ def records(*messages: tuple[str, dict[str, Any]]) -> list[Record]:
 
 def batch(listed: list[Record], *, failed_before: int = 0) -> Batch:
     made = Batch()
-    decoded = decode_records(listed, TOPICS, {"roi": "roi roi"}, EraClock())
+    decoded = decode_records(listed, TOPICS, {"roi": "roi roi"}, EraClock(), UNJUDGED)
     assert not decoded.undecodable
-    nothing = decode_records([], TOPICS, {}, EraClock())
+    nothing = decode_records([], TOPICS, {}, EraClock(), UNJUDGED)
     made.take_in(decoded, nothing, failed_before=failed_before, versions=None)
     return made
 

@@ -14,6 +14,7 @@ from dvidsync_dagster.datatypes.eras import EraClock
 from dvidsync_dagster.datatypes.message import shown
 from dvidsync_dagster.dvid.repo import Instance
 from dvidsync_dagster.log.record import Origin, Record
+from tests.places import UNJUDGED
 
 ROOT = "0" * 32
 TYPES = ("labelmap", "keyvalue", "neuronjson", "annotation")
@@ -88,7 +89,7 @@ FIELDS = [
 
 def decode(topic: str, *values: bytes) -> Decoded:
     records = [Record(Origin(1000 + n, topic, 0, n), value) for n, value in enumerate(values)]
-    return decode_records(records, TOPICS, {}, EraClock())
+    return decode_records(records, TOPICS, {}, EraClock(), UNJUDGED)
 
 
 def jsons() -> st.SearchStrategy[Any]:

@@ -28,6 +28,7 @@ from dvidsync_dagster.plan.outcome import Refusal
 from dvidsync_dagster.plan.steps import Step
 from tests.labelmap.crowd import ROOT, TOPICS
 from tests.labelmap.model import CopysView, ModelLabelmap
+from tests.places import UNJUDGED
 
 PATIENCE = 10_000_000_000
 POOL: Executor = ThreadPoolExecutor(1)
@@ -82,9 +83,12 @@ class Follower:
 
     def batch(self, records: Sequence[Record]) -> Batch:
         batch = Batch()
-        decoded = decode_records(records, self.topics, {}, EraClock())
+        decoded = decode_records(records, self.topics, {}, EraClock(), UNJUDGED)
         batch.take_in(
-            decoded, decode_records([], self.topics, {}, EraClock()), failed_before=2**63, versions=None
+            decoded,
+            decode_records([], self.topics, {}, EraClock(), UNJUDGED),
+            failed_before=2**63,
+            versions=None,
         )
         return batch
 
@@ -102,13 +106,13 @@ class Follower:
         eras = EraClock()
         for number, records in enumerate(chunks):
             last = number == len(chunks) - 1
-            decoded = decode_records(records, self.topics, {}, eras)
+            decoded = decode_records(records, self.topics, {}, eras, UNJUDGED)
             assert not decoded.undecodable, decoded.undecodable
             horizon = max((record.origin.key for record in records), default=0)
             ahead = [record for chunk in chunks[number + 1 :] for record in chunk]
             batch.take_in(
                 decoded,
-                decode_records(ahead, self.topics, {}, EraClock()),
+                decode_records(ahead, self.topics, {}, EraClock(), UNJUDGED),
                 failed_before=2**63 if last else horizon - PATIENCE,
                 versions=None,
             )

@@ -14,7 +14,6 @@ from dvidsync_dagster.datatypes.versions import (
     Commit,
     NewVersion,
     NodeLog,
-    NodeNote,
     Refused,
     RepoMutation,
     VersionWriter,
@@ -63,7 +62,6 @@ def test_everything_is_repeated_once(tmp_path: Path) -> None:
     with SandboxServer.start(tmp_path / "server") as server:
         root = make_repo(server.url, server.admin_token, size=64, cube=16).root
         steps: list[RepoMutation] = [
-            NodeNote(origin=ORIGIN, version=root, note="a note"),
             NodeLog(origin=ORIGIN, version=root, log=("one", "two")),
             Commit(origin=ORIGIN, version=root, note="the end", log=("three",)),
             NewVersion(origin=ORIGIN, version=root, child=CHILD, note="next"),

@@ -56,10 +56,20 @@ def _time(text: str) -> int:
         return 0
 
 
-def look(mutations: Sequence[LabelMutation], labelmap: Labelmap, pool: Executor, contact: Contact) -> Seen:
+def look(
+    mutations: Sequence[LabelMutation],
+    labelmap: Labelmap,
+    pool: Executor,
+    contact: Contact,
+    *,
+    alone: bool = False,
+) -> Seen:
     """Ask for every body that the mutations of one instance touch, and for every supervoxel they split.
 
     Cost: one small request per body. A version that the destination does not have yet has no bodies.
+
+    Args:
+        alone: only what the bodies that exist tell, not what became of those that are gone.
     """
     bodies = {
         (mutation.version, label)
@@ -86,7 +96,8 @@ def look(mutations: Sequence[LabelMutation], labelmap: Labelmap, pool: Executor,
     there = {version for version in {version for version, _ in bodies} if _has(labelmap, version)}
     asked = {body_key(labelmap.name, version, label) for version, label in bodies if version in there}
     gone = frozenset(asked - found.keys())
-    return Seen(found, _gone(mutations, labelmap), gone, _left(mutations, labelmap, gone, contact))
+    existed = frozenset[Key]() if alone else _existed(labelmap, gone, contact)
+    return Seen(found, _gone(mutations, labelmap), existed, _left(mutations, labelmap, gone, contact))
 
 
 def _has(labelmap: Labelmap, version: str) -> bool:
@@ -95,6 +106,31 @@ def _has(labelmap: Labelmap, version: str) -> bool:
     except RequestRefused:
         return False
     return True
+
+
+def _existed(labelmap: Labelmap, gone: frozenset[Key], contact: Contact) -> frozenset[Key]:
+    """Those of the bodies that are gone which the source took away, as far as the destination proves it.
+
+    The supervoxel of a body's name lies in another body, which the source changed last. Or there is none of
+    that name, but the server knows the label: a cleave or a renumber gave it, or the supervoxel was split.
+    What the destination never had is in neither.
+    """
+    bodies = _bodies(labelmap, [(str(key[2]), int(key[3])) for key in sorted(gone)])
+    found = set()
+    for version, homes in bodies.items():
+        given = labelmap.retired(version) if 0 in homes.values() else frozenset()
+        sources = {
+            home
+            for home in set(homes.values()) - {0}
+            if (last := labelmap.last_mod(version, home)) is not None
+            and body_of(last, contact).reached is not None
+        }
+        found |= {
+            body_key(labelmap.name, version, label)
+            for label, home in homes.items()
+            if home in sources or (home == 0 and label in given)
+        }
+    return frozenset(found)
 
 
 def _left(
@@ -171,6 +207,6 @@ def _bodies(labelmap: Labelmap, supervoxels: Sequence[tuple[str, int]]) -> dict[
 def is_there(mutation: BodyMutation, labelmap: Labelmap, pool: Executor, contact: Contact) -> bool:
     """Whether one operation has been applied, as far as its own bodies tell."""
     # One operation alone cannot tell whether its bodies were taken away by the source or by somebody here.
-    seen = replace(look([mutation], labelmap, pool, contact), gone=frozenset())
+    seen = look([mutation], labelmap, pool, contact, alone=True)
     alone = order(claims([mutation], CounterState(next_label=0, was_set=True)))
     return 0 in find_presence([mutation], alone, seen).there

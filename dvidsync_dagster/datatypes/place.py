@@ -1,0 +1,67 @@
+"""The place that a record names: is it one of the source's repo, and did the source really do this there?
+
+Everything in a record is untrusted. A version that the source's repo does not have can be another repo's at
+the destination, and DVID takes the first letters of a version's id, or ``ID:master``, for the id itself. And
+a commit cannot be taken back: it is believed only if the source's version is committed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from dvidsync_dagster.datatypes.versions import Commit, NewVersion
+from dvidsync_dagster.dvid.repo import RepoInfo
+from dvidsync_dagster.log.record import Origin
+
+_NOT_IN_A_PATH = frozenset("/:")
+
+
+class Placed(Protocol):
+    """What a record tells of: a mutation."""
+
+    @property
+    def origin(self) -> Origin: ...
+
+    @property
+    def version(self) -> str: ...
+
+
+@dataclass(frozen=True, slots=True)
+class SourcePlaces:
+    """What the source says of its repo.
+
+    Args:
+        repo: the source's.
+        clock: the source's time (ns since 1970) before `repo` was read: what was announced up to then shows
+            in it. A record that is younger is not judged yet; it is not applied yet either.
+    """
+
+    repo: RepoInfo
+    clock: int
+
+    def doubt(self, mutation: Placed) -> str | None:
+        """What is wrong with the place of a mutation; None if nothing is."""
+        if mutation.origin.key > self.clock:
+            return None
+        named = (
+            (mutation.version, mutation.child) if isinstance(mutation, NewVersion) else (mutation.version,)
+        )
+        for version in named:
+            if version not in self.repo.versions:
+                return f"it names version {version!r}, which the source's repo does not have"
+        if mutation.version in (".", "..") or _NOT_IN_A_PATH & set(mutation.version):
+            return f"no request can name version {mutation.version!r}"
+        match mutation:
+            case Commit() if not self.repo.versions[mutation.version].locked:
+                return f"it tells of the commit of {mutation.version}, which is open at the source"
+            case NewVersion() if mutation.version not in self.repo.versions[mutation.child].parents:
+                return f"{mutation.child} is no child of {mutation.version} at the source"
+        return None
+
+
+def is_after_commit(mutation: Placed, repo: RepoInfo) -> bool:
+    """Whether the source (its `repo`) committed the version before the mutation: only an administrator can
+    have done that. False where it cannot be told."""
+    version = repo.versions.get(mutation.version)
+    return version is not None and version.locked and 0 < version.committed_by < mutation.origin.key

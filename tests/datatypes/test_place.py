@@ -1,0 +1,145 @@
+"""What a run does stays within the source's repo, its versions and the instances that are followed."""
+
+from __future__ import annotations
+
+import json
+import time
+from datetime import UTC, datetime
+from typing import Any
+
+import httpx
+import pytest
+from kafka import KafkaProducer
+
+from dvidsync_dagster.errors import Conflict, UndecodableRecord
+from dvidsync_dagster.log.topics import data_topic, repo_topic
+from dvidsync_dagster.sync import Scope
+from tests.datatypes.following import Scene
+
+LABELS, KEYS = "segmentation", "segmentation_annotations"
+ABSENT = "1" * 32
+
+
+def forge(scene: Scene, instance: str | None, **fields: Any) -> None:
+    """A record that the source never wrote, in the topic of an instance or (None) of the repo."""
+    info = httpx.get(f"{scene.source.url}/api/repo/{scene.root}/info").json()
+    prefix = scene.source.topic_prefix
+    topic = repo_topic(prefix, scene.root)
+    if instance is not None:
+        topic = data_topic(prefix, scene.root, info["DataInstances"][instance]["Base"]["DataUUID"])
+    producer = KafkaProducer(bootstrap_servers=scene.source.kafka, batch_size=0)
+    producer.send(topic, key=str(time.time_ns()).encode(), value=json.dumps(fields).encode()).get(30)
+    producer.close()
+
+
+def merge(version: str) -> dict[str, Any]:
+    return {"Action": "merge-complete", "UUID": version, "MutationID": 7, "Target": 5, "Labels": [6]}
+
+
+FORGED: dict[str, tuple[str | None, dict[str, Any]]] = {
+    "commit of another repo": (None, {"Action": "commit", "UUID": "OTHER"}),
+    "commit of an open version": (None, {"Action": "commit", "UUID": "ROOT"}),
+    "path": (None, {"Action": "commit", "UUID": f"ROOT/{KEYS}/key/evil"}),
+    "way up": (None, {"Action": "nodenote", "UUID": "../repo/ROOT", "Note": "x"}),
+    "version by branch": (None, {"Action": "nodelog", "UUID": "ROOT:master", "Log": ["x"]}),
+    "child that the source lacks": (None, {"Action": "newversion", "Parent": "ROOT", "Child": ABSENT}),
+    "instance in another repo": (
+        None,
+        {"Action": "newinstance", "UUID": "OTHER", "Dataname": KEYS, "Typename": "keyvalue"},
+    ),
+    "first letters": (LABELS, merge("SHORT")),
+    "no such version": (LABELS, merge(ABSENT)),
+    "key in another repo": (KEYS, {"Action": "postkv", "UUID": "OTHER", "Key": "k", "Bytes": 1}),
+}
+
+
+@pytest.mark.parametrize("case", FORGED)
+def test_a_record_that_names_what_the_source_does_not_have(scene: Scene, case: str) -> None:
+    """Trial 28: it is that record's fault, and the destination is never asked for it."""
+    server = scene.copy
+    answer = httpx.post(
+        f"{server.url}/api/repos", params={"admintoken": server.admin_token}, json={"alias": "other"}
+    )
+    other = str(answer.json()["root"])
+    scene.sync()
+    instance, fields = FORGED[case]
+    names = {"OTHER": other, "ROOT": scene.root, "SHORT": scene.root[:8]}
+    text = json.dumps(fields)
+    for name, uuid in names.items():
+        text = text.replace(name, uuid)
+    forge(scene, instance, **json.loads(text))
+    scene.post(scene.key(KEYS, "after"), body=b"it")
+    with pytest.raises(UndecodableRecord, match=r"source|no request"):
+        scene.sync()
+    reports = scene.sync(on_undecodable="quarantine")
+    assert sum(len(report.quarantined) for report in reports) == 1
+    scene.assert_same()
+    assert httpx.get(f"{server.url}/api/node/{other}/status").json() == {"Locked": False}
+    assert httpx.get(f"{server.url}/api/repo/{other}/info").json()["DataInstances"] == {}
+
+
+def test_a_version_that_the_destination_lacks(scene: Scene) -> None:
+    """Trial 20: a conflict that tells what to do, for every data type, whatever the policy."""
+    child = scene.new_version()
+    start = {"start": {"time": datetime.now(UTC).isoformat()}}
+    scene.post(f"{LABELS}/merge", json=[1, 2], version=child)
+    scene.post(scene.key(KEYS, "k"), body=b"v", version=child)
+    with pytest.raises(Conflict, match=f"version {child} is not there; `dvidsync repair` makes it"):
+        scene.sync(changed=start)
+    reports = scene.sync(changed={**start, "on_conflict": "skip"})
+    assert {row.action for report in reports for row in report.conflicts} == {"merge", "postkv"}
+
+
+def test_instances_of_the_destinations_own(scene: Scene) -> None:
+    """Trial 32."""
+    scene.sync()
+    scene.post(scene.key(KEYS, "mine"), body=b"own", server=scene.copy)
+    scene.post(scene.key(KEYS, "mine"), body=b"theirs")
+    scene.post(f"{LABELS}/merge", json=[1, 2])
+    reports = scene.sync(changed={"own": [KEYS]})
+    assert scene.value(KEYS, "mine") == b"own"
+    assert reports[-1].not_followed == {f"keyvalue {KEYS} (own)": 1}
+    assert any(f"{KEYS} (own) is not followed" in note for note in reports[-1].notes)
+    assert reports[-1].operations == 1
+
+
+def test_windows_that_are_read_again_leave_notes_alone(scene: Scene) -> None:
+    """Trial 7: the note of then is not the note of now."""
+    scene.post("note", json={"note": "first"})
+    between = time.time_ns()
+    scene.post("note", json={"note": "second"})
+    scene.sync()
+    scene.assert_same()
+    scene.sync(scope=Scope(0, between))
+    scene.assert_same()
+
+
+def admins_merge(scene: Scene, version: str, *labels: int) -> None:
+    query = f"&admintoken={scene.source.admin_token}"
+    scene.post(f"{LABELS}/merge", json=list(labels), version=version, query=query)
+
+
+@pytest.mark.parametrize("in_one_run", [True, False])
+def test_an_administrators_change_of_a_committed_version(scene: Scene, in_one_run: bool) -> None:
+    """Trial 26: with the admin token it is made at the destination too."""
+    scene.post("commit", json={"note": "done"})
+    if not in_one_run:
+        scene.sync()
+    admins_merge(scene, scene.root, 1, 2)
+    query = f"&admintoken={scene.source.admin_token}"
+    scene.post(scene.key(KEYS, "k"), body=b"late", query=query)
+    if not in_one_run:
+        with pytest.raises(Conflict, match="admin token in `admin_token_env`"):
+            scene.sync(changed={"admin_token_env": None})
+    scene.sync()
+    scene.assert_same()
+
+
+def test_a_commit_of_the_destinations_own_is_no_leave_to_change_it(scene: Scene) -> None:
+    scene.sync()
+    scene.post("commit", json={"note": "own"}, server=scene.copy)
+    scene.post(f"{LABELS}/merge", json=[1, 2])
+    scene.post("commit", json={"note": "later"})
+    for _ in range(2):
+        with pytest.raises(Conflict, match="locked node"):
+            scene.sync()
