@@ -13,10 +13,10 @@ from dvidsync_dagster.datatypes.registry import FOLLOWED_TYPES
 from dvidsync_dagster.dvid.client import DvidClient
 from dvidsync_dagster.dvid.labelmap import Labelmap
 from dvidsync_dagster.dvid.repo import Instance, RepoInfo, ServerInfo, read_repo_info, read_server_info
-from dvidsync_dagster.dvid.same_server import is_one_server
 from dvidsync_dagster.errors import ConfigurationError, RequestRefused, ServerError
 from dvidsync_dagster.log.kafka import KafkaConnection
 from dvidsync_dagster.log.topics import data_topic, old_data_topic, repo_topic
+from dvidsync_dagster.same_server import refuse_source
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,12 +69,7 @@ def discover(
     source_info, repo = ask_server("source.url", source, config.repo)
     field = f"destinations[{destination.name}]"
     copy_info, copied = ask_server(f"{field}.url", copy, config.repo)
-    if is_one_server(source, copy):
-        raise ConfigurationError(
-            f"{field}.url",
-            f"{copy.url} and source.url ({source.url}) are one server under two names",
-            "A destination is another server, with a copy of the source's repo.",
-        )
+    refuse_source(destination, source, copy)
     _refuse_own_feed(config, field, source_info, copy_info)
     instances = _instances(config, destination, repo, copied, born_since)
     followed = {

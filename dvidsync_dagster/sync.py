@@ -28,6 +28,7 @@ from dvidsync_dagster.log.chunk import LogChunk
 from dvidsync_dagster.log.drain import MutationLog
 from dvidsync_dagster.log.record import Record
 from dvidsync_dagster.report import ChunkReport, Lag, QuarantinedRecord
+from dvidsync_dagster.same_server import refuse_twins
 from dvidsync_dagster.source_log import SourceLog
 
 NANOSECONDS = 1_000_000_000
@@ -85,6 +86,8 @@ def follow(
         )
         born_since = checkpoint.key if checkpoint else _start_key(destination)
         route = discover(config, destination, source, copy, born_since=born_since)
+        if checkpoint is None:
+            refuse_twins(config, destination, copy)
         archive = LogArchive(config.archive) if config.archive is not None else None
         log = stack.enter_context(MutationLog(route.connection, list(route.topics), archive))
         notes = _Notes()

@@ -18,7 +18,7 @@ FLOORS = [
     {"config"},
     {"dvid"},
     {"log", "plan"},
-    {"report"},
+    {"report", "same_server"},
     {"datatypes"},
     {"destinations"},
     {"batch", "discovery"},

@@ -19,6 +19,7 @@ from dvidsync_dagster.config import DestinationConfig, SyncConfig
 from dvidsync_dagster.discovery import ask_server, select_versions
 from dvidsync_dagster.dvid.client import DvidClient
 from dvidsync_dagster.dvid.repo import RepoInfo
+from dvidsync_dagster.same_server import refuse_source
 
 COMPARED: Mapping[str, Callable[[Pair], tuple[list[Difference], int]]] = {
     "labelmap": compare_labelmap,
@@ -83,6 +84,7 @@ def look_at(
     """
     _, source_repo = ask_server("source.url", source, config.repo)
     _, copy_repo = ask_server(f"destinations[{destination.name}].url", copy, config.repo)
+    refuse_source(destination, source, copy)
     selected = select_versions(config, source_repo)
     return Scene(
         source,

@@ -9,27 +9,14 @@ from typing import Any
 
 import httpx
 import pytest
-from kafka import KafkaProducer
 
-from dvidsync_dagster.errors import Conflict, UndecodableRecord
-from dvidsync_dagster.log.topics import data_topic, repo_topic
+from dvidsync_dagster.errors import ConfigurationError, Conflict, UndecodableRecord
 from dvidsync_dagster.sync import Scope
 from tests.datatypes.following import Scene
+from tests.forging import forge
 
 LABELS, KEYS = "segmentation", "segmentation_annotations"
 ABSENT = "1" * 32
-
-
-def forge(scene: Scene, instance: str | None, **fields: Any) -> None:
-    """A record that the source never wrote, in the topic of an instance or (None) of the repo."""
-    info = httpx.get(f"{scene.source.url}/api/repo/{scene.root}/info").json()
-    prefix = scene.source.topic_prefix
-    topic = repo_topic(prefix, scene.root)
-    if instance is not None:
-        topic = data_topic(prefix, scene.root, info["DataInstances"][instance]["Base"]["DataUUID"])
-    producer = KafkaProducer(bootstrap_servers=scene.source.kafka, batch_size=0)
-    producer.send(topic, key=str(time.time_ns()).encode(), value=json.dumps(fields).encode()).get(30)
-    producer.close()
 
 
 def merge(version: str) -> dict[str, Any]:
@@ -67,7 +54,9 @@ def test_a_record_that_names_what_the_source_does_not_have(scene: Scene, case: s
     text = json.dumps(fields)
     for name, uuid in names.items():
         text = text.replace(name, uuid)
-    forge(scene, instance, **json.loads(text))
+    source = scene.source
+    assert source.kafka is not None
+    forge(source.kafka, source.topic_prefix, source.url, scene.root, instance, json.loads(text))
     scene.post(scene.key(KEYS, "after"), body=b"it")
     with pytest.raises(UndecodableRecord, match=r"source|no request"):
         scene.sync()
@@ -101,6 +90,15 @@ def test_instances_of_the_destinations_own(scene: Scene) -> None:
     assert reports[-1].not_followed == {f"keyvalue {KEYS} (own)": 1}
     assert any(f"{KEYS} (own) is not followed" in note for note in reports[-1].notes)
     assert reports[-1].operations == 1
+
+
+def test_two_destinations_that_are_one_server(scene: Scene) -> None:
+    """Trial 33, too: two runs at a time would work on it."""
+    twin = {"name": "twin", "url": scene.copy.url.replace("127.0.0.1", "localhost"), "start": "beginning"}
+    dead = {"name": "dead", "url": "http://127.0.0.1:9", "start": "beginning"}
+    with pytest.raises(ConfigurationError, match=r"destinations\[twin\].url .* are one server"):
+        scene.sync(destinations=[scene.destination(), dead, twin])
+    scene.sync(destinations=[scene.destination(), dead])
 
 
 def test_windows_that_are_read_again_leave_notes_alone(scene: Scene) -> None:
