@@ -33,3 +33,28 @@ def test_a_run_stops_at_the_same_conflict_each_time(scene: Scene, into: int) -> 
     assert "merge" in found[0]
     (row,) = [row for report in scene.sync(changed={"on_conflict": "skip"}) for row in report.conflicts]
     assert row.where in found[0]
+
+
+def test_bodies_that_the_destination_itself_took_away(scene: Scene) -> None:
+    """Its own merge is no proof that the source's was made there."""
+    scene.sync()
+    scene.post(f"{LABELS}/merge", json=[21, 20, 22], server=scene.copy)
+    scene.post(f"{LABELS}/merge", json=[22, 20])
+    scene.post(f"{LABELS}/merge", json=[30, 31])
+    found = set()
+    for _ in range(3):
+        with pytest.raises(Conflict) as stopped:
+            scene.sync()
+        found.add(str(stopped.value))
+    assert len(found) == 1
+
+
+def test_what_was_ingested_and_cleaved_since(scene: Scene) -> None:
+    scene.sync()
+    ingest(scene)
+    scene.post(f"{LABELS}/merge", json=[500, 501])
+    scene.post(f"{LABELS}/merge", json=[5, 500])
+    scene.post(f"{LABELS}/cleave/5", json=[501])
+    for _ in range(3):
+        with pytest.raises(Conflict, match="merge at"):
+            scene.sync()

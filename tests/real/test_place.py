@@ -1,8 +1,9 @@
 """On real servers: records that name what the source does not have, bodies that the copy never had, an
-administrator's late changes, one server under two names."""
+administrator's late changes, an instance made anew, one server under two names."""
 
 from __future__ import annotations
 
+import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +15,7 @@ import pytest
 
 from dvidsync_dagster.config import SyncConfig
 from dvidsync_dagster.dvid.client import DvidClient
-from dvidsync_dagster.errors import Conflict
+from dvidsync_dagster.errors import ConfigurationError, Conflict
 from dvidsync_dagster.log.checkpoint import Checkpoint
 from dvidsync_dagster.report import ChunkReport
 from dvidsync_dagster.same_server import is_one_server
@@ -22,6 +23,7 @@ from tests.following import followed
 from tests.forging import forge
 from tests.real.harness import Stage
 from tests.real.test_follow import TOKEN, on_stage
+from tests.real_dvid import binary
 from tests.real_kafka import RealKafka
 
 pytestmark = [pytest.mark.dvid, pytest.mark.kafka]
@@ -126,6 +128,29 @@ def test_an_administrators_change_of_a_committed_version(copying: Copying) -> No
     copying.scene.flush()
     copying.run()
     copying.scene.assert_same()
+
+
+def test_an_instance_that_was_deleted_and_made_anew(copying: Copying) -> None:
+    """What its old topic told is the old one's, and so is what the copy has by that name."""
+    copying.scene.work(3)
+    copying.scene.flush()
+    copying.run()
+    source = copying.scene.source
+    repo = f"{source.url}/api/repo/{copying.scene.root}"
+    admin = {"admintoken": source.admin_token}
+    program = binary()
+    assert program is not None
+    delete = ["repo", copying.scene.root, "delete", KEYS, ""]
+    subprocess.run([program, f"-rpc=127.0.0.1:{source.rpc_port}", *delete], check=True, capture_output=True)
+    # It goes behind the answer.
+    while KEYS in httpx.get(f"{repo}/info").json()["DataInstances"]:
+        time.sleep(0.05)
+    settings = {"typename": "keyvalue", "dataname": KEYS}
+    httpx.post(f"{repo}/instance", params=admin, json=settings).raise_for_status()
+    copying.post(f"{KEYS}/key/new", content=b"it")
+    copying.scene.flush()
+    with pytest.raises(ConfigurationError, match="made anew"):
+        copying.run()
 
 
 def test_one_server_under_two_names(copying: Copying) -> None:
