@@ -96,9 +96,10 @@ def test_two_destinations_that_are_one_server(scene: Scene) -> None:
     """Trial 33, too: two runs at a time would work on it."""
     twin = {"name": "twin", "url": scene.copy.url.replace("127.0.0.1", "localhost"), "start": "beginning"}
     dead = {"name": "dead", "url": "http://127.0.0.1:9", "start": "beginning"}
+    unset = {**dead, "name": "unset", "url": "http://127.0.0.1:10", "token_env": "DVIDSYNC_TEST_UNSET"}
     with pytest.raises(ConfigurationError, match=r"destinations\[twin\].url .* are one server"):
-        scene.sync(destinations=[scene.destination(), dead, twin])
-    scene.sync(destinations=[scene.destination(), dead])
+        scene.sync(destinations=[scene.destination(), dead, unset, twin])
+    scene.sync(destinations=[scene.destination(), dead, unset])
 
 
 def test_windows_that_are_read_again_leave_notes_alone(scene: Scene) -> None:
