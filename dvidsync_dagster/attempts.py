@@ -53,7 +53,7 @@ def carry_out(
     for attempt in range(1, _ATTEMPTS + 1):
         tally = Tally()
         started = time.monotonic()
-        plan = make_plan(batch, target, looking=looking)
+        plan = make_plan(batch, target, looking=looking, history=destination.history)
         planned = time.monotonic()
         _add(seconds, "look" if looking else "plan", planned - started)
         try:

@@ -12,6 +12,7 @@ from dvidsync_dagster.datatypes.decode import Decoded
 from dvidsync_dagster.datatypes.labelmap import claims as label_claims
 from dvidsync_dagster.datatypes.labelmap import combining
 from dvidsync_dagster.datatypes.labelmap.claims import CounterState
+from dvidsync_dagster.datatypes.labelmap.combining import History
 from dvidsync_dagster.datatypes.labelmap.gather import Gathered, Identity, burned, gather, identity
 from dvidsync_dagster.datatypes.labelmap.messages import (
     Announcement,
@@ -175,8 +176,9 @@ class Batch:
         return self._versions is None or version in self._versions
 
 
-def make_plan(batch: Batch, target: Target, *, looking: bool) -> Plan:
-    """Order the batch, leave out what must wait and (looking) what the destination has, and combine."""
+def make_plan(batch: Batch, target: Target, *, looking: bool, history: History = "by_user") -> Plan:
+    """Order the batch, leave out what must wait and (looking) what the destination has, and combine merges as
+    far as the destination's history allows."""
     awaited = batch.awaited()
     mutations: list[Mutation] = [*batch.mutations(), *batch.operations(), *awaited]
     claims = _claims(mutations, target)
@@ -186,7 +188,7 @@ def make_plan(batch: Batch, target: Target, *, looking: bool) -> Plan:
     presence = target.find_present(mutations, ordering) if looking else Presence()
     # What waits is not there: its predecessor still runs at the source.
     there = presence.there - held
-    steps = build_steps(mutations, claims, ordering, leave_out=held | there, combiner=_Combiner())
+    steps = build_steps(mutations, claims, ordering, leave_out=held | there, combiner=_Combiner(history))
     return Plan(
         steps=_before_labels([_with_members(step) for step in steps]),
         applied=_members(m for index, m in enumerate(mutations) if index not in held),
@@ -276,11 +278,14 @@ def _waited_for(steps: Sequence[Step[Mutation]], index: int) -> set[int]:
     return found
 
 
+@dataclass(frozen=True, slots=True)
 class _Combiner:
     """Only merges combine."""
 
+    history: History
+
     def joins(self, mutation: Mutation, open_steps: Sequence[Sequence[Mutation]]) -> Sequence[int]:
-        return combining.joins(mutation, open_steps) if isinstance(mutation, Merge) else ()
+        return combining.joins(mutation, open_steps, self.history) if isinstance(mutation, Merge) else ()
 
     def combined(self, members: Sequence[Mutation]) -> Mutation:
         return combining.combined([member for member in members if isinstance(member, Merge)])

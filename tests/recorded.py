@@ -19,6 +19,7 @@ from kafka import KafkaProducer
 from dvidsync_dagster.config import SyncConfig
 from dvidsync_dagster.sandbox.launcher import SandboxServer
 from tests.contract.replay import Replay
+from tests.real_dvid import RealDvid
 from tests.recordings import Recording
 from tests.state import differences, read_state
 
@@ -146,7 +147,7 @@ class RecordedStage:
 
     recording: Recording
     source: RecordedSource
-    copy: SandboxServer
+    copy: SandboxServer | RealDvid
 
     def fields(self, chunk_records: int = 20_000) -> dict[str, Any]:
         """The configuration, as JSON."""

@@ -120,6 +120,11 @@ class DestinationConfig(Part):
     on_conflict: Literal["stop", "skip"] = Field(
         default="stop", description="what to do when the destination cannot take an operation: stop or skip"
     )
+    history: Literal["by_user", "condensed", "exact"] = Field(
+        default="by_user",
+        description="which merges may become one request, and so one line in the destination's list of "
+        "mutations: by_user (of one user), condensed (of anybody) or exact (none)",
+    )
     requests_in_flight: int = Field(default=4, description="how many requests run side by side, 1 to 64")
     start: Start = Field(
         default=None, description="where to start without a checkpoint: {time: ...}, beginning or now"

@@ -13,6 +13,7 @@ from dvidsync_dagster.datatypes.decode import decode_records
 from dvidsync_dagster.datatypes.eras import EraClock
 from dvidsync_dagster.datatypes.labelmap.apply import LabelmapWriter
 from dvidsync_dagster.datatypes.labelmap.claims import CounterState
+from dvidsync_dagster.datatypes.labelmap.combining import History
 from dvidsync_dagster.datatypes.labelmap.counter import LabelCounter
 from dvidsync_dagster.datatypes.labelmap.gather import Identity, identity
 from dvidsync_dagster.datatypes.labelmap.look import Contact, is_there, look
@@ -47,6 +48,7 @@ class Follower:
     contact: Contact
     random: Random
     kill_after: int | None = None
+    history: History = "by_user"
     topics: Mapping[str, Instance | None] = field(default_factory=lambda: TOPICS)
     root: str = ROOT
     plans: list[Plan] = field(default_factory=list)
@@ -116,7 +118,7 @@ class Follower:
                 failed_before=2**63 if last else horizon - PATIENCE,
                 versions=None,
             )
-            plan = make_plan(batch, self, looking=looking)
+            plan = make_plan(batch, self, looking=looking, history=self.history)
             self.plans.append(plan)
             self.there += plan.there
             self.apply(plan)

@@ -7,6 +7,7 @@ from random import Random
 
 import pytest
 
+from dvidsync_dagster.datatypes.labelmap.combining import History as KeptHistory
 from dvidsync_dagster.datatypes.labelmap.look import Contact
 from dvidsync_dagster.dvid.labelmap import LastMod
 from dvidsync_dagster.dvid.repo import Instance
@@ -61,22 +62,41 @@ class History:
         states = self.recording.after["data"].items()
         return max(state["nextlabel"] for place, state in states if place.endswith("/segmentation"))
 
-    def follower(self, copy: ModelLabelmap) -> Follower:
+    def follower(self, copy: ModelLabelmap, kept: KeptHistory = "by_user") -> Follower:
         source = ModelLabelmap(max_repo_label=self.next_label - 1, blobs=copy.blobs)
-        return Follower(source, copy, Contact(10**9), Random(1), topics=self.topics, root=self.recording.root)
+        return Follower(
+            source,
+            copy,
+            Contact(10**9),
+            Random(1),
+            history=kept,
+            topics=self.topics,
+            root=self.recording.root,
+        )
 
 
 @pytest.mark.parametrize(
-    ("recording", "requests"), [(crowd, 1249), (proofreading, 581)], ids=["crowd", "proofreading"]
+    ("recording", "kept", "requests"),
+    [
+        (crowd, "condensed", 1249),
+        (crowd, "by_user", 1249),
+        (crowd, "exact", 1384),
+        (proofreading, "condensed", 581),
+        (proofreading, "by_user", 777),
+        (proofreading, "exact", 877),
+    ],
+    ids=lambda value: value.name if isinstance(value, Recording) else str(value),
 )
-def test_no_request_too_many_and_the_counter_exact(recording: Recording, requests: int) -> None:
+def test_no_request_too_many_and_the_counter_exact(
+    recording: Recording, kept: KeptHistory, requests: int
+) -> None:
     history = History(recording)
     copy = history.before()
-    run = history.follower(copy)
+    run = history.follower(copy, kept)
     run.follow([history.log], looking=False, quiet=False)
     assert run.refusals == []
     assert copy.following == history.next_label
-    assert len(copy.requests) <= requests
+    assert len(copy.requests) == requests
     for place, after in recording.after["data"].items():
         version, _, instance = place.partition("/")
         if instance == "segmentation":
