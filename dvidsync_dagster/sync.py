@@ -216,7 +216,7 @@ class _Run:
             self.still_owner()
             if chunk.last:
                 self._follow_counters(batch, plan, chunk)
-            self.target.settle_counters()
+            self.target.labelmaps.settle()
             unapplied = batch.unapplied(plan)
             previous, reached = reached, max(reached, cut if chunk.last else min(chunk.horizon, cut))
             first_key = records[0].origin.key if records else reached
@@ -307,4 +307,4 @@ class _Run:
             if instance.typename == "labelmap" and instance.name not in self.route.not_followed:
                 next_label = self.route.next_labels.get(instance.name)
                 if next_label is not None:
-                    self.target.follow_counter(instance.name, next_label)
+                    self.target.labelmaps.follow_counter(instance.name, next_label)

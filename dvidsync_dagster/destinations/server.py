@@ -11,11 +11,9 @@ from dataclasses import dataclass, field, replace
 from types import TracebackType
 
 from dvidsync_dagster.datatypes.instances import InstanceWriter
-from dvidsync_dagster.datatypes.labelmap.apply import LabelmapWriter
 from dvidsync_dagster.datatypes.labelmap.claims import CounterState
-from dvidsync_dagster.datatypes.labelmap.counter import LabelCounter
 from dvidsync_dagster.datatypes.labelmap.gather import Identity, identity
-from dvidsync_dagster.datatypes.labelmap.look import Contact, is_there, look
+from dvidsync_dagster.datatypes.labelmap.look import Contact, look
 from dvidsync_dagster.datatypes.labelmap.messages import BodyMutation, LabelMutation
 from dvidsync_dagster.datatypes.labelmap.presence import Presence, Seen, find_presence
 from dvidsync_dagster.datatypes.operation import Operation, Writer
@@ -23,8 +21,8 @@ from dvidsync_dagster.datatypes.place import is_after_commit
 from dvidsync_dagster.datatypes.registry import DATA_TYPES, Mutation
 from dvidsync_dagster.datatypes.versions import Commit, NewInstance, NewVersion, RepoMutation, VersionWriter
 from dvidsync_dagster.destinations.flight import run_steps
+from dvidsync_dagster.destinations.labelmaps import Labelmaps
 from dvidsync_dagster.dvid.client import DvidClient
-from dvidsync_dagster.dvid.labelmap import Labelmap
 from dvidsync_dagster.dvid.repo import RepoInfo, read_repo_info
 from dvidsync_dagster.errors import RequestRefused
 from dvidsync_dagster.plan.order import Ordering
@@ -75,9 +73,6 @@ class DvidDestination:
         self._root = root
         self._in_flight = requests_in_flight
         self.contact = contact
-        self._goes_on = goes_on
-        self._note = note
-        self._writers: dict[str, LabelmapWriter] = {}
         self._data_writers: dict[str, Writer] = {}
         # DVID locks itself up for good when two requests change the repo at once.
         self._repo_lock = threading.Lock()
@@ -89,6 +84,15 @@ class DvidDestination:
         # Looks run inside a step, so they need threads that steps cannot occupy.
         self._pool = ThreadPoolExecutor(requests_in_flight, thread_name_prefix="apply")
         self._looks = ThreadPoolExecutor(max(4, requests_in_flight), thread_name_prefix="look")
+        self.labelmaps = Labelmaps(
+            source,
+            client,
+            root,
+            looks=self._looks,
+            contact=lambda: self.contact,
+            goes_on=goes_on,
+            note=note,
+        )
 
     def __enter__(self) -> DvidDestination:
         return self
@@ -106,8 +110,7 @@ class DvidDestination:
 
     def counter_state(self, instance: str) -> CounterState:
         """The label counter as it stands, for planning."""
-        counter = self._writer(instance).counter
-        return CounterState(counter.next_label, counter.was_set)
+        return self.labelmaps.counter_state(instance)
 
     def come_to_rest(self) -> None:
         """Wait until two looks some seconds apart agree: requests of a run that died can still be executed.
@@ -121,8 +124,7 @@ class DvidDestination:
             if now == before and (not self._is_busy() or look_number == REST_LOOKS - 1):
                 break
             before = now
-        # What the counters said before is no longer true.
-        self._writers.clear()
+        self.labelmaps.forget()
         self._openings.clear()
         self._versions_there = frozenset()
 
@@ -143,17 +145,19 @@ class DvidDestination:
         labels = [mutation for mutation in mutations if isinstance(mutation, LabelMutation)]
         for instance in sorted({mutation.instance for mutation in labels}):
             own = [mutation for mutation in labels if mutation.instance == instance]
-            seen |= look(own, self._writer(instance).destination, self._looks, self.contact)
+            seen |= look(own, self.labelmaps.here(instance), self._looks, self.contact)
         presence = find_presence(mutations, ordering, seen)
         for index in presence.fresh:
             mutation = mutations[index]
             if isinstance(mutation, BodyMutation):
-                self._writer(mutation.instance).mend_if_torn(mutation)
+                self.labelmaps.writer(mutation.instance).mend_if_torn(mutation)
         return presence
 
     def has_any(self, mutations: Sequence[LabelMutation]) -> bool:
         """Whether one of these is there already: the sign of a run that got further than its checkpoint."""
-        return any(self._is_there(mutation) for mutation in mutations if isinstance(mutation, BodyMutation))
+        return any(
+            self.labelmaps.is_there(mutation) for mutation in mutations if isinstance(mutation, BodyMutation)
+        )
 
     # Applying
 
@@ -198,18 +202,23 @@ class DvidDestination:
                 unsure = identity(request) in doubtful
                 try:
                     with self._opened(request) as opening:
-                        outcome = self._writer(request.instance).apply(request, step.members, doubtful=unsure)
+                        outcome = self.labelmaps.writer(request.instance).apply(
+                            request, step.members, doubtful=unsure
+                        )
                         opening.done |= not outcome.refusals
                         return outcome
                 except RequestRefused as refusal:
                     return _all_refused(step, str(refusal))
             if isinstance(request, LabelMutation):
                 counted = request if request.version else replace(request, version=self._root)
-                return self._writer(request.instance).apply(counted)
+                try:
+                    return self.labelmaps.writer(request.instance).apply(counted)
+                except RequestRefused as refusal:
+                    return _all_refused(step, str(refusal))
             if isinstance(request, Operation):
                 return self._data_writer(request).apply(request)
             if isinstance(request, Commit):
-                self.settle_counters(request.version)
+                self.labelmaps.settle(request.version)
             with self._repo_lock:
                 if isinstance(request, NewInstance):
                     return self._instances.apply(request)
@@ -225,32 +234,6 @@ class DvidDestination:
             put_off=lambda index: _overlapping(steps, index),
             settled=lambda index, outcome: settled(steps[index], outcome),
         )
-
-    def settle_counters(self, version: str | None = None) -> None:
-        """Reserve the ids that the source has burned, in an open version (any, if none is named)."""
-        for writer in list(self._writers.values()):
-            with writer.counter.lock:
-                if not writer.counter.is_behind:
-                    continue
-                where = version or self._open_version()
-                if where is None:
-                    self._note(
-                        f"{writer.destination.name}: every version is committed, so ids that failed "
-                        f"operations burned at the source cannot be reserved here yet"
-                    )
-                    continue
-                writer.counter.settle(where)
-
-    def follow_counter(self, instance: str, next_label: int) -> None:
-        """All that the source did is done: bring the counter to where the source's is, even if no message
-        told of the ids that are gone."""
-        counter = self._writer(instance).counter
-        version = self._open_version()
-        with counter.lock:
-            if version is None:
-                counter.burned(next_label - 1)
-            else:
-                counter.end_at(version, next_label)
 
     def _lacks(self, version: str) -> str | None:
         """Why nothing can be applied in a version; None if the destination has it."""
@@ -274,31 +257,8 @@ class DvidDestination:
             return
         with opening.lock:
             if not opening.done:
-                self._writer(request.instance).destination.mapping(request.version, [1])
+                self.labelmaps.here(request.instance).mapping(request.version, [1])
             yield opening
-
-    def _open_version(self) -> str | None:
-        versions = [version for version in self.info().versions.values() if not version.locked]
-        return max(versions, key=lambda version: version.number).uuid if versions else None
-
-    def _writer(self, instance: str) -> LabelmapWriter:
-        if instance not in self._writers:
-            labelmap = Labelmap(self.client, instance)
-            info = self.info()
-            counter = LabelCounter(
-                labelmap,
-                next_label=labelmap.next_label(info.root),
-                was_set=labelmap.next_label_was_set(info.root),
-            )
-            self._writers[instance] = LabelmapWriter(
-                source=Labelmap(self._source, instance),
-                destination=labelmap,
-                counter=counter,
-                is_there=self._is_there,
-                goes_on=self._goes_on,
-                note=self._note,
-            )
-        return self._writers[instance]
 
     def _data_writer(self, operation: Operation) -> Writer:
         name = operation.instance
@@ -306,9 +266,6 @@ class DvidDestination:
             make = DATA_TYPES[operation.typename].writer
             self._data_writers.setdefault(name, make(self._source, self.client, name, self._repo.instances))
         return self._data_writers[name]
-
-    def _is_there(self, mutation: BodyMutation) -> bool:
-        return is_there(mutation, Labelmap(self.client, mutation.instance), self._looks, self.contact)
 
 
 def _all_refused(step: Step[Mutation], found: str) -> Outcome:
