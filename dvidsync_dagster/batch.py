@@ -13,7 +13,7 @@ from dvidsync_dagster.datatypes.labelmap import claims as label_claims
 from dvidsync_dagster.datatypes.labelmap import combining
 from dvidsync_dagster.datatypes.labelmap.claims import CounterState
 from dvidsync_dagster.datatypes.labelmap.combining import History
-from dvidsync_dagster.datatypes.labelmap.gather import Gathered, Identity, burned, gather, identity
+from dvidsync_dagster.datatypes.labelmap.gather import AskFates, Gathered, Identity, burned, gather, identity
 from dvidsync_dagster.datatypes.labelmap.messages import (
     Announcement,
     BodyMutation,
@@ -83,6 +83,7 @@ class Batch:
     _applied_before: deque[frozenset[Identity]] = field(
         default_factory=lambda: deque(maxlen=_REMEMBERED_CHUNKS)
     )
+    _unheard: set[Identity] = field(default_factory=set)
     _versions: frozenset[str] | None = None
 
     def take_in(
@@ -90,7 +91,8 @@ class Batch:
         decoded: Decoded,
         ahead: Decoded,
         *,
-        failed_before: int,
+        ended_before: int,
+        ask: AskFates,
         versions: frozenset[str] | None,
     ) -> None:
         """Add a chunk.
@@ -98,7 +100,7 @@ class Batch:
         Args:
             ahead: what has been read past the chunk: it tells which starts will still complete, and who took
                 an id before they could say so.
-            failed_before: a start with a smaller key and no completion has failed.
+            ended_before, ask: what becomes of a start without a completion, see `gather`.
             versions: the selected ones; None for all.
         """
         self._versions = versions
@@ -112,9 +114,11 @@ class Batch:
         self.gathered = gather(
             self.labels,
             ahead=ahead.labels,
-            applied_before={name for names in self._applied_before for name in names},
-            failed_before=failed_before,
+            applied_before={*self._unheard, *(name for names in self._applied_before for name in names)},
+            ended_before=ended_before,
+            ask=ask,
         )
+        self._unheard.update(map(identity, self.gathered.unheard))
         self.duplicates = self.gathered.duplicates
 
     def mutations(self) -> list[Mutation]:

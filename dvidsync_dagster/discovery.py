@@ -32,6 +32,7 @@ class Route:
             then is applied, the copy's must be there too.
         not_followed: instances whose data type is not followed, or that are not selected, or that are the
             destination's own, by name: as what they are counted.
+        source_started: when the source's process began, by the clock of `clock`; None if it does not tell.
     """
 
     clock: int
@@ -41,6 +42,7 @@ class Route:
     versions: frozenset[str] | None
     next_labels: Mapping[str, int]
     not_followed: Mapping[str, str]
+    source_started: int | None = None
 
     @property
     def places(self) -> SourcePlaces:
@@ -93,6 +95,7 @@ def discover(
             for name, instance in repo.instances.items()
             if name not in followed
         },
+        source_started=source_info.started,
     )
 
 

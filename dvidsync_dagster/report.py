@@ -46,8 +46,9 @@ class ChunkReport:
 
     `checkpoint` is safe to store: everything before it is applied. `from_key` and `to_key` are the span of
     the log that the chunk covers, in nanoseconds since 1970. `operations` counts what the source announced,
-    `requests` what was sent to the destination to repeat it, `seconds` the time per stage. `notes` are said
-    once per run. `final` marks the last report of a run.
+    `requests` what was sent to the destination to repeat it, `seconds` the time per stage. `open_for_long`
+    tells of operations that began long ago and whose end nobody knows. `notes` are said once per run. `final`
+    marks the last report of a run.
     """
 
     checkpoint: Checkpoint
@@ -62,6 +63,7 @@ class ChunkReport:
     requests: int = 0
     already_there: int = 0
     held: int = 0
+    open_for_long: tuple[str, ...] = ()
     not_followed: Mapping[str, int] = field(default_factory=dict)
     unknown_actions: Mapping[str, int] = field(default_factory=dict)
     conflicts: tuple[ConflictRow, ...] = ()

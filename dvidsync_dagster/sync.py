@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 
@@ -18,6 +19,7 @@ from dvidsync_dagster.datatypes.decode import decode_records
 from dvidsync_dagster.datatypes.eras import EraClock
 from dvidsync_dagster.datatypes.labelmap.look import Contact
 from dvidsync_dagster.datatypes.labelmap.messages import BodyMutation
+from dvidsync_dagster.datatypes.labelmap.unfinished import SourceBodies, long_open
 from dvidsync_dagster.destinations.server import DvidDestination
 from dvidsync_dagster.discovery import Route, discover
 from dvidsync_dagster.dvid.client import DvidClient
@@ -105,7 +107,9 @@ def follow(
             )
         )
         source_log = SourceLog(config, destination, route, log, archive, notes.say)
-        run = _Run(config, destination, route, source_log, target, notes, epoch, still_owner)
+        asking = stack.enter_context(ThreadPoolExecutor(4, thread_name_prefix="source"))
+        bodies = SourceBodies(source, route.clock, route.source_started, asking)
+        run = _Run(config, destination, route, source_log, bodies, target, notes, epoch, still_owner)
         run.first_contact(checkpoint)
         cut = route.clock - int(config.settle_seconds * NANOSECONDS)
         if scope is not None:
@@ -147,6 +151,7 @@ class _Run:
     destination: DestinationConfig
     route: Route
     source_log: SourceLog
+    source_bodies: SourceBodies
     target: DvidDestination
     notes: _Notes
     epoch: int
@@ -209,6 +214,9 @@ class _Run:
             quarantined = self._take_in(batch, chunk, records, cut)
             if not looking and lag_before is None:
                 looking = self._was_overtaken(batch)
+            open_for_long = long_open(batch.gathered.pending, self.route.clock)
+            for found in open_for_long:
+                self.notes.say(found)
             plan, tally = carry_out(batch, self.target, self.destination, looking=looking, seconds=seconds)
             if looking and plan.missing:
                 look_records -= len(records)
@@ -246,6 +254,7 @@ class _Run:
                 requests=self.target.client.changes_sent - sent_before,
                 already_there=len(plan.there) + tally.already_there,
                 held=len(plan.held),
+                open_for_long=open_for_long,
                 not_followed=dict(batch.not_followed),
                 unknown_actions=dict(batch.unknown_actions),
                 conflicts=tuple(tally.conflicts),
@@ -277,9 +286,13 @@ class _Run:
             self.route.places,
         )
         patience = int(max(self.config.settle_seconds, 10) * NANOSECONDS)
-        # After the last record that can be read, a start without an end has failed.
-        failed_before = cut + 1 if chunk.last else chunk.horizon - patience
-        batch.take_in(decoded, ahead, failed_before=failed_before, versions=self.route.versions)
+        batch.take_in(
+            decoded,
+            ahead,
+            ended_before=cut + 1 if chunk.last else chunk.horizon - patience,
+            ask=self.source_bodies.fates,
+            versions=self.route.versions,
+        )
         for instance in decoded.not_followed.keys() & set(self.route.not_followed.values()):
             self.notes.say(f"{instance} is not followed: its messages are only counted")
         return tuple(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -90,6 +90,22 @@ class Labelmap:
             raise ServerFailed("GET mappings", f"answered {len(content)} bytes, which are no pairs of labels")
         pairs = np.frombuffer(content, "<u8").reshape(-1, 2)
         return frozenset(pairs[pairs[:, 1] == 0, 0].tolist())
+
+    def known(self, version: str, ids: Sequence[int]) -> list[bool]:
+        """Whether the mapping holds each id, as something else than itself: a supervoxel that changed its
+        body or was split, or a label that a cleave or a renumber gave."""
+        bodies = self._batched(version, "mapping", ids, query={"nolookup": "true"})
+        return [body != label for body, label in zip(bodies, ids, strict=True)]
+
+    def mutation_ids(self, version: str) -> frozenset[int]:
+        """The operations of a version that ended well, as far as the server keeps a list of them."""
+        try:
+            listed = self._get(version, "mutations")
+        except RequestRefused:
+            return frozenset()
+        entries = listed if isinstance(listed, list) else []
+        found = (entry.get("MutationID") for entry in entries if isinstance(entry, dict))
+        return frozenset(number for number in found if type(number) is int)
 
     def sizes(self, version: str, labels: Sequence[int]) -> list[int]:
         """Voxels of each body; 0 for one that does not exist."""
@@ -210,11 +226,14 @@ class Labelmap:
             node_path(version, self.name, *parts), body, user=user, app=app, admin=admin
         )
 
-    def _batched(self, version: str, endpoint: str, labels: Sequence[int]) -> list[int]:
+    def _batched(
+        self, version: str, endpoint: str, labels: Sequence[int], query: Mapping[str, str] | None = None
+    ) -> list[int]:
         found: list[int] = []
         for start in range(0, len(labels), _MAPPING_BATCH):
             batch = list(labels[start : start + _MAPPING_BATCH])
-            answer = self.client.read_json(node_path(version, self.name, endpoint), body=batch)
+            path = node_path(version, self.name, endpoint)
+            answer = self.client.read_json(path, body=batch, query=query or {})
             numbers = _numbers(answer, endpoint)
             if len(numbers) != len(batch):
                 raise ServerFailed(f"GET {endpoint}", f"answered {len(numbers)} of {len(batch)} labels")

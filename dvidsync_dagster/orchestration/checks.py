@@ -14,6 +14,7 @@ import dagster as dg
 
 from dvidsync_dagster.errors import LogGap, LogRecreated
 from dvidsync_dagster.orchestration.metadata import conflict_table, quarantine_table
+from dvidsync_dagster.outgoing_text import markdown
 from dvidsync_dagster.report import ChunkReport, ConflictRow, Lag, QuarantinedRecord
 
 LAG_ALLOWED_SECONDS = 900.0
@@ -30,6 +31,7 @@ class RunEnd:
     conflicts: list[ConflictRow] = field(default_factory=list)
     quarantined: list[QuarantinedRecord] = field(default_factory=list)
     log_error: LogGap | LogRecreated | None = None
+    open_for_long: tuple[str, ...] = ()
 
     def add(self, report: ChunkReport) -> None:
         self.chunks += 1
@@ -37,6 +39,7 @@ class RunEnd:
         self.reached = report.checkpoint.key
         self.conflicts += report.conflicts
         self.quarantined += report.quarantined
+        self.open_for_long = report.open_for_long
 
 
 def check_lag(end: RunEnd) -> dg.AssetCheckResult | None:
@@ -54,9 +57,16 @@ def check_lag(end: RunEnd) -> dg.AssetCheckResult | None:
 
 
 def check_log_complete(end: RunEnd) -> dg.AssetCheckResult | None:
-    """No record is gone that was never read, and no topic was made anew."""
+    """No record is gone that was never read, no topic was made anew, and what was begun came to an end."""
     if end.log_error is None:
-        return None if end.lag is None else dg.AssetCheckResult(check_name="log_complete", passed=True)
+        if end.lag is None:
+            return None
+        return dg.AssetCheckResult(
+            check_name="log_complete",
+            passed=not end.open_for_long,
+            severity=dg.AssetCheckSeverity.WARN,
+            description="\n\n".join(map(markdown, end.open_for_long)) or None,
+        )
     return dg.AssetCheckResult(
         check_name="log_complete",
         passed=False,

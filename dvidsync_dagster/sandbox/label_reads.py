@@ -30,7 +30,9 @@ def mapping(lm: Labelmap, exchange: Exchange, place: Place) -> Answer:
     result = []
     for supervoxel in supervoxels:
         mapped = lm.mapping.get(version, supervoxel)
-        if mapped is None:
+        if mapped is None and exchange.flag("nolookup"):
+            mapped = supervoxel
+        elif mapped is None:
             index = lm.indices.get(version, supervoxel) if supervoxel else None
             mapped = supervoxel if index is not None and supervoxel in index.supervoxels else 0
         result.append(mapped)

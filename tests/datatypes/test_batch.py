@@ -20,7 +20,7 @@ from dvidsync_dagster.datatypes.registry import Mutation
 from dvidsync_dagster.dvid.repo import Instance
 from dvidsync_dagster.log.record import Origin, Record
 from dvidsync_dagster.plan.order import Ordering
-from tests.places import UNJUDGED
+from tests.places import UNJUDGED, all_failed
 
 TOPICS: Mapping[str, Instance | None] = {
     "repo": None,
@@ -48,12 +48,12 @@ def records(*messages: tuple[str, dict[str, Any]]) -> list[Record]:
     ]
 
 
-def batch(listed: list[Record], *, failed_before: int = 0) -> Batch:
+def batch(listed: list[Record], *, ended_before: int = 0) -> Batch:
     made = Batch()
     decoded = decode_records(listed, TOPICS, {"roi": "roi roi"}, EraClock(), UNJUDGED)
     assert not decoded.undecodable
     nothing = decode_records([], TOPICS, {}, EraClock(), UNJUDGED)
-    made.take_in(decoded, nothing, failed_before=failed_before, versions=None)
+    made.take_in(decoded, nothing, ended_before=ended_before, ask=all_failed, versions=None)
     return made
 
 

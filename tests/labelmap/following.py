@@ -29,7 +29,7 @@ from dvidsync_dagster.plan.outcome import Refusal
 from dvidsync_dagster.plan.steps import Step
 from tests.labelmap.crowd import ROOT, TOPICS
 from tests.labelmap.model import CopysView, ModelLabelmap
-from tests.places import UNJUDGED
+from tests.places import UNJUDGED, all_failed
 
 PATIENCE = 10_000_000_000
 POOL: Executor = ThreadPoolExecutor(1)
@@ -89,7 +89,8 @@ class Follower:
         batch.take_in(
             decoded,
             decode_records([], self.topics, {}, EraClock(), UNJUDGED),
-            failed_before=2**63,
+            ended_before=2**63,
+            ask=all_failed,
             versions=None,
         )
         return batch
@@ -115,7 +116,8 @@ class Follower:
             batch.take_in(
                 decoded,
                 decode_records(ahead, self.topics, {}, EraClock(), UNJUDGED),
-                failed_before=2**63 if last else horizon - PATIENCE,
+                ended_before=2**63 if last else horizon - PATIENCE,
+                ask=all_failed,
                 versions=None,
             )
             plan = make_plan(batch, self, looking=looking, history=self.history)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from enum import Enum
+from typing import TypeGuard
 
 from dvidsync_dagster.datatypes.labelmap.messages import (
     Announcement,
@@ -28,6 +30,18 @@ def identity(mutation: BodyMutation) -> Identity:
     return (mutation.instance, mutation.version, mutation.era, mutation.mutation_id)
 
 
+class Fate(Enum):
+    """What became of a start whose completion was not read."""
+
+    DONE = "done"
+    FAILED = "failed"
+    UNKNOWN = "unknown"
+
+
+AskFates = Callable[[Sequence[BodyMutation], Sequence[LabelMutation]], Mapping[Identity, Fate]]
+"""Asks the source about starts; the second are what is known to be done. What the answer lacks is unknown."""
+
+
 @dataclass(frozen=True, slots=True)
 class Gathered:
     """What a stretch of the log says.
@@ -35,6 +49,7 @@ class Gathered:
     Args:
         done: what happened, in log order; failed takers of ids as `BurnLabels`.
         pending: started, and neither done nor known to have failed. What depends on them must wait.
+        unheard: those of `done` whose completion was not read: the source's bodies have them.
         to_come: took ids before something in this stretch did, and are announced only after it.
         duplicates: announcements that said the same again.
         failed: starts that will never complete.
@@ -43,6 +58,7 @@ class Gathered:
     done: list[LabelMutation] = field(default_factory=list)
     pending: list[BodyMutation] = field(default_factory=list)
     to_come: list[LabelMutation] = field(default_factory=list)
+    unheard: list[BodyMutation] = field(default_factory=list)
     duplicates: int = 0
     failed: int = 0
 
@@ -52,17 +68,20 @@ def gather(
     *,
     ahead: Sequence[Announcement | CounterMutation],
     applied_before: Collection[Identity],
-    failed_before: int,
+    ended_before: int,
+    ask: AskFates,
 ) -> Gathered:
     """Pair the announcements of one stretch, which are in log order.
 
     Args:
         ahead: announcements that have been read, but lie past the stretch; in log order too.
         applied_before: operations that were completed and handed on in earlier stretches of the same run.
-        failed_before: a start with a smaller key than this (ns) and no completion has failed.
+        ended_before: whether a start with a smaller key than this (ns) and no completion has failed, or goes
+            on for long, or lost its completion, is asked of the source.
+        ask: does that.
     """
     gathered = Gathered()
-    done_later = {identity(item.mutation) for item in ahead if isinstance(item, Announcement) and item.done}
+    done_later = {identity(item.mutation) for item in ahead if _is_done(item)}
     starts: dict[Identity, BodyMutation] = {}
     completed: dict[Identity, list[BodyMutation]] = {}
     events: list[LabelMutation] = []
@@ -89,11 +108,24 @@ def gather(
         completed.setdefault(name, []).append(mutation)
         start = starts.get(name)
         events.append(replace(mutation, started=start.origin.key) if start else mutation)
-    for name, start in starts.items():
-        if name in completed or name in applied_before:
-            continue
-        if name in done_later or start.origin.key >= failed_before:
+    open_starts = {
+        name: start for name, start in starts.items() if name not in completed and name not in applied_before
+    }
+    asked = [
+        start
+        for name, start in open_starts.items()
+        if name not in done_later and start.origin.key < ended_before
+    ]
+    fates = ask(asked, [*events, *(item.mutation for item in ahead if _is_done(item))]) if asked else {}
+    for name, start in open_starts.items():
+        fate = fates.get(name, Fate.UNKNOWN)
+        if fate is Fate.UNKNOWN:
             gathered.pending.append(start)
+            continue
+        if fate is Fate.DONE:
+            done = replace(start, started=start.origin.key)
+            gathered.unheard.append(done)
+            events.append(done)
             continue
         failed += 1
         # A renumber that fails leaves the counter alone.
@@ -104,6 +136,10 @@ def gather(
     known = {*starts, *completed, *applied_before}
     gathered.to_come.extend(_out_of_turn(ahead, known, events))
     return replace(gathered, duplicates=duplicates, failed=failed)
+
+
+def _is_done(item: Announcement | CounterMutation) -> TypeGuard[Announcement]:
+    return isinstance(item, Announcement) and item.done
 
 
 def _out_of_turn(

@@ -8,10 +8,12 @@ by what a running server sends).
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from typing import Any
 
 from dvidsync_dagster.datatypes.message import Message
+from dvidsync_dagster.errors import UndecodableRecord
 from dvidsync_dagster.log.record import Origin
 
 
@@ -254,10 +256,11 @@ def _merge(message: Message, common: dict[str, Any], done: bool) -> Merge:
 def _cleave(message: Message, common: dict[str, Any], done: bool) -> Cleave:
     orig, new = message.label("OrigLabel"), message.label("CleavedLabel")
     data_ref = message.text("DataRef", "")
-    # A start can name what the server is about to refuse; of it only the bodies and the id matter.
-    # The server accepts a cleave of nothing.
-    inline = done and not data_ref
-    supervoxels = message.labels("CleavedSupervoxels", may_be_empty=True) if inline else None
+    supervoxels = None
+    if not data_ref:
+        # The server accepts a cleave of nothing. A start can name what it is about to refuse.
+        with nullcontext() if done else suppress(UndecodableRecord):
+            supervoxels = message.labels("CleavedSupervoxels", may_be_empty=True)
     return Cleave(**common, orig=orig, new=new, supervoxels=supervoxels, data_ref=data_ref)
 
 
