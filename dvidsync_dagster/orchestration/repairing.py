@@ -22,6 +22,7 @@ COPIES_AGREE = "copies_agree"
 AGREED = "dvidsync/agreed"
 """Ids of what is committed and agreed, so that the next comparison need not read it."""
 REPAIR_OP = "repair"
+"""The step of each job that repairs; its configuration stands under this name."""
 
 _EVALUATIONS = 100
 _RESULT = "repair_result"
@@ -136,7 +137,8 @@ def repair_job(config: SyncConfig, destination: DestinationConfig) -> dg.JobDefi
     follower = destination_follower(config, destination)
 
     @dg.op(
-        name=REPAIR_OP,
+        # Definitions share one room of names, over all destinations and repos.
+        name=f"{follower.repair_job}_op",
         out=dg.Out(io_manager_key=_RESULT),
         # The pool of the runs that follow: one at a time.
         pool=follower.pool,
@@ -156,7 +158,7 @@ def repair_job(config: SyncConfig, destination: DestinationConfig) -> dg.JobDefi
         resource_defs={_RESULT: dg.mem_io_manager},
     )
     def repair_one() -> None:
-        repair_destination()
+        repair_destination.alias(REPAIR_OP)()
 
     return repair_one
 

@@ -56,3 +56,29 @@ def test_a_wrong_configuration_file_is_refused(monkeypatch: pytest.MonkeyPatch, 
     monkeypatch.setenv("DVIDSYNC_CONFIG", str(path))
     with pytest.raises(ConfigurationError, match="root UUID"):
         load()
+
+
+def destinations(count: int) -> list[dict[str, object]]:
+    (first,) = SCAFFOLD["destinations"]
+    return [{**first, "name": f"copy{n}", "url": f"http://copy{n}.example.org:8000"} for n in range(count)]
+
+
+@pytest.mark.parametrize("count", [2, 30])
+def test_many_destinations(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, count: int) -> None:
+    """Each has its assets, jobs, checks, schedules and sensor, and a second repo can name its own alike."""
+    repos = [
+        {**SCAFFOLD, "repo": digit * 32, "destinations": destinations(count), "verify_schedule": "30 3 * * *"}
+        for digit in "01"
+    ]
+    path = tmp_path / "config.yaml"
+    path.write_text(yaml.dump_all(repos))
+    monkeypatch.setenv("DVIDSYNC_CONFIG", str(path))
+    repository = load().get_repository_def()
+    names = [f"repo_{digit * 8}_copy{n}" for digit in "01" for n in range(count)]
+    jobs = {job.name: job for job in repository.get_all_jobs()}
+    assert {f"{kind}_{name}" for kind in ("follow", "verify", "repair") for name in names} <= set(jobs)
+    assert len(repository.schedule_defs) == 2 * len(names)
+    assert len(repository.sensor_defs) == len(names)
+    for name in names:
+        # What is written in the dialog that launches it is the same for all.
+        assert [node.name for node in jobs[f"repair_{name}"].nodes] == ["repair"]
