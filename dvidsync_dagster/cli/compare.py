@@ -54,10 +54,15 @@ def verify(config: Path, destination: str | None, as_json: bool, everything: boo
 @arguments.config
 @arguments.destination
 @arguments.json
-@click.option("--dry-run", is_flag=True, help="Show what would be changed, and change nothing.")
+@click.option(
+    "--apply/--dry-run",
+    "applies",
+    default=False,
+    help="Change the destination. Without, only what would be changed is shown.",
+)
 @arguments.verbose
-def repair(config: Path, destination: str | None, as_json: bool, dry_run: bool, verbose: bool) -> None:
-    """Bring each destination to its source's state where they differ, and compare again.
+def repair(config: Path, destination: str | None, as_json: bool, applies: bool, verbose: bool) -> None:
+    """Show what it takes to bring each destination to its source's state, and with --apply do it.
 
     What the destination's configuration names as its `own` is never touched.
     """
@@ -65,8 +70,8 @@ def repair(config: Path, destination: str | None, as_json: bool, dry_run: bool, 
     from dvidsync_dagster.repair.text import repair_text
 
     def mend(instance: dg.DagsterInstance, follower: Follower) -> Answer:
-        done = repair_once(instance, follower, _progress(as_json), dry_run=dry_run)
-        return done.complete, done.as_json(), repair_text(done)
+        done = repair_once(instance, follower, _progress(as_json), dry_run=not applies)
+        return done.agree, done.as_json(), repair_text(done)
 
     _each_destination(config, destination, as_json, verbose, mend)
 

@@ -59,7 +59,7 @@ Exit codes:
 COMPARE_EXIT_CODES = f"""
 \b
 Exit codes:
-  0  source and destinations agree (a dry run: they would)
+  0  source and destinations agree
   4  they differ{_FAILURES.replace("4, 3", "4")}"""
 
 

@@ -42,9 +42,9 @@ class Repair:
     after: Comparison | None
 
     @property
-    def complete(self) -> bool:
-        """The destination agrees with its source now, or in a dry run would as far as one can tell."""
-        return self.after.agree if self.after is not None else not self.left
+    def agree(self) -> bool:
+        """The destination agrees with its source: now, or at a dry run already."""
+        return self.after.agree if self.after is not None else not (self.changes or self.left)
 
     def summary(self) -> str:
         """One line: how much was changed, or in a dry run would be."""

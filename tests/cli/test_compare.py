@@ -77,16 +77,20 @@ def test_verify_and_repair(servers: TwoServers, config: str) -> None:
     } in told["differences"]
 
     before = servers.differences()
-    planned = dvidsync("repair", config, "--dry-run")
-    assert planned.exit_code == DONE, planned.output
-    assert "2 changes would be made" in planned.output
-    assert servers.differences() == before
+    for dry_run in ((), ("--dry-run",)):
+        planned = dvidsync("repair", config, *dry_run)
+        assert planned.exit_code == DIFFERENT, planned.output
+        assert "2 changes would be made" in planned.output
+        assert servers.differences() == before
 
-    done = dvidsync("repair", config)
+    done = dvidsync("repair", config, "--apply")
     assert done.exit_code == DONE, done.output
     assert "2 changes were made" in done.output
     assert not servers.differences()
     assert dvidsync("verify", config).exit_code == DONE
+    nothing = dvidsync("repair", config)
+    assert nothing.exit_code == DONE, nothing.output
+    assert "0 changes would be made" in nothing.output
 
 
 def test_what_cannot_be_repaired_shows_in_the_exit_code(servers: TwoServers, config: str) -> None:
@@ -94,7 +98,7 @@ def test_what_cannot_be_repaired_shows_in_the_exit_code(servers: TwoServers, con
     planned = dvidsync("repair", config, "--dry-run", "--json")
     assert planned.exit_code == DIFFERENT, planned.output
     assert [row["what"] for row in as_json(planned)["left"]] == ["label counter"]
-    done = dvidsync("repair", config, "--json")
+    done = dvidsync("repair", config, "--apply", "--json")
     assert done.exit_code == DIFFERENT, done.output
     told = as_json(done)
     assert [row["what"] for row in told["left"]] == ["label counter"]
@@ -139,7 +143,7 @@ def test_repair_waits_for_nobody(servers: TwoServers, config: str) -> None:
     with dg.DagsterInstance.get() as instance:
         job = build_definitions(servers.config()).resolve_job_def(one.job)
         instance.create_run_for_job(job, status=dg.DagsterRunStatus.STARTED)
-    busy = dvidsync("repair", config)
+    busy = dvidsync("repair", config, "--apply")
     assert busy.exit_code == FAILED
     assert "one at a time" in busy.output
     assert servers.differences() == before
@@ -150,9 +154,9 @@ def test_a_repair_claims_the_destination(servers: TwoServers, config: str) -> No
     with dg.DagsterInstance.get() as instance:
         store = CheckpointStore(instance, follower(servers).key)
         claim = store.claim(instance.report_runless_asset_event)
-        assert dvidsync("repair", config, "--dry-run").exit_code == DONE
+        assert dvidsync("repair", config).exit_code == DIFFERENT
         store.check_owner(claim)
-        assert dvidsync("repair", config).exit_code == DONE
+        assert dvidsync("repair", config, "--apply").exit_code == DONE
         with pytest.raises(Exception, match="has taken over"):
             store.check_owner(claim)
 

@@ -53,7 +53,7 @@ def test_what_a_repair_has_brought_is_not_applied_again(
         cleave(servers, 20, 21)
         renumber(servers, 90, 30)
         servers.merge(31, 90)
-        dvidsync("repair", str(path))
+        dvidsync("repair", str(path), "--apply")
         servers.assert_same()
 
         servers.merge(40, 41)

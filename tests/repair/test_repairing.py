@@ -175,7 +175,7 @@ def test_committed_versions_take_the_admin_token(servers: TwoServers) -> None:
         (KEYS, "write key", 1),
     }
     assert "admin_token_env" in refused.left[0].why
-    assert not refused.complete
+    assert not refused.agree
     assert_repaired(repaired(servers), servers)
 
 
@@ -188,6 +188,7 @@ def test_a_dry_run_changes_nothing(servers: TwoServers) -> None:
     before = servers.differences()
     planned = repaired(servers, dry_run=True)
     assert planned.after is None
+    assert not planned.agree
     assert servers.differences() == before
     assert changes(planned) == changes(repaired(servers))
     assert not servers.differences()
@@ -209,7 +210,7 @@ def test_other_voxels_are_reported(servers: TwoServers) -> None:
     done = repaired(servers)
     assert changes(done)[LABELS, "merge"] == 1
     assert "supervoxels only at the source" in {row.what for row in done.left}
-    assert not done.complete
+    assert not done.agree
 
 
 def test_a_run_that_takes_over_ends_the_repair(servers: TwoServers) -> None:

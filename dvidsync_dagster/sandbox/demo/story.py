@@ -81,10 +81,10 @@ def verify(config: SyncConfig, instance: dg.DagsterInstance) -> bool:
 
 def repair(config: SyncConfig, instance: dg.DagsterInstance) -> bool:
     """Bring the destination to the source's state where they differ. True if they agree then."""
-    click.secho("\nThe destination repaired: dvidsync repair", bold=True)
+    click.secho("\nThe destination repaired: dvidsync repair --apply", bold=True)
     done = repair_once(instance, _destination(config), _quiet, dry_run=False)
     _paragraph(repair_text(done))
-    return done.complete
+    return done.agree
 
 
 def work_on(servers: Servers, stop: threading.Event) -> None:
