@@ -13,7 +13,7 @@ from dvidsync_dagster.datatypes.registry import FOLLOWED_TYPES
 from dvidsync_dagster.dvid.client import DvidClient
 from dvidsync_dagster.dvid.labelmap import Labelmap
 from dvidsync_dagster.dvid.repo import Instance, RepoInfo, ServerInfo, read_repo_info, read_server_info
-from dvidsync_dagster.errors import ConfigurationError, RequestRefused, ServerError
+from dvidsync_dagster.errors import ConfigurationError, RequestRefused
 from dvidsync_dagster.log.kafka import KafkaConnection
 from dvidsync_dagster.log.topics import data_topic, old_data_topic, repo_topic
 from dvidsync_dagster.same_server import refuse_source
@@ -122,15 +122,15 @@ def ask_server(field: str, client: DvidClient, root: str) -> tuple[ServerInfo, R
     """What the server says of itself, and after it of the repo.
 
     Raises:
-        ConfigurationError: `field` names no server that answers, or one that has no such repo.
-        ServerError: it stopped answering in between.
+        ConfigurationError: `field` names no DVID server, or one that has no such repo.
+        ServerError: it does not answer as it should, which is no word about the configuration.
     """
     try:
         info = read_server_info(client)
-    except ServerError as error:
+    except RequestRefused as refusal:
         raise ConfigurationError(
-            field, f"no DVID server answers there ({error})", "Check the address, the token and the network."
-        ) from error
+            field, f"no DVID server answers there ({refusal})", "Check the address."
+        ) from refusal
     try:
         return info, read_repo_info(client, root)
     except RequestRefused as refusal:

@@ -15,7 +15,7 @@ PACKAGE = Path(dvidsync_dagster.__file__).parent
 FLOORS = [
     {"outgoing_text"},
     {"errors"},
-    {"config"},
+    {"causes", "config"},
     {"dvid"},
     {"log", "plan"},
     {"report", "same_server"},

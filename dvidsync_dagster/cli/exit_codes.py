@@ -11,15 +11,8 @@ from types import FrameType
 
 import click
 
-from dvidsync_dagster.errors import (
-    AnswerLost,
-    BrokerUnreachable,
-    ConfigurationError,
-    Conflict,
-    DvidSyncError,
-    ServerFailed,
-    ServerUnreachable,
-)
+from dvidsync_dagster import causes
+from dvidsync_dagster.errors import DvidSyncError
 
 DONE = 0
 FAILED = 1
@@ -33,14 +26,12 @@ CONFLICT = 7
 _WORST_FIRST = (FAILED, WRONG_CONFIGURATION, LOGIN, CONFLICT, OUTAGE, DIFFERENT, LEFT_OUT, DONE)
 """Of several destinations the first of these counts: what needs a person comes before what mends itself."""
 
-_KINDS: tuple[tuple[type[Exception], int], ...] = (
-    (ConfigurationError, WRONG_CONFIGURATION),
-    (Conflict, CONFLICT),
-    (BrokerUnreachable, OUTAGE),
-    (ServerUnreachable, OUTAGE),
-    (AnswerLost, OUTAGE),
-    (ServerFailed, OUTAGE),
-)
+_CODES = {
+    causes.CONFIGURATION: WRONG_CONFIGURATION,
+    causes.CONFLICT: CONFLICT,
+    causes.LOGIN: LOGIN,
+    causes.OUTAGE: OUTAGE,
+}
 
 _FAILURES = """
   5  outage: a server, a proxy or the broker does not answer as it should; try later
@@ -70,7 +61,7 @@ def worst(codes: Iterable[int]) -> int:
 
 def code_of(error: Exception) -> int:
     """The code of a command that this error ended."""
-    return next((code for kind, code in _KINDS if isinstance(error, kind)), FAILED)
+    return _CODES.get(causes.cause_of(error), FAILED)
 
 
 @contextmanager
@@ -100,10 +91,12 @@ def remembered(codes: list[int], title: str, verbose: bool) -> Iterator[None]:
 def _tell(title: str, error: Exception, verbose: bool) -> None:
     if verbose:
         traceback.print_exception(error)
-    known = isinstance(error, DvidSyncError)
-    text = str(error) if known else f"{type(error).__name__}: {error}"
-    hint = "" if known or verbose else " (--verbose shows where)"
-    click.echo(f"{title}: {text}{hint}", err=True)
+    if isinstance(error, DvidSyncError):
+        found, remedy = causes.found_and_remedy(error)
+        click.echo(f"{title}: {causes.cause_of(error).title}: {found} {remedy}", err=True)
+        return
+    hint = "" if verbose else " (--verbose shows where)"
+    click.echo(f"{title}: {type(error).__name__}: {error}{hint}", err=True)
 
 
 def _interrupt(_signal: int, _frame: FrameType | None) -> None:

@@ -10,12 +10,13 @@ from datetime import timedelta
 import dagster as dg
 
 from dvidsync_dagster.config import SyncConfig
-from dvidsync_dagster.errors import LogGap, LogRecreated
+from dvidsync_dagster.errors import DvidSyncError, LogGap, LogRecreated
 from dvidsync_dagster.log.checkpoint import Checkpoint
 from dvidsync_dagster.orchestration import metadata as meta
 from dvidsync_dagster.orchestration.checkpoint_file import read_checkpoint_file, write_checkpoint_file
 from dvidsync_dagster.orchestration.checkpoints import CheckpointStore, Claim
-from dvidsync_dagster.orchestration.checks import RunEnd, check_results, check_specs
+from dvidsync_dagster.orchestration.checks import RunEnd, log_answers
+from dvidsync_dagster.orchestration.failing import failures_told
 from dvidsync_dagster.orchestration.followers import Follower
 from dvidsync_dagster.orchestration.names import kafka_key
 from dvidsync_dagster.orchestration.partitions import FOLLOW, Windows
@@ -46,7 +47,6 @@ def follower_asset(follower: Follower) -> dg.AssetsDefinition:
         group_name=follower.config.repo_name,
         partitions_def=windows.definition,
         backfill_policy=dg.BackfillPolicy.single_run(),
-        check_specs=check_specs(follower.key),
         pool=follower.pool,
         freshness_policy=dg.FreshnessPolicy.time_window(
             fail_window=timedelta(days=1), warn_window=timedelta(hours=2)
@@ -56,8 +56,10 @@ def follower_asset(follower: Follower) -> dg.AssetsDefinition:
         # Materializations are logged chunk by chunk; an output at the end would add one without a checkpoint.
         output_required=False,
     )
-    def follow_source(context: dg.AssetExecutionContext) -> Iterator[dg.AssetCheckResult]:
-        yield from FollowerRun(context, follower, windows).results()
+    def follow_source(context: dg.AssetExecutionContext) -> Iterator[dg.Output[None]]:
+        with failures_told(context):
+            FollowerRun(context, follower, windows).work()
+        yield from ()
 
     return follow_source
 
@@ -72,26 +74,28 @@ class FollowerRun:
         self._store = CheckpointStore(context.instance, context.asset_key)
         self._end = RunEnd()
 
-    def results(self) -> Iterator[dg.AssetCheckResult]:
+    def work(self) -> None:
         """Follow to the end, then answer the checks.
 
         Raises:
             Failure: the run was launched without windows.
-            DvidSyncError: what `follow` raises. After a gap in the log, its check has failed too.
+            DvidSyncError: what `follow` raises. What is known nevertheless is answered too.
         """
         selected = self._selected_windows()
         limit_to_one(self._context.instance, self._follower.pool)
         try:
             self._follow(selected)
-        except (LogGap, LogRecreated) as error:
-            self._end.log_error = error
-            yield from check_results(self._end)
+        except DvidSyncError as error:
+            if isinstance(error, LogGap | LogRecreated):
+                self._end.log_error = error
+            log_answers(self._context, self._end)
             raise
-        yield from check_results(self._end)
+        log_answers(self._context, self._end)
 
     def _follow(self, selected: list[str]) -> None:
         claim = self._store.claim(self._context.log_event)
         checkpoint = self._checkpoint(claim)
+        self._end.reached = checkpoint.key if checkpoint is not None else 0
         self._context.log.info(meta.start_text(checkpoint, claim.epoch))
         scope = None
         if FOLLOW not in self._context.run.tags:

@@ -8,6 +8,7 @@ import dagster as dg
 
 from dvidsync_dagster.config import SyncConfig
 from dvidsync_dagster.orchestration.assets import follower_asset, kafka_spec
+from dvidsync_dagster.orchestration.checks import run_checks
 from dvidsync_dagster.orchestration.followers import followers
 from dvidsync_dagster.orchestration.repairing import repairing_definitions
 from dvidsync_dagster.orchestration.ticks import follower_ticks
@@ -29,7 +30,7 @@ def _repo_definitions(config: SyncConfig) -> dg.Definitions:
     each = followers(config)
     assets = [follower_asset(one) for one in each]
     return dg.Definitions.merge(
-        dg.Definitions(assets=[kafka_spec(config), *assets]),
+        dg.Definitions(assets=[kafka_spec(config), *assets], asset_checks=[run_checks(one) for one in each]),
         *(follower_ticks(one) for one in each),
         repairing_definitions(config),
     )

@@ -1,23 +1,28 @@
-"""Asset checks that a destination's run answers itself.
+"""Asset checks that a destination's runs answer.
 
 A check is a function from the end of a run to a result under its own name; a further one is a new entry in
-`RUN_CHECKS`.
+`RUN_CHECKS`. No run plans them: Dagster shows a check that was planned and not answered as failed, also where
+the run never got so far. A run logs the answers that it has, and what it cannot answer stays as it was.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import dagster as dg
 
 from dvidsync_dagster.errors import LogGap, LogRecreated
+from dvidsync_dagster.orchestration.followers import Follower
 from dvidsync_dagster.orchestration.metadata import conflict_table, quarantine_table
 from dvidsync_dagster.outgoing_text import markdown
 from dvidsync_dagster.report import ChunkReport, ConflictRow, Lag, QuarantinedRecord
 
 LAG_ALLOWED_SECONDS = 900.0
+
+_EARLIER = 100
+_AS_BEFORE = "As before: this run failed before it could tell. "
 
 
 @dataclass
@@ -27,7 +32,7 @@ class RunEnd:
     chunks: int = 0
     lag: Lag | None = None
     reached: int = 0
-    """The key (ns since 1970) up to which the destination has followed."""
+    """The key (ns since 1970) up to which the destination has followed; 0 if that is not known."""
     conflicts: list[ConflictRow] = field(default_factory=list)
     quarantined: list[QuarantinedRecord] = field(default_factory=list)
     log_error: LogGap | LogRecreated | None = None
@@ -44,9 +49,10 @@ class RunEnd:
 
 def check_lag(end: RunEnd) -> dg.AssetCheckResult | None:
     """The destination has followed at least until a quarter of an hour ago."""
-    if end.lag is None:
+    if not end.reached:
         return None
-    # By the checkpoint: a run that reads old windows again is far behind only in them.
+    # By the checkpoint: a run that reads old windows again is far behind only in them, and a run that found
+    # no server knows it too.
     seconds = max(0.0, time.time() - end.reached / 1e9)
     return dg.AssetCheckResult(
         check_name="lag",
@@ -100,17 +106,61 @@ RUN_CHECKS: dict[str, Callable[[RunEnd], dg.AssetCheckResult | None]] = {
 }
 
 
-def check_specs(asset_key: dg.AssetKey) -> list[dg.AssetCheckSpec]:
-    """What the destination's asset declares."""
-    return [
-        dg.AssetCheckSpec(name, asset=asset_key, description=(check.__doc__ or "").strip())
-        for name, check in RUN_CHECKS.items()
-    ]
+def run_checks(follower: Follower) -> dg.AssetChecksDefinition:
+    """What the destination's asset shows. Not of the asset's own step, so no run of that plans them."""
+
+    @dg.multi_asset_check(
+        name=f"{follower.job}_checks",
+        specs=[
+            dg.AssetCheckSpec(name, asset=follower.key, description=(check.__doc__ or "").strip())
+            for name, check in RUN_CHECKS.items()
+        ],
+        # All or none: Dagster offers to run only those that can be run by themselves.
+        can_subset=False,
+    )
+    def answered_by_runs() -> dg.AssetCheckResult:
+        raise dg.Failure(
+            f"Each run that follows answers these checks. Start the job {follower.job}.", allow_retries=False
+        )
+
+    return answered_by_runs
 
 
-def check_results(end: RunEnd) -> Iterator[dg.AssetCheckResult]:
-    """The answers that this end of a run allows."""
-    for check in RUN_CHECKS.values():
-        result = check(end)
-        if result is not None:
-            yield result
+def log_answers(context: dg.AssetExecutionContext, end: RunEnd) -> None:
+    """Log the answers that this end of a run allows."""
+    for name, check in RUN_CHECKS.items():
+        answer = check(end) or _answer_again(context, name)
+        if answer is not None:
+            context.log_event(
+                dg.AssetCheckEvaluation(
+                    asset_key=context.asset_key,
+                    check_name=name,
+                    passed=answer.passed,
+                    severity=answer.severity,
+                    description=answer.description,
+                    metadata=answer.metadata or {},
+                )
+            )
+
+
+def _answer_again(context: dg.AssetExecutionContext, name: str) -> dg.AssetCheckResult | None:
+    """What was known before, for a check that this run has planned nevertheless, as a backfill does."""
+    history = context.instance.event_log_storage.get_asset_check_execution_history(
+        dg.AssetCheckKey(context.asset_key, name), limit=_EARLIER
+    )
+    if not history or history[0].run_id != context.run.run_id:
+        return None
+    known = [each.evaluation for each in history if isinstance(each.evaluation, dg.AssetCheckEvaluation)]
+    if not known:
+        return dg.AssetCheckResult(
+            check_name=name, passed=True, description="Not known yet: this run failed before it could tell."
+        )
+    before = known[0]
+    text = (before.description or "").removeprefix(_AS_BEFORE)
+    return dg.AssetCheckResult(
+        check_name=name,
+        passed=before.passed,
+        severity=before.severity,
+        description=_AS_BEFORE + text,
+        metadata=before.metadata,
+    )

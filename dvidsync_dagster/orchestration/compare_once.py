@@ -12,6 +12,7 @@ from dvidsync_dagster.compare.findings import Comparison
 from dvidsync_dagster.errors import DvidSyncError
 from dvidsync_dagster.orchestration.abandoned import held
 from dvidsync_dagster.orchestration.build import build_definitions
+from dvidsync_dagster.orchestration.failing import own_errors
 from dvidsync_dagster.orchestration.followers import Follower
 from dvidsync_dagster.orchestration.once import QUIET, Busy
 from dvidsync_dagster.orchestration.pools import limit_to_one
@@ -63,7 +64,7 @@ def repair_once(instance: dg.DagsterInstance, follower: Follower, say: Say, *, d
         run_id, lambda entry: None if entry.dagster_event else say(entry.user_message)
     )
     config = {**QUIET, "ops": {REPAIR_OP: {"config": {"dry_run": dry_run}}}}
-    with held(instance, run_id):
+    with held(instance, run_id), own_errors():
         result = job.execute_in_process(instance=instance, run_id=run_id, run_config=config)
     done = result.output_for_node(REPAIR_OP)
     if not isinstance(done, Repair):

@@ -13,6 +13,7 @@ from dvidsync_dagster.errors import ConfigurationError, DvidSyncError
 from dvidsync_dagster.orchestration import metadata as meta
 from dvidsync_dagster.orchestration.abandoned import held
 from dvidsync_dagster.orchestration.build import build_definitions
+from dvidsync_dagster.orchestration.failing import own_errors
 from dvidsync_dagster.orchestration.followers import Follower
 from dvidsync_dagster.orchestration.partitions import Windows, range_tags
 from dvidsync_dagster.orchestration.pools import limit_to_one
@@ -76,7 +77,7 @@ def run_once(
     instance.add_event_listener(
         run_id, lambda entry: None if entry.dagster_event else say(entry.user_message)
     )
-    with held(instance, run_id):
+    with held(instance, run_id), own_errors():
         result = job.execute_in_process(instance=instance, run_id=run_id, tags=tags, run_config=QUIET)
     return _summary(result)
 

@@ -13,6 +13,7 @@ from dvidsync_dagster.compare.findings import Comparison, Difference
 from dvidsync_dagster.config import DestinationConfig, SyncConfig
 from dvidsync_dagster.errors import ConfigurationError
 from dvidsync_dagster.orchestration.checkpoints import CheckpointStore
+from dvidsync_dagster.orchestration.failing import failures_told
 from dvidsync_dagster.orchestration.followers import Follower, destination_follower
 from dvidsync_dagster.orchestration.pools import limit_to_one
 from dvidsync_dagster.repair.repairing import repair
@@ -93,7 +94,8 @@ def _check(
     def copies_agree(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
         limit_to_one(context.instance, follower.pool)
         agreed = remembered(context.instance, follower)
-        comparison = compare(config, destination, agreed=agreed, say=context.log.info)
+        with failures_told(context):
+            comparison = compare(config, destination, agreed=agreed, say=context.log.info)
         return dg.AssetCheckResult(
             passed=comparison.agree,
             severity=dg.AssetCheckSeverity.WARN,
@@ -145,7 +147,8 @@ def repair_job(config: SyncConfig, destination: DestinationConfig) -> dg.JobDefi
     )
     def repair_destination(context: dg.OpExecutionContext, config: RepairConfig) -> Repair:
         limit_to_one(context.instance, follower.pool)
-        done = _repair(context, follower, destination, config.dry_run)
+        with failures_told(context):
+            done = _repair(context, follower, destination, config.dry_run)
         context.log.info(done.summary())
         context.add_output_metadata(repair_metadata(done))
         return done

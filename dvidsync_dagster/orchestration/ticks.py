@@ -13,7 +13,6 @@ from dvidsync_dagster.look import Look
 from dvidsync_dagster.orchestration.abandoned import fail_abandoned
 from dvidsync_dagster.orchestration.checkpoint_file import read_checkpoint_file
 from dvidsync_dagster.orchestration.checkpoints import CheckpointStore
-from dvidsync_dagster.orchestration.checks import check_specs
 from dvidsync_dagster.orchestration.followers import Follower
 from dvidsync_dagster.orchestration.partitions import Windows, follow_tags
 from dvidsync_dagster.orchestration.pools import limit_to_one
@@ -38,9 +37,8 @@ def follower_ticks(follower: Follower) -> dg.Definitions:
     name, cron = follower.job, follower.config.schedule
     job = dg.define_asset_job(
         name,
-        # Without the check that compares everything, which has a job of its own.
-        selection=dg.AssetSelection.assets(follower.key).without_checks()
-        | dg.AssetSelection.checks(*(spec.key for spec in check_specs(follower.key))),
+        # The run answers its checks unasked, and what compares everything has a job of its own.
+        selection=dg.AssetSelection.assets(follower.key).without_checks(),
         # In one process: a step of its own would outlive a run that is killed, and go on writing.
         executor_def=dg.in_process_executor,
         description=follower.text,
