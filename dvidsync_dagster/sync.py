@@ -103,6 +103,7 @@ def follow(
                 repo=route.repo,
                 goes_on=destination.on_conflict == "skip",
                 followed=lambda name: name not in route.not_followed,
+                still_owner=still_owner,
                 note=notes.say,
             )
         )

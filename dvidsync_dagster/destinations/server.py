@@ -22,6 +22,8 @@ from dvidsync_dagster.datatypes.registry import DATA_TYPES, Mutation
 from dvidsync_dagster.datatypes.versions import Commit, NewInstance, NewVersion, RepoMutation, VersionWriter
 from dvidsync_dagster.destinations.flight import run_steps
 from dvidsync_dagster.destinations.labelmaps import Labelmaps
+from dvidsync_dagster.destinations.ownership import Ownership
+from dvidsync_dagster.destinations.rest import merge_seconds, wait_for_rest
 from dvidsync_dagster.dvid.client import DvidClient
 from dvidsync_dagster.dvid.repo import RepoInfo, read_repo_info
 from dvidsync_dagster.errors import RequestRefused
@@ -30,7 +32,6 @@ from dvidsync_dagster.plan.outcome import Outcome, Refusal
 from dvidsync_dagster.plan.steps import Step
 
 REST_SECONDS = 2.0
-REST_LOOKS = 15
 
 
 @dataclass
@@ -52,6 +53,7 @@ class DvidDestination:
         repo: the source's, as discovered.
         goes_on: refused operations are left out; if not, they end the run.
         followed: whether an instance (by name) is one of those that are followed.
+        still_owner: raises OwnershipLost if a newer run owns the destination; asked between requests.
         note: says something once per run.
     """
 
@@ -66,12 +68,16 @@ class DvidDestination:
         repo: RepoInfo,
         goes_on: bool,
         followed: Callable[[str], bool],
+        still_owner: Callable[[], None],
         note: Callable[[str], None],
     ) -> None:
         self.client = client
         self._source = source
         self._root = root
         self._in_flight = requests_in_flight
+        self._ownership = Ownership(still_owner)
+        self._in_doubt = False
+        self._note = note
         self.contact = contact
         self._data_writers: dict[str, Writer] = {}
         # DVID locks itself up for good when two requests change the repo at once.
@@ -113,45 +119,40 @@ class DvidDestination:
         return self.labelmaps.counter_state(instance)
 
     def come_to_rest(self) -> None:
-        """Wait until two looks some seconds apart agree: requests of a run that died can still be executed.
-
-        A server that others keep busy is waited for `REST_LOOKS` looks at most.
-        """
-        before = self._rest_marks()
-        for look_number in range(REST_LOOKS):
-            time.sleep(REST_SECONDS)
-            now = self._rest_marks()
-            if now == before and (not self._is_busy() or look_number == REST_LOOKS - 1):
-                break
-            before = now
+        """Wait until two looks some seconds apart agree: what a run that died asked for can go on."""
+        wait_for_rest(self.client, self._root, REST_SECONDS)
+        self._in_doubt = True
         self.labelmaps.forget()
         self._openings.clear()
         self._versions_there = frozenset()
 
-    def _rest_marks(self) -> tuple[object, ...]:
-        info = self.info()
-        return (info.next_mutation_id, [(version.uuid, version.locked) for version in info.versions.values()])
-
-    def _is_busy(self) -> bool:
-        try:
-            load = self.client.read_json("/api/load")
-        except RequestRefused:
-            return False
-        return isinstance(load, dict) and bool(load.get("handlers active"))
-
     def find_present(self, mutations: Sequence[Mutation], ordering: Ordering) -> Presence:
         """Which of the mutations are there already; torn ones are mended on the way."""
-        seen = Seen({})
-        labels = [mutation for mutation in mutations if isinstance(mutation, LabelMutation)]
-        for instance in sorted({mutation.instance for mutation in labels}):
-            own = [mutation for mutation in labels if mutation.instance == instance]
-            seen |= look(own, self.labelmaps.here(instance), self._looks, self.contact)
+        seen = self._look(mutations)
         presence = find_presence(mutations, ordering, seen)
+        if self._in_doubt:
+            self._in_doubt = False
+            wait = merge_seconds(mutations, presence.there, seen, self.labelmaps.here)
+            if wait > REST_SECONDS:
+                self._note(
+                    f"waited {wait:.0f} s: what an interrupted run asked for can still be going on here, as "
+                    f"the bodies are large"
+                )
+                time.sleep(wait)
+                presence = find_presence(mutations, ordering, self._look(mutations))
         for index in presence.fresh:
             mutation = mutations[index]
             if isinstance(mutation, BodyMutation):
                 self.labelmaps.writer(mutation.instance).mend_if_torn(mutation)
         return presence
+
+    def _look(self, mutations: Sequence[Mutation]) -> Seen:
+        seen = Seen({})
+        labels = [mutation for mutation in mutations if isinstance(mutation, LabelMutation)]
+        for instance in sorted({mutation.instance for mutation in labels}):
+            own = [mutation for mutation in labels if mutation.instance == instance]
+            seen |= look(own, self.labelmaps.here(instance), self._looks, self.contact)
+        return seen
 
     def has_any(self, mutations: Sequence[LabelMutation]) -> bool:
         """Whether one of these is there already: the sign of a run that got further than its checkpoint."""
@@ -176,9 +177,11 @@ class DvidDestination:
 
         Raises:
             ServerError: the destination did not answer.
+            OwnershipLost: a newer run has taken the destination over.
         """
 
         def do(index: int) -> Outcome:
+            self._ownership.check()
             step = steps[index]
             request = step.request
             # A counter is the whole instance's: whoever moved it can be in a version that is not followed.

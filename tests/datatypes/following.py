@@ -6,7 +6,7 @@ import os
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -60,6 +60,12 @@ class Scene:
         reports = followed(config, checkpoint=self.checkpoint, epoch=self.epoch, scope=scope)
         self.checkpoint = reports[-1].checkpoint
         return reports
+
+    def sync_unclean(self) -> list[ChunkReport]:
+        """As after a run that did not end in order."""
+        assert self.checkpoint is not None
+        self.checkpoint = replace(self.checkpoint, clean=False)
+        return self.sync()
 
     def await_messages(self, count: int) -> None:
         """The source publishes behind its answers: wait until so many messages are at the broker."""

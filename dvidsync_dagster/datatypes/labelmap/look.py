@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
@@ -21,6 +22,9 @@ from dvidsync_dagster.dvid.labelmap import Labelmap, LastMod
 from dvidsync_dagster.errors import RequestRefused
 from dvidsync_dagster.plan.claims import Key
 from dvidsync_dagster.plan.order import order
+
+SLOW_SECONDS = 0.05
+"""A look at a body of usual size is quicker."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,11 +82,18 @@ def look(
         for label in mutation.bodies
     }
 
+    slow: dict[Key, float] = {}
+
     def ask(where: tuple[str, int]) -> LastMod | None:
+        began = time.monotonic()
         try:
             return labelmap.last_mod(*where)
         except RequestRefused:
             return None
+        finally:
+            took = time.monotonic() - began
+            if took > SLOW_SECONDS:
+                slow[body_key(labelmap.name, *where)] = took
 
     wanted = sorted(bodies)
     found = {}
@@ -97,7 +108,7 @@ def look(
     asked = {body_key(labelmap.name, version, label) for version, label in bodies if version in there}
     gone = frozenset(asked - found.keys())
     existed = frozenset[Key]() if alone else _existed(labelmap, gone, contact)
-    return Seen(found, _gone(mutations, labelmap), existed, _left(mutations, labelmap, gone, contact))
+    return Seen(found, _gone(mutations, labelmap), existed, _left(mutations, labelmap, gone, contact), slow)
 
 
 def _has(labelmap: Labelmap, version: str) -> bool:

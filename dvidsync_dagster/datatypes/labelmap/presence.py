@@ -57,12 +57,14 @@ class Seen:
         gone: keys of bodies that are proven to have existed, and do not anymore.
         left: cleaves and splits (instance, version, rank) whose new body is gone and whose supervoxels are in
             bodies that the source put them into later.
+        slow: how many seconds the server took to tell of a body, where that was long.
     """
 
     bodies: Mapping[Key, Body]
     split: frozenset[tuple[str, str, int]] = frozenset()
     gone: frozenset[Key] = frozenset()
     left: frozenset[tuple[str, str, Rank]] = frozenset()
+    slow: Mapping[Key, float] = field(default_factory=dict)
 
     def __or__(self, other: Seen) -> Seen:
         """What was read of both."""
@@ -71,6 +73,7 @@ class Seen:
             self.split | other.split,
             self.gone | other.gone,
             self.left | other.left,
+            {**self.slow, **other.slow},
         )
 
 
