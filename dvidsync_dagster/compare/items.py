@@ -15,6 +15,7 @@ from dvidsync_dagster.compare.digest import Digest, Numbers, Page, Wanted, joine
 from dvidsync_dagster.compare.findings import EXAMPLES, Difference
 from dvidsync_dagster.dvid.client import DvidClient
 from dvidsync_dagster.errors import ServerUnreachable
+from dvidsync_dagster.outgoing_text import escaped
 
 Result = TypeVar("Result")
 
@@ -106,7 +107,7 @@ class Found:
     def _example(self, place: int) -> str:
         key = self.keys[place]
         if self.kind.show is None:
-            return str(key)
+            return escaped(str(key), 200)
         both = []
         if self.at_source[place]:
             both.append(self.kind.show(key, int(self.source[place])))

@@ -17,7 +17,7 @@ from dvidsync_dagster.compare.findings import Difference
 from dvidsync_dagster.compare.items import Kind, Pair, Side, find
 from dvidsync_dagster.compare.json_stream import list_items
 from dvidsync_dagster.dvid.client import node_path
-from dvidsync_dagster.dvid.keyvalue import Keyvalue
+from dvidsync_dagster.dvid.keyvalue import UNREADABLE, Keyvalue, is_raw, key_bytes
 from dvidsync_dagster.errors import ServerFailed
 
 KEYS_PER_REQUEST = 1000
@@ -26,23 +26,29 @@ _PIECE = 1 << 20
 
 def value_pages(side: Side, wanted: Wanted | None) -> Iterator[Page]:
     """Keys with hashes of their values, which are never held whole."""
-    keys = iter(_keys(side))
+    keys = _keys(side)
     while batch := list(islice(keys, KEYS_PER_REQUEST)):
         if wanted is not None:
-            places = np.array([hashed(key.encode()) for key in batch], np.uint64)
+            places = np.array([hashed(key_bytes(key)) for key in batch], np.uint64)
             batch = [key for key, keep in zip(batch, wanted(places), strict=True) if keep]
         if batch:
             values = [_hash_of(file) for file in read_values(side, batch)]
-            yield named(batch, (key.encode() for key in batch), values)
+            yield named(batch, map(key_bytes, batch), values)
 
 
 def _keys(side: Side) -> Iterator[str]:
     path = node_path(side.version, side.name, "keys")
+    unreadable: set[str] = set()
     with side.client.stream(path) as pieces:
         for key in list_items(pieces, f"GET {path}"):
             if not isinstance(key, str):
                 raise ServerFailed(f"GET {path}", f"lists {key!r}, which is no key")
-            yield key
+            if UNREADABLE in key:
+                unreadable.add(key)
+            else:
+                yield key
+    for text in sorted(unreadable):
+        yield from Keyvalue(side.client, side.name).written_as(side.version, text)
 
 
 def read_values(side: Side, keys: list[str]) -> Iterator[IO[bytes]]:
@@ -61,7 +67,7 @@ def read_values(side: Side, keys: list[str]) -> Iterator[IO[bytes]]:
 
 def _fits_in_tar(key: str) -> bool:
     """DVID breaks off at a file that cannot have this name, or that would be a folder."""
-    return "\0" not in key and not key.endswith("/")
+    return "\0" not in key and not key.endswith("/") and not is_raw(key)
 
 
 def _read_tar(side: Side, keys: list[str]) -> Iterator[IO[bytes]]:

@@ -14,7 +14,7 @@ from typing import ClassVar
 from dvidsync_dagster.datatypes.message import Message
 from dvidsync_dagster.datatypes.operation import DataMutation, DataType, Operation, is_committed
 from dvidsync_dagster.dvid.client import DvidClient
-from dvidsync_dagster.dvid.keyvalue import Keyvalue
+from dvidsync_dagster.dvid.keyvalue import UNREADABLE, Keyvalue
 from dvidsync_dagster.dvid.repo import Instance
 from dvidsync_dagster.errors import RequestRefused
 from dvidsync_dagster.plan.outcome import Outcome, Refusal
@@ -125,20 +125,44 @@ class KeyvalueWriter:
         return self._copy(operation.version, last)
 
     def _copy(self, version: str, last: Mapping[str, tuple[int, KeyMutation]]) -> Outcome:
+        plain = {key: each for key, each in last.items() if UNREADABLE not in key}
+        refusals = self._copy_named(version, plain) if plain else []
+        for text in last.keys() - plain.keys():
+            refusals += self._copy_written_as(version, text, *last[text])
+        return Outcome(refusals=tuple(refusals))
+
+    def _copy_named(self, version: str, last: Mapping[str, tuple[int, KeyMutation]]) -> list[Refusal]:
         try:
             found = _read(self.source, version, list(last))
         except RequestRefused as refusal:
-            return Outcome(refusals=tuple(Refusal(at, f"source: {refusal}") for at, _ in last.values()))
+            return [Refusal(at, f"source: {refusal}") for at, _ in last.values()]
         posted = list(found.items())
         refusals = [Refusal(last[key][0], why) for key, why in self._write(version, posted)]
         for key, (position, member) in last.items():
             if isinstance(member, DeleteKey) and key not in found:
-                try:
-                    self.destination.delete(version, key)
-                except RequestRefused as refusal:
-                    if not (is_committed(refusal) and not self.destination.exists(version, key)):
-                        refusals.append(Refusal(position, refusal.text))
-        return Outcome(refusals=tuple(refusals))
+                refusals += self._delete(version, key, position)
+        return refusals
+
+    def _copy_written_as(self, version: str, text: str, position: int, member: KeyMutation) -> list[Refusal]:
+        """Copy all keys that the message can mean: a byte that is no UTF-8 is a U+FFFD in it."""
+        try:
+            found, there = (_read_written_as(side, version, text) for side in (self.source, self.destination))
+        except RequestRefused as refusal:
+            return [Refusal(position, str(refusal))]
+        missing = [(key, value) for key, value in found.items() if there.get(key) != value]
+        refusals = [Refusal(position, why) for _, why in self._write(version, missing)]
+        if isinstance(member, DeleteKey):
+            for key in there.keys() - found.keys():
+                refusals += self._delete(version, key, position)
+        return refusals
+
+    def _delete(self, version: str, key: str, position: int) -> list[Refusal]:
+        try:
+            self.destination.delete(version, key)
+        except RequestRefused as refusal:
+            if not (is_committed(refusal) and not self.destination.exists(version, key)):
+                return [Refusal(position, refusal.text)]
+        return []
 
     def _write(self, version: str, values: Sequence[tuple[str, bytes]]) -> list[tuple[str, str]]:
         """Write; the keys that the destination refused, and why."""
@@ -165,6 +189,12 @@ class KeyvalueWriter:
         earlier run, or since the copy was made."""
         there = _read(self.destination, version, list(values))
         return [(key, why) for key, value in values.items() if there.get(key) != value]
+
+
+def _read_written_as(server: Keyvalue, version: str, text: str) -> dict[str, bytes]:
+    """What a server has of the keys that are written as a text, empty values included."""
+    keys = server.written_as(version, text)
+    return dict.fromkeys(keys, b"") | server.values(version, keys)
 
 
 def _read(server: Keyvalue, version: str, keys: Sequence[str]) -> dict[str, bytes]:

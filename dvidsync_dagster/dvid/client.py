@@ -12,12 +12,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 import httpx
 import orjson
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_exponential_jitter
 
+from dvidsync_dagster.dvid.long_url import address
 from dvidsync_dagster.errors import AnswerLost, RequestRefused, ServerFailed, ServerUnreachable
 
 Query = Mapping[str, str | int]
@@ -39,13 +40,15 @@ class _SecretsTransport(httpx.BaseTransport):
         headers = request.headers.copy()
         if self._token:
             headers["Authorization"] = f"Bearer {self._token}"
-        url = request.url
-        if self._admin_token and request.extensions.get("dvid_admin"):
-            url = url.copy_merge_params({"admintoken": self._admin_token})
+        url, extensions = request.url, dict(request.extensions)
+        if self._admin_token and extensions.get("dvid_admin"):
+            if "target" in extensions:
+                token = f"&{urlencode({'admintoken': self._admin_token})}"
+                extensions["target"] += token.encode()
+            else:
+                url = url.copy_merge_params({"admintoken": self._admin_token})
         return self._inner.handle_request(
-            httpx.Request(
-                request.method, url, headers=headers, stream=request.stream, extensions=request.extensions
-            )
+            httpx.Request(request.method, url, headers=headers, stream=request.stream, extensions=extensions)
         )
 
     def close(self) -> None:
@@ -150,8 +153,11 @@ class DvidClient:
             RequestRefused, ServerFailed: 4xx, 5xx.
             ServerUnreachable: no connection, or it broke while the answer was read.
         """
+        to = address(self.url, "GET", path, query or {})
         try:
-            with self._http.stream("GET", path, params=dict(query or {}), content=body) as response:
+            with self._http.stream(
+                "GET", to.path, params=dict(to.params), content=body, extensions=to.extensions
+            ) as response:
                 if response.status_code >= 400:
                     response.read()
                 _raise_for_status(f"GET {path}", response)
@@ -160,9 +166,12 @@ class DvidClient:
             raise ServerUnreachable(f"GET {self.url}{path}", _reason(error)) from None
 
     def _get(self, path: str, query: Query | None, body: bytes | None) -> bytes:
+        params = {"u": self._reads_as, **(query or {})} if self._reads_as else dict(query or {})
+        to = address(self.url, "GET", path, params)
         try:
-            params = {"u": self._reads_as, **(query or {})} if self._reads_as else dict(query or {})
-            response = self._http.request("GET", path, params=params, content=body)
+            response = self._http.request(
+                "GET", to.path, params=dict(to.params), content=body, extensions=to.extensions
+            )
         except httpx.TransportError as error:
             raise ServerUnreachable(f"GET {self.url}{path}", _reason(error)) from None
         if response.status_code == 503:
@@ -204,11 +213,13 @@ class DvidClient:
         params = {name: value for name, value in signature.items() if value} | dict(query or {})
         request = f"{method} {path}"
         admin = admin or getattr(self._thread, "administers", False)
+        to = address(self.url, method, path, params)
+        extensions = to.extensions | ({"dvid_admin": True} if admin else {})
         with self._changes_lock:
             self.changes_sent += 1
         try:
             response = self._http.request(
-                method, path, params=params, content=body, extensions={"dvid_admin": True} if admin else None
+                method, to.path, params=dict(to.params), content=body, extensions=extensions
             )
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
             raise ServerUnreachable(f"{method} {self.url}{path}", _reason(error)) from None

@@ -1,9 +1,15 @@
-"""The keyvalue requests that a copy needs."""
+"""The keyvalue requests that a copy needs.
+
+A key is any bytes. Bytes that are no UTF-8 stand in a `str` as ``surrogateescape`` puts them there: such a
+key is *raw*. DVID writes U+FFFD for each of them wherever it lists or announces keys, so a text with that
+character is all that a message tells of a raw key; `written_as` finds the keys themselves.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import quote
 
 from google.protobuf.message import DecodeError
@@ -11,6 +17,28 @@ from google.protobuf.message import DecodeError
 from dvidsync_dagster.dvid import protobuf
 from dvidsync_dagster.dvid.client import DvidClient, node_path
 from dvidsync_dagster.errors import ServerFailed
+
+UNREADABLE = "\ufffd"
+"""What DVID writes for a byte that is no UTF-8 (or for this character itself)."""
+
+_RAW = re.compile("[\udc80-\udcff]")
+_IN_PATH = 4096
+"""A longer key goes by a body where there is one. Servers and proxies differ in how long a path they take."""
+
+
+def key_bytes(key: str) -> bytes:
+    """The key as DVID stores it."""
+    return key.encode("utf-8", "surrogateescape")
+
+
+def is_raw(key: str) -> bool:
+    """Whether it has bytes that are no UTF-8."""
+    return _RAW.search(key) is not None
+
+
+def written(key: str) -> str:
+    """The key as DVID lists and announces it."""
+    return _RAW.sub(UNREADABLE, key)
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,17 +50,23 @@ class Keyvalue:
     name: str
 
     def values(self, version: str, keys: Sequence[str]) -> dict[str, bytes]:
-        """The values of keys in one request. Keys that are missing or whose value is empty are left out: this
-        answer does not tell them apart, `exists` does."""
+        """The values of keys, in one request but for raw ones. Keys that are missing or whose value is empty
+        are left out: these answers do not tell them apart, `exists` does."""
+        found = {key: value for key in keys if is_raw(key) and (value := self.value(version, key))}
+        plain = [key for key in keys if not is_raw(key)]
+        if not plain:
+            return found
         path = node_path(version, self.name, "keyvalues")
-        content = self.client.read(path, body=protobuf.keys(keys))
+        content = self.client.read(path, body=protobuf.keys(plain))
         try:
-            return {key: value for key, value in protobuf.parse_key_values(content) if value}
+            return found | {key: value for key, value in protobuf.parse_key_values(content) if value}
         except DecodeError as error:
             raise ServerFailed(f"GET {path}", f"is no protobuf of key-values: {error}") from error
 
     def value(self, version: str, key: str) -> bytes | None:
         """One value; None if it is missing or empty."""
+        if len(key) > _IN_PATH and not is_raw(key):
+            return self.values(version, [key]).get(key)
         return self.client.read_or_none(self._key_path(version, key)) or None
 
     def exists(self, version: str, key: str) -> bool:
@@ -41,20 +75,38 @@ class Keyvalue:
             # Such keys come in batches only; no path can name them.
             path = node_path(version, self.name, "keys")
         else:
-            path = node_path(version, self.name, "keyrange") + f"/{_quoted(key)}/{_quoted(key)}"
-        listed = self.client.read_json(path)
-        if not isinstance(listed, list | None):
-            raise ServerFailed(f"GET {path}", "is no list of keys")
-        return key in (listed or ())
+            path = self._range_path(version, "keyrange", key, key)
+        return written(key) in self._listed(path)
+
+    def written_as(self, version: str, text: str) -> list[str]:
+        """All keys that DVID writes as `text`, found by listings of ever smaller ranges."""
+        found = []
+        searches = [_Search(b"", text)]
+        while searches:
+            search = searches.pop()
+            if UNREADABLE in search.rest:
+                first, last = (search.known + end for end in search.span)
+                if text in self._listed(self._range_path(version, "keyrange", _key(first), _key(last))):
+                    searches += search.narrowed()
+            else:
+                key = _key(search.known + search.rest.encode())
+                if written(key) == text and self.exists(version, key):
+                    found.append(key)
+        return sorted(set(found), key=key_bytes)
 
     def write_many(self, version: str, values: Sequence[tuple[str, bytes]]) -> None:
-        """Write in one request, in this order. If it is refused, some may be written."""
-        self.client.change(
-            "POST", node_path(version, self.name, "keyvalues"), body=protobuf.key_values(values)
-        )
+        """Write, in this order, in one request but for raw keys. If it is refused, some may be written."""
+        plain = [(key, value) for key, value in values if not is_raw(key)]
+        if plain:
+            self.client.change(
+                "POST", node_path(version, self.name, "keyvalues"), body=protobuf.key_values(plain)
+            )
+        for key, value in values:
+            if is_raw(key):
+                self.write(version, key, value)
 
     def write(self, version: str, key: str, value: bytes) -> None:
-        if "/" in key:
+        if ("/" in key or len(key) > _IN_PATH) and not is_raw(key):
             self.write_many(version, [(key, value)])
         else:
             self.client.change("POST", self._key_path(version, key), body=value)
@@ -66,7 +118,56 @@ class Keyvalue:
     def _key_path(self, version: str, key: str) -> str:
         return node_path(version, self.name, "key") + "/" + _quoted(key)
 
+    def _range_path(self, version: str, endpoint: str, first: str, last: str) -> str:
+        return node_path(version, self.name, endpoint) + f"/{_quoted(first)}/{_quoted(last)}"
+
+    def _listed(self, path: str) -> list[object]:
+        listed = self.client.read_json(path)
+        if not isinstance(listed, list | None):
+            raise ServerFailed(f"GET {path}", "is no list of keys")
+        return listed or []
+
+
+@dataclass(frozen=True, slots=True)
+class _Search:
+    """A search for keys that begin with the bytes `known`.
+
+    Args:
+        rest: what DVID writes of the bytes after them.
+        low, high: of the byte for the first U+FFFD in `rest`: no byte that is no UTF-8 is ASCII.
+    """
+
+    known: bytes
+    rest: str
+    low: int = 0x80
+    high: int = 0xFF
+
+    @property
+    def _fixed(self) -> bytes:
+        return self.rest[: self.rest.index(UNREADABLE)].encode()
+
+    @property
+    def span(self) -> tuple[bytes, bytes]:
+        """The range to list, after `known`."""
+        return self._fixed + bytes([self.low]), self._fixed + bytes([self.high]) + b"\xff" * 64
+
+    def narrowed(self) -> list[_Search]:
+        """The searches to go on with where there is such a key."""
+        if self.low < self.high:
+            middle = (self.low + self.high) // 2
+            return [replace(self, high=middle), replace(self, low=middle + 1)]
+        after = self.rest[len(self._fixed.decode()) + 1 :]
+        known = self.known + self._fixed
+        searches = [_Search(known + bytes([self.low]), after)]
+        if UNREADABLE.encode()[0] == self.low:
+            searches.append(_Search(known + UNREADABLE.encode(), after))
+        return searches
+
+
+def _key(raw: bytes) -> str:
+    return raw.decode("utf-8", "surrogateescape")
+
 
 def _quoted(key: str) -> str:
     # An unquoted . or .. would be taken for a step in the path.
-    return quote(key, safe="") if key.strip(".") else "%2E" * len(key)
+    return quote(key, safe="", errors="surrogateescape") if key.strip(".") else "%2E" * len(key)

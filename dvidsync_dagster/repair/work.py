@@ -8,6 +8,7 @@ from typing import Any
 
 from dvidsync_dagster.compare.findings import EXAMPLES, Comparison
 from dvidsync_dagster.dvid.client import DvidClient, Query
+from dvidsync_dagster.outgoing_text import escaped
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +93,7 @@ class Work:
 
 def examples(items: Sequence[Any]) -> tuple[str, ...]:
     """The first items as text, each of a bounded length."""
-    return tuple(str(item)[:120] for item in items[:EXAMPLES])
+    return tuple(escaped(str(item), 120) for item in items[:EXAMPLES])
 
 
 class PrivilegedClient(DvidClient):

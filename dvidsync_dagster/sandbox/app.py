@@ -12,7 +12,7 @@ import secrets
 import signal
 import time
 from typing import TYPE_CHECKING
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, unquote
 
 from pydantic import ValidationError
 from starlette.requests import ClientDisconnect, Request
@@ -24,7 +24,7 @@ from dvidsync_dagster.sandbox.about import Configuration
 from dvidsync_dagster.sandbox.datastore import Datastore
 from dvidsync_dagster.sandbox.exchange import TEXT, Answer, Exchange, Moment, Refused, Torn
 from dvidsync_dagster.sandbox.faults import Fault, Faults
-from dvidsync_dagster.sandbox.golang import go_json, go_map
+from dvidsync_dagster.sandbox.golang import go_bytes, go_json, go_map
 from dvidsync_dagster.sandbox.instance import Settings, read_json_object
 from dvidsync_dagster.sandbox.journal import Entry, Journal
 from dvidsync_dagster.sandbox.labelmap import Labelmap
@@ -72,7 +72,7 @@ class App:
         except ClientDisconnect:
             # A request that never came in whole is not one.
             return
-        method, path = request.method, scope["path"]
+        method, path = request.method, unquote(scope["raw_path"].decode("ascii"), errors="surrogateescape")
         if path == "/sandbox/traffic":
             answer: Answer | None = self._told_traffic(method)
         else:
@@ -169,7 +169,7 @@ class App:
             else:
                 answer = self._datastore.handle(exchange)
         except Refused as error:
-            answer = Answer(400, TEXT, f"{error} ({entry.path}).\n".encode())
+            answer = Answer(400, TEXT, go_bytes(f"{error} ({entry.path}).\n"))
         except Torn as error:
             answer = Answer(500, TEXT, f"torn at {error}\n".encode())
         except Exception:

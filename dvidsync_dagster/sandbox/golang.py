@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import math
+import re
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
@@ -12,7 +14,11 @@ import orjson
 
 def go_json(value: Any) -> bytes:
     """JSON with the keys in the order given, and with Go's escapes (``<``, ``>``, ``&``, line separators)."""
-    text = orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS)
+    try:
+        text = orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS)
+    except orjson.JSONEncodeError:
+        whole = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+        text = _NO_UTF8.sub(r"\\ufffd", whole).encode()
     # These can only stand inside strings.
     for plain, escaped in _ESCAPES:
         if plain in text:
@@ -27,6 +33,15 @@ _ESCAPES = (
     ("\u2028".encode(), b"\\u2028"),
     ("\u2029".encode(), b"\\u2029"),
 )
+
+
+_NO_UTF8 = re.compile("[\udc80-\udcff]")
+"""A byte of a Go string that is no UTF-8, as ``surrogateescape`` puts it into a `str`."""
+
+
+def go_bytes(text: str) -> bytes:
+    """The bytes of a Go string, which need not be UTF-8."""
+    return text.encode("utf-8", "surrogateescape")
 
 
 def go_map(value: dict[str, Any]) -> bytes:
@@ -47,7 +62,7 @@ def go_numbers(value: Any) -> Any:
 
 def go_quote(text: str) -> str:
     """Go's ``%q`` for the strings that occur here."""
-    return orjson.dumps(text).decode()
+    return go_json(text).decode()
 
 
 @lru_cache(maxsize=64)

@@ -7,14 +7,13 @@ written: the header says whether the right one came with the request.
 
 from __future__ import annotations
 
+import json
 import os
 import struct
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-
-import orjson
 
 NAME = "journal"
 _LENGTHS = struct.Struct("<II")
@@ -47,7 +46,7 @@ class Journal:
         if len(body) > _WORTH_PACKING:
             header["packed"] = True
             body = zlib.compress(body, 1)
-        text = orjson.dumps(header)
+        text = json.dumps(header).encode()  # a path can hold what is no UTF-8
         record = memoryview(_LENGTHS.pack(len(text), len(body)) + text + body)
         while record:
             record = record[os.write(self._file, record) :]
@@ -62,7 +61,7 @@ class Journal:
                 end = whole + _LENGTHS.size + header_length + body_length
                 if end > size:
                     break
-                header = orjson.loads(file.read(header_length))
+                header = json.loads(file.read(header_length))
                 body = file.read(body_length)
                 if header.pop("packed", False):
                     body = zlib.decompress(body)

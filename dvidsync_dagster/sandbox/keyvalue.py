@@ -11,7 +11,7 @@ import orjson
 
 from dvidsync_dagster.sandbox import wire
 from dvidsync_dagster.sandbox.exchange import JSON, Answer, Exchange, Refused
-from dvidsync_dagster.sandbox.golang import go_json, go_quote
+from dvidsync_dagster.sandbox.golang import go_bytes, go_json, go_quote
 from dvidsync_dagster.sandbox.instance import Instance, Place, Settings, not_go, read_json
 from dvidsync_dagster.sandbox.repo import Repo
 from dvidsync_dagster.sandbox.versioned import VersionedStore
@@ -34,11 +34,12 @@ class Keyvalue(Instance):
             case "key":
                 return self._key(exchange, place)
             case "keys":
-                return Answer.json(go_json(sorted(self.values.items(place.version))))
+                return Answer.json(go_json(sorted(self.values.items(place.version), key=go_bytes)))
             case "keyrange":
                 return Answer.json(go_json([key for key, _ in self._range(exchange, place)]))
             case "keyrangevalues":
-                return pack(exchange, self._range(exchange, place))
+                # DVID leaves empty values out here.
+                return pack(exchange, [pair for pair in self._range(exchange, place) if pair[1]])
             case "keyvalues":
                 return self._keyvalues(exchange, place)
             case "mutations":
@@ -89,7 +90,11 @@ class Keyvalue(Instance):
             raise Refused(f"expect beginning and end keys to follow '{exchange.parts[3]}' endpoint")
         first, last = exchange.parts[4], exchange.parts[5]
         return [
-            (key, value) for key, value in self.values.sorted_items(place.version) if first <= key <= last
+            (key, value)
+            for key, value in sorted(
+                self.values.items(place.version).items(), key=lambda item: go_bytes(item[0])
+            )
+            if go_bytes(first) <= go_bytes(key) <= go_bytes(last)
         ]
 
     def _keyvalues(self, exchange: Exchange, place: Place) -> Answer:
@@ -128,10 +133,12 @@ def pack(exchange: Exchange, pairs: Iterable[tuple[str, bytes]]) -> Answer:
         for key, value in pairs:
             if exchange.flag("check") and value and not _is_json(value):
                 raise Refused(f"bad JSON for key {go_quote(key)}")
-            entries.append(b'"%s":%s' % (key.encode(), value or b"{}"))
+            entries.append(b'"%s":%s' % (go_bytes(key), value or b"{}"))
         return Answer(200, JSON, b"{" + b",".join(entries) + b"}")
     answer = wire.KeyValues()
     for key, value in pairs:
+        if go_bytes(key) != key.encode("utf-8", "replace"):
+            raise Refused("string field contains invalid UTF-8")
         answer.kvs.add(key=key, value=value)
     return Answer.binary(answer.SerializeToString())
 

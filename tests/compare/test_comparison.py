@@ -94,7 +94,7 @@ def test_keys_that_no_file_can_have(servers: TwoServers) -> None:
     odd = {"a\0b": b"1", "dir/": b"2", "empty/": b"", "z": b"3"}
     servers.source.put(**odd)
     assert rows(compared(servers)) == {
-        (KEYS, "keys only at the source"): (4, ("a\0b", "dir/", "empty/")),
+        (KEYS, "keys only at the source"): (4, (r"a\x00b", "dir/", "empty/")),
     }
     servers.copy.put(**{**odd, "dir/": b"other"})
     assert rows(compared(servers)) == {(KEYS, "keys with another value"): (1, ("dir/",))}
