@@ -54,7 +54,7 @@ def archive_log(
         reached = checkpoint.key if checkpoint is not None else 0
         lag_before: Lag | None = None
         started = time.monotonic()
-        for chunk in log.chunks(stored, cut_key=cut, chunk_records=config.chunk_records):
+        for chunk in log.chunks(stored, cut_key=cut, now=info.now, chunk_records=config.chunk_records):
             still_owner()
             drained = time.monotonic()
             records = len(chunk.frame) + len(chunk.malformed) + chunk.duplicates + chunk.empty
@@ -66,7 +66,7 @@ def archive_log(
             begin = reached or first
             reached = max(reached, cut if chunk.last else min(chunk.horizon, cut))
             if lag_before is None:
-                lag_before = Lag(chunk.behind + records, max(0.0, (info.clock - begin) / _NS))
+                lag_before = Lag.at(chunk.behind + records, info.clock, begin)
             yield ChunkReport(
                 checkpoint=Checkpoint(
                     epoch=epoch, positions=stored, key=reached, clean=chunk.last, topics=ids
@@ -74,10 +74,11 @@ def archive_log(
                 from_key=begin,
                 to_key=max(begin, reached),
                 lag_before=lag_before,
-                lag_after=Lag(chunk.behind, max(0.0, (info.clock - reached) / _NS)),
+                lag_after=Lag.at(chunk.behind, info.clock, reached),
                 records=records,
                 duplicates=chunk.duplicates,
                 empty=chunk.empty,
+                ahead=chunk.ahead,
                 seconds={"drain": drained - started, "archive": time.monotonic() - drained},
                 final=chunk.last,
             )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -25,6 +25,7 @@ class Route:
 
     Args:
         clock: the source's time at the start of the run, ns since 1970; `repo` was read after it.
+        now: the source's time now, ns since 1970.
         repo: the source's repo.
         topics: by name, the instance whose messages it holds; None for the repo's own operations.
         versions: the selected versions and the ancestors that they need; None for all.
@@ -36,6 +37,7 @@ class Route:
     """
 
     clock: int
+    now: Callable[[], int]
     repo: RepoInfo
     connection: KafkaConnection
     topics: Mapping[str, Instance | None]
@@ -81,6 +83,7 @@ def discover(
     }
     return Route(
         clock=source_info.clock,
+        now=source_info.now,
         repo=repo,
         connection=kafka_connection(config, source_info),
         topics=log_topics(config, source_info, instances),

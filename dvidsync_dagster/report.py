@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from dvidsync_dagster.log.ahead import NOTHING_AHEAD, AheadOfClock
 from dvidsync_dagster.log.checkpoint import Checkpoint
 
 
@@ -14,6 +15,11 @@ class Lag:
 
     records: int
     seconds: float
+
+    @staticmethod
+    def at(records: int, clock: int, reached: int) -> Lag:
+        """The lag of what is followed up to a key, by the source's clock (both ns since 1970)."""
+        return Lag(records, max(0, clock - reached) / 1e9)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +53,9 @@ class ChunkReport:
     `checkpoint` is safe to store: everything before it is applied. `from_key` and `to_key` are the span of
     the log that the chunk covers, in nanoseconds since 1970. `operations` counts what the source announced,
     `requests` what was sent to the destination to repeat it, `seconds` the time per stage. `open_for_long`
-    tells of operations that began long ago and whose end nobody knows. `notes` are said once per run. `final`
-    marks the last report of a run.
+    tells of operations that began long ago and whose end nobody knows, `ahead` of records that wait as their
+    keys are ahead of the source's clock. `notes` are said once per run. `final` marks the last report of a
+    run.
     """
 
     checkpoint: Checkpoint
@@ -59,6 +66,7 @@ class ChunkReport:
     records: int = 0
     duplicates: int = 0
     empty: int = 0
+    ahead: AheadOfClock = NOTHING_AHEAD
     operations: int = 0
     requests: int = 0
     already_there: int = 0

@@ -98,6 +98,7 @@ class SourceLog:
             positions,
             cut_key=cut,
             from_key=from_key,
+            now=self.route.now,
             since=since,
             chunk_records=self.config.chunk_records,
         )

@@ -183,7 +183,7 @@ class _Run:
         """What lies before the checkpoint once more: only what is missing is applied, nothing else moves."""
         chunks = self.source_log.again(from_key, upto)
         waiting = self.source_log.waiting(checkpoint)
-        lag = Lag(waiting, (self.route.clock - checkpoint.key) / NANOSECONDS)
+        lag = Lag.at(waiting, self.route.clock, checkpoint.key)
         for report in self._chunks(chunks, upto, from_key, looking=True, kept=checkpoint):
             yield replace(report, final=report.final and final, lag_before=lag, lag_after=lag)
 
@@ -241,16 +241,17 @@ class _Run:
                 contact=self.target.contact.next_mutation_id,
                 topics=topics,
             )
-            lag_before = lag_before or Lag(behind, (self.route.clock - (previous or first_key)) / 1e9)
+            lag_before = lag_before or Lag.at(behind, self.route.clock, previous or first_key)
             yield ChunkReport(
                 checkpoint=checkpoint,
                 from_key=previous or first_key,
                 to_key=reached,
                 lag_before=lag_before,
-                lag_after=Lag(chunk.behind + len(unapplied), (self.route.clock - reached) / 1e9),
+                lag_after=Lag.at(chunk.behind + len(unapplied), self.route.clock, reached),
                 records=len(records) + len(chunk.malformed) + chunk.duplicates + chunk.empty,
                 duplicates=chunk.duplicates + batch.duplicates,
                 empty=chunk.empty,
+                ahead=chunk.ahead,
                 operations=len(plan.applied),
                 requests=self.target.client.changes_sent - sent_before,
                 already_there=len(plan.there) + tally.already_there,
@@ -315,7 +316,8 @@ class _Run:
     def _follow_counters(self, batch: Batch, plan: Plan, chunk: LogChunk) -> None:
         """Ids that were burned without a message show only in the source's own counter. It can be trusted
         where nothing is waiting to be applied."""
-        if chunk.behind or batch.unapplied(plan):
+        # What is far ahead of the clock is hardly the source's, and may wait for years.
+        if chunk.behind > chunk.ahead.far or batch.unapplied(plan):
             return
         for instance in self.route.repo.instances.values():
             if instance.typename == "labelmap" and instance.name not in self.route.not_followed:

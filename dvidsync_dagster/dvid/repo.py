@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, timezone
@@ -22,7 +23,8 @@ class ServerInfo:
     """`GET /api/server/info`: where mutations are announced, and the server's clock (ns since 1970).
 
     `started` is when the server's process began, by the same clock; None if the server does not tell. It
-    comes out the same, within some microseconds, each time that one process is asked.
+    comes out the same, within some microseconds, each time that one process is asked. `read_at` is our own
+    steady clock (`time.monotonic`) when it answered.
     """
 
     kafka_servers: tuple[str, ...]
@@ -30,6 +32,11 @@ class ServerInfo:
     clock: int
     version: str
     started: int | None = None
+    read_at: float = field(default_factory=time.monotonic, compare=False)
+
+    def now(self) -> int:
+        """The server's clock now (ns since 1970): what it said, and the time that has gone by since."""
+        return self.clock + int((time.monotonic() - self.read_at) * 1e9)
 
 
 @dataclass(frozen=True, slots=True)

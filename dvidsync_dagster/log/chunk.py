@@ -9,6 +9,7 @@ from itertools import takewhile
 import numpy as np
 import pandas as pd
 
+from dvidsync_dagster.log.ahead import NOTHING_AHEAD, AheadOfClock
 from dvidsync_dagster.log.merge import Entry
 from dvidsync_dagster.log.record import MalformedRecord, Origin, Record
 
@@ -33,6 +34,7 @@ class LogChunk:
         empty: records without key and value, which a producer leaves behind (Sarama does where a topic is new
             or has another leader); read since the chunk before.
         behind: records up to the log's end, as it was when reading began, that are not released.
+        ahead: those of them that wait as their keys are ahead of the source's clock, as far as was read.
     """
 
     frame: pd.DataFrame
@@ -43,6 +45,7 @@ class LogChunk:
     duplicates: int
     behind: int
     empty: int = 0
+    ahead: AheadOfClock = NOTHING_AHEAD
 
     def records(self) -> Iterator[Record]:
         """The rows of `frame`."""

@@ -19,7 +19,7 @@ from dvidsync_dagster.log.feed import KafkaFeed
 from dvidsync_dagster.log.kafka import KafkaConnection
 from dvidsync_dagster.log.merge import Place
 from dvidsync_dagster.log.ranges import Range, without
-from dvidsync_dagster.log.reading import Feed, Reading
+from dvidsync_dagster.log.reading import LATEST_KEY, Feed, Reading
 from dvidsync_dagster.log.record import Origin, key_text
 
 REORDER_NS = 10_000_000_000
@@ -166,6 +166,7 @@ class MutationLog:
         cut_key: int,
         chunk_records: int,
         from_key: int = 0,
+        now: Callable[[], int] = lambda: LATEST_KEY,
         since: int = 0,
         reorder_ns: int = REORDER_NS,
         chunk_bytes: int = CHUNK_BYTES,
@@ -181,6 +182,8 @@ class MutationLog:
             cut_key: records with a later key are not released.
             chunk_records, chunk_bytes: a chunk is full when it reaches either; one key is never torn apart.
             from_key: records with an earlier key are dropped, as applied.
+            now: the source's clock (ns since 1970), asked while reading. A record whose key is ahead of it is
+                set aside: it is not released, and what lies behind it is read. Without a clock none is.
             since: as for `check`.
             reorder_ns: how far keys may be out of order inside a partition. What comes later than that is
                 released late, with the chunk that is made next.
@@ -212,6 +215,7 @@ class MutationLog:
             ends,
             cut_key=cut_key,
             from_key=from_key,
+            now=now,
             chunk_records=chunk_records,
             chunk_bytes=chunk_bytes,
             reorder_ns=reorder_ns,

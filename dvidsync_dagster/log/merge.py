@@ -80,6 +80,8 @@ class KeyMerge:
         self._share_records = max(1, 2 * chunk_records // shares)
         self._share_bytes = max(1, 2 * chunk_bytes // shares)
         self._waiting: set[Place] = set()
+        self._set_aside: list[Entry] = []
+        self._set_aside_size = 0
         self._ready: list[Entry] = []
         self._ready_size = 0
         self._horizon = -1
@@ -95,6 +97,14 @@ class KeyMerge:
         partition.pending += entries
         partition.size += _size(entries)
         partition.furthest = max(partition.furthest, furthest)
+
+    def set_aside(self, entries: list[Entry]) -> None:
+        """Keep entries past the cut for the last `lookahead` alone, as far as a chunk holds: they say nothing
+        of how far a partition was read."""
+        for entry in entries:
+            if len(self._set_aside) < self._chunk_records and self._set_aside_size < self._chunk_bytes:
+                self._set_aside.append(entry)
+                self._set_aside_size += _bytes(entry)
 
     def finish(self, place: Place) -> None:
         """Nothing more comes from this partition."""
@@ -157,7 +167,7 @@ class KeyMerge:
         """
         inside = (entry for partition in self._partitions.values() for entry in partition.pending)
         if self.exhausted:
-            return sorted(entry for entry in inside if entry.key > self._cut_key)
+            return sorted([*self._set_aside, *(entry for entry in inside if entry.key > self._cut_key)])
         after = self._ready[:LOOKAHEAD]
         return [*after, *heapq.nsmallest(LOOKAHEAD - len(after), inside)]
 

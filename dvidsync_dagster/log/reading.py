@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
+from dvidsync_dagster.log.ahead import SetAside
 from dvidsync_dagster.log.checkpoint import Positions
 from dvidsync_dagster.log.chunk import LogChunk, log_frame, malformed, without_duplicates
 from dvidsync_dagster.log.ledger import OffsetLedger
 from dvidsync_dagster.log.merge import Entry, KeyMerge, Place
-from dvidsync_dagster.log.record import Origin, key_text
+from dvidsync_dagster.log.record import Origin
 
-_LATEST_KEY = (1 << 63) - 1
+LATEST_KEY = (1 << 63) - 1
 _KEY_DIGITS = 19
 _NS_PER_MS = 1_000_000
-_CLOCK_SKEW_NS = 86_400_000_000_000  # a day; a server whose clock is wrong by more would stall the sync
 _WORTH_SEEKING = 5_000  # a seek throws away what has been fetched; reading over fewer records is cheaper
 
 
@@ -59,7 +59,7 @@ class Reading:
         feed: stands at `start`.
         start: for every partition of the log; partitions that are not in `ends` stay as they are.
         ends: where each partition to be read ends.
-        cut_key, from_key, chunk_records, chunk_bytes, reorder_ns: as for `MutationLog.chunks`.
+        cut_key, from_key, now, chunk_records, chunk_bytes, reorder_ns: as for `MutationLog.chunks`.
     """
 
     def __init__(
@@ -70,6 +70,7 @@ class Reading:
         *,
         cut_key: int,
         from_key: int,
+        now: Callable[[], int],
         chunk_records: int,
         chunk_bytes: int,
         reorder_ns: int,
@@ -78,6 +79,8 @@ class Reading:
         self._ends = ends
         self._cut_key = cut_key
         self._from_key = from_key
+        self._now = now
+        self._ahead = SetAside()
         self._topics = sorted({topic for topic, _ in ends})
         self._empty = 0
         self._skips = {(topic, partition): list(start[topic][partition].beyond) for topic, partition in ends}
@@ -112,7 +115,7 @@ class Reading:
         if place not in self._ends:
             return
         end, known, skips = self._ends[place], self._ledger.next_offset(topic, partition), self._skips[place]
-        entries, furthest = [], -1
+        entries, ahead, furthest, now = [], [], -1, max(self._now(), self._cut_key)
         for record in batch.records:
             if record.offset >= end:
                 break
@@ -125,12 +128,20 @@ class Reading:
                 self._empty += not skipped
                 continue
             entry = self._entry(topic, partition, record)
+            if entry.key > now:
+                if not skipped:
+                    ahead.append(entry)
+                continue
             if entry.found is None and entry.key > furthest:
                 furthest = entry.key
             if entry.key >= self._from_key and not skipped:
                 entries.append(entry)
         self._merge.read(place, entries, furthest)
-        self._ledger.read(topic, partition, min(batch.next_offset, end), [entry.offset for entry in entries])
+        outstanding = [entry.offset for entry in entries]
+        if ahead:
+            self._merge.set_aside(self._ahead.add(ahead, now))
+            outstanding += [entry.offset for entry in ahead]
+        self._ledger.read(topic, partition, min(batch.next_offset, end), outstanding)
         self._go_on(place)
 
     def _go_on(self, place: Place) -> None:
@@ -165,6 +176,7 @@ class Reading:
             duplicates=len(entries) - len(kept),
             behind=self._behind(),
             empty=empty,
+            ahead=self._ahead.found,
         )
 
     def _behind(self) -> int:
@@ -174,12 +186,10 @@ class Reading:
     def _entry(self, topic: str, partition: int, record: KafkaRecord) -> Entry:
         raw, value, timestamp = record.key, record.value, record.timestamp
         key = int(raw) if raw is not None and len(raw) <= _KEY_DIGITS and raw.isdigit() else None
-        if key is None or key > _LATEST_KEY:
+        if key is None or key > LATEST_KEY:
             found = (
                 "its key is missing" if raw is None else f"its key {raw[:40]!r} is not a time in nanoseconds"
             )
-        elif timestamp >= 0 and key > timestamp * _NS_PER_MS + _CLOCK_SKEW_NS:
-            found = f"its key says {key_text(key)}, but Kafka has it since {key_text(timestamp * _NS_PER_MS)}"
         elif value is None:
             return Entry(key, topic, partition, record.offset, None, "it has no value", raw)
         else:

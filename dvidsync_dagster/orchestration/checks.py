@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 import dagster as dg
 
 from dvidsync_dagster.errors import LogGap, LogRecreated
+from dvidsync_dagster.log.ahead import NOTHING_AHEAD, AheadOfClock
 from dvidsync_dagster.orchestration.followers import Follower
 from dvidsync_dagster.orchestration.metadata import conflict_table, quarantine_table
 from dvidsync_dagster.outgoing_text import markdown
@@ -33,6 +34,9 @@ class RunEnd:
     lag: Lag | None = None
     reached: int = 0
     """The key (ns since 1970) up to which the destination has followed; 0 if that is not known."""
+    lag_told: float = 0.0
+    """Our own steady clock (`time.monotonic`) when the lag was told."""
+    ahead: AheadOfClock = NOTHING_AHEAD
     conflicts: list[ConflictRow] = field(default_factory=list)
     quarantined: list[QuarantinedRecord] = field(default_factory=list)
     log_error: LogGap | LogRecreated | None = None
@@ -42,23 +46,31 @@ class RunEnd:
         self.chunks += 1
         self.lag = report.lag_after
         self.reached = report.checkpoint.key
+        self.lag_told = time.monotonic()
+        self.ahead = report.ahead
         self.conflicts += report.conflicts
         self.quarantined += report.quarantined
         self.open_for_long = report.open_for_long
 
 
 def check_lag(end: RunEnd) -> dg.AssetCheckResult | None:
-    """The destination has followed at least until a quarter of an hour ago."""
-    if not end.reached:
+    """The destination has followed at least until a quarter of an hour ago, and nothing waits for a time
+    that will hardly come."""
+    if end.lag is not None:
+        # By the source's clock: this machine's may be wrong.
+        seconds = end.lag.seconds + max(0.0, time.monotonic() - end.lag_told)
+    elif end.reached:
+        # A run that found no server has only the checkpoint and the clock at hand.
+        seconds = max(0.0, time.time() - end.reached / 1e9)
+    else:
         return None
-    # By the checkpoint: a run that reads old windows again is far behind only in them, and a run that found
-    # no server knows it too.
-    seconds = max(0.0, time.time() - end.reached / 1e9)
     return dg.AssetCheckResult(
         check_name="lag",
-        passed=seconds <= LAG_ALLOWED_SECONDS,
+        passed=seconds <= LAG_ALLOWED_SECONDS and not end.ahead.far,
         severity=dg.AssetCheckSeverity.WARN,
-        metadata={"seconds": round(seconds, 3)},
+        description=str(end.ahead) if end.ahead.records else None,
+        metadata={"seconds": round(seconds, 3), "ahead_of_clock": end.ahead.records}
+        | ({"records": end.lag.records} if end.lag is not None else {}),
     )
 
 

@@ -25,6 +25,8 @@ LAG_SECONDS = "dvidsync/lag_seconds"
 RECORDS = "dvidsync/records"
 DUPLICATES = "dvidsync/duplicates"
 EMPTY = "dvidsync/empty"
+AHEAD = "dvidsync/ahead_of_clock"
+"""Records that wait as their keys are ahead of the source's clock."""
 OPERATIONS = "dvidsync/operations"
 REQUESTS = "dvidsync/requests"
 ALREADY_THERE = "dvidsync/already_there"
@@ -77,6 +79,7 @@ def chunk_metadata(report: ChunkReport, checkpoint: Checkpoint) -> Metadata:
         RECORDS: dg.MetadataValue.int(report.records),
         DUPLICATES: dg.MetadataValue.int(report.duplicates),
         EMPTY: dg.MetadataValue.int(report.empty),
+        AHEAD: dg.MetadataValue.int(report.ahead.records),
         OPERATIONS: dg.MetadataValue.int(report.operations),
         REQUESTS: dg.MetadataValue.int(report.requests),
         ALREADY_THERE: dg.MetadataValue.int(report.already_there),
@@ -96,8 +99,9 @@ def chunk_metadata(report: ChunkReport, checkpoint: Checkpoint) -> Metadata:
         metadata[CONFLICTS_TABLE] = conflict_table(report.conflicts)
     if report.quarantined:
         metadata[QUARANTINED_TABLE] = quarantine_table(report.quarantined)
-    if report.notes:
-        metadata[NOTES] = dg.MetadataValue.md("\n".join(f"- {note}" for note in report.notes))
+    notes = [*report.notes, *([str(report.ahead)] if report.final and report.ahead.records else [])]
+    if notes:
+        metadata[NOTES] = dg.MetadataValue.md("\n".join(f"- {note}" for note in notes))
     return metadata
 
 
@@ -131,6 +135,7 @@ def chunk_text(report: ChunkReport) -> str:
     for count, what in (
         (report.duplicates, "duplicates"),
         (report.empty, "empty"),
+        (report.ahead.records, "ahead of the source's clock"),
         (report.already_there, "already there"),
         (report.held, "held"),
         (len(report.conflicts), "SKIPPED"),

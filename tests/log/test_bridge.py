@@ -74,6 +74,7 @@ def test_a_gap_changes_nothing(
             ends,
             cut_key=10**18,
             from_key=0,
+            now=lambda: 10**18,
             chunk_records=chunk_records,
             chunk_bytes=1 << 20,
             reorder_ns=REORDER,
