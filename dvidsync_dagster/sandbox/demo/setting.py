@@ -19,14 +19,15 @@ ADMIN_TOKEN = "DVIDSYNC_DEMO_ADMIN_TOKEN"
 SETTLE_SECONDS = 2
 
 _LOCK = "lock"
-_DAGSTER = """\
+DAGSTER_YAML = """\
 telemetry: {enabled: false}
-# No pop-up for first-time users.
-nux: {enabled: false}
+nux: {enabled: false}               # no pop-up that asks who you are
 # Runs whose process died are marked as failed, and free what they held.
 run_monitoring: {enabled: true, free_slots_after_run_end_seconds: 60}
 concurrency: {pools: {default_limit: 1, granularity: op}}
 """
+"""What the README gives people for their own instance."""
+
 _WORKSPACE = """\
 load_from:
   - python_module:
@@ -73,7 +74,7 @@ class Setting:
     def write(self, servers: Servers) -> None:
         """Write the configuration for these servers and set the environment of this process and its own."""
         self.home.mkdir()
-        (self.home / "dagster.yaml").write_text(_DAGSTER, encoding="utf-8")
+        (self.home / "dagster.yaml").write_text(DAGSTER_YAML, encoding="utf-8")
         self.workspace.write_text(_WORKSPACE, encoding="utf-8")
         component = {
             "type": "dvidsync_dagster.DvidSyncComponent",
