@@ -165,6 +165,7 @@ class _Run:
         if checkpoint is not None:
             self.eras = EraClock(checkpoint.era, checkpoint.boot, checkpoint.mutation_id)
             self.mutation_id = checkpoint.mutation_id
+        self.target.reached = checkpoint.key if checkpoint is not None else 0
         met_at = checkpoint.contact if checkpoint is not None else 0
         self.target.contact = Contact(met_at or self.target.info().next_mutation_id, self.eras.era)
 
@@ -266,6 +267,7 @@ class _Run:
                 final=chunk.last,
             )
             batch.next_chunk(plan)
+            self.target.reached = max(self.target.reached, reached)
             clock = time.monotonic()
 
     def _take_in(

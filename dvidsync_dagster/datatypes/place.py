@@ -65,3 +65,10 @@ def is_after_commit(mutation: Placed, repo: RepoInfo) -> bool:
     have done that. False where it cannot be told."""
     version = repo.versions.get(mutation.version)
     return version is not None and version.locked and 0 < version.committed_by < mutation.origin.key
+
+
+def is_late(mutation: Placed, repo: RepoInfo, reached: int) -> bool:
+    """Whether a mutation belongs before the source's commit of its version, which was applied long since:
+    everything with a key up to `reached` (ns since 1970) was, as far as it had been read."""
+    version = repo.versions.get(mutation.version)
+    return version is not None and version.locked and mutation.origin.key <= version.committed_by <= reached

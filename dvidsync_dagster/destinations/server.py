@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from types import TracebackType
 
@@ -17,11 +17,11 @@ from dvidsync_dagster.datatypes.labelmap.look import Contact, look
 from dvidsync_dagster.datatypes.labelmap.messages import BodyMutation, LabelMutation
 from dvidsync_dagster.datatypes.labelmap.presence import Presence, Seen, find_presence
 from dvidsync_dagster.datatypes.operation import Operation, Writer
-from dvidsync_dagster.datatypes.place import is_after_commit
 from dvidsync_dagster.datatypes.registry import DATA_TYPES, Mutation
-from dvidsync_dagster.datatypes.versions import Commit, NewInstance, NewVersion, RepoMutation, VersionWriter
+from dvidsync_dagster.datatypes.versions import Commit, NewInstance, RepoMutation, VersionWriter
 from dvidsync_dagster.destinations.flight import run_steps
 from dvidsync_dagster.destinations.labelmaps import Labelmaps
+from dvidsync_dagster.destinations.late import Timing, changed_since, explained, timing
 from dvidsync_dagster.destinations.ownership import Ownership
 from dvidsync_dagster.destinations.rest import merge_seconds, wait_for_rest
 from dvidsync_dagster.dvid.client import DvidClient
@@ -75,6 +75,8 @@ class DvidDestination:
         self._source = source
         self._root = root
         self._in_flight = requests_in_flight
+        self.reached = 0
+        """The key (ns since 1970) up to which all that was read before is applied."""
         self._ownership = Ownership(still_owner)
         self._in_doubt = False
         self._note = note
@@ -189,15 +191,17 @@ class DvidDestination:
                 lacking = self._lacks(request.version)
                 if lacking is not None:
                     return _all_refused(step, lacking)
+            came = timing(step.members, self._repo, self.reached)
+            if came is Timing.USUAL:
+                return send(step)
+            if came is Timing.LATE and isinstance(request, BodyMutation):
+                changed = changed_since(request, self.labelmaps.here(request.instance), self.info())
+                if changed is not None:
+                    return _all_refused(step, changed)
             # DVID takes the token for a version that is open as well.
-            late = not isinstance(request, NewVersion | Commit) and all(
-                is_after_commit(member, self._repo) for member in step.members
-            )
-            with self.client.as_administrator() if late else nullcontext():
+            with self.client.as_administrator():
                 outcome = send(step)
-            if late and not self.client.has_admin_token:
-                return replace(outcome, refusals=tuple(map(_explained, outcome.refusals)))
-            return outcome
+            return outcome if self.client.has_admin_token else explained(outcome, came)
 
         def send(step: Step[Mutation]) -> Outcome:
             request = step.request
@@ -273,16 +277,6 @@ class DvidDestination:
 
 def _all_refused(step: Step[Mutation], found: str) -> Outcome:
     return Outcome(refusals=tuple(Refusal(member, found) for member in range(len(step.members))))
-
-
-def _explained(refusal: Refusal) -> Refusal:
-    if "locked node" not in refusal.found:
-        return refusal
-    why = (
-        "The source's administrator changed this version after its commit: name the destination's admin "
-        "token in `admin_token_env`"
-    )
-    return replace(refusal, found=f"{refusal.found}. {why}")
 
 
 def _overlapping(steps: Sequence[Step[Mutation]], index: int) -> set[int]:
