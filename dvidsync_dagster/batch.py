@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -94,6 +94,7 @@ class Batch:
         ended_before: int,
         ask: AskFates,
         versions: frozenset[str] | None,
+        waiting: Collection[str] = (),
     ) -> None:
         """Add a chunk.
 
@@ -102,6 +103,7 @@ class Batch:
                 an id before they could say so.
             ended_before, ask: what becomes of a start without a completion, see `gather`.
             versions: the selected ones; None for all.
+            waiting: instances in which something waits behind a record that cannot be decoded.
         """
         self._versions = versions
         self.labels += decoded.labels
@@ -117,6 +119,7 @@ class Batch:
             applied_before={*self._unheard, *(name for names in self._applied_before for name in names)},
             ended_before=ended_before,
             ask=ask,
+            waiting=waiting,
         )
         self._unheard.update(map(identity, self.gathered.unheard))
         self.duplicates = self.gathered.duplicates

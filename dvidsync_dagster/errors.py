@@ -116,13 +116,26 @@ class UndecodableRecord(LogError):
     Args:
         where: topic, partition and offset as text (`Origin.__str__`).
         found: what is wrong with it.
+        record: where it stands, as the command names it.
+        more: how many others like it there are.
+        waiting: how many records wait behind it.
     """
 
-    def __init__(self, where: str, found: str) -> None:
+    def __init__(
+        self,
+        where: str,
+        found: str,
+        *,
+        record: str = "TOPIC/PARTITION/OFFSET",
+        more: int = 0,
+        waiting: int = 0,
+    ) -> None:
         found = escaped(found)
+        others = f", and {more:,} more records that cannot be decoded" if more else ""
         super().__init__(
-            f"{where}: {found}. Nothing after it is applied. Set `on_undecodable: quarantine` to keep it "
-            f"aside and go on."
+            f"{where}: {found}{others}. {waiting:,} records wait behind it; what does not depend on it is "
+            f"applied. Look at it with `dvidsync quarantine show {record}`; `dvidsync quarantine skip "
+            f"{record}` lets this one pass. `on_undecodable: quarantine` sets all such records aside."
         )
         self.where = where
         self.found = found

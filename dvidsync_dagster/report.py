@@ -36,13 +36,12 @@ class ConflictRow:
 
 @dataclass(frozen=True, slots=True)
 class QuarantinedRecord:
-    """A record that could not be decoded or applied, kept whole."""
+    """A record that could not be decoded. The quarantine of the destination keeps it whole."""
 
     topic: str
     partition: int
     offset: int
     key: int
-    value: bytes
     found: str
 
 

@@ -13,7 +13,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 
 from dvidsync_dagster.attempts import carry_out
-from dvidsync_dagster.batch import Batch, Plan
+from dvidsync_dagster.batch import Batch
 from dvidsync_dagster.config import DestinationConfig, StartTime, SyncConfig
 from dvidsync_dagster.datatypes.decode import decode_records
 from dvidsync_dagster.datatypes.eras import EraClock
@@ -23,7 +23,6 @@ from dvidsync_dagster.datatypes.labelmap.unfinished import SourceBodies, long_op
 from dvidsync_dagster.destinations.server import DvidDestination
 from dvidsync_dagster.discovery import Route, discover
 from dvidsync_dagster.dvid.client import DvidClient
-from dvidsync_dagster.errors import UndecodableRecord
 from dvidsync_dagster.log.archive import LogArchive
 from dvidsync_dagster.log.checkpoint import Checkpoint
 from dvidsync_dagster.log.chunk import LogChunk
@@ -32,6 +31,7 @@ from dvidsync_dagster.log.record import Record
 from dvidsync_dagster.report import ChunkReport, Lag, QuarantinedRecord
 from dvidsync_dagster.same_server import refuse_twins
 from dvidsync_dagster.source_log import SourceLog
+from dvidsync_dagster.undecodable import Undecodable, undecodable_of
 
 NANOSECONDS = 1_000_000_000
 MAX_CHUNK_RECORDS = 100_000
@@ -71,7 +71,8 @@ def follow(
 
     Raises:
         ConfigurationError, LogError, ServerError, Conflict, OwnershipLost: nothing is in flight anymore, and
-            everything up to the last report's checkpoint is applied.
+            everything up to the last report's checkpoint is applied. UndecodableRecord comes after the last
+            report: what does not depend on that record is applied.
     """
     with ExitStack() as stack:
         source = stack.enter_context(
@@ -120,6 +121,7 @@ def follow(
             yield from run.again(checkpoint, scope.from_key, upto, final=cut <= checkpoint.key)
         if checkpoint is None or cut > checkpoint.key or scope is None:
             yield from run.onward(checkpoint, cut)
+        run.stop_at_undecodable()
 
 
 def _start_key(destination: DestinationConfig) -> int:
@@ -159,6 +161,7 @@ class _Run:
     still_owner: Callable[[], None]
     eras: EraClock = field(default_factory=EraClock)
     mutation_id: int = 0
+    undecodable: list[Undecodable] = field(default_factory=list)
 
     def first_contact(self, checkpoint: Checkpoint | None) -> None:
         """Take over what the checkpoint remembers; without one the destination is met for the first time."""
@@ -188,6 +191,11 @@ class _Run:
         for report in self._chunks(chunks, upto, from_key, looking=True, kept=checkpoint):
             yield replace(report, final=report.final and final, lag_before=lag, lag_after=lag)
 
+    def stop_at_undecodable(self) -> None:
+        """Raises UndecodableRecord if something waits behind one."""
+        for each in self.undecodable:
+            each.check()
+
     # Chunk by chunk
 
     def _chunks(
@@ -200,6 +208,8 @@ class _Run:
         kept: Checkpoint | None,
     ) -> Iterator[ChunkReport]:
         batch = Batch()
+        undecodable = undecodable_of(self.config, self.destination, self.route, self.target.info)
+        self.undecodable.append(undecodable)
         log = self.source_log.log
         topics = log.ids()  # before anything is read
         look_records = MAX_CHUNK_RECORDS
@@ -213,7 +223,7 @@ class _Run:
             sent_before = self.target.client.changes_sent
             records = list(chunk.records())
             behind = chunk.behind + (len(records) if lag_before is None else 0)
-            quarantined = self._take_in(batch, chunk, records, cut)
+            quarantined = self._take_in(batch, chunk, records, cut, undecodable)
             if not looking and lag_before is None:
                 looking = self._was_overtaken(batch)
             open_for_long = long_open(batch.gathered.pending, self.route.clock)
@@ -224,11 +234,12 @@ class _Run:
                 look_records -= len(records)
                 looking = look_records > 0 or kept is not None
             self.still_owner()
-            if chunk.last:
-                self._follow_counters(batch, plan, chunk)
+            unapplied = [*batch.unapplied(plan), *undecodable.waiting.origins]
+            if chunk.last and not unapplied:
+                self._follow_counters(chunk)
             self.target.labelmaps.settle()
-            unapplied = batch.unapplied(plan)
-            previous, reached = reached, max(reached, cut if chunk.last else min(chunk.horizon, cut))
+            done = cut if chunk.last else min(chunk.horizon, cut)
+            previous, reached = reached, max(reached, min(done, undecodable.waiting.reaches))
             first_key = records[0].origin.key if records else reached
             self.mutation_id = max((self.mutation_id, *(m.mutation_id for m in plan.bodies)))
             checkpoint = kept or Checkpoint(
@@ -256,7 +267,7 @@ class _Run:
                 operations=len(plan.applied),
                 requests=self.target.client.changes_sent - sent_before,
                 already_there=len(plan.there) + tally.already_there,
-                held=len(plan.held),
+                held=len(plan.held) + undecodable.waiting.fresh,
                 open_for_long=open_for_long,
                 not_followed=dict(batch.not_followed),
                 unknown_actions=dict(batch.unknown_actions),
@@ -271,17 +282,13 @@ class _Run:
             clock = time.monotonic()
 
     def _take_in(
-        self, batch: Batch, chunk: LogChunk, records: Sequence[Record], cut: int
+        self, batch: Batch, chunk: LogChunk, records: Sequence[Record], cut: int, undecodable: Undecodable
     ) -> tuple[QuarantinedRecord, ...]:
-        """Decode a chunk's records into the batch. What cannot be decoded stops the run or is set aside."""
+        """Decode a chunk's records into the batch; what is set aside of them is returned."""
         decoded = decode_records(
             records, self.route.topics, self.route.not_followed, self.eras, self.route.places
         )
-        wrong = [(record.origin, record.value, found) for record, found in decoded.undecodable]
-        wrong += [(bad.origin, bad.value or b"", bad.found) for bad in chunk.malformed]
-        if wrong and self.config.on_undecodable == "stop":
-            origin, _, found = min(wrong)
-            raise UndecodableRecord(str(origin), found)
+        passed, behind, set_aside = undecodable.sort_out(chunk, decoded)
         ahead = decode_records(
             chunk.records_ahead(),
             self.route.topics,
@@ -291,18 +298,16 @@ class _Run:
         )
         patience = int(max(self.config.settle_seconds, 10) * NANOSECONDS)
         batch.take_in(
-            decoded,
-            ahead,
+            passed,
+            replace(ahead, labels=[*behind.labels, *ahead.labels]),
             ended_before=cut + 1 if chunk.last else chunk.horizon - patience,
             ask=self.source_bodies.fates,
             versions=self.route.versions,
+            waiting=undecodable.waiting.instances,
         )
         for instance in decoded.not_followed.keys() & set(self.route.not_followed.values()):
             self.notes.say(f"{instance} is not followed: its messages are only counted")
-        return tuple(
-            QuarantinedRecord(origin.topic, origin.partition, origin.offset, origin.key, value, found)
-            for origin, value, found in wrong
-        )
+        return set_aside
 
     def _was_overtaken(self, batch: Batch) -> bool:
         """A checkpoint that says clean can have been set back: try a few operations of the first chunk."""
@@ -315,11 +320,11 @@ class _Run:
         self.target.come_to_rest()
         return True
 
-    def _follow_counters(self, batch: Batch, plan: Plan, chunk: LogChunk) -> None:
+    def _follow_counters(self, chunk: LogChunk) -> None:
         """Ids that were burned without a message show only in the source's own counter. It can be trusted
         where nothing is waiting to be applied."""
         # What is far ahead of the clock is hardly the source's, and may wait for years.
-        if chunk.behind > chunk.ahead.far or batch.unapplied(plan):
+        if chunk.behind > chunk.ahead.far:
             return
         for instance in self.route.repo.instances.values():
             if instance.typename == "labelmap" and instance.name not in self.route.not_followed:

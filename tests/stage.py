@@ -41,6 +41,7 @@ class Stage:
             "windows": {"every": "hourly", "start_date": "2026-01-01"},
             "settle_seconds": 0,
             "chunk_records": 100,
+            "quarantine": str(self.copy.folder.with_name("quarantine")),
         }
 
     def data_uuid(self) -> str:

@@ -100,6 +100,11 @@ class SyncConfig(Part):
     on_undecodable: Literal["stop", "quarantine"] = Field(
         default="stop", description="what to do when a record cannot be decoded: stop or quarantine"
     )
+    quarantine: str | None = Field(
+        default=None,
+        description="where records that cannot be decoded are kept as Parquet (a folder or URI); unset: the "
+        "folder `quarantine` of DAGSTER_HOME",
+    )
     windows: WindowsConfig = Field(
         default_factory=lambda: WindowsConfig(),
         description="the spans of time that Dagster shows as partitions",
@@ -184,15 +189,15 @@ class SyncConfig(Part):
     def _check_chunk(cls, records: int) -> int:
         return in_range(records, 100, 100_000)
 
-    @field_validator("archive")
+    @field_validator("archive", "quarantine")
     @classmethod
-    def _check_archive(cls, archive: str | None) -> str | None:
-        if archive is not None and (not archive or "@" in urlsplit(archive).netloc):
+    def _check_folder(cls, folder: str | None) -> str | None:
+        if folder is not None and (not folder or "@" in urlsplit(folder).netloc):
             raise Refused(
                 "is empty or holds a user or password",
                 "Name a folder or a URI such as s3://bucket/log; the cloud's own variables hold secrets.",
             )
-        return archive
+        return folder
 
     def check_together(self) -> None:
         for index, destination in enumerate(self.destinations):

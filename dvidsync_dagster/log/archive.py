@@ -8,23 +8,19 @@ schema's metadata says which offsets it stands for, those that hold no record in
 from __future__ import annotations
 
 import hashlib
-import os
 import re
-import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import orjson
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pyarrow import fs
 
-from dvidsync_dagster.errors import ConfigurationError, LogError
+from dvidsync_dagster.errors import LogError
 from dvidsync_dagster.log.checkpoint import Positions, newly_applied
 from dvidsync_dagster.log.chunk import COLUMNS
+from dvidsync_dagster.log.folder import Folder
 from dvidsync_dagster.log.merge import Place
 from dvidsync_dagster.log.ranges import Range, joined, without
 
@@ -65,17 +61,7 @@ class LogArchive:
     """
 
     def __init__(self, uri: str) -> None:
-        try:
-            if "://" in uri:
-                self._files, self._folder = fs.FileSystem.from_uri(uri)
-            else:
-                self._files, self._folder = fs.LocalFileSystem(), str(Path(uri).absolute())
-        except (pa.ArrowException, OSError, ValueError) as error:
-            raise ConfigurationError(
-                "archive",
-                f"pyarrow cannot use it ({type(error).__name__})",
-                "Give a folder, or a URI such as gs://BUCKET/FOLDER or s3://BUCKET/FOLDER.",
-            ) from None
+        self._folder = Folder(uri, "archive")
 
     def write(self, frame: pd.DataFrame, before: Positions, after: Positions) -> ArchiveFile | None:
         """Archive the records of a chunk: whole or not at all, and no second time.
@@ -93,25 +79,19 @@ class LogArchive:
             return None
         offsets = _offsets_json(newly_applied(before, after))
         file = _name(frame, offsets)
-        path = self._path(file.name)
-        with self._errors("written"):
-            if self._files.get_file_info(path).type == fs.FileType.File:
-                return file
-            table = pa.Table.from_pandas(frame[list(COLUMNS)], schema=_SCHEMA, preserve_index=False)
-            sink = pa.BufferOutputStream()
-            pq.write_table(table.replace_schema_metadata({_METADATA: offsets}), sink, compression="zstd")
-            self._put(path, sink.getvalue())
+        if not self._folder.has(file.name):
+            with self._folder.errors("written", file.name):
+                table = pa.Table.from_pandas(frame[list(COLUMNS)], schema=_SCHEMA, preserve_index=False)
+            self._folder.write_table(file.name, table, {_METADATA: offsets})
         return file
 
     def files(self, first_key: int = 0, last_key: int = (1 << 63) - 1) -> list[ArchiveFile]:
         """The files that may hold keys from `first_key` to `last_key` (both included), in order."""
-        with self._errors("read"):
-            found = self._files.get_file_info(fs.FileSelector(self._folder, allow_not_found=True))
         result = []
-        for info in found:
-            match = _FILE.fullmatch(info.base_name)
+        for name in self._folder.names():
+            match = _FILE.fullmatch(name)
             if match and int(match["first"]) <= last_key and int(match["last"]) >= first_key:
-                result.append(ArchiveFile(info.base_name, int(match["first"]), int(match["last"])))
+                result.append(ArchiveFile(name, int(match["first"]), int(match["last"])))
         return sorted(result, key=lambda file: (file.first_key, file.last_key, file.name))
 
     def read(self, first_key: int, last_key: int) -> pd.DataFrame:
@@ -152,8 +132,9 @@ class LogArchive:
 
     def offsets(self, file: ArchiveFile) -> dict[Place, list[Range]]:
         """The offsets that a file stands for, those that hold no record included."""
-        with self._errors("read", file.name):
-            metadata = pq.read_schema(self._path(file.name), filesystem=self._files).metadata or {}
+        with self._folder.errors("read", file.name):
+            schema = pq.read_schema(self._folder.path_of(file.name), filesystem=self._folder.files)
+            metadata = schema.metadata or {}
             content = orjson.loads(metadata[_METADATA])
             if content["format"] > _FORMAT:
                 raise LogError(
@@ -167,40 +148,14 @@ class LogArchive:
             }
 
     def _table(self, file: ArchiveFile, first_key: int, last_key: int) -> pa.Table:
-        with self._errors("read", file.name):
+        with self._folder.errors("read", file.name):
             table = pq.read_table(
-                self._path(file.name),
-                filesystem=self._files,
+                self._folder.path_of(file.name),
+                filesystem=self._folder.files,
                 filters=[("key", ">=", first_key), ("key", "<=", last_key)],
                 partitioning=None,  # a folder named like `a=b` would add a column
             )
             return table.replace_schema_metadata().cast(_SCHEMA)
-
-    def _put(self, path: str, content: pa.Buffer) -> None:
-        if isinstance(self._files, fs.LocalFileSystem):
-            _write_file(Path(path), content)
-            return
-        try:
-            stream = self._files.open_output_stream(path)
-        except FileNotFoundError:  # a store with folders
-            self._files.create_dir(self._folder)
-            stream = self._files.open_output_stream(path)
-        # One write of the whole: an object appears when its upload is complete.
-        with stream:
-            stream.write(content)
-
-    def _path(self, name: str) -> str:
-        return f"{self._folder.rstrip('/')}/{name}"
-
-    @contextmanager
-    def _errors(self, done: str, name: str = "") -> Iterator[None]:
-        try:
-            yield
-        except (pa.ArrowException, OSError, KeyError, TypeError, ValueError, AttributeError) as error:
-            raise LogError(
-                f"the archive {self._path(name)} cannot be {done}: {type(error).__name__}: {error}. Check "
-                f"that the store is reachable, that this user may use it and that the file is dvidsync's."
-            ) from error
 
 
 def _frame(tables: Sequence[pa.Table]) -> pd.DataFrame:
@@ -227,18 +182,3 @@ def _offsets_json(ranges: Mapping[Place, list[Range]]) -> bytes:
     for (topic, partition), found in ranges.items():
         by_topic.setdefault(topic, {})[str(partition)] = found
     return orjson.dumps({"format": _FORMAT, "offsets": by_topic}, option=orjson.OPT_SORT_KEYS)
-
-
-def _write_file(path: Path, content: pa.Buffer) -> None:
-    """Write a local file that is there whole or not at all, also after a power cut."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.{uuid.uuid4().hex}.unfinished")
-    try:
-        with unfinished.open("xb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        unfinished.replace(path)
-    except BaseException:
-        unfinished.unlink(missing_ok=True)
-        raise

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from dvidsync_dagster.errors import LogError
 from dvidsync_dagster.log.archive import ArchiveFile, LogArchive
-from dvidsync_dagster.log.merge import Place
+from dvidsync_dagster.log.merge import Headers, Place
 from dvidsync_dagster.log.ranges import Range, without
 from dvidsync_dagster.log.reading import Batch, Feed
 
@@ -19,6 +19,7 @@ class ArchivedRecord(NamedTuple):
     key: bytes
     value: bytes
     timestamp: int = -1
+    headers: Headers = ()
 
 
 class BridgedFeed:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 
@@ -11,7 +11,7 @@ import pandas as pd
 
 from dvidsync_dagster.log.ahead import NOTHING_AHEAD, AheadOfClock
 from dvidsync_dagster.log.merge import Entry
-from dvidsync_dagster.log.record import MalformedRecord, Origin, Record
+from dvidsync_dagster.log.record import MalformedRecord, Origin, RawRecord, Record
 
 COLUMNS = ("key", "topic", "partition", "offset", "value")
 
@@ -35,6 +35,7 @@ class LogChunk:
             or has another leader); read since the chunk before.
         behind: records up to the log's end, as it was when reading began, that are not released.
         ahead: those of them that wait as their keys are ahead of the source's clock, as far as was read.
+        entries: what was read of this slice; empty if it comes from the archive.
     """
 
     frame: pd.DataFrame
@@ -46,6 +47,18 @@ class LogChunk:
     behind: int
     empty: int = 0
     ahead: AheadOfClock = NOTHING_AHEAD
+    entries: Sequence[Entry] = ()
+
+    def raw(self, wanted: Collection[Origin]) -> list[RawRecord]:
+        """These records of the chunk, whole, in their order. Of the archive's, what that keeps."""
+        places = {(origin.topic, origin.partition, origin.offset): origin for origin in wanted}
+        found = {places[place]: _raw(entry) for entry in self.entries if (place := _place(entry)) in places}
+        missing = set(wanted) - found.keys()
+        for record in self.records() if missing else ():
+            if record.origin in missing:
+                key = str(record.origin.key).encode()
+                found[record.origin] = RawRecord(record.origin, key, record.value)
+        return [found[origin] for origin in wanted]
 
     def records(self) -> Iterator[Record]:
         """The rows of `frame`."""
@@ -109,5 +122,21 @@ def _content(entry: Entry) -> tuple[str, bytes | None]:
 
 def malformed(entry: Entry) -> MalformedRecord:
     """The record of an entry that `found` something wrong with."""
-    origin = Origin(entry.key, entry.topic, entry.partition, entry.offset)
-    return MalformedRecord(origin, entry.raw_key, entry.value, entry.found or "")
+    return MalformedRecord(_raw(entry), entry.found or "")
+
+
+def _place(entry: Entry) -> tuple[str, int, int]:
+    return entry.topic, entry.partition, entry.offset
+
+
+def _raw(entry: Entry) -> RawRecord:
+    key = entry.raw_key
+    if key is None and entry.found is None:
+        key = str(entry.key).encode()
+    return RawRecord(
+        Origin(entry.key, entry.topic, entry.partition, entry.offset),
+        key,
+        entry.value,
+        entry.timestamp,
+        tuple((str(name), value) for name, value in entry.headers),
+    )

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import heapq
 from bisect import bisect_left
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 Place = tuple[str, int]
 """Topic and partition."""
+Headers = Sequence[tuple[str, bytes | None]]
 
 LOOKAHEAD = 1000
 
@@ -22,7 +23,9 @@ _END_OF_TIME = 1 << 63
 class Entry(NamedTuple):
     """A record in the merge. As a tuple it sorts as the log does: by key, topic, partition and offset.
 
-    `found` says what is wrong with a malformed one; `raw_key` and a missing `value` belong to those alone.
+    `found` says what is wrong with a malformed one; a missing `value` belongs to those alone. `raw_key` is
+    the record's key where that is not just the digits of `key`. `timestamp` is Kafka's, in milliseconds
+    since 1970, or -1.
     """
 
     key: int
@@ -32,6 +35,8 @@ class Entry(NamedTuple):
     value: bytes | None
     found: str | None = None
     raw_key: bytes | None = None
+    timestamp: int = -1
+    headers: Headers = ()
 
 
 class _Partition:
@@ -207,4 +212,7 @@ def _size(entries: Iterable[Entry]) -> int:
 
 
 def _bytes(entry: Entry) -> int:
-    return len(entry.value or b"") + len(entry.raw_key or b"")
+    size = len(entry.value or b"") + len(entry.raw_key or b"")
+    if entry.headers:
+        size += sum(len(name) + len(value or b"") for name, value in entry.headers)
+    return size

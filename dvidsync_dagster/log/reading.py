@@ -9,7 +9,7 @@ from dvidsync_dagster.log.ahead import SetAside
 from dvidsync_dagster.log.checkpoint import Positions
 from dvidsync_dagster.log.chunk import LogChunk, log_frame, malformed, without_duplicates
 from dvidsync_dagster.log.ledger import OffsetLedger
-from dvidsync_dagster.log.merge import Entry, KeyMerge, Place
+from dvidsync_dagster.log.merge import Entry, Headers, KeyMerge, Place
 from dvidsync_dagster.log.record import Origin
 
 LATEST_KEY = (1 << 63) - 1
@@ -29,6 +29,8 @@ class KafkaRecord(Protocol):
     def key(self) -> bytes | None: ...
     @property
     def value(self) -> bytes | None: ...
+    @property
+    def headers(self) -> Headers: ...
 
 
 class Batch(NamedTuple):
@@ -177,6 +179,7 @@ class Reading:
             behind=self._behind(),
             empty=empty,
             ahead=self._ahead.found,
+            entries=kept,
         )
 
     def _behind(self) -> int:
@@ -184,16 +187,18 @@ class Reading:
         return self._ledger.outstanding + sum(max(0, count) for count in unread)
 
     def _entry(self, topic: str, partition: int, record: KafkaRecord) -> Entry:
-        raw, value, timestamp = record.key, record.value, record.timestamp
+        raw, value, timestamp, headers = record.key, record.value, record.timestamp, record.headers
         key = int(raw) if raw is not None and len(raw) <= _KEY_DIGITS and raw.isdigit() else None
         if key is None or key > LATEST_KEY:
             found = (
                 "its key is missing" if raw is None else f"its key {raw[:40]!r} is not a time in nanoseconds"
             )
         elif value is None:
-            return Entry(key, topic, partition, record.offset, None, "it has no value", raw)
+            found = "it has no value"
+            return Entry(key, topic, partition, record.offset, None, found, raw, timestamp, headers)
         else:
-            return Entry(key, topic, partition, record.offset, value)
+            odd = raw if raw is not None and raw[:1] == b"0" else None
+            return Entry(key, topic, partition, record.offset, value, None, odd, timestamp, headers)
         # Without a time of its own it is placed by Kafka's, and never left behind the cut.
         placed = min(max(timestamp, 0) * _NS_PER_MS, self._cut_key)
-        return Entry(placed, topic, partition, record.offset, value, found, raw)
+        return Entry(placed, topic, partition, record.offset, value, found, raw, timestamp, headers)

@@ -16,7 +16,7 @@ import dagster as dg
 from dvidsync_dagster.errors import LogGap, LogRecreated
 from dvidsync_dagster.log.ahead import NOTHING_AHEAD, AheadOfClock
 from dvidsync_dagster.orchestration.followers import Follower
-from dvidsync_dagster.orchestration.metadata import conflict_table, quarantine_table
+from dvidsync_dagster.orchestration.metadata import SHOWN, conflict_table, quarantine_table
 from dvidsync_dagster.outgoing_text import markdown
 from dvidsync_dagster.report import ChunkReport, ConflictRow, Lag, QuarantinedRecord
 
@@ -38,7 +38,8 @@ class RunEnd:
     """Our own steady clock (`time.monotonic`) when the lag was told."""
     ahead: AheadOfClock = NOTHING_AHEAD
     conflicts: list[ConflictRow] = field(default_factory=list)
-    quarantined: list[QuarantinedRecord] = field(default_factory=list)
+    quarantined: int = 0
+    first_quarantined: list[QuarantinedRecord] = field(default_factory=list)
     log_error: LogGap | LogRecreated | None = None
     open_for_long: tuple[str, ...] = ()
 
@@ -49,7 +50,8 @@ class RunEnd:
         self.lag_told = time.monotonic()
         self.ahead = report.ahead
         self.conflicts += report.conflicts
-        self.quarantined += report.quarantined
+        self.quarantined += len(report.quarantined)
+        self.first_quarantined = [*self.first_quarantined, *report.quarantined[:SHOWN]][:SHOWN]
         self.open_for_long = report.open_for_long
 
 
@@ -101,12 +103,13 @@ def check_nothing_left_out(end: RunEnd) -> dg.AssetCheckResult | None:
     if end.conflicts:
         metadata["conflicts"] = conflict_table(end.conflicts)
     if end.quarantined:
-        metadata["quarantined"] = quarantine_table(end.quarantined)
+        metadata["quarantined"] = quarantine_table(end.first_quarantined)
     return dg.AssetCheckResult(
         check_name="nothing_left_out",
         passed=not metadata,
         severity=dg.AssetCheckSeverity.WARN,
-        description=f"{len(end.conflicts)} operations skipped, {len(end.quarantined)} records quarantined",
+        description=f"{len(end.conflicts):,} operations skipped, {end.quarantined:,} records quarantined"
+        + (" (`dvidsync quarantine list` shows them all)" if end.quarantined else ""),
         metadata=metadata,
     )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
@@ -10,6 +9,7 @@ import dagster as dg
 
 from dvidsync_dagster.log.checkpoint import Checkpoint, checkpoint_json
 from dvidsync_dagster.log.record import key_text
+from dvidsync_dagster.outgoing_text import escaped
 from dvidsync_dagster.report import ChunkReport, ConflictRow, Lag, QuarantinedRecord
 
 CHECKPOINT = "dvidsync/checkpoint"
@@ -37,10 +37,13 @@ CONFLICTS = "dvidsync/conflicts"
 CONFLICTS_TABLE = "dvidsync/conflicts_table"
 QUARANTINED = "dvidsync/quarantined"
 QUARANTINED_TABLE = "dvidsync/quarantined_table"
+"""The first `SHOWN` of them, without their content."""
 NOTES = "dvidsync/notes"
 SECONDS = "dvidsync/seconds_"
 """Followed by the name of a stage."""
 ROW_COUNT = "dagster/row_count"
+
+SHOWN = 20
 
 Metadata = dict[str, dg.MetadataValue]
 
@@ -61,8 +64,7 @@ _QUARANTINE_COLUMNS = dg.TableSchema(
         dg.TableColumn("partition", "int"),
         dg.TableColumn("offset", "int"),
         dg.TableColumn("key", "string", description="nanoseconds since 1970"),
-        dg.TableColumn("found", "string", description="why it could not be decoded or applied"),
-        dg.TableColumn("value", "string", description="the whole record, base64"),
+        dg.TableColumn("found", "string", description="why it could not be decoded"),
     ]
 )
 
@@ -171,7 +173,7 @@ def conflict_table(rows: Sequence[ConflictRow]) -> dg.TableMetadataValue:
 
 
 def quarantine_table(rows: Sequence[QuarantinedRecord]) -> dg.TableMetadataValue:
-    """The records that were set aside, whole, one per row. A key is text: a browser cannot count so far."""
+    """The first `SHOWN` records that were set aside. A key is text: a browser cannot count so far."""
     records = [
         dg.TableRecord(
             {
@@ -179,11 +181,10 @@ def quarantine_table(rows: Sequence[QuarantinedRecord]) -> dg.TableMetadataValue
                 "partition": row.partition,
                 "offset": row.offset,
                 "key": str(row.key),
-                "found": row.found,
-                "value": base64.b64encode(row.value).decode("ascii"),
+                "found": escaped(row.found, 200),
             }
         )
-        for row in rows
+        for row in rows[:SHOWN]
     ]
     return dg.MetadataValue.table(records, schema=_QUARANTINE_COLUMNS)
 

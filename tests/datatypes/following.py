@@ -6,7 +6,7 @@ import os
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -20,9 +20,8 @@ from dvidsync_dagster.report import ChunkReport
 from dvidsync_dagster.sandbox.broker import EmbeddedBroker
 from dvidsync_dagster.sandbox.launcher import SandboxServer
 from dvidsync_dagster.sandbox.proofreaders import make_repo
-from dvidsync_dagster.sync import Scope
+from dvidsync_dagster.sync import Scope, follow
 from tests.contract.replay import published
-from tests.following import followed
 from tests.real_kafka import RealKafka
 from tests.state import State, differences, read_state
 
@@ -38,14 +37,20 @@ class Scene:
     root: str
     checkpoint: Checkpoint | None = None
     epoch: int = 0
+    reports: list[ChunkReport] = field(default_factory=list)
 
     def destination(self) -> dict[str, Any]:
         return {"name": "copy", "url": self.copy.url, "start": "beginning", "admin_token_env": TOKEN}
 
+    @property
+    def quarantine(self) -> Path:
+        return self.copy.folder.with_name("quarantine")
+
     def sync(
         self, *, scope: Scope | None = None, changed: dict[str, Any] | None = None, **settings: Any
     ) -> list[ChunkReport]:
-        """One run to the end of the log; the next one goes on from there. `changed` is of the destination."""
+        """One run to the end of the log; the next one goes on from there, also after one that raised (its
+        `reports` tell how far it got). `changed` is of the destination."""
         self.epoch += 1
         os.environ[TOKEN] = self.copy.admin_token
         config = SyncConfig.model_validate(
@@ -54,12 +59,22 @@ class Scene:
                 "repo": self.root,
                 "destinations": [{**self.destination(), **(changed or {})}],
                 "settle_seconds": 0,
+                "quarantine": str(self.quarantine),
                 **settings,
             }
         )
-        reports = followed(config, checkpoint=self.checkpoint, epoch=self.epoch, scope=scope)
-        self.checkpoint = reports[-1].checkpoint
-        return reports
+        self.reports = []
+        for report in follow(
+            config,
+            config.destinations[0],
+            checkpoint=self.checkpoint,
+            epoch=self.epoch,
+            still_owner=lambda: None,
+            scope=scope,
+        ):
+            self.reports.append(report)
+            self.checkpoint = report.checkpoint
+        return self.reports
 
     def sync_unclean(self) -> list[ChunkReport]:
         """As after a run that did not end in order."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from dvidsync_dagster.log.merge import Place
@@ -18,6 +18,7 @@ class Stored:
     key: bytes | None
     value: bytes | None
     timestamp: int = -1
+    headers: Sequence[tuple[str, bytes | None]] = ()
 
 
 @dataclass

@@ -243,7 +243,7 @@ def test_what_no_server_writes_is_handed_over_in_its_place(record: Stored, found
     (malformed,) = first.malformed
     assert second.malformed == ()
     assert found in malformed.found
-    assert (malformed.key, malformed.value) == (record.key, record.value)
+    assert (malformed.raw.key, malformed.raw.value) == (record.key, record.value)
     assert malformed.origin == Origin(7_000_000, "a", 0, 1)
     assert pass_.positions([malformed.origin])["a"][0] == PartitionPosition(1, ((2, 3),))
 

@@ -70,6 +70,7 @@ def gather(
     applied_before: Collection[Identity],
     ended_before: int,
     ask: AskFates,
+    waiting: Collection[str] = (),
 ) -> Gathered:
     """Pair the announcements of one stretch, which are in log order.
 
@@ -79,6 +80,7 @@ def gather(
         ended_before: whether a start with a smaller key than this (ns) and no completion has failed, or goes
             on for long, or lost its completion, is asked of the source.
         ask: does that.
+        waiting: instances in which completions may be among what must wait: no start is asked about there.
     """
     gathered = Gathered()
     done_later = {identity(item.mutation) for item in ahead if _is_done(item)}
@@ -114,7 +116,7 @@ def gather(
     asked = [
         start
         for name, start in open_starts.items()
-        if name not in done_later and start.origin.key < ended_before
+        if name not in done_later and start.origin.key < ended_before and start.instance not in waiting
     ]
     fates = ask(asked, [*events, *(item.mutation for item in ahead if _is_done(item))]) if asked else {}
     for name, start in open_starts.items():

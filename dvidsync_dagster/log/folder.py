@@ -1,0 +1,110 @@
+"""A folder of files that are there whole or not at all: on this machine or in an object store."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pyarrow import fs
+
+from dvidsync_dagster.errors import ConfigurationError, LogError
+
+
+class Folder:
+    """A folder.
+
+    Args:
+        uri: a path (``/data/log``), or what pyarrow takes (``file://``, ``s3://``, ``gs://``). Logins for
+            object stores come from their usual places (environment, instance role).
+        field: the configuration's field that names it; also what it is called in messages.
+        inside: the names of folders below it, down to the one that is meant.
+
+    Every method raises `LogError` if the store cannot be read or written.
+
+    Raises:
+        ConfigurationError: no such kind of store.
+    """
+
+    def __init__(self, uri: str, field: str, *inside: str) -> None:
+        self._field = field
+        try:
+            if "://" in uri:
+                self.files, folder = fs.FileSystem.from_uri(uri)
+            else:
+                self.files, folder = fs.LocalFileSystem(), str(Path(uri).expanduser().absolute())
+        except (pa.ArrowException, OSError, ValueError) as error:
+            raise ConfigurationError(
+                field,
+                f"pyarrow cannot use it ({type(error).__name__})",
+                "Give a folder, or a URI such as gs://BUCKET/FOLDER or s3://BUCKET/FOLDER.",
+            ) from None
+        self.path = "/".join([folder.rstrip("/"), *inside])
+
+    def names(self) -> list[str]:
+        """The files of the folder, in order; none if there is no such folder yet."""
+        with self.errors("read"):
+            found = self.files.get_file_info(fs.FileSelector(self.path, allow_not_found=True))
+        return sorted(info.base_name for info in found if info.type == fs.FileType.File)
+
+    def has(self, name: str) -> bool:
+        with self.errors("read", name):
+            return bool(self.files.get_file_info(self.path_of(name)).type == fs.FileType.File)
+
+    def write_table(self, name: str, table: pa.Table, metadata: Mapping[bytes, bytes] | None = None) -> None:
+        """Write a table as a Parquet file; `metadata` is that of its schema."""
+        with self.errors("written", name):
+            sink = pa.BufferOutputStream()
+            pq.write_table(table.replace_schema_metadata(metadata), sink, compression="zstd")
+            self._put(self.path_of(name), sink.getvalue())
+
+    def remove(self, name: str) -> None:
+        with self.errors("changed", name):
+            self.files.delete_file(self.path_of(name))
+
+    def path_of(self, name: str) -> str:
+        return f"{self.path}/{name}"
+
+    @contextmanager
+    def errors(self, done: str, name: str = "") -> Iterator[None]:
+        """What goes wrong inside becomes a `LogError`; `done` is what could not be."""
+        try:
+            yield
+        except (pa.ArrowException, OSError, KeyError, TypeError, ValueError, AttributeError) as error:
+            raise LogError(
+                f"the {self._field} {self.path_of(name)} cannot be {done}: {type(error).__name__}: {error}. "
+                f"Check that the store is reachable, that this user may use it and that the file is "
+                f"dvidsync's."
+            ) from error
+
+    def _put(self, path: str, content: pa.Buffer) -> None:
+        if isinstance(self.files, fs.LocalFileSystem):
+            _write_file(Path(path), content)
+            return
+        try:
+            stream = self.files.open_output_stream(path)
+        except FileNotFoundError:  # a store with folders
+            self.files.create_dir(self.path)
+            stream = self.files.open_output_stream(path)
+        # One write of the whole: an object appears when its upload is complete.
+        with stream:
+            stream.write(content)
+
+
+def _write_file(path: Path, content: pa.Buffer) -> None:
+    """Write a local file that is there whole or not at all, also after a power cut."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f".{path.name}.{uuid.uuid4().hex}.unfinished")
+    try:
+        with unfinished.open("xb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        unfinished.replace(path)
+    except BaseException:
+        unfinished.unlink(missing_ok=True)
+        raise
