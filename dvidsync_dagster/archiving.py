@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Generator
 
+from dvidsync_dagster.clients import open_source
 from dvidsync_dagster.config import SyncConfig
 from dvidsync_dagster.discovery import ask_server, chosen_instances, kafka_connection, log_topics
-from dvidsync_dagster.dvid.client import DvidClient
 from dvidsync_dagster.log.archive import LogArchive
 from dvidsync_dagster.log.checkpoint import Checkpoint
 from dvidsync_dagster.log.drain import MutationLog
@@ -39,7 +39,7 @@ def archive_log(
     Raises:
         ConfigurationError, ServerError, LogError, OwnershipLost: everything up to the last report stands.
     """
-    with DvidClient(config.source.url, token=config.source.token(), user=config.source.user) as source:
+    with open_source(config) as source:
         info, repo = ask_server("source.url", source, config.repo)
         instances = chosen_instances(config, repo)
         topics = list(log_topics(config, info, instances))

@@ -12,7 +12,14 @@ from dvidsync_dagster.datatypes.labelmap.messages import BodyMutation
 from dvidsync_dagster.datatypes.registry import Mutation
 from dvidsync_dagster.destinations.server import DvidDestination
 from dvidsync_dagster.dvid.repo import read_server_info
-from dvidsync_dagster.errors import AnswerLost, Conflict, ServerFailed, ServerUnreachable
+from dvidsync_dagster.errors import (
+    AnswerLost,
+    Conflict,
+    NotDvid,
+    ServerError,
+    ServerFailed,
+    ServerUnreachable,
+)
 from dvidsync_dagster.plan.outcome import Outcome
 from dvidsync_dagster.plan.steps import Step
 from dvidsync_dagster.report import ConflictRow
@@ -65,8 +72,8 @@ def carry_out(
             return plan, tally
         except _LookFirst:
             pass
-        except (AnswerLost, ServerUnreachable, ServerFailed):
-            if attempt == _ATTEMPTS:
+        except (AnswerLost, ServerUnreachable, ServerFailed, NotDvid) as error:
+            if attempt == _ATTEMPTS or not _may_be_done(error):
                 raise
             # Waits for a server that restarts; gives up with ServerUnreachable if it does not.
             read_server_info(target.client)
@@ -78,6 +85,11 @@ def carry_out(
         f"{destination.name} had operations that were not there when it was looked at, time and again. Does "
         f"somebody else repeat the source's operations there? Let one at a time do it, then run again."
     )
+
+
+def _may_be_done(error: ServerError) -> bool:
+    """Or nothing has changed, and the same would come of another attempt."""
+    return not isinstance(error, NotDvid) or error.perhaps_done
 
 
 def _settled(

@@ -187,7 +187,16 @@ class LoginRefused(ServerError):
 
 
 class ServerBusy(ServerError):
-    """The server, or a proxy before it, takes no more requests now. Nothing has changed. Try again later."""
+    """The server, or a proxy before it, takes no more requests now. Nothing has changed. Try again later.
+
+    Args:
+        request, found: as for ServerError.
+        retry_after: for how many seconds it wants to be left alone, if it says so.
+    """
+
+    def __init__(self, request: str, found: str, retry_after: float | None = None) -> None:
+        super().__init__(request, found)
+        self.retry_after = retry_after
 
 
 class NotDvid(ServerError):
@@ -196,11 +205,23 @@ class NotDvid(ServerError):
     Args:
         request, found: as for ServerError.
         perhaps_done: the request may have reached DVID nevertheless, and what it asked may be done.
+        passing: a gateway that does not reach the server just now.
+        retry_after: for how many seconds it wants to be left alone, if it says so.
     """
 
-    def __init__(self, request: str, found: str, *, perhaps_done: bool = False) -> None:
+    def __init__(
+        self,
+        request: str,
+        found: str,
+        *,
+        perhaps_done: bool = False,
+        passing: bool = False,
+        retry_after: float | None = None,
+    ) -> None:
         super().__init__(request, found)
         self.perhaps_done = perhaps_done
+        self.passing = passing
+        self.retry_after = retry_after
 
 
 class ServerReadOnly(ServerError):

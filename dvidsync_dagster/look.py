@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from dvidsync_dagster.clients import open_destination, open_source
 from dvidsync_dagster.config import DestinationConfig, SyncConfig
 from dvidsync_dagster.discovery import discover
-from dvidsync_dagster.dvid.client import DvidClient
 from dvidsync_dagster.log.checkpoint import Checkpoint, PartitionPosition, Positions
 from dvidsync_dagster.log.drain import MutationLog
 
@@ -47,8 +47,8 @@ def look(config: SyncConfig, destination: DestinationConfig, checkpoint: Checkpo
         ServerError, LogError: a server or the broker cannot be asked.
     """
     with (
-        DvidClient(config.source.url, token=config.source.token(), user=config.source.user) as source,
-        DvidClient(destination.url, token=destination.token(), user=destination.user) as copy,
+        open_source(config) as source,
+        open_destination(destination) as copy,
     ):
         born_since = checkpoint.key if checkpoint is not None else 0
         route = discover(config, destination, source, copy, born_since=born_since)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 
+from dvidsync_dagster.clients import AT_ONCE, open_destination
 from dvidsync_dagster.config import DestinationConfig, SyncConfig
 from dvidsync_dagster.dvid.client import DvidClient
 from dvidsync_dagster.dvid.repo import read_server_info
@@ -62,7 +63,7 @@ def _answers_as(copy: DvidClient, other: DestinationConfig) -> bool:
     # What ails another destination is told by its own runs.
     with (
         suppress(ServerError, ConfigurationError),
-        DvidClient(other.url, token=other.token(), patience=0) as client,
+        open_destination(other, patience=AT_ONCE) as client,
     ):
         return is_one_server(copy, client)
     return False

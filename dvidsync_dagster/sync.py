@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 
 from dvidsync_dagster.attempts import carry_out
 from dvidsync_dagster.batch import Batch
+from dvidsync_dagster.clients import open_destination, open_source
 from dvidsync_dagster.config import DestinationConfig, StartTime, SyncConfig
 from dvidsync_dagster.datatypes.decode import decode_records
 from dvidsync_dagster.datatypes.eras import EraClock
@@ -22,7 +23,6 @@ from dvidsync_dagster.datatypes.labelmap.messages import BodyMutation
 from dvidsync_dagster.datatypes.labelmap.unfinished import SourceBodies, long_open
 from dvidsync_dagster.destinations.server import DvidDestination
 from dvidsync_dagster.discovery import Route, discover
-from dvidsync_dagster.dvid.client import DvidClient
 from dvidsync_dagster.log.archive import LogArchive
 from dvidsync_dagster.log.checkpoint import Checkpoint
 from dvidsync_dagster.log.chunk import LogChunk
@@ -75,18 +75,8 @@ def follow(
             report: what does not depend on that record is applied.
     """
     with ExitStack() as stack:
-        source = stack.enter_context(
-            DvidClient(config.source.url, token=config.source.token(), reads_as=config.source.user)
-        )
-        copy = stack.enter_context(
-            DvidClient(
-                destination.url,
-                token=destination.token(),
-                admin_token=destination.admin_token(),
-                user=destination.user,
-                connections=2 * destination.requests_in_flight + 8,
-            )
-        )
+        source = stack.enter_context(open_source(config))
+        copy = stack.enter_context(open_destination(destination))
         born_since = checkpoint.key if checkpoint else _start_key(destination)
         route = discover(config, destination, source, copy, born_since=born_since)
         if checkpoint is None:

@@ -12,6 +12,7 @@ import pytest
 from dvidsync_dagster.config import SyncConfig
 from dvidsync_dagster.discovery import Route, discover, is_another
 from dvidsync_dagster.dvid.client import DvidClient
+from dvidsync_dagster.dvid.patience import Patience
 from dvidsync_dagster.dvid.repo import Instance, RepoInfo
 from dvidsync_dagster.errors import ConfigurationError, ServerUnreachable
 from dvidsync_dagster.sandbox.broker import EmbeddedBroker
@@ -39,7 +40,10 @@ class Pair:
         }
         config = SyncConfig.model_validate(fields)
         destination = config.destinations[0]
-        with DvidClient(self.source.url) as source, DvidClient(destination.url, patience=0.1) as copy:
+        with (
+            DvidClient(self.source.url) as source,
+            DvidClient(destination.url, patience=Patience(unreachable=0.1)) as copy,
+        ):
             return discover(config, destination, source, copy, born_since=born_since)
 
 

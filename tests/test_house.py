@@ -17,7 +17,7 @@ FLOORS = [
     {"errors"},
     {"causes", "config"},
     {"dvid"},
-    {"log", "plan"},
+    {"clients", "log", "plan"},
     {"report", "same_server"},
     {"datatypes"},
     {"destinations"},

@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
 
+from dvidsync_dagster.clients import open_destination, open_source
 from dvidsync_dagster.compare.annotation import compare_annotation
 from dvidsync_dagster.compare.findings import Comparison, Difference
 from dvidsync_dagster.compare.instances import Instances, Twins, pair_instances
@@ -61,16 +62,7 @@ class Scene:
 
 def open_clients(config: SyncConfig, destination: DestinationConfig) -> tuple[DvidClient, DvidClient]:
     """Clients of source and destination; close both."""
-    return (
-        DvidClient(config.source.url, token=config.source.token(), user=config.source.user),
-        DvidClient(
-            destination.url,
-            token=destination.token(),
-            admin_token=destination.admin_token(),
-            user=destination.user,
-            connections=2 * destination.requests_in_flight + 8,
-        ),
-    )
+    return open_source(config), open_destination(destination)
 
 
 def look_at(

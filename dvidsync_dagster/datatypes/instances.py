@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 import orjson
 
 from dvidsync_dagster.datatypes.versions import NewInstance
-from dvidsync_dagster.dvid.client import DvidClient, node_path, repo_path
-from dvidsync_dagster.dvid.repo import Instance, RepoInfo, read_repo_info
+from dvidsync_dagster.dvid.client import DvidClient, node_path
+from dvidsync_dagster.dvid.repo import Instance, RepoInfo, make_instance, read_repo_info
 from dvidsync_dagster.errors import RequestRefused
 from dvidsync_dagster.plan.outcome import ALREADY_THERE, DONE, Outcome, refused
 
@@ -78,11 +78,7 @@ class InstanceWriter:
             self._note(f"{new.typename} {new.name} was made at the source and is not followed")
             return DONE
         try:
-            self._destination.change(
-                "POST",
-                repo_path(new.version, "instance"),
-                body=orjson.dumps(creation_settings(instance)),
-            )
+            make_instance(self._destination, new.version, creation_settings(instance))
         except RequestRefused as refusal:
             return refused(refusal.text)
         self._settle(new)

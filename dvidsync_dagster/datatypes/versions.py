@@ -10,8 +10,15 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from dvidsync_dagster.datatypes.message import Message
-from dvidsync_dagster.dvid.client import DvidClient, node_path
-from dvidsync_dagster.dvid.repo import Version, read_repo_info
+from dvidsync_dagster.dvid.client import DvidClient
+from dvidsync_dagster.dvid.repo import (
+    Version,
+    commit_version,
+    new_version,
+    read_repo_info,
+    write_log,
+    write_note,
+)
 from dvidsync_dagster.errors import RequestRefused
 from dvidsync_dagster.log.record import Origin
 from dvidsync_dagster.plan.claims import Claim, Key
@@ -179,16 +186,14 @@ class VersionWriter:
             endpoint, body = "branch", {"branch": new.branch, "note": new.note, "uuid": new.child}
         else:
             endpoint, body = "newversion", {"note": new.note, "uuid": new.child}
-        self._destination.post_json(node_path(new.version, endpoint), body)
+        new_version(self._destination, new.version, endpoint, body)
         return DONE
 
     def _commit(self, commit: Commit) -> Outcome:
         there = self._version(commit.version)
         if there is not None and there.locked:
             return ALREADY_THERE
-        self._destination.post_json(
-            node_path(commit.version, "commit"), {"note": commit.note, "log": list(commit.log)}
-        )
+        commit_version(self._destination, commit.version, {"note": commit.note, "log": list(commit.log)})
         return DONE
 
     def _note(self, note: NodeNote) -> Outcome:
@@ -198,7 +203,7 @@ class VersionWriter:
         outdated = here is not None and here.note != note.note
         if outdated or (there is not None and (there.note == note.note or there.locked)):
             return ALREADY_THERE
-        self._destination.post_json(node_path(note.version, "note"), {"note": note.note})
+        write_note(self._destination, note.version, note.note)
         return DONE
 
     def _log(self, log: NodeLog) -> Outcome:
@@ -206,7 +211,7 @@ class VersionWriter:
         here = read_repo_info(self._source, self._root).versions.get(log.version)
         if there is not None and (there.locked or has_lines(log, here.log if here else (), there.log)):
             return ALREADY_THERE
-        self._destination.post_json(node_path(log.version, "log"), {"log": list(log.log)})
+        write_log(self._destination, log.version, log.log)
         return DONE
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import orjson
 
+from dvidsync_dagster.dvid.body import BINARY
 from dvidsync_dagster.dvid.client import DvidClient, node_path
 from dvidsync_dagster.errors import RequestRefused, ServerFailed
 
@@ -53,7 +54,7 @@ class Annotation:
         return True
 
     def blob(self, version: str, reference: str) -> bytes:
-        return self.client.read(node_path(version, self.name, "blobstore", reference))
+        return self.client.read(node_path(version, self.name, "blobstore", reference), kind=BINARY)
 
 
 def _by_tags(elements: Iterable[Element]) -> Collection[list[Element]]:

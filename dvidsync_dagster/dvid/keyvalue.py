@@ -15,6 +15,7 @@ from urllib.parse import quote
 from google.protobuf.message import DecodeError
 
 from dvidsync_dagster.dvid import protobuf
+from dvidsync_dagster.dvid.body import BINARY
 from dvidsync_dagster.dvid.client import DvidClient, node_path
 from dvidsync_dagster.errors import ServerFailed
 
@@ -57,7 +58,7 @@ class Keyvalue:
         if not plain:
             return found
         path = node_path(version, self.name, "keyvalues")
-        content = self.client.read(path, body=protobuf.keys(plain))
+        content = self.client.read(path, body=protobuf.keys(plain), kind=BINARY)
         try:
             return found | {key: value for key, value in protobuf.parse_key_values(content) if value}
         except DecodeError as error:
@@ -67,7 +68,7 @@ class Keyvalue:
         """One value; None if it is missing or empty."""
         if len(key) > _IN_PATH and not is_raw(key):
             return self.values(version, [key]).get(key)
-        return self.client.read_or_none(self._key_path(version, key)) or None
+        return self.client.read_or_none(self._key_path(version, key), kind=BINARY) or None
 
     def exists(self, version: str, key: str) -> bool:
         """Whether the key is there, with an empty value too: only a listing tells."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,11 +11,15 @@ import numpy as np
 import orjson
 
 from dvidsync_dagster.dvid import protobuf
+from dvidsync_dagster.dvid.body import BINARY, NO_TEXT
 from dvidsync_dagster.dvid.client import DvidClient, node_path, repo_path
 from dvidsync_dagster.dvid.label_blocks import BlockPoint, LabelBlock, parse_blocks
+from dvidsync_dagster.dvid.patience import FEW, REPO
 from dvidsync_dagster.errors import RequestRefused, ServerFailed
 
 _MAPPING_BATCH = 100_000
+_NUMBER = 22
+"""Bytes of a number of 64 bits and what stands around it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +59,7 @@ class Labelmap:
 
     def next_label_was_set(self, root: str) -> bool:
         """True in mode 2: `set-nextlabel` has been used on this instance."""
-        info = self.client.read_json(repo_path(root, "info"))
+        info = self.client.read_json(repo_path(root, "info"), limit=REPO)
         try:
             return int(info["DataInstances"][self.name]["Extended"].get("NextLabel") or 0) != 0
         except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -62,11 +67,11 @@ class Labelmap:
 
     def last_mod(self, version: str, label: int) -> LastMod | None:
         """None if there is no such body."""
-        content = self.client.read_or_none(node_path(version, self.name, "lastmod", label))
+        content = self.client.read_or_none(node_path(version, self.name, "lastmod", label), limit=FEW)
         if content is None:
             return None
         try:
-            answer = orjson.loads(content)
+            answer = orjson.loads(_GO_ESCAPE.sub(_as_json, content))
             return LastMod(
                 mutation_id=int(answer["mutation id"]),
                 user=str(answer["last mod user"]),
@@ -85,7 +90,9 @@ class Labelmap:
 
         One bulk read of the mapping, 16 bytes for each supervoxel that ever changed its body.
         """
-        content = self.client.read(node_path(version, self.name, "mappings"), query={"format": "binary"})
+        content = self.client.read(
+            node_path(version, self.name, "mappings"), query={"format": "binary"}, kind=NO_TEXT
+        )
         if len(content) % 16:
             raise ServerFailed("GET mappings", f"answered {len(content)} bytes, which are no pairs of labels")
         pairs = np.frombuffer(content, "<u8").reshape(-1, 2)
@@ -119,12 +126,15 @@ class Labelmap:
     def sparsevol(self, version: str, supervoxel: int) -> bytes:
         """The runs of one supervoxel, in DVID's encoding with its header."""
         return self.client.read(
-            node_path(version, self.name, "sparsevol", supervoxel), query={"supervoxels": "true"}
+            node_path(version, self.name, "sparsevol", supervoxel),
+            query={"supervoxels": "true"},
+            kind=BINARY,
         )
 
     def index(self, version: str, label: int) -> Any:
         """A body's index as a `LabelIndex` message, without blocks if there is no such body."""
-        content = self.client.read(node_path(version, self.name, "indices"), body=orjson.dumps([label]))
+        path = node_path(version, self.name, "indices")
+        content = self.client.read(path, body=orjson.dumps([label]), kind=BINARY)
         try:
             (index,) = protobuf.label_indices(content).indices
         except (ValueError, protobuf.DecodeError) as error:
@@ -147,31 +157,36 @@ class Labelmap:
             "supervoxels": "true",
         }
         path = node_path(version, self.name, "specificblocks")
-        return list(parse_blocks(self.client.read(path, query=query), "GET specificblocks"))
+        return list(parse_blocks(self.client.read(path, query=query, kind=BINARY), "GET specificblocks"))
 
     def blob(self, version: str, reference: str) -> bytes:
-        return self.client.read(node_path(version, self.name, "blobstore", reference))
+        return self.client.read(node_path(version, self.name, "blobstore", reference), kind=BINARY)
 
     # Changing
 
     def merge(self, version: str, target: int, labels: Sequence[int], *, user: str, app: str) -> None:
-        self._post(version, "merge", body=[target, *labels], user=user, app=app)
+        self._post(version, "merge", fields=("MutationID",), body=[target, *labels], user=user, app=app)
 
     def cleave(self, version: str, label: int, supervoxels: Sequence[int], *, user: str, app: str) -> int:
         """The label that the server picked."""
-        answer = self._post(version, "cleave", label, body=list(supervoxels), user=user, app=app)
+        answer = self._post(
+            version, "cleave", label, fields=("CleavedLabel",), body=list(supervoxels), user=user, app=app
+        )
         return _number(answer, "CleavedLabel")
 
     def renumber(self, version: str, new: int, orig: int, *, user: str, app: str) -> None:
-        self._post(version, "renumber", body=[new, orig], user=user, app=app)
+        path = node_path(version, self.name, "renumber")
+        self.client.change("POST", path, body=orjson.dumps([new, orig]), user=user, app=app)
 
     def split_supervoxel(
         self, version: str, supervoxel: int, split: int, remain: int, volume: bytes, *, user: str, app: str
     ) -> None:
         """`volume` is a sparse volume with header, all of it inside the supervoxel."""
-        self.client.change(
+        self.client.change_json(
             "POST",
             node_path(version, self.name, "split-supervoxel", supervoxel),
+            "SplitSupervoxel",
+            "RemainSupervoxel",
             query={"split": split, "remain": remain},
             body=volume,
             user=user,
@@ -180,11 +195,11 @@ class Labelmap:
 
     def reserve(self, version: str, count: int) -> tuple[int, int]:
         """Take ids from the counter; the first and the last of them."""
-        answer = self._post(version, "nextlabel", count)
+        answer = self._post(version, "nextlabel", count, fields=("start", "end"))
         return _number(answer, "start"), _number(answer, "end")
 
     def raise_max_label(self, version: str, label: int) -> None:
-        self._post(version, "maxlabel", label, admin=True)
+        self.client.change("POST", node_path(version, self.name, "maxlabel", label), admin=True)
 
     def set_next_label(self, version: str, label: int, ceiling: int | None) -> None:
         query = {} if ceiling is None else {"ceiling": ceiling}
@@ -211,20 +226,20 @@ class Labelmap:
         self.client.change("POST", node_path(version, self.name, "indices"), body=protobuf.empty_index(label))
 
     def _get(self, version: str, *parts: str | int) -> Any:
-        return self.client.read_json(node_path(version, self.name, *parts))
+        return self.client.read_json(node_path(version, self.name, *parts), limit=REPO)
 
     def _post(
         self,
         version: str,
         *parts: str | int,
+        fields: Sequence[str],
         body: Any = None,
         user: str | None = None,
         app: str | None = None,
-        admin: bool = False,
-    ) -> Any:
-        return self.client.post_json(
-            node_path(version, self.name, *parts), body, user=user, app=app, admin=admin
-        )
+    ) -> dict[str, Any]:
+        content = b"" if body is None else orjson.dumps(body)
+        path = node_path(version, self.name, *parts)
+        return self.client.change_json("POST", path, *fields, body=content, user=user, app=app)
 
     def _batched(
         self, version: str, endpoint: str, labels: Sequence[int], query: Mapping[str, str] | None = None
@@ -233,12 +248,25 @@ class Labelmap:
         for start in range(0, len(labels), _MAPPING_BATCH):
             batch = list(labels[start : start + _MAPPING_BATCH])
             path = node_path(version, self.name, endpoint)
-            answer = self.client.read_json(path, body=batch, query=query or {})
+            limit = _NUMBER * len(batch) + FEW
+            answer = self.client.read_json(path, body=batch, query=query or {}, limit=limit)
             numbers = _numbers(answer, endpoint)
             if len(numbers) != len(batch):
                 raise ServerFailed(f"GET {endpoint}", f"answered {len(numbers)} of {len(batch)} labels")
             found += numbers
         return found
+
+
+_GO_ESCAPE = re.compile(rb"\\(?:x([0-9a-f]{2})|U([0-9a-f]{8})|([av])|(.))", re.DOTALL)
+"""DVID writes a user as Go's source would, which JSON differs from for control characters and the like."""
+
+
+def _as_json(escape: re.Match[bytes]) -> bytes:
+    byte, character, letter, other = escape.groups()
+    if other is not None:
+        return escape[0]
+    code = {b"a": 7, b"v": 11}[letter] if letter else int(byte or character, 16)
+    return orjson.dumps(chr(code))[1:-1]
 
 
 def _number(answer: Any, field: str) -> int:

@@ -11,6 +11,7 @@ import orjson
 from google.protobuf.message import DecodeError
 
 from dvidsync_dagster.dvid import protobuf
+from dvidsync_dagster.dvid.body import BINARY
 from dvidsync_dagster.dvid.client import DvidClient, Query, node_path
 from dvidsync_dagster.errors import RequestRefused, ServerFailed
 
@@ -31,7 +32,7 @@ class Neuronjson:
         """The records of those bodies that have one, with every field's ``_user`` and ``_time``."""
         path = node_path(version, self.name, "keyvalues")
         content = self.client.read(
-            path, query={"show": "all"}, body=protobuf.keys([str(body) for body in bodies])
+            path, query={"show": "all"}, body=protobuf.keys([str(body) for body in bodies]), kind=BINARY
         )
         try:
             return {int(key): value for key, value in protobuf.parse_key_values(content) if value}

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
-from dvidsync_dagster.dvid.client import DvidClient, repo_path
+import orjson
+
+from dvidsync_dagster.dvid.client import DvidClient, node_path, repo_path
+from dvidsync_dagster.dvid.patience import FEW, REPO
 from dvidsync_dagster.errors import ServerFailed
 
 _GO_TIME = re.compile(r"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)(?:\.(\d{1,9}))? ([+-]\d{4})")
@@ -92,7 +95,7 @@ class RepoInfo:
 
 def read_server_info(client: DvidClient) -> ServerInfo:
     """Raises ServerFailed if the answer is not a DVID server's."""
-    info = client.read_json("/api/server/info")
+    info = client.read_json("/api/server/info", limit=FEW)
     try:
         servers = str(info.get("Kafka Servers") or "")
         clock = go_time(str(info["Server time"]))
@@ -104,14 +107,14 @@ def read_server_info(client: DvidClient) -> ServerInfo:
             version=str(info.get("DVID Version") or ""),
             started=clock - _nanoseconds(*running.groups()) if running else None,
         )
-    except (KeyError, AttributeError, ValueError) as error:
+    except (KeyError, AttributeError, TypeError, ValueError, OverflowError) as error:
         raise ServerFailed("GET /api/server/info", f"is not what a DVID server says: {error!r}") from error
 
 
 def read_repo_info(client: DvidClient, root: str) -> RepoInfo:
     """Raises RequestRefused if there is no such repo, ServerFailed if the answer makes no sense."""
     path = repo_path(root, "info")
-    info = client.read_json(path)
+    info = client.read_json(path, limit=REPO)
     try:
         nodes = info["DAG"]["Nodes"]
         by_number = {int(node["VersionID"]): str(uuid) for uuid, node in nodes.items()}
@@ -136,8 +139,30 @@ def read_repo_info(client: DvidClient, root: str) -> RepoInfo:
             next_mutation_id=int(info.get("MutationID") or 0),
             log=tuple(str(line) for line in info.get("Log") or ()),
         )
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
+    except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:
         raise ServerFailed(f"GET {path}", f"is not what a DVID server says of a repo: {error!r}") from error
+
+
+def new_version(client: DvidClient, parent: str, endpoint: str, about: Mapping[str, str]) -> None:
+    """A child of a committed version. Endpoints are ``newversion``, ``branch`` and ``tag``."""
+    client.change_json("POST", node_path(parent, endpoint), "child", body=orjson.dumps(about))
+
+
+def commit_version(client: DvidClient, version: str, about: Mapping[str, object]) -> None:
+    client.change_json("POST", node_path(version, "commit"), "committed", body=orjson.dumps(about))
+
+
+def write_note(client: DvidClient, version: str, note: str) -> None:
+    client.change("POST", node_path(version, "note"), body=orjson.dumps({"note": note}))
+
+
+def write_log(client: DvidClient, version: str, lines: Sequence[str]) -> None:
+    """Lines are added to those that are there."""
+    client.change("POST", node_path(version, "log"), body=orjson.dumps({"log": list(lines)}))
+
+
+def make_instance(client: DvidClient, version: str, settings: Mapping[str, str]) -> None:
+    client.change_json("POST", repo_path(version, "instance"), "result", body=orjson.dumps(settings))
 
 
 def _births_of_children(node: Mapping[str, Any], nodes: Mapping[str, Any]) -> list[int]:

@@ -7,7 +7,8 @@ import orjson
 from dvidsync_dagster.compare.comparison import Scene
 from dvidsync_dagster.compare.instances import syncs
 from dvidsync_dagster.datatypes.instances import creation_settings
-from dvidsync_dagster.dvid.client import node_path, repo_path
+from dvidsync_dagster.dvid.client import node_path
+from dvidsync_dagster.dvid.repo import make_instance
 from dvidsync_dagster.errors import RequestRefused
 from dvidsync_dagster.repair.work import Work
 
@@ -31,11 +32,7 @@ def repair_instances(scene: Scene, work: Work) -> None:
     for instance in scene.instances.missing:
         work.still_owner()
         try:
-            scene.copy.change(
-                "POST",
-                repo_path(_version_to_make_in(scene), "instance"),
-                body=orjson.dumps(creation_settings(instance)),
-            )
+            make_instance(scene.copy, _version_to_make_in(scene), creation_settings(instance))
         except RequestRefused as refusal:
             why = f"{refusal}. Needs an open version, or the admin token."
             work.leave("", instance.name, "make instance", [instance.typename], why)

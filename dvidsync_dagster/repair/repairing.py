@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 
+from dvidsync_dagster.clients import open_destination, open_source
 from dvidsync_dagster.compare.comparison import Say, Scene, compare_scene, look_at
 from dvidsync_dagster.compare.items import Pair
 from dvidsync_dagster.compare.versions import ordered
@@ -17,7 +18,7 @@ from dvidsync_dagster.repair.keyvalue import repair_keyvalue
 from dvidsync_dagster.repair.labelmap import VOXELS, repair_counter, repair_labelmap
 from dvidsync_dagster.repair.neuronjson import repair_neuronjson
 from dvidsync_dagster.repair.versions import finish_version, make_version
-from dvidsync_dagster.repair.work import Left, PrivilegedClient, Repair, Work
+from dvidsync_dagster.repair.work import Left, Repair, Work
 
 REPAIRS: Mapping[str, Callable[[Pair, Work], None]] = {
     "labelmap": repair_labelmap,
@@ -55,14 +56,8 @@ def repair(
         ConfigurationError, ServerError, OwnershipLost: what was changed before stays changed.
     """
     with (
-        DvidClient(config.source.url, token=config.source.token(), user=config.source.user) as source,
-        PrivilegedClient(
-            destination.url,
-            token=destination.token(),
-            admin_token=destination.admin_token(),
-            user=destination.user,
-            connections=2 * destination.requests_in_flight + 8,
-        ) as copy,
+        open_source(config) as source,
+        open_destination(destination, administers=True) as copy,
     ):
         work = Work(dry_run, still_owner, destination.requests_in_flight)
         _Repairing(config, destination, source, copy, work, say).all()

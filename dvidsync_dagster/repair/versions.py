@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from dvidsync_dagster.compare.comparison import Scene
 from dvidsync_dagster.compare.versions import log_texts
-from dvidsync_dagster.dvid.client import DvidClient, node_path
-from dvidsync_dagster.dvid.repo import Version
+from dvidsync_dagster.dvid.client import DvidClient
+from dvidsync_dagster.dvid.repo import Version, commit_version, new_version, write_log, write_note
 from dvidsync_dagster.errors import RequestRefused
 from dvidsync_dagster.repair.work import Work
 
@@ -41,7 +43,7 @@ def _post_child(copy: DvidClient, version: Version, parent: Version) -> None:
         body = {"branch": version.branch, "note": version.note, "uuid": version.uuid}
     else:
         endpoint, body = "newversion", {"note": version.note, "uuid": version.uuid}
-    copy.post_json(node_path(parent.uuid, endpoint), body)
+    new_version(copy, parent.uuid, endpoint, body)
 
 
 def finish_version(scene: Scene, uuid: str, work: Work) -> None:
@@ -58,10 +60,10 @@ def finish_version(scene: Scene, uuid: str, work: Work) -> None:
         why = "A committed version cannot be opened again: make a fresh copy."
         work.leave(uuid, "", "commit", ["open here, committed there"], why)
     if here.note != there.note and work.plan(uuid, "", "note", [here.note]):
-        _post(scene.copy, uuid, "note", {"note": here.note}, work)
+        _take(lambda: write_note(scene.copy, uuid, here.note), scene, uuid, "note", here.note, work)
     _log(scene, here, there, work)
     if here.locked and not there.locked and work.plan(uuid, "", "commit", [here.note]):
-        _post(scene.copy, uuid, "commit", {}, work)
+        _take(lambda: commit_version(scene.copy, uuid, {}), scene, uuid, "commit", here.note, work)
 
 
 def _log(scene: Scene, here: Version, there: Version, work: Work) -> None:
@@ -74,13 +76,13 @@ def _log(scene: Scene, here: Version, there: Version, work: Work) -> None:
         return
     missing = list(wanted[len(has) :])
     if work.plan(here.uuid, "", "log", missing):
-        _post(scene.copy, here.uuid, "log", {"log": missing}, work)
+        _take(lambda: write_log(scene.copy, here.uuid, missing), scene, here.uuid, "log", str(missing), work)
 
 
-def _post(copy: DvidClient, uuid: str, endpoint: str, body: dict[str, object], work: Work) -> None:
+def _take(step: Callable[[], None], scene: Scene, uuid: str, what: str, shown: str, work: Work) -> None:
     work.still_owner()
     try:
-        copy.post_json(node_path(uuid, endpoint), body)
+        step()
     except RequestRefused as refusal:
         why = f"{refusal}. Name the admin token in `admin_token_env`: the version is committed."
-        work.leave(uuid, "", endpoint, [str(body)], why if not copy.has_admin_token else str(refusal))
+        work.leave(uuid, "", what, [shown], why if not scene.copy.has_admin_token else str(refusal))

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from dvidsync_dagster.compare.findings import EXAMPLES, Comparison
-from dvidsync_dagster.dvid.client import DvidClient, Query
 from dvidsync_dagster.outgoing_text import escaped
 
 
@@ -94,20 +93,3 @@ class Work:
 def examples(items: Sequence[Any]) -> tuple[str, ...]:
     """The first items as text, each of a bounded length."""
     return tuple(escaped(str(item), 120) for item in items[:EXAMPLES])
-
-
-class PrivilegedClient(DvidClient):
-    """Sends the admin token, if it has one, with every change: committed versions want it."""
-
-    def change(
-        self,
-        method: str,
-        path: str,
-        *,
-        query: Query | Mapping[str, str | int] | None = None,
-        body: bytes = b"",
-        user: str | None = None,
-        app: str | None = None,
-        admin: bool = True,  # noqa: ARG002 (that is the point)
-    ) -> bytes:
-        return super().change(method, path, query=query, body=body, user=user, app=app, admin=True)

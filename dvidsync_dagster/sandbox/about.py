@@ -75,3 +75,23 @@ def toml(configuration: Configuration) -> str:
         lines += ["", "[kafka]", f"servers = [{servers}]"]
         lines.append(f'topicPrefix = "{configuration.topic_prefix}"')
     return "\n".join(lines) + "\n"
+
+
+LOAD = dict.fromkeys(
+    (
+        "GET requests",
+        "PUT requests",
+        "active CGo writes",
+        "file bytes read",
+        "file bytes written",
+        "goroutines",
+        "handlers active",
+        "key bytes read",
+        "key bytes written",
+        "pending log messages",
+        "value bytes read",
+        "value bytes written",
+    ),
+    0,
+)
+"""`GET /api/load`: requests are handled one after the other, so nothing goes on beside this one."""

@@ -132,6 +132,8 @@ class App:
         )
         if path == "/sandbox/faults":
             return self._ask_faults(body)
+        if path == "/api/load" and method == "GET":
+            return Answer.json(go_map(about.LOAD))
         if path.startswith("/api/server/"):
             return self._server(method, path, admin)
         tear_at = fault.at if fault is not None and kind == "kill-torn" else None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 from dvidsync_dagster.sandbox.exchange import Refused
@@ -32,16 +31,12 @@ def read_block_elements(body: bytes) -> dict[Point, list[Element]]:
         raise Refused(_COMPLAINT)
     blocks = {}
     for key, elements in value.items():
-        # What comes after the third number does not count.
-        match = _BLOCK.match(key)
-        if match is None:
-            raise Refused("expected integer")
-        x, y, z = map(int, match.groups())
+        try:
+            x, y, z = (int(each) for each in key.split(","))
+        except ValueError:
+            raise Refused("expected integer") from None
         blocks[x, y, z] = _elements(elements)
     return blocks
-
-
-_BLOCK = re.compile(r"\s*([+-]?\d+),\s*([+-]?\d+),\s*([+-]?\d+)", re.ASCII)
 
 
 def without_relations(element: Element) -> Element:
@@ -139,7 +134,6 @@ def _elements(value: Any) -> list[Element]:
 
 
 def _element(value: Any) -> Element:
-    value = {} if value is None else value
     if not isinstance(value, dict):
         raise Refused(_COMPLAINT)
     kind = value.get("Kind", "Unknown")

@@ -82,7 +82,7 @@ def test_a_long_user_arrives(scene: Scene) -> None:
     user = "ü" * 9_000
     url = f"{scene.source.url}/api/node/{scene.root}/segmentation/merge"
     with DvidClient(scene.source.url) as client:
-        client.change("POST", url.removeprefix(scene.source.url), body=b"[1,2]", user=user)
+        client.change_json("POST", url.removeprefix(scene.source.url), "MutationID", body=b"[1,2]", user=user)
     scene.await_messages(2)
     scene.sync()
     assert scene.states()[1] == scene.states()[0]

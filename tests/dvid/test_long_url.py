@@ -25,7 +25,7 @@ def listener() -> Iterator[tuple[str, list[str]]]:
             targets.append(self.rfile.readline().decode("ascii").split()[1])
             while self.rfile.readline().strip():
                 pass
-            self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}")
+            self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
 
     with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler) as server:
         thread = threading.Thread(target=server.serve_forever)

@@ -57,9 +57,8 @@ def test_odd_keys_are_written_emptied_and_deleted(copying: Copying, keys: list[s
 def test_a_long_user_arrives(copying: Copying) -> None:
     user = "ü" * 50_000
     with DvidClient(copying.scene.source.url) as client:
-        client.change(
-            "POST", node_path(copying.scene.root, "segmentation", "merge"), body=b"[1,2]", user=user
-        )
+        path = node_path(copying.scene.root, "segmentation", "merge")
+        client.change_json("POST", path, "MutationID", body=b"[1,2]", user=user)
     copying.scene.flush()
     copying.run()
     assert last_user(copying) == user

@@ -19,6 +19,7 @@ from dvidsync_dagster.dvid import sparsevol
 from dvidsync_dagster.dvid.client import DvidClient
 from dvidsync_dagster.dvid.label_blocks import LabelBlock
 from dvidsync_dagster.dvid.labelmap import Labelmap
+from dvidsync_dagster.dvid.repo import make_instance
 from dvidsync_dagster.log.record import Origin
 from dvidsync_dagster.plan.outcome import DONE
 from tests.real_dvid import RealDvid
@@ -42,7 +43,7 @@ class Scene:
 
     def labelmap(self, name: str) -> Labelmap:
         settings = {"typename": "labelmap", "dataname": name, "MaxDownresLevel": str(SCALES[-1])}
-        self.client.post_json(f"/api/repo/{self.root}/instance", settings)
+        make_instance(self.client, self.root, settings)
         labels = np.ones(SIZE[::-1], "<u8")
         labels[:, :, 150:], labels[:, 100:], labels[55:] = 2, 3, 4
         path = f"/api/node/{self.root}/{name}/raw/0_1_2/{_box(0)}/0_0_0"
@@ -97,7 +98,7 @@ class Scene:
 
     def common(self, labelmap: Labelmap) -> dict[str, object]:
         path = f"/api/node/{self.root}/{labelmap.name}/blobstore"
-        blob = orjson.loads(self.client.change("POST", path, body=RUNS.tobytes()))["reference"]
+        blob = self.client.change_json("POST", path, "reference", body=RUNS.tobytes())["reference"]
         return {
             "origin": Origin(1, "topic", 0, 1),
             "instance": labelmap.name,

@@ -62,8 +62,6 @@ class BodyMutation(LabelMutation):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Merge(BodyMutation):
-    """Bodies `labels` become part of `target`; 0 is no body, but the background, and DVID takes it."""
-
     target: int
     labels: tuple[int, ...]
 
@@ -73,7 +71,7 @@ class Merge(BodyMutation):
 
     @property
     def survivors(self) -> tuple[int, ...]:
-        return _but_background(self.target)
+        return (self.target,)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,8 +98,6 @@ class Cleave(BodyMutation):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Renumber(BodyMutation):
-    """Body `orig` becomes `new`, or with 0 part of the background."""
-
     orig: int
     new: int
 
@@ -111,15 +107,11 @@ class Renumber(BodyMutation):
 
     @property
     def survivors(self) -> tuple[int, ...]:
-        return _but_background(self.new)
+        return (self.new,)
 
     @property
     def taken(self) -> tuple[int, ...]:
-        return _but_background(self.new)
-
-
-def _but_background(label: int) -> tuple[int, ...]:
-    return (label,) if label else ()
+        return (self.new,)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -255,7 +247,7 @@ def decode(message: Message, instance: str) -> Announcement | CounterMutation | 
 
 
 def _merge(message: Message, common: dict[str, Any], done: bool) -> Merge:
-    target, labels = message.count("Target"), message.labels("Labels")
+    target, labels = message.label("Target"), message.labels("Labels")
     if done and target in labels:
         raise message.wrong(f"merges body {target} into itself")
     return Merge(**common, target=target, labels=tuple(sorted(labels)))
@@ -273,7 +265,7 @@ def _cleave(message: Message, common: dict[str, Any], done: bool) -> Cleave:
 
 
 def _renumber(message: Message, common: dict[str, Any], _done: bool) -> Renumber:
-    return Renumber(**common, orig=message.label("OrigLabel"), new=message.count("NewLabel"))
+    return Renumber(**common, orig=message.label("OrigLabel"), new=message.label("NewLabel"))
 
 
 def _split_supervoxel(message: Message, common: dict[str, Any], _done: bool) -> SplitSupervoxel:

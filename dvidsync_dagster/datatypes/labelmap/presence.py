@@ -211,8 +211,6 @@ def _left_traces(
 def _made(mutation: BodyMutation) -> tuple[int, ...]:
     """The bodies that exist only since the operation."""
     match mutation:
-        case Cleave() | Split():
+        case Cleave() | Renumber() | Split():
             return (mutation.new,)
-        case Renumber():
-            return mutation.survivors
     return ()

@@ -1,0 +1,68 @@
+"""The body of an answer, taken in only as far as its limit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import httpx
+
+from dvidsync_dagster.dvid.answer import Asked
+from dvidsync_dagster.dvid.patience import REFUSAL
+from dvidsync_dagster.errors import NotDvid
+from dvidsync_dagster.outgoing_text import escaped
+
+BINARY = "application/octet-stream"
+TAR = "application/tar"
+NO_TEXT = "no text"
+"""What DVID lets Go's library guess: it can be taken for an icon, but not for text."""
+
+_ENCODINGS = ("", "identity", "gzip")
+
+
+def check_kind(asked: Asked, response: httpx.Response, kind: str | None) -> None:
+    """Raises NotDvid if the content type is not the one that DVID gives this answer."""
+    found = response.headers.get("content-type", "").partition(";")[0].strip().lower()
+    wrong = found.startswith("text/") if kind == NO_TEXT else found != kind
+    if kind is not None and wrong:
+        raise asked.not_dvid(
+            f"answered {escaped(found, 100) or 'without a content type'}, where DVID answers {kind}: "
+            f"something before it answers in its place. Check {asked.field('url')}, and what stands before it"
+        )
+
+
+def check_encoding(asked: Asked, response: httpx.Response) -> None:
+    """Raises NotDvid for an encoding that was not asked for."""
+    # What is packed twice, or by something stronger, can unpack to anything before it can be counted.
+    found = response.headers.get("content-encoding", "").strip().lower()
+    if found not in _ENCODINGS:
+        raise asked.not_dvid(f"answered in {escaped(found, 100)}, which was not asked for")
+
+
+def pieces(asked: Asked, response: httpx.Response, limit: int) -> Iterator[bytes]:
+    """The body, unpacked, as it comes. Raises NotDvid beyond the limit."""
+
+    def too_long() -> NotDvid:
+        return asked.not_dvid(
+            f"answers with more than {limit:,} bytes, which is more than this can be. Check the proxy or "
+            f"gateway before it"
+        )
+
+    announced = response.headers.get("content-length", "")
+    if announced.isdigit() and len(announced) < 30 and int(announced) > limit:
+        raise too_long()
+    size = 0
+    for piece in response.iter_bytes():
+        size += len(piece)
+        if size > limit:
+            raise too_long()
+        yield piece
+
+
+def beginning(response: httpx.Response) -> bytes:
+    """As much of the body as a message or a test of it can need."""
+    found = bytearray()
+    for piece in response.iter_bytes():
+        found += piece
+        if len(found) >= REFUSAL:
+            break
+    return bytes(found[:REFUSAL])
