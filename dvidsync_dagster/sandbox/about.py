@@ -6,8 +6,15 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from dvidsync_dagster.sandbox.golang import go_time
+from dvidsync_dagster.sandbox.exchange import TEXT, Answer, Exchange, Lacking, Refused
+from dvidsync_dagster.sandbox.golang import go_map, go_time
 from dvidsync_dagster.sandbox.instance import Settings
+from dvidsync_dagster.sandbox.offered import check_query
+
+_LACKING = (
+    *("types", "compiled-types", "groupcache", "blobstore"),
+    *("token", "settings", "reload-auth", "reload-blocklist"),
+)
 
 
 @dataclass(frozen=True)
@@ -33,6 +40,24 @@ class Configuration:
     minimum_mutation_id: int
     settings: Settings
     address: str
+
+
+def serve(exchange: Exchange, configuration: Configuration, now: int, started: int) -> Answer:
+    """Answers a request to ``/api/server/…``. Times are in nanoseconds."""
+    action = exchange.parts[1] if len(exchange.parts) > 1 else ""
+    if action in _LACKING:
+        raise Lacking(f"/api/server/{action}")
+    check_query(exchange)
+    match [exchange.method, action]:
+        case ["GET", "info"]:
+            return Answer.json(go_map(info(configuration, now, started)))
+        case ["GET", "config"]:
+            if not exchange.admin:
+                raise Refused("GET /api/server/config requires admin privileges (admintoken or DSG admin)")
+            return Answer(200, "text/plain", toml(configuration).encode())
+        case ["GET", "note"]:
+            return Answer(200, "text/plain")
+    return Answer(404, TEXT, f"Could not find the URL: {exchange.path}\n".encode())
 
 
 def info(configuration: Configuration, now: int, started: int) -> dict[str, str]:

@@ -5,23 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, ClassVar
 
+from dvidsync_dagster.sandbox import annotation_reads
 from dvidsync_dagster.sandbox import elements as el
-from dvidsync_dagster.sandbox.elements import Element
+from dvidsync_dagster.sandbox.elements import Element, block_of, partner_of, point_of
 from dvidsync_dagster.sandbox.exchange import Answer, Exchange, Refused
-from dvidsync_dagster.sandbox.golang import go_json, go_map
-from dvidsync_dagster.sandbox.instance import (
-    MAX_MESSAGE_BYTES,
-    Instance,
-    Place,
-    Point,
-    Settings,
-    read_point,
-    read_uint,
-)
+from dvidsync_dagster.sandbox.golang import go_map
+from dvidsync_dagster.sandbox.instance import MAX_MESSAGE_BYTES, Instance, Place, Settings
 from dvidsync_dagster.sandbox.labelmap import Labelmap
+from dvidsync_dagster.sandbox.reading import Point, read_point
 from dvidsync_dagster.sandbox.repo import Repo
 from dvidsync_dagster.sandbox.versioned import VersionedStore
-from dvidsync_dagster.sandbox.voxels import EDGE, zyx
 
 ElementPlace = dict[str, Any]
 """Label, Kind, Pos: an element that came to a label or left it."""
@@ -51,15 +44,14 @@ class Annotation(Instance):
             case "blocks":
                 return self._blocks(exchange, place)
             case "all-elements":
-                if exchange.method != "GET":
-                    raise Refused("Only GET is available on 'all-elements' endpoint.")
-                return self._streamed(place, lambda _: True)
+                return annotation_reads.all_elements(self, exchange, place)
             case "label":
-                label = read_uint(exchange.parts[4])
-                return Answer.json(go_json(self.by_label.get(place.version, label) or []))
+                return annotation_reads.of_label(self, exchange, place)
             case "tag":
-                return Answer.json(go_json(self._tagged(place, exchange.parts[4])))
+                return annotation_reads.of_tag(self, exchange, place)
             case "reload":
+                if exchange.method != "POST":
+                    raise Refused("Only POST action is available on 'reload' endpoint.")
                 self._reload(place)
                 return Answer()
         return self.serve_common(exchange)
@@ -92,7 +84,7 @@ class Annotation(Instance):
         in_cleaved: Callable[[Point], bool],
     ) -> None:
         before = self.by_label.get(place.version, target) or []
-        moved = [each for each in before if in_cleaved(_point(each))]
+        moved = [each for each in before if in_cleaved(point_of(each))]
         if not moved:
             return
         self._put_label(place, target, [each for each in before if each not in moved])
@@ -115,12 +107,12 @@ class Annotation(Instance):
             el.without_relations(each)
             for block in blocks
             for each in self.blocks.get(place.version, block) or []
-            if in_split(_point(each))
+            if in_split(point_of(each))
         ]
         if moved:
-            points = {_point(each) for each in moved}
+            points = {point_of(each) for each in moved}
             kept = self.by_label.get(place.version, target) or []
-            self._put_label(place, target, [each for each in kept if _point(each) not in points])
+            self._put_label(place, target, [each for each in kept if point_of(each) not in points])
             new = list(self.by_label.get(place.version, new_label) or [])
             el.add(new, moved)
             self._put_label(place, new_label, new)
@@ -175,24 +167,12 @@ class Annotation(Instance):
         if exchange.method == "POST":
             self._post(exchange, place, el.read_elements(exchange.body))
             return Answer()
-        if len(exchange.parts) < 6:
-            raise Refused("Expect size and offset to follow 'elements' in GET request")
-        low, high = _extents(exchange)
-        found = [
-            each
-            for block, listed in sorted(
-                self.blocks.items(place.version).items(), key=lambda item: zyx(item[0])
-            )
-            if _touches(block, low, high)
-            for each in listed
-            if all(low[axis] <= each["Pos"][axis] <= high[axis] for axis in range(3))
-        ]
-        return Answer.json(go_json(found or None))
+        return annotation_reads.region(self, exchange, place)
 
     def _post(self, exchange: Exchange, place: Place, posted: list[Element]) -> None:
         by_block: dict[Point, list[Element]] = {}
         for each in posted:
-            by_block.setdefault(_block_of(_point(each)), []).append(each)
+            by_block.setdefault(block_of(point_of(each)), []).append(each)
         given: set[str] = set()
         for block, added in by_block.items():
             given |= {tag for each in added for tag in each["Tags"] or []}
@@ -212,16 +192,16 @@ class Annotation(Instance):
         result: dict[int, list[Element]] = {}
         if labels is not None:
             for each in found:
-                label = labels.label_at(place.version, _point(each))
+                label = labels.label_at(place.version, point_of(each))
                 if label:
                     result.setdefault(label, []).append(el.without_relations(each))
         return result
 
     def _add_to_label(self, place: Place, label: int, added: list[Element]) -> None:
         stored = list(self.by_label.get(place.version, label) or [])
-        places = {_point(each): number for number, each in enumerate(stored)}
+        places = {point_of(each): number for number, each in enumerate(stored)}
         for each in added:
-            number = places.get(_point(each))
+            number = places.get(point_of(each))
             if number is None:
                 stored.append(each)
             else:
@@ -234,7 +214,7 @@ class Annotation(Instance):
         if len(exchange.parts) < 5:
             raise Refused("Must include coordinate after DELETE on 'element' endpoint.")
         point = read_point(exchange.parts[4])
-        block = _block_of(point)
+        block = block_of(point)
         stored = list(self.blocks.get(place.version, block) or [])
         deleted = el.remove(stored, point)
         if deleted is None:
@@ -247,7 +227,7 @@ class Annotation(Instance):
             kept = list(self.by_label.get(place.version, label) or [])
             if el.remove(kept, point) is not None:
                 self.by_label.put(place.version, label, kept)
-        for other in {_block_of(_to(each)) for each in deleted["Rels"] or []}:
+        for other in {block_of(partner_of(each)) for each in deleted["Rels"] or []}:
             related = list(self.blocks.get(place.version, other) or [])
             if el.remove_relations(related, point):
                 self.blocks.put(place.version, other, related)
@@ -260,7 +240,7 @@ class Annotation(Instance):
         if len(exchange.parts) < 6:
             raise Refused("Must include 'from' and 'to' coordinate after 'move' endpoint.")
         source, target = read_point(exchange.parts[4]), read_point(exchange.parts[5])
-        from_block, to_block = _block_of(source), _block_of(target)
+        from_block, to_block = block_of(source), block_of(target)
         stored = list(self.blocks.get(place.version, from_block) or [])
         moved, _ = el.move(stored, source, target, leaves=from_block != to_block)
         if moved is None:
@@ -272,7 +252,7 @@ class Annotation(Instance):
             self.blocks.put(place.version, to_block, arrived)
         self._tell(exchange, place, "element-move", From=list(source), To=list(target))
         self._move_label(place, source, target, el.without_relations(moved))
-        for other in {_block_of(_to(each)) for each in moved["Rels"]} - {from_block}:
+        for other in {block_of(partner_of(each)) for each in moved["Rels"]} - {from_block}:
             related = list(self.blocks.get(place.version, other) or [])
             _, changed = el.move(related, source, target, leaves=False)
             if changed:
@@ -302,25 +282,7 @@ class Annotation(Instance):
             if exchange.query.get("kafkalog") != "off":
                 self._tell(exchange, place, "blocks-post", DataRef=self.put_blob(exchange.body))
             return Answer()
-        if len(exchange.parts) < 6:
-            raise Refused("Expect size and offset to follow 'blocks' in GET request")
-        low, high = _extents(exchange)
-        return self._streamed(place, lambda block: _touches(block, low, high))
-
-    def _streamed(self, place: Place, wanted: Callable[[Point], bool]) -> Answer:
-        entries = []
-        for block, found in sorted(self.blocks.items(place.version).items(), key=lambda item: zyx(item[0])):
-            if wanted(block):
-                entries.append(b'"%d,%d,%d":' % block + go_json(found))
-        return Answer.json(b"{" + b",".join(entries) + b"}")
-
-    def _tagged(self, place: Place, tag: str) -> list[Element]:
-        return [
-            el.without_relations(each)
-            for found in self.blocks.items(place.version).values()
-            for each in found
-            if tag in (each["Tags"] or [])
-        ]
+        return annotation_reads.blocks(self, exchange, place)
 
     def _reload(self, place: Place) -> None:
         for label in self.by_label.items(place.version):
@@ -334,29 +296,5 @@ def _at(label: int, element: Element) -> ElementPlace:
     return {"Label": label, "Kind": element["Kind"], "Pos": element["Pos"]}
 
 
-def _point(element: Element) -> Point:
-    x, y, z = element["Pos"]
-    return x, y, z
-
-
-def _to(relation: dict[str, Any]) -> Point:
-    x, y, z = relation["To"]
-    return x, y, z
-
-
-def _block_of(point: Point) -> Point:
-    return point[0] // EDGE, point[1] // EDGE, point[2] // EDGE
-
-
 def _text(point: Point) -> str:
     return f"({point[0]},{point[1]},{point[2]})"
-
-
-def _extents(exchange: Exchange) -> tuple[Point, Point]:
-    """First and last voxel of ``size/offset``."""
-    size, low = read_point(exchange.parts[4]), read_point(exchange.parts[5])
-    return low, (low[0] + size[0] - 1, low[1] + size[1] - 1, low[2] + size[2] - 1)
-
-
-def _touches(block: Point, low: Point, high: Point) -> bool:
-    return all(low[axis] // EDGE <= block[axis] <= high[axis] // EDGE for axis in range(3))

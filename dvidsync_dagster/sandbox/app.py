@@ -11,6 +11,7 @@ import os
 import secrets
 import signal
 import time
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, unquote
 
@@ -22,12 +23,13 @@ from starlette.types import Receive, Scope, Send
 from dvidsync_dagster.sandbox import about
 from dvidsync_dagster.sandbox.about import Configuration
 from dvidsync_dagster.sandbox.datastore import Datastore
-from dvidsync_dagster.sandbox.exchange import TEXT, Answer, Exchange, Moment, Refused, Torn
+from dvidsync_dagster.sandbox.exchange import TEXT, Answer, Exchange, Lacking, Moment, Refused, Torn
 from dvidsync_dagster.sandbox.faults import Fault, Faults
-from dvidsync_dagster.sandbox.golang import go_bytes, go_json, go_map
-from dvidsync_dagster.sandbox.instance import Settings, read_json_object
+from dvidsync_dagster.sandbox.golang import go_bytes, go_json
+from dvidsync_dagster.sandbox.instance import Settings
 from dvidsync_dagster.sandbox.journal import Entry, Journal
 from dvidsync_dagster.sandbox.labelmap import Labelmap
+from dvidsync_dagster.sandbox.reading import read_json_object
 from dvidsync_dagster.sandbox.traffic import Traffic
 from dvidsync_dagster.sandbox.volume_writes import put_cubes
 from dvidsync_dagster.sandbox.voxels import Cubes
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 START = "START"
+NO_HEADERS: Mapping[str, str] = {}
 
 
 class App:
@@ -81,7 +84,9 @@ class App:
         if answer is None:
             await _drop_connection(receive, send)
             return
-        headers = {} if answer.content_type is None else {"content-type": answer.content_type}
+        headers = dict(answer.headers)
+        if answer.content_type is not None:
+            headers["content-type"] = answer.content_type
         if answer.status == 204:
             await Response(status_code=204, headers=headers)(scope, receive, send)
         else:
@@ -94,7 +99,9 @@ class App:
             await fault.hold()
         # From here to the answer there is no await: requests are handled one after the other.
         query = request.scope["query_string"].decode("ascii", "replace")
-        return self._stranger(path, request) or self._answer(method, path, query, body, fault)
+        return self._stranger(path, request) or self._answer(
+            method, path, query, body, fault, request.headers
+        )
 
     def _told_traffic(self, method: str) -> Answer:
         if method == "DELETE":
@@ -114,7 +121,15 @@ class App:
         text = wrong or "JWT required via Authorization in request header"
         return Answer(400, TEXT, f"{text} ({path}).\n".encode())
 
-    def _answer(self, method: str, path: str, query: str, body: bytes, fault: Fault | None) -> Answer | None:
+    def _answer(
+        self,
+        method: str,
+        path: str,
+        query: str,
+        body: bytes,
+        fault: Fault | None,
+        headers: Mapping[str, str],
+    ) -> Answer | None:
         """None stands for a connection that is dropped."""
         kind = "" if fault is None else fault.kind
         if kind == "kill-before":
@@ -132,12 +147,8 @@ class App:
         )
         if path == "/sandbox/faults":
             return self._ask_faults(body)
-        if path == "/api/load" and method == "GET":
-            return Answer.json(go_map(about.LOAD))
-        if path.startswith("/api/server/"):
-            return self._server(method, path, admin)
         tear_at = fault.at if fault is not None and kind == "kill-torn" else None
-        answer = self._take(method, path, given, body, admin, tear_at, publish=kind != "kill-unpublished")
+        answer = self._take(method, path, given, body, admin, tear_at, kind != "kill-unpublished", headers)
         if kind.startswith("kill"):
             if self._publisher is not None:
                 self._publisher.flush()
@@ -153,25 +164,34 @@ class App:
         admin: bool,
         tear_at: str | None,
         publish: bool,
+        headers: Mapping[str, str],
     ) -> Answer:
         entry = Entry(method, path, query, admin, self._now(), secrets.token_hex(8), tear_at)
-        exchange, answer = self._handle(entry, body)
+        exchange, answer = self._handle(entry, body, headers)
         if method not in ("GET", "HEAD"):
             self._journal.append(entry, body)
         if self._publisher is not None and publish:
             self._publisher.publish(exchange.messages)
         return answer
 
-    def _handle(self, entry: Entry, body: bytes) -> tuple[Exchange, Answer]:
+    def _handle(
+        self, entry: Entry, body: bytes, headers: Mapping[str, str] = NO_HEADERS
+    ) -> tuple[Exchange, Answer]:
         moment = Moment(entry.nanoseconds, bytes.fromhex(entry.seed), self._started)
-        exchange = Exchange(entry.method, entry.path, entry.query, body, entry.admin, moment, entry.tear_at)
+        exchange = Exchange(
+            entry.method, entry.path, entry.query, body, entry.admin, moment, entry.tear_at, headers=headers
+        )
         try:
             if entry.path.startswith("/sandbox/"):
                 answer = self._own(exchange)
+            elif entry.path.startswith("/api/server/"):
+                answer = about.serve(exchange, self._configuration, moment.nanoseconds, self._started)
             else:
                 answer = self._datastore.handle(exchange)
         except Refused as error:
             answer = Answer(400, TEXT, go_bytes(f"{error} ({entry.path}).\n"))
+        except Lacking as error:
+            answer = Answer(501, TEXT, go_bytes(f"the sandbox lacks {error}\n"))
         except Torn as error:
             answer = Answer(500, TEXT, f"torn at {error}\n".encode())
         except Exception:
@@ -240,19 +260,6 @@ class App:
         except ValidationError as error:
             return Answer(400, TEXT, f"{error}\n".encode())
         return Answer()
-
-    def _server(self, method: str, path: str, admin: bool) -> Answer:
-        match [method, path.rstrip("/").rpartition("/")[2]]:
-            case ["GET", "info"]:
-                return Answer.json(go_map(about.info(self._configuration, self._now(), self._started)))
-            case ["GET", "config"]:
-                if not admin:
-                    text = "GET /api/server/config requires admin privileges (admintoken or DSG admin)"
-                    return Answer(400, TEXT, f"{text} ({path}).\n".encode())
-                return Answer(200, "text/plain", about.toml(self._configuration).encode())
-            case ["GET", "note"]:
-                return Answer(200, "text/plain")
-        return Answer(404, TEXT, f"Could not find the URL: {path}\n".encode())
 
 
 def _kill() -> None:

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 from dvidsync_dagster.sandbox import nodes
 from dvidsync_dagster.sandbox.annotation import Annotation
-from dvidsync_dagster.sandbox.exchange import TEXT, Answer, Exchange, Refused
+from dvidsync_dagster.sandbox.exchange import TEXT, Answer, Exchange, Lacking, Refused
 from dvidsync_dagster.sandbox.golang import go_json, go_quote
-from dvidsync_dagster.sandbox.instance import Instance, Place, Settings, read_json_object
+from dvidsync_dagster.sandbox.instance import Instance, Place, Settings
 from dvidsync_dagster.sandbox.keyvalue import Keyvalue
 from dvidsync_dagster.sandbox.labelmap import Labelmap
 from dvidsync_dagster.sandbox.neuronjson import Neuronjson
+from dvidsync_dagster.sandbox.offered import check_endpoint, check_query, check_settings, check_type
+from dvidsync_dagster.sandbox.reading import read_json_object
 from dvidsync_dagster.sandbox.repo import Node, Repo
 
 _TYPES: dict[str, type[Instance]] = {
     each.type_name: each for each in (Labelmap, Keyvalue, Neuronjson, Annotation)
 }
+_LACKING = ("help", "storage", "load", "heartbeat", "user-latencies", "interface")
+# Versions with more than one parent.
+_LACKING_OF_REPO = (["merge"], ["resolve"])
 _NO_ADMIN_REPO = (
     "Creating a repo requires admin privileges (admintoken or DSG admin) on a server that is not read-only"
 )
@@ -45,6 +50,10 @@ class Datastore:
             Torn: a fault stopped the request between two writes.
         """
         parts = exchange.parts
+        if parts[0] in _LACKING or (parts[0] == "repo" and parts[2:3] in _LACKING_OF_REPO):
+            raise Lacking(exchange.path)
+        if len(parts) < 4 or parts[0] != "node":
+            check_query(exchange)
         match [exchange.method, *parts[:2]]:
             case ["POST", "repos"]:
                 return self._new_repo(exchange)
@@ -164,10 +173,12 @@ class Datastore:
             if name not in config:
                 raise Refused(f"POST on repo endpoint requires specification of valid '{name}'")
         type_name, name = config["typename"], config["dataname"]
+        check_type(type_name)
         if type_name not in _TYPES:
             raise Refused(f'Data type "{type_name}" is not supported by current DVID server')
         if name in repo.instances:
             raise Refused(f'Data named "{name}" already exists in repo (root {repo.root.uuid})')
+        check_settings(type_name, config)
         data_uuid = exchange.moment.uuid()
         instance = _TYPES[type_name](repo, name, data_uuid, place.uuid, config, self.settings)
         repo.instances[name] = instance
@@ -190,6 +201,7 @@ class Datastore:
     def _instance(self, exchange: Exchange, place: Place) -> Answer:
         instance = place.repo.instance(exchange.parts[2])
         endpoint = exchange.parts[3]
+        check_endpoint(exchange, instance.type_name, endpoint)
         if endpoint == "blobstore":
             return _blobstore(exchange, instance)
         if not instance.versioned:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from dvidsync_dagster.sandbox.exchange import Refused
-from dvidsync_dagster.sandbox.instance import Point, read_json
+from dvidsync_dagster.sandbox.reading import Point, read_json
+from dvidsync_dagster.sandbox.voxels import EDGE
 
 Element = dict[str, Any]
 """Keys in this order: Pos [x, y, z], Kind, Tags, Prop, Rels; the last three can be None."""
@@ -13,6 +14,21 @@ Element = dict[str, Any]
 KINDS = ("Unknown", "PostSyn", "PreSyn", "Gap", "Note")
 RELATIONS = ("UnknownRelationship", "PostSynTo", "PreSynTo", "ConvergentTo", "GroupedWith")
 _COMPLAINT = "json: cannot unmarshal into Go value of type annotation.Element"
+
+
+def point_of(element: Element) -> Point:
+    x, y, z = element["Pos"]
+    return x, y, z
+
+
+def partner_of(relation: dict[str, Any]) -> Point:
+    """Where a relation leads to."""
+    x, y, z = relation["To"]
+    return x, y, z
+
+
+def block_of(point: Point) -> Point:
+    return point[0] // EDGE, point[1] // EDGE, point[2] // EDGE
 
 
 def read_elements(body: bytes) -> list[Element]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from dvidsync_dagster.sandbox.golang import go_time, rfc3339
@@ -44,11 +45,12 @@ class Moment:
 
 @dataclass
 class Answer:
-    """Status, content type (None without a body) and body."""
+    """Status, content type (None without a body), body, and other headers."""
 
     status: int = 200
     content_type: str | None = None
     body: bytes = b""
+    headers: dict[str, str] = field(default_factory=dict)
 
     @classmethod
     def json(cls, body: bytes | str) -> Answer:
@@ -72,6 +74,10 @@ class Refused(Exception):
     """The server answers 400 with this text; the path is added where the answer is made."""
 
 
+class Lacking(Exception):
+    """DVID has what was asked for, but the sandbox does not: it answers 501 and says what."""
+
+
 class Torn(Exception):
     """A fault asked to stop here, with the operation half done."""
 
@@ -91,7 +97,8 @@ class Exchange:
 
     `parts` is the decoded path behind ``/api/``, split at slashes, without an empty last part. `query` holds
     the first value of each name. `admin` says that the right admin token came with it. `messages` collects
-    what is published, also by a request that is refused in the end.
+    what is published, also by a request that is refused in the end. `headers` are for reads only, as the
+    journal does not keep them.
     """
 
     method: str
@@ -102,6 +109,7 @@ class Exchange:
     moment: Moment
     tear_at: str | None = None
     messages: list[Message] = field(default_factory=list)
+    headers: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         parts = self.path.removeprefix("/api/").split("/")

@@ -6,20 +6,25 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-import orjson
-
 from dvidsync_dagster.sandbox.exchange import TEXT, Answer, Exchange, Refused
 from dvidsync_dagster.sandbox.golang import go_json, go_map
+from dvidsync_dagster.sandbox.reading import Point, read_json_object
 from dvidsync_dagster.sandbox.wire import blob_reference
 
 if TYPE_CHECKING:
     from dvidsync_dagster.sandbox.repo import Node, Repo
 
-Point = tuple[int, int, int]
-"""x, y, z of a voxel or a block."""
-
 # A message over this many bytes is refused by the producer and never reaches Kafka.
 MAX_MESSAGE_BYTES = 980 * 1024
+
+
+COMPRESSIONS = {
+    "gzip": "gzip compression, level -1",
+    "lz4": "LZ4 compression, level -1",
+    "snappy": "Go Snappy compression, level -1",
+    "none": "No compression, level -1",
+}
+"""What the info says of each setting."""
 
 
 @dataclass
@@ -58,7 +63,7 @@ class Instance:
 
     type_name: ClassVar[str]
     type_version: ClassVar[str] = "0.1"
-    compression: ClassVar[str] = "LZ4 compression, level -1"
+    compression: ClassVar[str] = "lz4"
 
     def __init__(
         self,
@@ -76,7 +81,7 @@ class Instance:
         self.config = config
         self.versioned = config.get("versioned", "true").lower() not in ("false", "0")
         self.syncs: list[str] = []
-        self.tags: dict[str, str] = {}
+        self.tags = _tags(config)
         self.blobs: dict[str, bytes] = {}
         self.settings = settings
         self._mutations: dict[int, list[bytes]] = {}
@@ -88,6 +93,9 @@ class Instance:
     def serve(self, exchange: Exchange, place: Place) -> Answer:
         """Answers a request to ``/api/node/UUID/NAME/…``; `exchange.parts[3]` is the endpoint."""
         raise NotImplementedError
+
+    def server_started(self) -> None:
+        """A process took the state over: what is kept in memory only is made anew."""
 
     def changes(self, method: str, endpoint: str) -> bool:  # noqa: ARG002 (one type looks at the endpoint)
         """Whether a locked version refuses the request."""
@@ -170,13 +178,13 @@ class Instance:
                 "DataUUID": self.data_uuid,
                 "Name": self.name,
                 "RepoUUID": self.born_in,
-                "Compression": self.compression,
+                "Compression": COMPRESSIONS[self.config.get("compression", self.compression).lower()],
                 "Checksum": "No checksum",
                 "Syncs": [names[each] for each in self.syncs if each in names],
                 "Versioned": self.versioned,
                 "KVStore": "badger @ /data/dvid/db",
                 "LogStore": "write logs @ /data/dvid/mutlog",
-                "Tags": self.tags or None,
+                "Tags": self.tags,
             },
             "Extended": {},
         }
@@ -204,87 +212,19 @@ class Instance:
     def _tags(self, exchange: Exchange) -> Answer:
         if exchange.method != "POST":
             return Answer.json(go_json({"Tags": self.tags}))
-        given = read_json_object(exchange.body, "Malformed JSON request in tags request")
-        if exchange.flag("replace"):
-            self.tags = {}
-        self.tags.update({str(key): str(value) for key, value in given.items()})
+        given = read_json_object(exchange.body, "Malformed JSON request in tags setter")
+        if not all(isinstance(value, str) for value in given.values()):
+            raise Refused(
+                "Malformed JSON request in tags setter: json: cannot unmarshal into Go value of type string"
+            )
+        kept = {} if exchange.flag("replace") else self.tags or {}
+        self.tags = dict(sorted((kept | given).items()))
         return Answer()
 
 
-def read_json_object(body: bytes, complaint: str) -> dict[str, Any]:
-    """The JSON object in a request's body; an empty body is an empty object.
-
-    Raises:
-        Refused: it is something else.
-    """
-    value = read_json(body, complaint) if body else {}
-    if not isinstance(value, dict):
-        raise Refused(f"{complaint}: {not_go(value, 'map[string]string')}")
-    return value
-
-
-def not_go(value: Any, wanted: str) -> str:
-    """What Go's JSON package says of a value that has another type than the one wanted."""
-    kinds: dict[type, str] = {dict: "object", list: "array", str: "string", bool: "bool"}
-    return f"json: cannot unmarshal {kinds.get(type(value), 'number')} into Go value of type {wanted}"
-
-
-def read_json(body: bytes, complaint: str) -> Any:
-    try:
-        return orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        detail = "unexpected end of JSON input" if not body else f"invalid character ({error})"
-        raise Refused(f"{complaint}: {detail}") from None
-
-
-def read_labels(body: bytes, complaint: str) -> list[int]:
-    """A JSON list of unsigned 64-bit numbers.
-
-    Raises:
-        Refused: it is something else; the text begins with `complaint`.
-    """
-    value = read_json(body, complaint)
-    if value is None:
-        return []
-    if not isinstance(value, list):
-        raise Refused(f"{complaint}: {not_go(value, '[]uint64')}")
-    for each in value:
-        if isinstance(each, bool) or not isinstance(each, int) or not 0 <= each < 2**64:
-            raise Refused(f"{complaint}: {not_go(each, 'uint64')}")
-    return value
-
-
-def read_uint(text: str) -> int:
-    """A label in a path or a query string.
-
-    Raises:
-        Refused: it is no unsigned 64-bit number.
-    """
-    if not (text.isascii() and text.isdigit()):
-        raise Refused(f'strconv.ParseUint: parsing "{text}": invalid syntax')
-    value = int(text)
-    if value >= 2**64:
-        raise Refused(f'strconv.ParseUint: parsing "{text}": value out of range')
-    return value
-
-
-_PROTECTED = "Label 0 is protected background value and cannot be queried as body.\n"
-
-
-def read_label(exchange: Exchange, complaint: str = _PROTECTED) -> int:
-    """The label behind the endpoint; `complaint` is for 0."""
-    if len(exchange.parts) < 5:
-        raise Refused(f"DVID requires label to follow '{exchange.parts[3]}' command")
-    label = read_uint(exchange.parts[4])
-    if label == 0:
-        raise Refused(complaint)
-    return label
-
-
-def read_point(text: str) -> Point:
-    """``x_y_z`` in a path."""
-    try:
-        x, y, z = (int(each) for each in text.split("_"))
-    except ValueError:
-        raise Refused(f'String "{text}" cannot be converted to a 3d point') from None
-    return x, y, z
+def _tags(config: dict[str, str]) -> dict[str, str] | None:
+    """The tags that an instance is made with: ``name=value,…``."""
+    if "tags" not in config:
+        return None
+    pairs = [each.split("=") for each in config["tags"].split(",")]
+    return {pair[0]: pair[1] for pair in pairs if len(pair) == 2 and pair[0]}

@@ -9,10 +9,12 @@ from typing import Any, ClassVar
 
 import orjson
 
-from dvidsync_dagster.sandbox import wire
+from dvidsync_dagster.sandbox import byte_ranges, wire
+from dvidsync_dagster.sandbox.byte_ranges import ByteRange
 from dvidsync_dagster.sandbox.exchange import JSON, Answer, Exchange, Refused
 from dvidsync_dagster.sandbox.golang import go_bytes, go_json, go_quote
-from dvidsync_dagster.sandbox.instance import Instance, Place, Settings, not_go, read_json
+from dvidsync_dagster.sandbox.instance import Instance, Place, Settings
+from dvidsync_dagster.sandbox.reading import not_go, read_json
 from dvidsync_dagster.sandbox.repo import Repo
 from dvidsync_dagster.sandbox.versioned import VersionedStore
 
@@ -52,13 +54,15 @@ class Keyvalue(Instance):
         key = exchange.parts[4]
         match exchange.method:
             case "HEAD":
-                return Answer() if self.values.get(place.version, key) is not None else Answer.missing()
+                if self.values.get(place.version, key) is None:
+                    return Answer.missing()
+                return Answer(headers={"accept-ranges": "bytes"})
             case "GET":
                 value = self.values.get(place.version, key)
                 if not value:
                     # Of an empty value, DVID says the same as of a missing key.
                     return Answer.missing(f"Key {go_quote(key)} not found")
-                return Answer.binary(value)
+                return byte_ranges.answer(exchange, key, value)
             case "POST":
                 self._post(exchange, place, key, exchange.body)
                 return Answer()
@@ -104,13 +108,51 @@ class Keyvalue(Instance):
             return Answer()
         if exchange.method != "GET":
             raise Refused(f'key endpoint does not support "{exchange.method.lower()}" HTTP verb')
-        keys = wanted_keys(exchange, self.name, "keyvalue.jsonKeyReadRequest")
-        return pack(exchange, [(key, self.values.get(place.version, key) or b"") for key in keys])
+        wanted = self._wanted(exchange)
+        try:
+            found = [self._part(exchange, place, *each) for each in wanted]
+        except Refused as error:
+            raise Refused(f'GET /keyvalues on {len(wanted)} keys, data "{self.name}": {error}') from None
+        return pack(exchange, found)
+
+    def _wanted(self, exchange: Exchange) -> list[tuple[str, ByteRange | None]]:
+        """Keys, and the parts of their values that are asked for."""
+        complaint = f'GET /keyvalues on 0 keys, data "{self.name}"'
+        if as_json(exchange):
+            value = read_json(exchange.body, complaint)
+            if not (isinstance(value, list) and value and all(isinstance(each, dict) for each in value)):
+                names = wanted_keys(exchange, self.name, "keyvalue.jsonKeyReadRequest")
+                return [(name, None) for name in names]
+            asked = [
+                (str(each.get("key", "")), each.get("byte_start"), each.get("byte_end")) for each in value
+            ]
+        else:
+            keys = wire.parse(wire.Keys, exchange.body)
+            asked = [(key, None, None) for key in keys.keys]
+            asked += [(each.key, each.byte_start, each.byte_end) for each in keys.key_ranges]
+        try:
+            return [(each[0], byte_ranges.from_pair(*each)) for each in asked]
+        except Refused as error:
+            raise Refused(f"{complaint}: {error}") from None
+
+    def _part(self, exchange: Exchange, place: Place, key: str, part: ByteRange | None) -> tuple[str, bytes]:
+        value = self.values.get(place.version, key)
+        if not value or part is None:
+            return key, value or b""
+        content = part.of(value)
+        if exchange.flag("json") and not is_json(content):
+            raise Refused(f"bad JSON for key {go_quote(key)}")
+        return key, content
+
+
+def as_json(exchange: Exchange) -> bool:
+    """Whether GET keyvalues comes with a list in JSON, and not with protobuf."""
+    return exchange.flag("jsontar") or exchange.flag("tar") or exchange.flag("json")
 
 
 def wanted_keys(exchange: Exchange, name: str, go_type: str = "string") -> list[str]:
     """The keys of GET keyvalues: a JSON list for tar and JSON answers, else protobuf."""
-    if exchange.flag("jsontar") or exchange.flag("tar") or exchange.flag("json"):
+    if as_json(exchange):
         complaint = f'GET /keyvalues on 0 keys, data "{name}"'
         value = read_json(exchange.body, complaint)
         if not isinstance(value, list):
@@ -131,7 +173,7 @@ def pack(exchange: Exchange, pairs: Iterable[tuple[str, bytes]]) -> Answer:
     if exchange.flag("json"):
         entries = []
         for key, value in pairs:
-            if exchange.flag("check") and value and not _is_json(value):
+            if exchange.flag("check") and value and not is_json(value):
                 raise Refused(f"bad JSON for key {go_quote(key)}")
             entries.append(b'"%s":%s' % (go_bytes(key), value or b"{}"))
         return Answer(200, JSON, b"{" + b",".join(entries) + b"}")
@@ -143,7 +185,7 @@ def pack(exchange: Exchange, pairs: Iterable[tuple[str, bytes]]) -> Answer:
     return Answer.binary(answer.SerializeToString())
 
 
-def _is_json(value: bytes) -> bool:
+def is_json(value: bytes) -> bool:
     try:
         orjson.loads(value)
     except orjson.JSONDecodeError:

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from dvidsync_dagster.sandbox.counters import HIGHEST_POSTED_MAXLABEL
 from dvidsync_dagster.sandbox.exchange import Answer, Exchange, Refused
-from dvidsync_dagster.sandbox.instance import Place, read_label, read_uint
+from dvidsync_dagster.sandbox.instance import Place
+from dvidsync_dagster.sandbox.reading import read_label, read_uint
 
 if TYPE_CHECKING:
     from dvidsync_dagster.sandbox.labelmap import Labelmap

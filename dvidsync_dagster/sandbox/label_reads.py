@@ -11,7 +11,8 @@ from dvidsync_dagster.sandbox import wire
 from dvidsync_dagster.sandbox.exchange import Answer, Exchange, Refused
 from dvidsync_dagster.sandbox.golang import go_json, go_quote
 from dvidsync_dagster.sandbox.indices import LabelIndex
-from dvidsync_dagster.sandbox.instance import Place, read_label, read_labels, read_uint
+from dvidsync_dagster.sandbox.instance import Place
+from dvidsync_dagster.sandbox.reading import check_hash, read_label, read_labels, read_uint
 
 if TYPE_CHECKING:
     from dvidsync_dagster.sandbox.labelmap import Labelmap
@@ -25,7 +26,13 @@ def _numbers(values: Iterable[int]) -> bytes:
 
 
 def mapping(lm: Labelmap, exchange: Exchange, place: Place) -> Answer:
+    check_hash(exchange)
     supervoxels = read_labels(exchange.body, "Bad mapping request JSON")
+    if exchange.flag("nolookup"):
+        found = [lm.mapping.get(place.version, each) for each in supervoxels]
+        return Answer.json(
+            _numbers(own if to is None else to for own, to in zip(supervoxels, found, strict=True))
+        )
     version = place.version
     result = []
     for supervoxel in supervoxels:
@@ -97,6 +104,7 @@ def size(lm: Labelmap, exchange: Exchange, place: Place) -> Answer:
 
 
 def sizes(lm: Labelmap, exchange: Exchange, place: Place) -> Answer:
+    check_hash(exchange)
     labels = read_labels(exchange.body, "Bad mapping request JSON")
     version = place.version
     if not exchange.flag("supervoxels"):

@@ -5,9 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, ClassVar
 
-from dvidsync_dagster.sandbox import label_counters, label_reads, label_voxels, mutations, splits
+from dvidsync_dagster.sandbox import (
+    label_counters,
+    label_reads,
+    label_voxels,
+    mutations,
+    sparse_volumes,
+    splits,
+)
 from dvidsync_dagster.sandbox.counters import LabelCounters
-from dvidsync_dagster.sandbox.exchange import Answer, Exchange, Refused
+from dvidsync_dagster.sandbox.exchange import Answer, Exchange, Lacking, Refused
 from dvidsync_dagster.sandbox.indices import IndexStore, LabelIndex
 from dvidsync_dagster.sandbox.instance import Instance, Place, Settings
 from dvidsync_dagster.sandbox.repo import Repo
@@ -19,7 +26,7 @@ class Labelmap(Instance):
     """State: voxels, indices, mapping (label by supervoxel, only where it was ever set), counters."""
 
     type_name: ClassVar[str] = "labelmap"
-    compression: ClassVar[str] = "gzip compression, level -1"
+    compression: ClassVar[str] = "gzip"
 
     def __init__(
         self, repo: Repo, name: str, data_uuid: str, born_in: str, config: dict[str, str], settings: Settings
@@ -27,7 +34,7 @@ class Labelmap(Instance):
         config.setdefault("blocksize", "64,64,64")
         config.setdefault("compression", "gzip")
         if config["blocksize"] != "64,64,64":
-            raise Refused(f"the sandbox has blocks of 64,64,64 voxels only, not {config['blocksize']}")
+            raise Lacking(f"blocks of {config['blocksize']} voxels; it has 64,64,64 only")
         super().__init__(repo, name, data_uuid, born_in, config, settings)
         self.voxel_size = [float(each) for each in config.get("voxelsize", "8,8,8").split(",")]
         self.volume = Volume(repo.ancestry)
@@ -89,7 +96,7 @@ class Labelmap(Instance):
             "Interpolable": False,
             "BlockSize": [EDGE] * 3,
             "VoxelSize": [int(each) if each.is_integer() else each for each in self.voxel_size],
-            "VoxelUnits": ["nanometers"] * 3,
+            "VoxelUnits": self.config.get("voxelunits", "nanometers,nanometers,nanometers").split(","),
             "MinPoint": low,
             "MaxPoint": high,
             "MinIndex": None if low is None else [each // EDGE for each in low],
@@ -129,7 +136,7 @@ _ENDPOINTS: dict[str, Callable[[Labelmap, Exchange, Place], Answer]] = {
     "set-nextlabel": label_counters.set_nextlabel,
     "size": label_reads.size,
     "sizes": label_reads.sizes,
-    "sparsevol": label_voxels.sparsevol,
+    "sparsevol": sparse_volumes.sparsevol,
     "split": splits.split,
     "split-supervoxel": splits.split_supervoxel,
     "supervoxel-sizes": label_reads.supervoxel_sizes,

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from dvidsync_dagster.sandbox.exchange import Answer, Exchange, Refused
 from dvidsync_dagster.sandbox.golang import go_map
 from dvidsync_dagster.sandbox.indices import LabelIndex, Modified
-from dvidsync_dagster.sandbox.instance import MAX_MESSAGE_BYTES, Place, read_labels, read_uint
+from dvidsync_dagster.sandbox.instance import MAX_MESSAGE_BYTES, Place
+from dvidsync_dagster.sandbox.reading import read_labels, read_uint
 
 if TYPE_CHECKING:
     from dvidsync_dagster.sandbox.labelmap import Labelmap

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from dvidsync_dagster.sandbox import wire
+from dvidsync_dagster.sandbox.compression import compress
 from dvidsync_dagster.sandbox.exchange import Answer, Exchange, Refused
 from dvidsync_dagster.sandbox.golang import go_json, go_numbers, go_quote
-from dvidsync_dagster.sandbox.instance import (
-    Instance,
-    Place,
-    Settings,
-    read_json,
-    read_json_object,
-    read_uint,
-)
+from dvidsync_dagster.sandbox.instance import Instance, Place, Settings
 from dvidsync_dagster.sandbox.keyvalue import pack, sorted_json, wanted_keys
+from dvidsync_dagster.sandbox.neuron_fields import Fields, selected, update
+from dvidsync_dagster.sandbox.neuron_query import matches, only_bodies, read_queries
+from dvidsync_dagster.sandbox.neuron_schema import checked
+from dvidsync_dagster.sandbox.reading import read_json, read_json_object, read_uint
 from dvidsync_dagster.sandbox.repo import Repo
 from dvidsync_dagster.sandbox.versioned import VersionedStore
 
-Fields = dict[str, Any]
 SCHEMAS = ("json_schema", "schema", "schema_batch")
 
 
@@ -34,6 +31,15 @@ class Neuronjson(Instance):
         super().__init__(repo, name, data_uuid, born_in, config, settings)
         self.neurons: VersionedStore[int, Fields] = VersionedStore(repo.ancestry)
         self.schemas: VersionedStore[str, bytes] = VersionedStore(repo.ancestry)
+        self._field_times: dict[str, str] = {}
+
+    def server_started(self) -> None:
+        """Until the next start, the last post tells the time of each of its fields; now the latest does."""
+        leaf = self.repo.leaf("master")
+        self._field_times = {}
+        for fields in self.neurons.items(leaf.version).values() if leaf else ():
+            for field, time in _times(fields).items():
+                self._field_times[field] = max(time, self._field_times.get(field, ""))
 
     def changes(self, method: str, endpoint: str) -> bool:
         return endpoint != "query" and super().changes(method, endpoint)
@@ -58,6 +64,15 @@ class Neuronjson(Instance):
                 return self._keyvalues(exchange, place)
             case "fields":
                 return self._fields(exchange, place)
+            case "fieldtimes":
+                if not self._in_memory(place):
+                    raise Refused(
+                        "unable to get fields because no in-memory db for neuronjson "
+                        f'"{self.name}", version {place.version}'
+                    )
+                return Answer.json(sorted_json(self._field_times))
+            case "query":
+                return self._query(exchange, place)
         return self.serve_common(exchange)
 
     def _ids(self, place: Place) -> list[int]:
@@ -80,14 +95,35 @@ class Neuronjson(Instance):
 
     def _shown(self, exchange: Exchange, place: Place, body: int) -> bytes:
         fields = self.neurons.get(place.version, body)
-        return b"" if fields is None else sorted_json(_select(fields, exchange))
+        return b"" if fields is None else sorted_json(selected(fields, exchange))
 
     def _all(self, exchange: Exchange, place: Place) -> Answer:
-        found = [_select(self.neurons.get(place.version, each) or {}, exchange) for each in self._ids(place)]
+        found = [selected(self.neurons.get(place.version, each) or {}, exchange) for each in self._ids(place)]
         only_ids = exchange.query.get("fields") == "bodyid"
-        return Answer.json(
-            b"[" + b",".join(sorted_json(each) for each in found if len(each) > 1 or only_ids) + b"]"
-        )
+        listed = [sorted_json(each) for each in found if len(each) > 1 or only_ids]
+        answer = Answer.json(b"[" + b",".join(listed) + b"]")
+        if "gzip" in [each.strip() for each in exchange.headers.get("accept-encoding", "").split(",")]:
+            answer.body = compress("gzip", answer.body)
+            answer.headers["content-encoding"] = "gzip"
+        return answer
+
+    def _query(self, exchange: Exchange, place: Place) -> Answer:
+        if exchange.method not in ("GET", "POST"):
+            raise Refused("only GET or POST methods allowed for /query endpoint")
+        queries = read_queries(exchange.body)
+        bodies = only_bodies(queries)
+        if bodies is not None:
+            texts = [self._shown(exchange, place, each) for each in bodies]
+            return Answer.json(b"[" + b",".join(each for each in texts if each) + b"]")
+        found = [
+            body for body in self._ids(place) if matches(queries, self.neurons.get(place.version, body) or {})
+        ]
+        if exchange.flag("onlyid"):
+            return Answer.json(go_json(found))
+        if exchange.query.get("fields") and not self._in_memory(place):
+            # A version that is not in memory shows all fields, whichever are asked for.
+            del exchange.query["fields"]
+        return Answer.json(b"[" + b",".join(self._shown(exchange, place, each) for each in found) + b"]")
 
     def _fields(self, exchange: Exchange, place: Place) -> Answer:
         counts: dict[str, int] = {}
@@ -103,7 +139,9 @@ class Neuronjson(Instance):
             raise Refused("expect key string to follow 'key' endpoint")
         key = exchange.parts[4]
         if key in ("schema", "schema_batch") and exchange.method != "POST":
-            return self._schema(exchange, place, key)
+            stored = self._schema(exchange, place, key)
+            wanting = exchange.method == "GET" and stored.status == 404
+            return Answer.missing(f"Key {go_quote(key)} not found") if wanting else stored
         match exchange.method:
             case "HEAD":
                 known = self.neurons.get(place.version, read_uint(key)) is not None
@@ -160,7 +198,9 @@ class Neuronjson(Instance):
         if key in ("schema", "schema_batch"):
             self.schemas.put(place.version, key, value)
             return
-        new = go_numbers(read_json_object(value, "json"))
+        given = read_json_object(value, "json")
+        schema = self.schemas.get(place.version, "json_schema")
+        new = go_numbers(checked(schema, given) if schema else given)
         if "bodyid" not in new:
             raise Refused("neuronjson data must have 'bodyid' field")
         body = new["bodyid"]
@@ -176,11 +216,14 @@ class Neuronjson(Instance):
             if each in new:
                 raise Refused(f"'{each}' field not allowed")
         old = self.neurons.get(place.version, body)
-        conditionals = [each for each in exchange.query.get("conditionals", "").split(",") if each]
+        protected = exchange.query.get("conditional") or exchange.query.get("conditionals", "")
+        conditionals = [each for each in protected.split(",") if each]
         stored = update(
             old, new, exchange.user, exchange.moment.rfc3339(), conditionals, exchange.flag("replace")
         )
         self.neurons.put(place.version, body, stored)
+        if self._in_memory(place):
+            self._field_times |= _times(stored)
 
     def _schema(self, exchange: Exchange, place: Place, name: str) -> Answer:
         match exchange.method:
@@ -192,70 +235,13 @@ class Neuronjson(Instance):
                 return Answer()
         value = self.schemas.get(place.version, name)
         if value is None:
-            return Answer.missing(f'Key "{name}" not found')
-        return Answer() if exchange.method == "HEAD" else Answer.json(value)
+            return Answer.missing()
+        return Answer() if exchange.method == "HEAD" else Answer.text(value)
 
 
-def update(
-    old: Fields | None, given: Fields, user: str, time: str, conditionals: list[str], replace: bool
-) -> Fields:
-    """The fields after a post: merged into the old ones unless `replace`, users and times stamped."""
-    new = dict(given)
-    deleted = {field for field, value in given.items() if value is None}
-    for field in deleted:
-        del new[field]
-        if not _is_stamp(field):
-            new[field + "_user"] = given.get(field + "_user") or user
-            new[field + "_time"] = given.get(field + "_time") or time
-    before = None if old is None else {key: value for key, value in old.items() if key not in deleted}
-
-    # The fields that this post set or changed.
-    changed = set(new)
-    if before is None:
-        changed |= {field.removesuffix("_user") for field in new if field.endswith("_user")}
-    else:
-        same = {key for key, value in new.items() if not _is_stamp(key) and before.get(key) == value}
-        changed -= same
-        if not replace:
-            for field, value in before.items():
-                if field not in new:
-                    new[field] = value
-                elif field in conditionals:
-                    new[field] = value
-                    changed.discard(field)
-    for field in sorted(changed):
-        if field in ("bodyid", "user") or field in deleted or _is_stamp(field):
-            continue
-        if field + "_user" not in changed:
-            new[field + "_user"] = user
-        if field + "_time" not in changed:
-            new[field + "_time"] = time
-    if replace and before is not None:
-        for field in [each for each in new if not _is_stamp(each) and each != "bodyid"]:
-            new.setdefault(field + "_user", before.get(field + "_user", user))
-            new.setdefault(field + "_time", before.get(field + "_time", time))
-    return new
-
-
-def _is_stamp(field: str) -> bool:
-    return field.endswith(("_user", "_time"))
-
-
-def _select(fields: Fields, exchange: Exchange) -> Fields:
-    """The fields that ``show=`` and ``fields=`` ask for."""
-    show = exchange.query.get("show", "")
-    hidden = [
-        suffix
-        for suffix, shown in (("_user", ("user", "all")), ("_time", ("time", "all")))
-        if show not in shown
-    ]
-    wanted = [each for each in exchange.query.get("fields", "").split(",") if each]
-    if not wanted:
-        return {key: value for key, value in fields.items() if not key.endswith(tuple(hidden))}
-    names = {"bodyid"}
-    for field in wanted:
-        names |= {field} | {field + suffix for suffix in ("_user", "_time") if suffix not in hidden}
-    return {key: value for key, value in fields.items() if key in names}
+def _times(fields: Fields) -> dict[str, str]:
+    """When each field was changed last, as its stamp says."""
+    return {name.removesuffix("_time"): str(time) for name, time in fields.items() if name.endswith("_time")}
 
 
 def _broken_off(

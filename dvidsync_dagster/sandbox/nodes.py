@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from dvidsync_dagster.sandbox.exchange import Answer, Exchange, Refused
 from dvidsync_dagster.sandbox.golang import go_json, go_quote
-from dvidsync_dagster.sandbox.instance import Place, read_json_object
+from dvidsync_dagster.sandbox.instance import Place
+from dvidsync_dagster.sandbox.reading import read_json_object
 
 if TYPE_CHECKING:
     from dvidsync_dagster.sandbox.datastore import Datastore

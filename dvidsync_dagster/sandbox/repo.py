@@ -89,6 +89,8 @@ class Repo:
         """Goes on behind all ids that an earlier process may have given out."""
         self.mutation_id = max(self.saved_mutation_id, minimum)
         self.saved_mutation_id = self.mutation_id + MUTATION_ID_STRIDE
+        for instance in self.instances.values():
+            instance.server_started()
 
     def note(self, message: str, now: int) -> None:
         self.log.append(f"{rfc3339(now)}  {message}")

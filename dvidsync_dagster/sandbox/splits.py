@@ -9,8 +9,9 @@ import numpy as np
 
 from dvidsync_dagster.sandbox.exchange import Answer, Exchange, Refused
 from dvidsync_dagster.sandbox.indices import LabelIndex
-from dvidsync_dagster.sandbox.instance import Place, read_uint
+from dvidsync_dagster.sandbox.instance import Place
 from dvidsync_dagster.sandbox.mutations import announcement, complete, modified_by, only_post, operand
+from dvidsync_dagster.sandbox.reading import read_uint
 from dvidsync_dagster.sandbox.voxels import (
     EDGE,
     Block,

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import zlib
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from dvidsync_dagster.sandbox.compression import uncompress
 from dvidsync_dagster.sandbox.exchange import Exchange, Refused
 from dvidsync_dagster.sandbox.indices import LabelIndex
 from dvidsync_dagster.sandbox.instance import Place
@@ -24,8 +24,8 @@ def post_raw(lm: Labelmap, exchange: Exchange, place: Place, size: BlockPoint, o
             f'cannot store labels for data "{lm.name}" in non-block aligned geometry {_go_point(offset)} -> '
             f"{_go_point(end)}"
         )
-    body = zlib.decompress(exchange.body, wbits=47) if exchange.query.get("compression") else exchange.body
     expected = size[0] * size[1] * size[2] * 8
+    body = uncompress(exchange.query.get("compression", ""), exchange.body, expected)
     if len(body) != expected:
         raise Refused(
             f'expected {expected} bytes for data "{lm.name}" label PUT but only received {len(body)} bytes'
@@ -45,16 +45,22 @@ def post_raw(lm: Labelmap, exchange: Exchange, place: Place, size: BlockPoint, o
                 )
                 block = Block.of(labels[z : z + EDGE, y : y + EDGE, x : x + EDGE])
                 highest = max(highest, int(block.palette.max()))
-                fresh += _store(lm, place, point, block)
+                old = lm.volume.get(place.version, point) if exchange.flag("mutate") else None
+                fresh += _store(lm, place, point, block, old)
     lm.counters.raise_max(place.version, highest)
     if fresh:
         rows = np.array(fresh, np.uint64)
         lm.indices.add_volume(place.version, rows[:, 0], rows[:, 1], rows[:, 2].astype(np.int64))
 
 
-def _store(lm: Labelmap, place: Place, point: BlockPoint, block: Block) -> list[tuple[int, int, int]]:
-    """Stores a block; gives the rows (label, block, voxels) of labels that nobody knew yet."""
-    old = lm.volume.get(place.version, point)
+def _store(
+    lm: Labelmap, place: Place, point: BlockPoint, block: Block, old: Block | None
+) -> list[tuple[int, int, int]]:
+    """Stores a block; gives the rows (label, block, voxels) of labels that nobody knew yet.
+
+    Args:
+        old: the block that it takes the place of, whose voxels leave the indices. None says to ask for none.
+    """
     lm.volume.put(place.version, point, block)
     number = encode_block(point)
     changes = dict(block.counts())

@@ -14,7 +14,8 @@ from dvidsync_dagster.sandbox.exchange import Refused
 
 _FIELDS = {
     "KeyValue": {"key": (1, "string"), "value": (2, "bytes")},
-    "Keys": {"keys": (1, "*string")},
+    "KeyRange": {"key": (1, "string"), "byte_start": (2, "uint64"), "byte_end": (3, "uint64")},
+    "Keys": {"keys": (1, "*string"), "key_ranges": (2, "*KeyRange")},
     "KeyValues": {"kvs": (1, "*KeyValue")},
     "MappingOp": {"mutid": (1, "uint64"), "mapped": (2, "uint64"), "original": (3, "*uint64")},
     "MappingOps": {"mappings": (1, "*MappingOp")},

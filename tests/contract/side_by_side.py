@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -38,11 +39,14 @@ class Side:
             text = text.replace(name, uuid)
         return text
 
-    def send(self, method: str, path: str, body: bytes, admin: bool) -> httpx.Response:
+    def send(
+        self, method: str, path: str, body: bytes, admin: bool, headers: Mapping[str, str] | None = None
+    ) -> httpx.Response:
         path = self.own(path)
         if admin:
             path += ("&" if "?" in path else "?") + f"admintoken={self.admin_token}"
-        return self.client.request(method, path, content=self.own(body.decode("latin-1")).encode("latin-1"))
+        content = self.own(body.decode("latin-1")).encode("latin-1")
+        return self.client.request(method, path, content=content, headers=headers)
 
 
 class Both:
@@ -90,6 +94,9 @@ class Both:
         unordered: bool = False,
         only_status: bool = False,
         names_child: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        told: tuple[str, ...] = (),
+        shown_as: Callable[[bytes], object] | None = None,
     ) -> None:
         """Sends a request to both and compares status, content type and body.
 
@@ -99,9 +106,12 @@ class Both:
             unordered: the answer is a JSON list in no order.
             only_status: the words of the answer are those of Go's JSON package.
             names_child: a name for the UUID of the child version in the answer.
+            headers: of the request.
+            told: headers of the answer that are compared, too.
+            shown_as: what is compared of the content of a good answer.
         """
         content = body if isinstance(body, bytes) else orjson.dumps(body)
-        answers = [side.send(method, path, content, admin) for side in self.sides]
+        answers = [side.send(method, path, content, admin, headers) for side in self.sides]
         seen = []
         for side, answer in zip(self.sides, answers, strict=True):
             if names_child is not None:
@@ -111,7 +121,10 @@ class Both:
                 shown = ""
             if unordered and answer.status_code == 200:
                 shown = str(sorted(orjson.loads(answer.content)))
-            seen.append((answer.status_code, answer.headers.get("content-type"), shown))
+            if shown_as is not None and answer.is_success:
+                shown = str(shown_as(answer.content))
+            heads = [answer.headers.get(name) for name in ("content-type", *told)]
+            seen.append((answer.status_code, *heads, shown))
         if seen[0] != seen[1]:
             asked = content[:200].decode("utf-8", "backslashreplace")
             self.found.append(f"{method} {path} {asked}\n  {seen[0]}\n  {seen[1]}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -12,48 +11,14 @@ import pytest
 
 from dvidsync_dagster.sandbox import wire
 from dvidsync_dagster.sandbox.launcher import SandboxServer
-from tests.contract.side_by_side import Both, Side
+from tests.contract.side_by_side import Both
 from tests.real_dvid import RealDvid, binary
-from tests.state import differences, read_state
 
 pytestmark = [
     pytest.mark.dvid,
     pytest.mark.skipif(binary() is None, reason="DVID_BIN does not name a DVID binary"),
 ]
 SEG = "/api/node/<ROOT>/segmentation"
-
-
-@pytest.fixture(scope="module")
-def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealDvid]:
-    with RealDvid.start(tmp_path_factory.mktemp("dvid"), split_endpoint=True) as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SandboxServer]:
-    folder = tmp_path_factory.mktemp("sandbox")
-    with SandboxServer.start(folder, split_endpoint=True, min_mutation_id=1_000_000_000) as server:
-        yield server
-
-
-@pytest.fixture
-def both(real: RealDvid, sandbox: SandboxServer) -> Iterator[Both]:
-    """A new repo on each side; what differs fails the test."""
-    pair = Both(Side(real.url, real.admin_token), Side(sandbox.url, sandbox.admin_token))
-    pair.make_repo(size=128, cube=16)
-    yield pair
-    states = []
-    for side in pair.sides:
-        (root,) = [uuid for uuid, name in side.names.items() if name == "<ROOT>"]
-        state = read_state(side.url, root)
-        state["versions"] = {side.names[uuid]: node for uuid, node in state["versions"].items()}
-        for node in state["versions"].values():
-            node["parents"] = [side.names[each] for each in node["parents"]]
-        state["data"] = {side.neutral(place): value for place, value in state["data"].items()}
-        states.append(state)
-        side.client.close()
-    assert pair.found == [], "\n".join(pair.found)
-    assert differences(*states) == []
 
 
 def box(x: int, y: int, z: int, size: tuple[int, int, int]) -> bytes:
@@ -227,7 +192,7 @@ def test_indices_and_mappings(both: Both) -> None:
 
 def test_keys(both: Both) -> None:
     kv = "/api/node/<ROOT>/kv"
-    for key, value in (("b", b"1"), ("a%20b", b"{}"), ("x%2Fy", b"slash"), ("%C3%BC", b""), ("a?b", b"q")):
+    for key, value in (("b", b"1"), ("a%20b", b"{}"), ("x%2Fy", b"slash"), ("%C3%BC", b""), ("a%3Fb", b"q")):
         both("POST", f"{kv}/key/{key}?u=ann", value)
     both("POST", f"{kv}/key/", b"no key")
     both("POST", f"{kv}/keyvalues", wire.KeyValues(kvs=[{"key": "p", "value": b"7"}]).SerializeToString())

@@ -1,0 +1,302 @@
+"""What a sandbox could leave out silently, beside a real DVID."""
+
+from __future__ import annotations
+
+import gzip
+import struct
+
+import lz4.block
+import numpy as np
+import orjson
+import pytest
+
+from dvidsync_dagster.sandbox import wire
+from tests.contract.side_by_side import Both
+from tests.real_dvid import binary
+
+pytestmark = [
+    pytest.mark.dvid,
+    pytest.mark.skipif(binary() is None, reason="DVID_BIN does not name a DVID binary"),
+]
+NODE = "/api/node/<ROOT>"
+SCHEMA = {
+    "$schema": "https://json-schema.org/draft/2020-12/schema",
+    "type": "object",
+    "required": ["bodyid"],
+    "properties": {
+        "bodyid": {"type": "integer"},
+        "group": {"type": ["integer", "null"]},
+        "status": {"type": "string"},
+        "position": {"type": "array", "items": {"type": "integer"}, "minItems": 3},
+    },
+}
+
+
+def runs(content: bytes) -> list[tuple[int, ...]]:
+    """Of a sparse volume, sorted: the server's own order comes of a Go map."""
+    if not content:
+        return []
+    found = struct.iter_unpack("<4i", content[12:])
+    return [content[:12], *sorted(found)]  # type: ignore[list-item]
+
+
+def bare_runs(content: bytes) -> list[tuple[int, ...]]:
+    return sorted(struct.iter_unpack("<4i", content))
+
+
+def elements(content: bytes) -> list[str]:
+    return sorted(orjson.dumps(each).decode() for each in orjson.loads(content) or [])
+
+
+def test_partners_of_elements(both: Both) -> None:
+    an = f"{NODE}/synapses"
+    both("POST", f"{an}/sync", {"sync": "segmentation"})
+    posted = [
+        {"Pos": [5, 5, 5], "Kind": "PostSyn", "Tags": ["t"], "Prop": {"b": "2"}},
+        {"Pos": [6, 5, 5], "Kind": "PreSyn", "Rels": [{"Rel": "PreSynTo", "To": [5, 5, 5]}]},
+        {"Pos": [7, 5, 5], "Kind": "Gap", "Tags": ["t"], "Rels": [{"Rel": "GroupedWith", "To": [90, 5, 5]}]},
+        {"Pos": [90, 5, 5], "Tags": ["t"], "Rels": [{"Rel": "PostSynTo", "To": [1, 1, 1]}]},
+    ]
+    both("POST", f"{an}/elements", posted)
+    for what in ("label/1", "label/6", "label/7777", "tag/t", "tag/none"):
+        for form in ("true", "verbose", "false", "nonsense"):
+            both("GET", f"{an}/{what}?relationships={form}", shown_as=elements)
+    for bad in ("label/0", "label", "tag", "label/x", "all-elements/1"):
+        both("GET", f"{an}/{bad}")
+    for method, what in (("POST", "label/1"), ("POST", "tag/t"), ("GET", "reload"), ("POST", "all-elements")):
+        both(method, f"{an}/{what}")
+
+
+def test_schema_of_neurons(both: Both) -> None:
+    nj = f"{NODE}/neurons"
+    both("GET", f"{nj}/json_schema")
+    both("GET", f"{nj}/key/schema")
+    both("POST", f"{nj}/json_schema", SCHEMA)
+    both("POST", f"{nj}/schema", {"a": 1})
+    both("GET", f"{nj}/key/schema")
+    both("GET", f"{nj}/schema")
+    both("HEAD", f"{nj}/json_schema")
+    for neuron in (
+        {"bodyid": 5, "group": 7, "status": "x"},
+        {"bodyid": 5, "group": "8"},
+        {"bodyid": "5", "group": "9"},
+        {"bodyid": 5, "group": "eight"},
+        {"bodyid": 5, "status": 1},
+        {"bodyid": 5, "group": "8", "status": 1},
+        {"bodyid": 5, "position": [1, 2]},
+        {"bodyid": 5, "position": [1, 2, 3.5]},
+        {"bodyid": 5, "position": [1, 2, 3], "other": [1]},
+        {"group": 1},
+    ):
+        both("POST", f"{nj}/key/5?u=ann", neuron, only_status=True)
+        both("GET", f"{nj}/key/5?show=all")
+    both("POST", f"{nj}/json_schema", b"no schema", only_status=True)
+    both("POST", f"{nj}/key/6?u=ann", {"bodyid": 6, "status": 1})
+    both("DELETE", f"{nj}/json_schema")
+    both("POST", f"{nj}/key/5?u=ann", {"bodyid": 5, "status": 1})
+
+
+def test_stamps_of_neurons(both: Both) -> None:
+    nj = f"{NODE}/neurons"
+    both("POST", f"{nj}/key/5?u=ann", {"bodyid": 5, "a": 1, "b": 2, "c": 3, "d": 4})
+    both("POST", f"{nj}/key/5?u=bob", {"bodyid": 5, "a": None, "a_user": None, "b": None, "b_time": None})
+    both("GET", f"{nj}/key/5?show=all")
+    both("POST", f"{nj}/key/5?u=bob", {"bodyid": 5, "c": None, "c_user": "", "d": None, "d_user": "eve"})
+    both("GET", f"{nj}/key/5?show=all")
+    both("POST", f"{nj}/key/5?u=bob&conditional=e", {"bodyid": 5, "e": 1})
+    both("POST", f"{nj}/key/5?u=bob&conditional=e,a", {"bodyid": 5, "e": 2, "a": 1})
+    both("GET", f"{nj}/key/5?show=all")
+    both("POST", f"{nj}/key/5?u=bob&conditional=a&conditionals=e", {"bodyid": 5, "e": 3, "a": 2})
+    both("GET", f"{nj}/key/5?show=all")
+    batch = wire.KeyValues(kvs=[{"key": "5", "value": b'{"bodyid": 5, "a": 9, "z": 1}'}])
+    both("POST", f"{nj}/keyvalues?u=ann&conditional=a", batch.SerializeToString())
+    both("GET", f"{nj}/key/5?show=all")
+    both("GET", f"{nj}/fieldtimes")
+    both("GET", f"{nj}/all?show=all", told=("content-encoding",))
+    both("GET", f"{nj}/all", headers={"accept-encoding": "identity"}, told=("content-encoding",))
+
+
+def test_queries_of_neurons(both: Both) -> None:
+    nj = f"{NODE}/neurons"
+    for body, fields in (
+        (5, {"a": "moon", "n": 1, "l": [1, 2]}),
+        (9, {"a": "man in the moon", "n": 2.5, "t": ["x", "y"]}),
+        (20, {"a": "", "n": -3, "m": [1, "x"], "f": 2.0, "o": {"a": 1}, "b": True}),
+    ):
+        both("POST", f"{nj}/key/{body}?u=ann", {"bodyid": body, **fields})
+    queries: list[object] = [
+        {"a": "moon"},
+        {"a": "re/moon"},
+        {"a": "re/^m.*n$"},
+        {"a": ["re/^man", "moon"]},
+        {"a": ["nope", ""]},
+        {"n": 1},
+        {"n": 1.0},
+        {"n": 2.5},
+        {"n": [2.5, 7.5]},
+        {"n": [1, -3]},
+        {"n": None},
+        {"n": "1"},
+        {"l": 2},
+        {"l": [2, 9]},
+        {"t": "y"},
+        {"t": "re/^x"},
+        {"m": "x"},
+        {"m": 1},
+        {"f": 2},
+        {"o": {"a": 1}},
+        {"b": True},
+        {"a": "exists/1"},
+        {"t": "exists/0"},
+        {"t": "exists/1", "n": 2.5},
+        {"bodyid": 9},
+        {"bodyid": [20, 9, 7, 20]},
+        [{"bodyid": 20}, {"bodyid": [5]}],
+        [{"bodyid": 20}, {"a": "moon"}],
+        [{}],
+        [{}, {"a": "x"}],
+        {},
+        [],
+        [1],
+        7,
+    ]
+    for query in queries:
+        both("POST", f"{nj}/query?show=user", query)
+        both("GET", f"{nj}/query?onlyid=true", query)
+        both("POST", f"{nj}/query?fields=a,n", query)
+    both("POST", f"{nj}/query", b"")
+    both("POST", f"{NODE}/commit", {"note": ""})
+    both("POST", f"{NODE}/newversion", {}, names_child="<V2>")
+    both("POST", f"{nj}/query?fields=n", {"a": "re/o"})
+    both("POST", "/api/node/<V2>/neurons/query?fields=n", {"a": "re/o"})
+
+
+def test_parts_of_values(both: Both) -> None:
+    key = f"{NODE}/kv/key/k"
+    told = ("accept-ranges", "content-range", "content-length")
+    both("POST", key, b"0123456789")
+    both("HEAD", key, told=("accept-ranges",))
+    for query in (
+        "byte_start=2&byte_end=5",
+        "byte_start=0&byte_end=9",
+        "byte_start=0&byte_end=10",
+        "byte_start=5&byte_end=2",
+        "byte_start=10&byte_end=12",
+        "byte_start=2",
+        "byte_end=2",
+        "byte_start=-1&byte_end=2",
+        "byte_start=&byte_end=2",
+    ):
+        both("GET", f"{key}?{query}", told=told)
+    for header in (
+        "bytes=2-5",
+        "bytes=2-",
+        "bytes=-3",
+        "bytes=-30",
+        "bytes=-0",
+        "bytes=9-100",
+        "bytes=10-11",
+        "bytes=5-2",
+        "bytes=a-b",
+        "bytes=1-2,4-5",
+        "bytes=",
+        "bytes=-",
+        "lines=1-2",
+        "bytes= 1 - 3",
+    ):
+        both("GET", key, headers={"range": header}, told=told)
+    both("GET", f"{key}?byte_start=2&byte_end=5", headers={"range": "bytes=1-2"})
+    asked = [{"key": "k", "byte_start": 1, "byte_end": 3}, {"key": "no", "byte_start": 0, "byte_end": 3}]
+    for form in ("json", "tar"):
+        both("GET", f"{NODE}/kv/keyvalues?{form}=true", asked)
+        both("GET", f"{NODE}/kv/keyvalues?{form}=true", [*asked, {"key": "k"}])
+        both("GET", f"{NODE}/kv/keyvalues?{form}=true", [{"key": "k", "byte_start": 1}])
+    keys = wire.Keys(keys=["k"], key_ranges=[{"key": "k", "byte_start": 1, "byte_end": 3}, {"key": "no"}])
+    both("GET", f"{NODE}/kv/keyvalues", keys.SerializeToString())
+    both(
+        "GET",
+        f"{NODE}/kv/keyvalues",
+        wire.Keys(key_ranges=[{"key": "k", "byte_end": 10}]).SerializeToString(),
+    )
+
+
+def test_tags_and_settings_of_instances(both: Both) -> None:
+    for name in ("kv", "segmentation"):
+        both("GET", f"{NODE}/{name}/tags")
+        both("POST", f"{NODE}/{name}/tags", {})
+        both("GET", f"{NODE}/{name}/tags")
+        both("POST", f"{NODE}/{name}/tags", {"b": "1", "a": "2"})
+        both("POST", f"{NODE}/{name}/tags", {"a": 2}, only_status=True)
+        both("GET", f"{NODE}/{name}/tags")
+        both("POST", f"{NODE}/{name}/tags?replace=true", {"c": "3"})
+        both("GET", f"{NODE}/{name}/tags")
+    for name, settings in (
+        ("new1", {"Tags": "a=1,b=2,c", "Compression": "snappy"}),
+        ("new2", {"Compression": "none", "Checksum": "none"}),
+        ("new3", {"Compression": "lz4", "Versioned": "0"}),
+        ("new4", {"Compression": "strange"}),
+    ):
+        config = {"typename": "keyvalue", "dataname": name, **settings}
+        if name != "new4":
+            both("POST", "/api/repo/<ROOT>/instance", config)
+            for side in both.sides:
+                info = side.send("GET", f"{NODE}/{name}/info", b"", admin=False).json()
+                side.names[info["Base"]["DataUUID"]] = f"<DATA {name}>"
+            both("GET", f"{NODE}/{name}/info")
+
+
+def test_sparse_volumes_in_bounds(both: Both) -> None:
+    seg = f"{NODE}/segmentation"
+    rng = np.random.default_rng(1)
+    noise = rng.integers(1, 4, (64, 64, 128)).astype("<u8")
+    noise[:, :32, 40:100] = 2
+    both("POST", f"{seg}/raw/0_1_2/128_64_64/0_0_0?mutate=true", noise.tobytes())
+    both("POST", f"{seg}/raw/0_1_2/64_64_64/-64_0_0", np.full((64, 64, 64), 2, "<u8").tobytes())
+    both("POST", f"{seg}/merge", [2, 3])
+    for query in (
+        "",
+        "?minx=10",
+        "?maxx=43",
+        "?minx=3&maxx=101",
+        "?minx=3&maxx=101&exact=false",
+        "?miny=7&maxy=33&minz=60",
+        "?minx=-20&maxx=-3&maxz=2",
+        "?minx=64&maxx=64&miny=0&maxy=0&minz=0&maxz=0",
+        "?minx=5000",
+        "?minx=70&maxx=60",
+        "?minx=x",
+        "?minx=3000000000",
+    ):
+        both("GET", f"{seg}/sparsevol/2{query}", shown_as=runs)
+        both("GET", f"{seg}/sparsevol/3{query}{'&' if query else '?'}supervoxels=true", shown_as=runs)
+    both("GET", f"{seg}/sparsevol/2?format=srles&maxx=43", shown_as=bare_runs)
+    both("GET", f"{seg}/sparsevol/2?format=nonsense", shown_as=runs)
+    both(
+        "GET", f"{seg}/sparsevol/2?compression=gzip", shown_as=lambda content: runs(gzip.decompress(content))
+    )
+    both("GET", f"{seg}/sparsevol/2?compression=nonsense")
+
+
+def test_compressed_voxels(both: Both) -> None:
+    seg = f"{NODE}/segmentation"
+    volume = np.arange(64**3, dtype="<u8").reshape(64, 64, 64) // 1000 + 1
+    both("POST", f"{seg}/raw/0_1_2/64_64_64/0_0_0?compression=gzip", gzip.compress(volume.tobytes()))
+    packed = lz4.block.compress(volume.tobytes(), store_size=False)
+    both("POST", f"{seg}/raw/0_1_2/64_64_64/64_0_0?compression=lz4", packed)
+    both("POST", f"{seg}/raw/0_1_2/64_64_64/64_0_0?compression=strange", packed)
+    box = f"{seg}/raw/0_1_2/64_64_64/32_0_0"
+    both("GET", box)
+    both("GET", f"{box}?compression=gzip", shown_as=gzip.decompress)
+    size = 64**3 * 8
+    both("GET", f"{box}?compression=lz4", shown_as=lambda c: lz4.block.decompress(c, uncompressed_size=size))
+    both("GET", f"{box}?compression=strange")
+
+
+def test_mapping_without_lookup(both: Both) -> None:
+    seg = f"{NODE}/segmentation"
+    both("POST", f"{seg}/merge", [1, 2])
+    both("POST", f"{seg}/cleave/1", [2])
+    asked = [0, 1, 2, 3, 513, 7777]
+    for query in ("", "?nolookup=true", "?hash=nonsense", "?hash=f1d3ff8443297732862df21dc4e57262"):
+        both("GET", f"{seg}/mapping{query}", asked)
+        both("GET", f"{seg}/sizes{query.replace('nolookup', 'supervoxels')}", asked)
