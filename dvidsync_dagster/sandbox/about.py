@@ -11,6 +11,7 @@ from dvidsync_dagster.sandbox.golang import go_map, go_time
 from dvidsync_dagster.sandbox.instance import Settings
 from dvidsync_dagster.sandbox.offered import check_query
 
+ALONE = ("/api/load", "/api/heartbeat")
 _LACKING = (
     *("types", "compiled-types", "groupcache", "blobstore"),
     *("token", "settings", "reload-auth", "reload-blocklist"),
@@ -43,12 +44,16 @@ class Configuration:
 
 
 def serve(exchange: Exchange, configuration: Configuration, now: int, started: int) -> Answer:
-    """Answers a request to ``/api/server/…``. Times are in nanoseconds."""
-    action = exchange.parts[1] if len(exchange.parts) > 1 else ""
+    """Answers a request to ``/api/server/…``, or to one of `ALONE`. Times are in nanoseconds."""
+    action = exchange.parts[0] if exchange.path in ALONE else "".join(exchange.parts[1:2])
     if action in _LACKING:
         raise Lacking(f"/api/server/{action}")
     check_query(exchange)
     match [exchange.method, action]:
+        case ["GET", "load"]:
+            return Answer.json(go_map(LOAD))
+        case ["GET", "heartbeat"]:
+            return Answer(200, "text/plain", b"OK")
         case ["GET", "info"]:
             return Answer.json(go_map(info(configuration, now, started)))
         case ["GET", "config"]:

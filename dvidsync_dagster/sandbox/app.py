@@ -184,7 +184,7 @@ class App:
         try:
             if entry.path.startswith("/sandbox/"):
                 answer = self._own(exchange)
-            elif entry.path.startswith("/api/server/"):
+            elif entry.path.startswith("/api/server/") or entry.path in about.ALONE:
                 answer = about.serve(exchange, self._configuration, moment.nanoseconds, self._started)
             else:
                 answer = self._datastore.handle(exchange)

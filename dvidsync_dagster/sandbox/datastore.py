@@ -17,7 +17,7 @@ from dvidsync_dagster.sandbox.repo import Node, Repo
 _TYPES: dict[str, type[Instance]] = {
     each.type_name: each for each in (Labelmap, Keyvalue, Neuronjson, Annotation)
 }
-_LACKING = ("help", "storage", "load", "heartbeat", "user-latencies", "interface")
+_LACKING = ("help", "storage", "user-latencies", "interface")
 # Versions with more than one parent.
 _LACKING_OF_REPO = (["merge"], ["resolve"])
 _NO_ADMIN_REPO = (

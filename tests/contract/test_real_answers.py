@@ -292,6 +292,11 @@ def test_compressed_voxels(both: Both) -> None:
     both("GET", f"{box}?compression=strange")
 
 
+def test_load_and_heartbeat(both: Both) -> None:
+    both("GET", "/api/load", shown_as=lambda content: sorted(orjson.loads(content)))
+    both("GET", "/api/heartbeat")
+
+
 def test_mapping_without_lookup(both: Both) -> None:
     seg = f"{NODE}/segmentation"
     both("POST", f"{seg}/merge", [1, 2])
