@@ -1,4 +1,4 @@
-# make demo             two servers and what lets one follow the other, on this machine; then Dagster's UI
+# make demo             a server and two that follow it, on this machine; then Dagster's UI
 # make demo ONCE=1      the same without the UI: ends by itself
 # make demo BROKER=HOST:PORT   with a Kafka broker of yours, where the embedded one has no wheel
 # make test             all tests

@@ -93,7 +93,7 @@ def _tell(title: str, error: Exception, verbose: bool) -> None:
         traceback.print_exception(error)
     if isinstance(error, DvidSyncError):
         found, remedy = causes.found_and_remedy(error)
-        click.echo(f"{title}: {causes.cause_of(error).title}: {found} {remedy}", err=True)
+        click.echo(f"{title}: {causes.cause_of(error).title}: {found}\n  {remedy}", err=True)
         return
     hint = "" if verbose else " (--verbose shows where)"
     click.echo(f"{title}: {type(error).__name__}: {error}{hint}", err=True)

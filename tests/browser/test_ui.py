@@ -111,8 +111,8 @@ def test_the_destination_and_its_metadata(ui: Ui, chromium: str, tmp_path: Path)
 
 
 def test_the_graph(ui: Ui, chromium: str, tmp_path: Path) -> None:
-    text = shown(chromium, f"{ui.url}/asset-groups", tmp_path, "mutation_log", "copy", "Kafka")
-    for word in ("mutation_log", "copy", "Kafka"):
+    text = shown(chromium, f"{ui.url}/asset-groups", tmp_path, "mutation_log", "copy", "spare", "Kafka")
+    for word in ("mutation_log", "copy", "spare", "Kafka"):
         assert word in text, text
 
 

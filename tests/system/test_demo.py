@@ -14,6 +14,7 @@ import httpx
 import psutil
 import pytest
 
+from dvidsync_dagster.cli.exit_codes import OUTAGE
 from dvidsync_dagster.errors import ConfigurationError
 from dvidsync_dagster.sandbox.broker import EmbeddedBroker, broker_binary
 
@@ -58,10 +59,17 @@ def test_it_ends_by_itself_and_starts_anew(tmp_path: Path) -> None:
             code, output = demo(folder, "--once", *arguments)
             assert code == AGREED, output
             assert output.count("The scheduled job runs: follow_demo_copy") == 3, output
+            # While its server was down, its run ended as an outage does, and nobody waited for it.
+            assert output.count("The scheduled job runs: follow_demo_spare") == 2, output
+            meanwhile = output.index("demo/spare: Outage: ")
+            assert f"\n  exit code    {OUTAGE};" in output[meanwhile:], output
+            assert output[:meanwhile].count("The scheduled job runs: follow_demo_copy") == 2, output
+            for name, comparisons in (("copy", 2), ("spare", 1)):
+                assert output.count(f"Source and {name} compared") == comparisons, output
             assert "elements only at the source" in output, output
             for word in ("records", "operations", "requests", "lag", "checkpoint"):
                 assert f"\n  {word}" in output, output
-            assert "Both agree." in output, output
+            assert "All agree." in output, output
             roots += re.findall(r"repo ([0-9a-f]{32})", output)
     assert len(set(roots)) == 2
 
@@ -72,10 +80,10 @@ def test_a_difference_is_told_and_is_the_exit_code(tmp_path: Path) -> None:
     lines = []
     for line in process.stdout:
         lines.append(line)
-        if line.startswith("  destination"):
+        if line.startswith("  spare "):
             break
     root = re.search(r"repo ([0-9a-f]{32})", "".join(lines))
-    destination = re.search(r"http://[0-9.:]+", lines[-1])
+    destination = re.search(r"http://[0-9.:]+", lines[-2])
     assert root is not None
     assert destination is not None
     path = f"{destination[0]}/api/node/{root[1]}/segmentation_annotations/key/own-work"
@@ -91,9 +99,9 @@ def test_a_signal_ends_all_that_it_started(tmp_path: Path) -> None:
     process = start(tmp_path / "demo")
     assert process.stdout is not None
     lines = iter(process.stdout.readline, "")
-    assert any(line.startswith("  destination") for line in lines)
+    assert any(line.startswith("  spare ") for line in lines)
     children = psutil.Process(process.pid).children(recursive=True)
-    assert len(children) == 3
+    assert len(children) == 4
     process.send_signal(signal.SIGTERM)
     process.communicate()
     gone, alive = psutil.wait_procs(children, timeout=60)

@@ -15,6 +15,9 @@ from dvidsync_dagster.sandbox.demo.servers import Servers, servers
 from dvidsync_dagster.sandbox.demo.setting import Setting, empty_folder
 from dvidsync_dagster.sandbox.demo.ui import dagster_ui
 
+UP, DOWN = "copy", "spare"
+"""The server of one destination goes down for a while."""
+
 
 @click.command()
 @click.option("--once", is_flag=True, help="End after the runs; exit code 1 if the copies differ.")
@@ -28,7 +31,7 @@ from dvidsync_dagster.sandbox.demo.ui import dagster_ui
     help="Where all of it is kept. It is emptied first.",
 )
 def main(once: bool, broker: str | None, port: int, folder: Path) -> None:
-    """Two sandbox servers, people who work on one of them, and runs that let the other one follow."""
+    """Three sandbox servers, people who work on one of them, and runs that let the others follow."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         # Set even where they were ignored, so that they reach what is started here.
         signal.signal(number, _interrupt)
@@ -61,16 +64,19 @@ def _story(started: Servers, setting: Setting) -> bool:
     with dg.DagsterInstance.get() as instance:
         story.work(started)
         complete = story.run(started, config, instance)
-        story.work(started)
-        complete &= story.run(started, config, instance)
-        same = story.verify(config, instance)
+        with story.outage(started, setting, DOWN):
+            story.work(started)
+            complete &= story.run(started, config, instance, without=DOWN)
+            same = story.verify(config, instance, UP)
         story.work_silently(started)
         complete &= story.run(started, config, instance)
-        story.verify(config, instance)
-        same &= story.repair(config, instance)
+        for name in started.destinations:
+            story.verify(config, instance, name)
+        for name in started.destinations:
+            same &= story.repair(config, instance, name)
     same &= complete
     click.secho(
-        "\nBoth agree." if same else "\nNot everything was applied or agreed: see above.",
+        "\nAll agree." if same else "\nNot everything was applied or agreed: see above.",
         bold=True,
         fg=None if same else "red",
     )

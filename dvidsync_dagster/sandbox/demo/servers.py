@@ -1,4 +1,4 @@
-"""A broker and two sandbox servers: a source on which people work, and a destination that is a copy of it."""
+"""A broker and sandbox servers: a source on which people work, and destinations that are copies of it."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from dvidsync_dagster.sandbox.broker import EmbeddedBroker
 from dvidsync_dagster.sandbox.launcher import SandboxServer
 from dvidsync_dagster.sandbox.proofreaders import WEIGHTS, Proofreaders, Repo, make_repo
 
+DESTINATIONS = ("copy", "spare")
 PEOPLE = 4
 WORK_BEFORE = 100
 MAX_VERSIONS = 12
@@ -26,14 +27,24 @@ SILENT = {"post_neuron": 4.0, "delete_neuron": 3.0, "silent_elements": 3.0}
 
 @dataclass(frozen=True)
 class Servers:
-    """All of it runs. `start` is at or before the moment at which the copy was made."""
+    """All of it runs. `destinations` are known by their names; `start` is at or before the moment at which
+    the copies were made."""
 
     broker: str
     source: SandboxServer
-    destination: SandboxServer
+    destinations: Mapping[str, SandboxServer]
     repo: Repo
     people: Proofreaders
     start: datetime
+
+    @contextmanager
+    def down(self, name: str) -> Iterator[None]:
+        """A destination's server does not run meanwhile."""
+        self.destinations[name].stop()
+        try:
+            yield
+        finally:
+            self.destinations[name].restart()
 
 
 @contextmanager
@@ -58,10 +69,12 @@ def servers(folder: Path, broker: str | None) -> Iterator[Servers]:
         people.work(WORK_BEFORE)
         start = datetime.now(UTC).replace(microsecond=0)
         source.stop()
-        copied = source.copy_to(folder / "destination")
+        copies = {name: source.copy_to(folder / name) for name in DESTINATIONS}
         source.restart()
-        destination = stack.enter_context(SandboxServer.start(copied))
-        yield Servers(broker, source, destination, repo, people, start)
+        destinations = {
+            name: stack.enter_context(SandboxServer.start(copied)) for name, copied in copies.items()
+        }
+        yield Servers(broker, source, destinations, repo, people, start)
 
 
 def new_people(source: SandboxServer, repo: Repo, weights: Mapping[str, float]) -> Proofreaders:

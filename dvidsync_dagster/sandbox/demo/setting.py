@@ -83,22 +83,23 @@ class Setting:
         self.config.write_text(yaml.safe_dump(component, sort_keys=False), encoding="utf-8")
         os.environ["DAGSTER_HOME"] = str(self.home)
         os.environ["DVIDSYNC_CONFIG"] = str(self.config)
-        os.environ[ADMIN_TOKEN] = servers.destination.admin_token
+        os.environ[ADMIN_TOKEN] = servers.source.admin_token
 
 
 def configuration(servers: Servers, archive: Path) -> dict[str, Any]:
-    """What the destination needs to follow the source, and an archive of the log."""
+    """What the destinations need to follow the source, and an archive of the log."""
     return {
         "name": "demo",
         "source": {"url": servers.source.url},
         "repo": servers.repo.root,
         "destinations": [
             {
-                "name": "copy",
-                "url": servers.destination.url,
+                "name": name,
+                "url": server.url,
                 "admin_token_env": ADMIN_TOKEN,
                 "start": {"time": servers.start.isoformat()},
             }
+            for name, server in servers.destinations.items()
         ],
         "windows": {"every": "hourly", "start_date": servers.start.date().isoformat()},
         "settle_seconds": SETTLE_SECONDS,

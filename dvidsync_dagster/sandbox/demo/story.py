@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 import click
 import dagster as dg
@@ -22,7 +25,7 @@ from dvidsync_dagster.orchestration.once import RunSummary, run_once
 from dvidsync_dagster.repair.text import comparison_text, repair_text
 from dvidsync_dagster.report import Lag
 from dvidsync_dagster.sandbox.demo.servers import SILENT, Servers, new_people
-from dvidsync_dagster.sandbox.demo.setting import SETTLE_SECONDS
+from dvidsync_dagster.sandbox.demo.setting import SETTLE_SECONDS, Setting
 from dvidsync_dagster.sandbox.proofreaders import Proofreaders
 
 PIECES_OF_WORK = 600
@@ -34,14 +37,10 @@ MOST_FREQUENT = 8
 
 def tell_servers(servers: Servers) -> None:
     """Where everything is."""
-    click.secho("\nA broker, a source, and a copy of the source that is to follow it", bold=True)
-    _lines(
-        {
-            "broker": servers.broker,
-            "source": f"{servers.source.url}, repo {servers.repo.root}",
-            "destination": f"{servers.destination.url}, a copy of the source's folder",
-        }
-    )
+    click.secho("\nA broker, a source, and two copies of the source that are to follow it", bold=True)
+    _lines({"broker": servers.broker, "source": f"{servers.source.url}, repo {servers.repo.root}"})
+    for name, server in servers.destinations.items():
+        _lines({name: f"{server.url}, a copy of the source's folder"})
 
 
 def work(servers: Servers) -> None:
@@ -58,12 +57,16 @@ def work_silently(servers: Servers) -> None:
         _tell_work(people, PIECES_OF_SILENT_WORK)
 
 
-def run(servers: Servers, config: SyncConfig, instance: dg.DagsterInstance) -> bool:
-    """Run the scheduled jobs once, in Dagster. False if something was left out."""
+def run(
+    servers: Servers, config: SyncConfig, instance: dg.DagsterInstance, *, without: str | None = None
+) -> bool:
+    """Run the scheduled jobs once, in Dagster, but for one destination's. False if something was left out."""
     # What is younger than this is left for the next run, so that no topic is read further than another.
     time.sleep(SETTLE_SECONDS + 0.5)
     left_out = False
     for follower in followers(config):
+        if follower.name == without:
+            continue
         click.secho(f"\nThe scheduled job runs: {follower.job}", bold=True)
         summary = run_once(instance, follower, None, lambda line: click.echo(f"  {line}"))
         _tell_run(servers, instance, follower, summary)
@@ -71,18 +74,38 @@ def run(servers: Servers, config: SyncConfig, instance: dg.DagsterInstance) -> b
     return not left_out
 
 
-def verify(config: SyncConfig, instance: dg.DagsterInstance) -> bool:
-    """Compare the destination with the source, whatever the log said. True if they agree."""
-    click.secho("\nSource and destination compared: dvidsync verify", bold=True)
-    comparison = verify_once(instance, _destination(config), _quiet)
+@contextmanager
+def outage(servers: Servers, setting: Setting, name: str) -> Iterator[None]:
+    """A destination's server is down meanwhile, and a run of it fails. Nobody else waits for that."""
+    click.secho(f"\nThe server of {name} goes down; a run waits for it and gives up", bold=True)
+    with servers.down(name):
+        command = ["dvidsync", "run", str(setting.config), "--destination", name]
+        _lines({"command": " ".join(command)})
+        with subprocess.Popen(
+            [sys.executable, "-c", "from dvidsync_dagster.cli import main; main()", *command[1:]],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as process:
+            yield
+            _, said = process.communicate()
+    click.secho(f"\nMeanwhile, the run of {name}", bold=True)
+    _paragraph(said)
+    _lines({"exit code": f"{process.returncode}; the server is started again"})
+
+
+def verify(config: SyncConfig, instance: dg.DagsterInstance, name: str) -> bool:
+    """Compare a destination with the source, whatever the log said. True if they agree."""
+    click.secho(f"\nSource and {name} compared: dvidsync verify", bold=True)
+    comparison = verify_once(instance, _destination(config, name), _quiet)
     _paragraph(comparison_text(comparison))
     return comparison.agree
 
 
-def repair(config: SyncConfig, instance: dg.DagsterInstance) -> bool:
-    """Bring the destination to the source's state where they differ. True if they agree then."""
-    click.secho("\nThe destination repaired: dvidsync repair --apply", bold=True)
-    done = repair_once(instance, _destination(config), _quiet, dry_run=False)
+def repair(config: SyncConfig, instance: dg.DagsterInstance, name: str) -> bool:
+    """Bring a destination to the source's state where they differ. True if they agree then."""
+    click.secho(f"\nRepaired: dvidsync repair --apply, {name}", bold=True)
+    done = repair_once(instance, _destination(config, name), _quiet, dry_run=False)
     _paragraph(repair_text(done))
     return done.agree
 
@@ -157,5 +180,5 @@ def _quiet(_line: str) -> None:
     """A line per version is too much here."""
 
 
-def _destination(config: SyncConfig) -> Follower:
-    return destination_follower(config, config.destinations[0])
+def _destination(config: SyncConfig, name: str) -> Follower:
+    return destination_follower(config, config.destination(name))
