@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -11,15 +11,16 @@ from dvidsync_dagster.datatypes import versions as repo_ops
 from dvidsync_dagster.datatypes.decode import Decoded
 from dvidsync_dagster.datatypes.labelmap import claims as label_claims
 from dvidsync_dagster.datatypes.labelmap import combining
-from dvidsync_dagster.datatypes.labelmap.claims import CounterState
 from dvidsync_dagster.datatypes.labelmap.combining import History
-from dvidsync_dagster.datatypes.labelmap.gather import AskFates, Gathered, Identity, burned, gather, identity
+from dvidsync_dagster.datatypes.labelmap.counter_rule import CounterState, left_by
+from dvidsync_dagster.datatypes.labelmap.gather import AskFates, Gathered, Identity, gather, identity
 from dvidsync_dagster.datatypes.labelmap.messages import (
     Announcement,
     BodyMutation,
     CounterMutation,
     LabelMutation,
     Merge,
+    SetNextLabel,
 )
 from dvidsync_dagster.datatypes.labelmap.presence import Presence
 from dvidsync_dagster.datatypes.operation import DataMutation, Operation
@@ -71,11 +72,16 @@ class Plan:
 
 @dataclass
 class Batch:
-    """The mutations at hand: of the chunk, and those that earlier chunks could not apply yet."""
+    """The mutations at hand: of the chunk, and those that earlier chunks could not apply yet.
+
+    Args:
+        again: they were read before. To set a label counter once more would take back what it gave since.
+    """
 
     labels: list[Announcement | CounterMutation] = field(default_factory=list)
     repo: list[RepoMutation] = field(default_factory=list)
     data: list[DataMutation] = field(default_factory=list)
+    again: bool = False
     gathered: Gathered = field(default_factory=Gathered)
     duplicates: int = 0
     not_followed: Counter[str] = field(default_factory=Counter)
@@ -95,6 +101,7 @@ class Batch:
         ask: AskFates,
         versions: frozenset[str] | None,
         waiting: Collection[str] = (),
+        next_labels: Mapping[str, int] | None = None,
     ) -> None:
         """Add a chunk.
 
@@ -104,6 +111,7 @@ class Batch:
             ended_before, ask: what becomes of a start without a completion, see `gather`.
             versions: the selected ones; None for all.
             waiting: instances in which something waits behind a record that cannot be decoded.
+            next_labels: the source's label counters, by instance.
         """
         self._versions = versions
         self.labels += decoded.labels
@@ -120,6 +128,7 @@ class Batch:
             ended_before=ended_before,
             ask=ask,
             waiting=waiting,
+            next_labels=next_labels or {},
         )
         self._unheard.update(map(identity, self.gathered.unheard))
         self.duplicates = self.gathered.duplicates
@@ -128,9 +137,11 @@ class Batch:
         """What happened, as far as it is selected. Operations in other versions leave the ids they took."""
         chosen: list[Mutation] = []
         for mutation in self.gathered.done:
+            if self.again and isinstance(mutation, SetNextLabel):
+                continue
             if self._selected(mutation.version):
                 chosen.append(mutation)
-            elif (rest := burned(mutation)) is not None:
+            elif (rest := left_by(mutation)) is not None:
                 chosen.append(rest)
         for change in self.repo:
             version = change.child if isinstance(change, NewVersion) else change.version
@@ -156,7 +167,7 @@ class Batch:
         return [
             chosen
             for mutation in (*self.gathered.pending, *self.gathered.to_come)
-            if (chosen := mutation if self._selected(mutation.version) else burned(mutation)) is not None
+            if (chosen := mutation if self._selected(mutation.version) else left_by(mutation)) is not None
         ]
 
     def unapplied(self, plan: Plan) -> list[Origin]:

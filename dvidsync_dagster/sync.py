@@ -91,6 +91,7 @@ def follow(
                 config.repo,
                 requests_in_flight=destination.requests_in_flight,
                 contact=Contact(0),
+                next_labels=route.next_labels,
                 repo=route.repo,
                 goes_on=destination.on_conflict == "skip",
                 followed=lambda name: name not in route.not_followed,
@@ -197,7 +198,7 @@ class _Run:
         looking: bool,
         kept: Checkpoint | None,
     ) -> Iterator[ChunkReport]:
-        batch = Batch()
+        batch = Batch(again=kept is not None)
         undecodable = undecodable_of(self.config, self.destination, self.route, self.target.info)
         self.undecodable.append(undecodable)
         log = self.source_log.log
@@ -294,6 +295,7 @@ class _Run:
             ask=self.source_bodies.fates,
             versions=self.route.versions,
             waiting=undecodable.waiting.instances,
+            next_labels=self.route.next_labels,
         )
         for instance in decoded.not_followed.keys() & set(self.route.not_followed.values()):
             self.notes.say(f"{instance} is not followed: its messages are only counted")

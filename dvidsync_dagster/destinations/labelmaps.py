@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
 
 from dvidsync_dagster.datatypes.labelmap.apply import LabelmapWriter
-from dvidsync_dagster.datatypes.labelmap.claims import CounterState
 from dvidsync_dagster.datatypes.labelmap.counter import LabelCounter
+from dvidsync_dagster.datatypes.labelmap.counter_rule import CounterState
 from dvidsync_dagster.datatypes.labelmap.look import Contact, is_there
 from dvidsync_dagster.datatypes.labelmap.messages import BodyMutation
+from dvidsync_dagster.datatypes.labelmap.source_counter import SourceCounter
 from dvidsync_dagster.dvid.client import DvidClient
 from dvidsync_dagster.dvid.labelmap import Labelmap
 from dvidsync_dagster.dvid.repo import read_repo_info
@@ -27,6 +28,7 @@ class Labelmaps:
         root: the repo on both.
         looks: threads for looking at bodies.
         contact: how the destination was found when it was first met.
+        next_labels: the source's label counters, by instance, as they were read at the start of the run.
         goes_on: refused operations are left out; if not, they end the run.
         note: says something once per run.
     """
@@ -39,6 +41,7 @@ class Labelmaps:
         *,
         looks: Executor,
         contact: Callable[[], Contact],
+        next_labels: Mapping[str, int],
         goes_on: bool,
         note: Callable[[str], None],
     ) -> None:
@@ -47,6 +50,7 @@ class Labelmaps:
         self._root = root
         self._looks = looks
         self._contact = contact
+        self._next_labels = next_labels
         self._goes_on = goes_on
         self._note = note
         self._lock = threading.Lock()
@@ -71,28 +75,36 @@ class Labelmaps:
         """The label counter as it stands, for planning: the log may yet make the instance."""
         if not self._has(instance):
             return _EMPTY
-        counter = self.writer(instance).counter
-        return CounterState(counter.next_label, counter.was_set)
+        return self.writer(instance).counter.state
 
     def is_there(self, mutation: BodyMutation) -> bool:
         return is_there(mutation, self.here(mutation.instance), self._looks, self._contact())
 
     # Counters
 
-    def settle(self, version: str | None = None) -> None:
-        """Reserve the ids that the source has burned, in an open version (any, if none is named)."""
-        for writer in list(self._writers.values()):
-            with writer.counter.lock:
-                if not writer.counter.is_behind:
+    def settle(self, before_commit: str | None = None) -> None:
+        """Reserve the ids that the source has burned, in the version where it did, or in another open one.
+
+        Args:
+            before_commit: a version that is about to be committed. What can be reserved in another one later
+                is left alone: it would raise this one's highest label.
+        """
+        behind = [writer.counter for writer in list(self._writers.values()) if writer.counter.is_behind]
+        versions = self._open_versions() if behind else []
+        for counter in behind:
+            with counter.lock:
+                others = [version for version in versions if version != before_commit]
+                best = [version for version in versions if version == counter.burned_in]
+                where = next(iter([*best, *others[-1:], *versions]), None)
+                if before_commit is not None and where != before_commit:
                     continue
-                where = version or self._open_version()
                 if where is None:
                     self._note(
-                        f"{writer.destination.name}: every version is committed, so ids that failed "
-                        f"operations burned at the source cannot be reserved here yet"
+                        f"{counter.instance}: every version is committed, so labels that the source has used "
+                        f"cannot be reserved here yet"
                     )
-                    continue
-                writer.counter.settle(where)
+                else:
+                    counter.settle(where)
 
     def follow_counter(self, instance: str, next_label: int) -> None:
         """All that the source did is done: bring the counter to where the source's is, even if no message
@@ -100,31 +112,30 @@ class Labelmaps:
         if not self._has(instance):
             return
         counter = self.writer(instance).counter
-        version = self._open_version()
+        versions = self._open_versions()
         with counter.lock:
-            if version is None:
-                counter.burned(next_label - 1)
+            if versions:
+                counter.end_at(versions[-1], next_label)
             else:
-                counter.end_at(version, next_label)
+                counter.burned(next_label - 1, "")
 
     def _has(self, instance: str) -> bool:
         return instance in self._writers or instance in read_repo_info(self._client, self._root).instances
 
-    def _open_version(self) -> str | None:
+    def _open_versions(self) -> list[str]:
+        """The latest comes last."""
         info = read_repo_info(self._client, self._root)
-        versions = [version for version in info.versions.values() if not version.locked]
-        return max(versions, key=lambda version: version.number).uuid if versions else None
+        found = [version for version in info.versions.values() if not version.locked]
+        return [version.uuid for version in sorted(found, key=lambda version: version.number)]
 
     def _new_writer(self, instance: str) -> LabelmapWriter:
-        labelmap = self.here(instance)
+        source, labelmap = Labelmap(self._source, instance), self.here(instance)
+        own = SourceCounter(source, self._root, next_label=self._next_labels.get(instance))
+        state = CounterState(labelmap.next_label(self._root), labelmap.next_label_was_set(self._root))
         return LabelmapWriter(
-            source=Labelmap(self._source, instance),
+            source=source,
             destination=labelmap,
-            counter=LabelCounter(
-                labelmap,
-                next_label=labelmap.next_label(self._root),
-                was_set=labelmap.next_label_was_set(self._root),
-            ),
+            counter=LabelCounter(labelmap, own, state, self._note),
             is_there=self.is_there,
             goes_on=self._goes_on,
             note=self._note,

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from types import TracebackType
 
 from dvidsync_dagster.datatypes.instances import InstanceWriter
-from dvidsync_dagster.datatypes.labelmap.claims import CounterState
+from dvidsync_dagster.datatypes.labelmap.counter_rule import CounterState
 from dvidsync_dagster.datatypes.labelmap.gather import Identity, identity
 from dvidsync_dagster.datatypes.labelmap.look import Contact, look
 from dvidsync_dagster.datatypes.labelmap.messages import BodyMutation, LabelMutation
@@ -50,6 +50,7 @@ class DvidDestination:
         root: the repo on both.
         requests_in_flight: how many requests may run at a time.
         contact: how the destination was found when it was first met, see `Contact`.
+        next_labels: the source's label counters, by instance.
         repo: the source's, as discovered.
         goes_on: refused operations are left out; if not, they end the run.
         followed: whether an instance (by name) is one of those that are followed.
@@ -65,6 +66,7 @@ class DvidDestination:
         *,
         requests_in_flight: int,
         contact: Contact,
+        next_labels: Mapping[str, int],
         repo: RepoInfo,
         goes_on: bool,
         followed: Callable[[str], bool],
@@ -98,6 +100,7 @@ class DvidDestination:
             root,
             looks=self._looks,
             contact=lambda: self.contact,
+            next_labels=next_labels,
             goes_on=goes_on,
             note=note,
         )

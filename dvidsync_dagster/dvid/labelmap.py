@@ -45,8 +45,8 @@ class Labelmap:
     # Reading
 
     def next_label(self, version: str) -> int:
-        """The id that the next cleave gets."""
-        return _number(self._get(version, "nextlabel"), "nextlabel")
+        """The id that the next cleave gets; 2**64 if all are used up, which the server says as 0."""
+        return _number(self._get(version, "nextlabel"), "nextlabel") or 2**64
 
     def max_label(self, version: str) -> int:
         """0 while it has no labels."""

@@ -12,7 +12,7 @@ from dvidsync_dagster.datatypes.annotation.messages import PostElements
 from dvidsync_dagster.datatypes.decode import decode_records
 from dvidsync_dagster.datatypes.eras import EraClock
 from dvidsync_dagster.datatypes.keyvalue import PostKey
-from dvidsync_dagster.datatypes.labelmap.claims import CounterState
+from dvidsync_dagster.datatypes.labelmap.counter_rule import CounterState
 from dvidsync_dagster.datatypes.labelmap.messages import Merge
 from dvidsync_dagster.datatypes.labelmap.presence import Presence
 from dvidsync_dagster.datatypes.operation import Operation

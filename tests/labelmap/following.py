@@ -12,13 +12,14 @@ from dvidsync_dagster.batch import Batch, Plan, make_plan
 from dvidsync_dagster.datatypes.decode import decode_records
 from dvidsync_dagster.datatypes.eras import EraClock
 from dvidsync_dagster.datatypes.labelmap.apply import LabelmapWriter
-from dvidsync_dagster.datatypes.labelmap.claims import CounterState
 from dvidsync_dagster.datatypes.labelmap.combining import History
 from dvidsync_dagster.datatypes.labelmap.counter import LabelCounter
+from dvidsync_dagster.datatypes.labelmap.counter_rule import CounterState
 from dvidsync_dagster.datatypes.labelmap.gather import Identity, identity
 from dvidsync_dagster.datatypes.labelmap.look import Contact, is_there, look
 from dvidsync_dagster.datatypes.labelmap.messages import BodyMutation, LabelMutation
 from dvidsync_dagster.datatypes.labelmap.presence import Presence, find_presence
+from dvidsync_dagster.datatypes.labelmap.source_counter import SourceCounter
 from dvidsync_dagster.datatypes.registry import Mutation
 from dvidsync_dagster.datatypes.versions import Commit, NewVersion
 from dvidsync_dagster.dvid.labelmap import Labelmap
@@ -60,7 +61,10 @@ class Follower:
     def __post_init__(self) -> None:
         view = cast(Labelmap, CopysView(self.copy))
         self.counter = LabelCounter(
-            view, next_label=view.next_label(self.root), was_set=view.next_label_was_set(self.root)
+            view,
+            SourceCounter(cast(Labelmap, CopysView(self.source)), self.root),
+            CounterState(view.next_label(self.root), view.next_label_was_set(self.root)),
+            lambda _: None,
         )
         self.view = view
         self.writer = LabelmapWriter(
@@ -75,7 +79,7 @@ class Follower:
     # What planning asks
 
     def counter_state(self, _instance: str) -> CounterState:
-        return CounterState(self.counter.next_label, self.counter.was_set)
+        return self.counter.state
 
     def find_present(self, mutations: Sequence[Mutation], ordering: Ordering) -> Presence:
         labels = [mutation for mutation in mutations if isinstance(mutation, LabelMutation)]
@@ -119,6 +123,7 @@ class Follower:
                 ended_before=2**63 if last else horizon - PATIENCE,
                 ask=all_failed,
                 versions=None,
+                next_labels={"segmentation": self.source.following},
             )
             plan = make_plan(batch, self, looking=looking, history=self.history)
             self.plans.append(plan)
@@ -128,7 +133,7 @@ class Follower:
             version = self.open_version()
             if last and quiet and not batch.unapplied(plan):
                 if version is None:
-                    self.counter.burned(self.source.following - 1)
+                    self.counter.burned(self.source.following - 1, "")
                 else:
                     self.counter.end_at(version, self.source.following)
             elif version is not None and self.counter.is_behind:

@@ -55,6 +55,7 @@ class ModelLabelmap:
     blobs: dict[str, bytes] = field(default_factory=dict)
     max_repo_label: int = 0
     set_label: int = 0
+    highest_given: int = 0
     mutation_id: int = 1000
     admin: bool = True
     with_voxels: bool = True
@@ -99,6 +100,7 @@ class ModelLabelmap:
 
     def take(self, count: int = 1) -> tuple[int, int]:
         first = self.following
+        self.highest_given = max(self.highest_given, first + count - 1)
         if self.set_label:
             self.set_label += count
         else:
@@ -108,6 +110,7 @@ class ModelLabelmap:
     def given(self, label: int) -> None:
         """A label that somebody chose: it raises a counter that was never set."""
         self.max_repo_label = max(self.max_repo_label, label)
+        self.highest_given = max(self.highest_given, label)
 
     # The operations, each at one instant
 
@@ -238,6 +241,10 @@ class CopysView:
     def next_label(self, version: str) -> int:
         self._node(version)
         return self.model.following
+
+    def max_label(self, version: str) -> int:
+        self._node(version)
+        return max(self.model.max_repo_label, self.model.highest_given)
 
     def next_label_was_set(self, _root: str) -> bool:
         return self.model.set_label != 0

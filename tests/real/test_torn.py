@@ -13,8 +13,10 @@ import pytest
 
 from dvidsync_dagster.datatypes.labelmap.apply import LabelmapWriter
 from dvidsync_dagster.datatypes.labelmap.counter import LabelCounter
+from dvidsync_dagster.datatypes.labelmap.counter_rule import CounterState
 from dvidsync_dagster.datatypes.labelmap.look import Contact, look
 from dvidsync_dagster.datatypes.labelmap.messages import Merge, Split, SplitSupervoxel
+from dvidsync_dagster.datatypes.labelmap.source_counter import SourceCounter
 from dvidsync_dagster.dvid import sparsevol
 from dvidsync_dagster.dvid.client import DvidClient
 from dvidsync_dagster.dvid.label_blocks import LabelBlock
@@ -61,7 +63,12 @@ class Scene:
         return LabelmapWriter(
             source=labelmap,
             destination=labelmap,
-            counter=LabelCounter(labelmap, next_label=labelmap.next_label(self.root), was_set=False),
+            counter=LabelCounter(
+                labelmap,
+                SourceCounter(labelmap, self.root),
+                CounterState(labelmap.next_label(self.root), was_set=False),
+                self.notes.append,
+            ),
             is_there=lambda _: False,
             goes_on=False,
             note=self.notes.append,

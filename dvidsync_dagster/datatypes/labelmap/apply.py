@@ -8,9 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import orjson
-
-from dvidsync_dagster.datatypes.labelmap.claims import REACH
+from dvidsync_dagster.datatypes.labelmap.blobs import cleaved_supervoxels, split_volume
 from dvidsync_dagster.datatypes.labelmap.counter import LabelCounter
 from dvidsync_dagster.datatypes.labelmap.messages import (
     BodyMutation,
@@ -29,7 +27,7 @@ from dvidsync_dagster.datatypes.labelmap.tags import tagged
 from dvidsync_dagster.datatypes.labelmap.torn_split import TornSplit
 from dvidsync_dagster.dvid import sparsevol
 from dvidsync_dagster.dvid.labelmap import Labelmap, LastMod
-from dvidsync_dagster.errors import RequestRefused, ServerFailed
+from dvidsync_dagster.errors import RequestRefused
 from dvidsync_dagster.plan.outcome import ALREADY_THERE, DONE, Outcome, Refusal, refused
 
 
@@ -86,7 +84,7 @@ class LabelmapWriter:
                     return self._split(split)
             case ReserveLabels() | BurnLabels() | RaiseMaxLabel() | SetNextLabel() as change:
                 with self.counter.lock:
-                    self.counter.follow(change, self.note)
+                    self.counter.follow(change)
                     return DONE
         raise TypeError(f"no labelmap operation: {request!r}")
 
@@ -129,7 +127,7 @@ class LabelmapWriter:
         return bool(left)
 
     def _cleave(self, cleave: Cleave, doubtful: bool) -> Outcome:
-        return self._cleave_off(cleave, cleave.orig, self._cleaved_supervoxels(cleave), doubtful)
+        return self._cleave_off(cleave, cleave.orig, cleaved_supervoxels(cleave, self.source), doubtful)
 
     def _cleave_off(
         self, mutation: Cleave | Split, orig: int, supervoxels: tuple[int, ...], doubtful: bool
@@ -139,13 +137,29 @@ class LabelmapWriter:
             if outcome is not None:
                 return outcome
         self.counter.prepare(mutation.version, mutation.new)
+        if self.counter.next_label != mutation.new:
+            # Its id is gone already, perhaps by an earlier try: one that is refused would burn another.
+            stray = self._elsewhere(mutation.version, orig, supervoxels)
+            if stray is not None:
+                return ALREADY_THERE if self.is_there(mutation) else refused(stray)
         try:
             label = self.destination.cleave(mutation.version, orig, supervoxels, **_signature(mutation))
         except RequestRefused as refusal:
             self.counter.read_again(mutation.version)
             return ALREADY_THERE if self.is_there(mutation) else refused(refusal.text)
         self.counter.took(label)
-        return DONE if label == mutation.new else self._rename(mutation, mutation.new, label)
+        # Where nothing was cleaved there is no body to rename.
+        if label == mutation.new or not supervoxels:
+            return DONE
+        return self._rename(mutation, mutation.new, label)
+
+    def _elsewhere(self, version: str, orig: int, supervoxels: tuple[int, ...]) -> str | None:
+        """Why a cleave would be refused: a supervoxel that is in another body."""
+        for supervoxel, body in zip(supervoxels, self.destination.mapping(version, supervoxels), strict=True):
+            if body != orig:
+                where = f"which is in body {body}, not in {orig}" if body else "which does not exist"
+                return f"cannot cleave supervoxel {supervoxel}, {where}"
+        return None
 
     def _finish_cleave(
         self, mutation: Cleave | Split, orig: int, supervoxels: tuple[int, ...]
@@ -189,7 +203,7 @@ class LabelmapWriter:
         """
         match mutation:
             case Cleave() if mutation.supervoxels is not None or mutation.data_ref:
-                parts = self._cleaved_supervoxels(mutation)
+                parts = cleaved_supervoxels(mutation, self.source)
                 mended = self._mend_cleave(mutation.version, mutation.orig, got or mutation.new, parts)
             case Split():
                 parts = tuple(part for _, part, _ in mutation.parts)
@@ -230,18 +244,6 @@ class LabelmapWriter:
 
     # Cleaves, renumbers, splits
 
-    def _cleaved_supervoxels(self, cleave: Cleave) -> tuple[int, ...]:
-        if cleave.supervoxels is not None:
-            return cleave.supervoxels
-        where = f"blob {cleave.data_ref} of {self.source.name} (cleave {cleave.mutation_id})"
-        try:
-            found = orjson.loads(self.source.blob(cleave.version, cleave.data_ref))["CleavedSupervoxels"]
-        except (orjson.JSONDecodeError, KeyError, TypeError) as error:
-            raise ServerFailed(where, f"is no announcement of a cleave: {error!r}") from error
-        if not isinstance(found, list) or not all(type(item) is int and 0 < item < 2**64 for item in found):
-            raise ServerFailed(where, "holds something else than supervoxels")
-        return tuple(found)
-
     def _rename(self, mutation: BodyMutation, wanted: int, got: int) -> Outcome:
         """The server picked another label than the source did."""
         try:
@@ -274,7 +276,7 @@ class LabelmapWriter:
 
     def _split_supervoxel(self, split: SplitSupervoxel) -> Outcome:
         with self.counter.lock:
-            self._pass_given_ids(split)
+            self.counter.pass_ids_of(split)
             (cut,) = self._cuts(split)
             found = self._cut(split, cut)
             if found is None:
@@ -286,7 +288,7 @@ class LabelmapWriter:
 
         Each of these requests is judged alone, so that an interrupted one goes on where it was.
         """
-        self._pass_given_ids(split)
+        self.counter.pass_ids_of(split)
         cuts = self._cuts(split)
         bodies = self.destination.mapping(split.version, [cut.supervoxel for cut in cuts])
         for cut, body in zip(cuts, bodies, strict=True):
@@ -312,7 +314,7 @@ class LabelmapWriter:
         return None
 
     def _post_cut(self, mutation: SplitSupervoxel | Split, cut: TornSplit) -> None:
-        volume = self._volume(mutation, mutation.volume)
+        volume = split_volume(mutation, self.source)
         if isinstance(mutation, Split):
             where = f"split {mutation.mutation_id} of body {mutation.target}"
             whole = self.destination.sparsevol(mutation.version, cut.supervoxel)
@@ -325,18 +327,7 @@ class LabelmapWriter:
             sparsevol.request_body(volume),
             **_signature(mutation),
         )
-        self.counter.passed(max(cut.split, cut.remain))
-
-    def _pass_given_ids(self, split: SplitSupervoxel | Split) -> None:
-        """A counter that was set does not move past ids that a request names. The source's did, if it had
-        picked them; and a cleave that got such an id would take the supervoxel's mapping with it."""
-        last = max(split.taken)
-        if self.counter.was_set and self.counter.expected <= last <= self.counter.expected + REACH:
-            self.counter.bring_to(split.version, last + 1)
-
-    def _volume(self, mutation: SplitSupervoxel | Split, reference: str) -> sparsevol.Runs:
-        where = f"blob {reference} of {self.source.name} ({mutation.action} {mutation.mutation_id})"
-        return sparsevol.parse_runs(self.source.blob(mutation.version, reference), where, header=False)
+        self.counter.passed(cut.split, cut.remain)
 
 
 _TORN_SPLIT = ("has been split", "different from label index")

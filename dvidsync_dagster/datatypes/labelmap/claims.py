@@ -5,22 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from dvidsync_dagster.datatypes.labelmap.messages import (
-    BodyMutation,
-    BurnLabels,
-    Cleave,
-    LabelMutation,
-    RaiseMaxLabel,
-    Renumber,
-    ReserveLabels,
-    SetNextLabel,
-    Split,
-    SplitSupervoxel,
-)
+from dvidsync_dagster.datatypes.labelmap.counter_rule import CounterState, ids_of
+from dvidsync_dagster.datatypes.labelmap.messages import BodyMutation, LabelMutation, SetNextLabel
 from dvidsync_dagster.plan.claims import Claim, Key, Take
-
-REACH = 1000
-"""How far ahead of the announcements the source's counter can be: each person at work is ahead by a few."""
 
 
 def body_key(instance: str, version: str, label: int) -> Key:
@@ -29,19 +16,6 @@ def body_key(instance: str, version: str, label: int) -> Key:
 
 def counter_key(instance: str) -> Key:
     return ("label counter", instance)
-
-
-@dataclass(frozen=True, slots=True)
-class CounterState:
-    """How an instance's counter stood before the mutations.
-
-    Args:
-        next_label: the id that comes next.
-        was_set: `set-nextlabel` was used (mode 2): renumbers no longer raise it.
-    """
-
-    next_label: int
-    was_set: bool
 
 
 def claims(mutations: Sequence[LabelMutation], counter: CounterState) -> list[Claim]:
@@ -66,39 +40,30 @@ class _Course:
     set_by: tuple[Key, ...] = ()
     setbacks: list[int] = field(default_factory=list)
 
+    @property
+    def state(self) -> CounterState:
+        return CounterState(self.highest + 1, self.was_set)
+
 
 def _claim(mutation: LabelMutation, counter: CounterState, course: _Course) -> Claim:
     origin, instance = mutation.origin, mutation.instance
     needs: tuple[Key, ...] = (("instance", instance),)
     creates = None
     taken: int | None = None
-    match mutation:
-        case SetNextLabel():
-            if mutation.next_label < course.highest:
-                course.setbacks.append(origin.key)
-            course.highest, course.was_set = mutation.next_label, True
-            creates = (*counter_key(instance), "set", origin.key)
-            course.set_by = (creates,)
-            taken = mutation.next_label
-        case ReserveLabels():
-            taken, course.highest = mutation.last, max(course.highest, mutation.last)
-        case BurnLabels():
-            taken, course.highest = max(mutation.labels), max(course.highest, *mutation.labels)
-        case Cleave():
-            taken, course.highest = mutation.new, max(course.highest, mutation.new)
-        case RaiseMaxLabel() | Renumber():
-            label = mutation.new if isinstance(mutation, Renumber) else mutation.max_label
-            # Once it was set, the counter does not move past them; before, only past higher ones.
-            if course.was_set:
-                needs += course.set_by
-            elif label >= counter.next_label:
-                taken, course.highest = label, max(course.highest, label)
-        case SplitSupervoxel() | Split():
-            # Ids far above the counter were given by the request; a counter that was set stays where it was.
-            if course.was_set and min(mutation.taken) > course.highest + REACH:
-                needs += course.set_by
-            else:
-                taken, course.highest = max(mutation.taken), max(course.highest, *mutation.taken)
+    ids = ids_of(mutation)
+    if isinstance(mutation, SetNextLabel):
+        if mutation.next_label < course.highest:
+            course.setbacks.append(origin.key)
+        course.highest, course.was_set = mutation.next_label, True
+        creates = (*counter_key(instance), "set", origin.key)
+        course.set_by = (creates,)
+        taken = mutation.next_label
+    elif ids is not None:
+        if ids.given_by(course.state) or ids.move(CounterState(counter.next_label, course.was_set)):
+            taken, course.highest = ids.last, max(course.highest, ids.last)
+        elif course.was_set:
+            # It moved the counter before that was set, and not since.
+            needs += course.set_by
     take = None
     if taken is not None:
         segment = sum(1 for setback in course.setbacks if setback <= _taken_at(mutation))

@@ -1,7 +1,8 @@
 """The label counter of one instance at the destination, kept in step with the source's.
 
-It is touched only by whoever holds its lock: the operations that take ids follow each other anyway, but a
-commit of another version may settle it at the same time.
+What moves a counter is said in `counter_rule`. This one is moved by requests, and never past the source's
+own. It is touched only by whoever holds its lock: the operations that take ids follow each other anyway, but
+a commit of another version may settle it at the same time.
 """
 
 from __future__ import annotations
@@ -9,12 +10,22 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
-from dvidsync_dagster.datatypes.labelmap.messages import (
-    BurnLabels,
-    RaiseMaxLabel,
-    ReserveLabels,
-    SetNextLabel,
+from dvidsync_dagster.datatypes.labelmap.counter_rule import (
+    HIGHEST_GIVEN,
+    CounterState,
+    Ids,
+    PickedBy,
+    after,
+    ids_of,
 )
+from dvidsync_dagster.datatypes.labelmap.messages import (
+    CounterMutation,
+    RaiseMaxLabel,
+    SetNextLabel,
+    Split,
+    SplitSupervoxel,
+)
+from dvidsync_dagster.datatypes.labelmap.source_counter import SourceCounter
 from dvidsync_dagster.dvid.labelmap import Labelmap
 from dvidsync_dagster.errors import RequestRefused
 
@@ -27,52 +38,84 @@ class LabelCounter:
 
     Args:
         labelmap: the destination's instance.
-        was_set: mode 2, see `CounterState`.
+        source: the source's own counter.
+        state: how the destination's stands.
+        note: says something once per run.
     """
 
-    def __init__(self, labelmap: Labelmap, *, next_label: int, was_set: bool) -> None:
+    def __init__(
+        self, labelmap: Labelmap, source: SourceCounter, state: CounterState, note: Callable[[str], None]
+    ) -> None:
         self.lock = threading.RLock()
-        self.next_label = next_label
-        self.was_set = was_set
+        self.next_label = state.next_label
+        self.was_set = state.was_set
+        self.burned_in = ""
+        """The version in which the source burned the last of the ids that are not reserved here."""
         self._labelmap = labelmap
+        self._source = source
+        self._note = note
         self._burned_below = 0
         # Ids from here on were given to nobody but this run, as long as no stranger shows up.
-        self._ours_from = next_label
-
-    def burned(self, last: int) -> None:
-        """Ids up to `last` have been taken at the source."""
-        self._burned_below = max(self._burned_below, last + 1)
+        self._ours_from = state.next_label
 
     @property
-    def expected(self) -> int:
-        """The id that the source gave next, as far as is known."""
-        return max(self.next_label, self._burned_below)
+    def instance(self) -> str:
+        return self._labelmap.name
+
+    @property
+    def state(self) -> CounterState:
+        return CounterState(self.next_label, self.was_set)
+
+    @property
+    def expected(self) -> CounterState:
+        """How the source's stood, as far as is known."""
+        return CounterState(max(self.next_label, self._burned_below), self.was_set)
 
     @property
     def is_behind(self) -> bool:
         return self.next_label < self._burned_below
 
+    def burned(self, last: int, version: str) -> None:
+        """Ids up to `last` have been taken at the source, if its own counter agrees."""
+        if last < self.expected.next_label:
+            return
+        if last <= HIGHEST_GIVEN and self._source.gave(last):
+            self._burned_below, self.burned_in = last + 1, version
+        else:
+            self._note(
+                f"{self.instance}: a message names label {last}, which the source's counter has not reached "
+                f"or was set back from: labels up to there are not reserved"
+            )
+
     def prepare(self, version: str, wanted: int) -> None:
         """Make the next cleave get `wanted`, or if it is too late for that, an id that nobody has."""
-        self.bring_to(version, wanted)
-        if self.next_label > wanted and not self._set_back(version, wanted):
-            while not self._is_free(version, self.next_label):
-                self.bring_to(version, self.next_label + 1)
+        if self.next_label < wanted and self._source.can_have_given(version, wanted):
+            self.reserve_below(version, wanted)
+        if self.next_label == wanted or (self.next_label > wanted and self._set_back(version, wanted)):
+            return
+        while not self._is_free(version, self.next_label):
+            self.reserve_below(version, self.next_label + 1)
 
-    def bring_to(self, version: str, wanted: int) -> None:
-        """Reserve what lies before `wanted`."""
+    def reserve_below(self, version: str, wanted: int) -> None:
+        """Take what lies before `wanted`. Raises RequestRefused if the destination does not give it."""
         if self.next_label < wanted:
             first, last = self._labelmap.reserve(version, wanted - self.next_label)
             self._check_stranger(first)
             self.next_label = last + 1
 
     def settle(self, version: str) -> None:
-        """Reserve what the source has burned. `version` must be open."""
-        self.bring_to(version, self._burned_below)
+        """Reserve what the source has burned. `version` should be open."""
+        try:
+            self.reserve_below(version, self._burned_below)
+        except RequestRefused as refusal:
+            self._note(
+                f"{self.instance}: labels {self.next_label} to {self._burned_below - 1} are used at the "
+                f"source and cannot be reserved here: {refusal.text}"
+            )
 
     def end_at(self, version: str, next_label: int) -> None:
         """The source stands at `next_label` and all that it did is done: stand there too."""
-        self.burned(next_label - 1)
+        self.burned(next_label - 1, version)
         self.settle(version)
         if self.next_label > next_label:
             self._set_back(version, next_label)
@@ -81,49 +124,43 @@ class LabelCounter:
         self._check_stranger(label)
         self.next_label = label + 1
 
-    def passed(self, label: int) -> None:
-        """A label that was given by the request: only an unset counter (mode 1) moves past it."""
-        if not self.was_set:
-            self.next_label = max(self.next_label, label + 1)
+    def passed(self, *labels: int) -> None:
+        """The destination has labels that a request named."""
+        named = Ids(min(labels), max(labels), PickedBy.REQUEST)
+        if named.move(self.state):
+            self.next_label = max(self.next_label, named.last + 1)
 
-    def set_to(self, version: str, label: int, ceiling: int | None) -> None:
-        """`set-nextlabel`, unless that is how it stands. Needs the admin token."""
-        if self.was_set and self.next_label == label + 1 and ceiling is None:
-            return
-        self._labelmap.set_next_label(version, label, ceiling)
-        self.was_set = True
-        self.next_label = self._ours_from = label + 1
-        self._burned_below = 0
+    def pass_ids_of(self, split: SplitSupervoxel | Split) -> None:
+        """Before a request that names the ids of a split.
 
-    def follow(
-        self, change: ReserveLabels | BurnLabels | RaiseMaxLabel | SetNextLabel, note: Callable[[str], None]
-    ) -> None:
-        """Move as the source's counter was moved; `note` is told what lacks an admin token."""
-        name, may_set = self._labelmap.name, self._labelmap.client.has_admin_token
+        A counter that was set does not move past them. The source's did, if it had picked them; and a cleave
+        that got such an id would take the supervoxel's mapping with it.
+        """
+        ids, before = ids_of(split), self.expected
+        if before.was_set and ids is not None and ids.given_by(before):
+            self.burned(ids.last, split.version)
+            if self.expected != before:
+                self.reserve_below(split.version, self.expected.next_label)
+
+    def follow(self, change: CounterMutation) -> None:
+        """Move as the source's counter was moved."""
+        may_set = self._labelmap.client.has_admin_token
         match change:
-            case ReserveLabels():
-                self.burned(change.last)
-            case BurnLabels():
-                self.burned(max(change.labels))
-            case RaiseMaxLabel() if may_set:
-                self._labelmap.raise_max_label(change.version, change.max_label)
-                self.passed(change.max_label)
-            case RaiseMaxLabel():
-                note(
-                    f"{name}: maxlabel was raised at the source, which needs an admin token at the "
-                    f"destination (admin_token_env); without it maxlabel differs, labels do not"
-                )
-                if not self.was_set:
-                    self.burned(change.max_label)
             case SetNextLabel() if may_set:
-                self.set_to(change.version, change.next_label, change.ceiling)
-            case SetNextLabel():
-                note(
-                    f"{name}: set-nextlabel was used at the source, which needs an admin token at the "
-                    f"destination (admin_token_env); without it its counter can run ahead, and labels that "
-                    f"it picks are renumbered to the source's"
-                )
-                self.burned(change.next_label)
+                self._set_to(change.version, change.next_label, change.ceiling)
+            case RaiseMaxLabel() if may_set:
+                if change.max_label <= self._source.highest(change.version):
+                    self._labelmap.raise_max_label(change.version, change.max_label)
+                    self.passed(change.max_label)
+                else:
+                    self._note(
+                        f"{self.instance}: a message tells of a maxlabel of {change.max_label}, which "
+                        f"{change.version} does not have at the source"
+                    )
+            case _:
+                if isinstance(change, SetNextLabel | RaiseMaxLabel):
+                    self._note(_NEEDS_TOKEN[type(change)].format(name=self.instance))
+                self.burned(after(self.expected, change).next_label - 1, change.version)
 
     def read_again(self, version: str) -> None:
         """After a request that may have moved it: a refused cleave burns an id."""
@@ -132,14 +169,35 @@ class LabelCounter:
         except RequestRefused:
             return
 
+    def _set_to(self, version: str, label: int, ceiling: int | None) -> None:
+        """`set-nextlabel`, unless that is how it stands."""
+        if self.was_set and self.next_label == label + 1 and ceiling is None:
+            return
+        if not self._source.was_set():
+            self._note(f"{self.instance}: a message tells of a set-nextlabel that the source never had")
+            return
+        if not self._source.gave(label):
+            # It was set back since: what lies between shows in the ids that were given. Only the mode counts.
+            if self.was_set:
+                return
+            label = self.next_label - 1
+        if label + 1 < self.next_label and not self._is_free(version, label + 1):
+            self._note(f"{self.instance}: not set back to label {label + 1}, which a body has")
+            return
+        self._labelmap.set_next_label(version, label, ceiling)
+        self.was_set = True
+        self.next_label = self._ours_from = label + 1
+        self._burned_below = 0
+
     def _set_back(self, version: str, next_label: int) -> bool:
         """A counter that was set can be set back, if the ids from there on are this run's own leavings."""
         possible = self.was_set and self._labelmap.client.has_admin_token
         if not possible or next_label < self._ours_from:
             return False
-        self.burned(self.next_label - 1)
+        stood_at = self.next_label
         self._labelmap.set_next_label(version, next_label - 1, None)
         self.next_label = next_label
+        self.burned(stood_at - 1, version)
         return True
 
     def _is_free(self, version: str, label: int) -> bool:
@@ -150,3 +208,16 @@ class LabelCounter:
     def _check_stranger(self, label: int) -> None:
         if label != self.next_label:
             self._ours_from = label + 1
+
+
+_NEEDS_TOKEN = {
+    RaiseMaxLabel: (
+        "{name}: maxlabel was raised at the source, which needs an admin token at the destination "
+        "(admin_token_env); without it maxlabel differs, labels do not"
+    ),
+    SetNextLabel: (
+        "{name}: set-nextlabel was used at the source, which needs an admin token at the destination "
+        "(admin_token_env); without it its counter can run ahead, and labels that it picks are renumbered to "
+        "the source's"
+    ),
+}

@@ -7,19 +7,13 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import TypeGuard
 
+from dvidsync_dagster.datatypes.labelmap.counter_rule import HIGHEST_GIVEN, Ids, PickedBy, ids_of, left_by
 from dvidsync_dagster.datatypes.labelmap.messages import (
     Announcement,
     BodyMutation,
-    BurnLabels,
-    Cleave,
     CounterMutation,
     LabelMutation,
-    RaiseMaxLabel,
-    Renumber,
-    ReserveLabels,
     SetNextLabel,
-    Split,
-    SplitSupervoxel,
 )
 
 Identity = tuple[str, str, int, int]
@@ -70,6 +64,7 @@ def gather(
     applied_before: Collection[Identity],
     ended_before: int,
     ask: AskFates,
+    next_labels: Mapping[str, int],
     waiting: Collection[str] = (),
 ) -> Gathered:
     """Pair the announcements of one stretch, which are in log order.
@@ -81,6 +76,7 @@ def gather(
             on for long, or lost its completion, is asked of the source.
         ask: does that.
         waiting: instances in which completions may be among what must wait: no start is asked about there.
+        next_labels: the source's own counters, by instance; one that is not named can stand anywhere.
     """
     gathered = Gathered()
     done_later = {identity(item.mutation) for item in ahead if _is_done(item)}
@@ -130,13 +126,12 @@ def gather(
             events.append(done)
             continue
         failed += 1
-        # A renumber that fails leaves the counter alone.
-        if start.taken and not isinstance(start, Renumber):
-            events.append(_burned(start))
+        if (burned := left_by(start, failed=True)) is not None:
+            events.append(burned)
     events.sort(key=lambda event: event.origin)
     gathered.done.extend(events)
     known = {*starts, *completed, *applied_before}
-    gathered.to_come.extend(_out_of_turn(ahead, known, events))
+    gathered.to_come.extend(_out_of_turn(ahead, known, events, next_labels))
     return replace(gathered, duplicates=duplicates, failed=failed)
 
 
@@ -145,12 +140,18 @@ def _is_done(item: Announcement | CounterMutation) -> TypeGuard[Announcement]:
 
 
 def _out_of_turn(
-    ahead: Sequence[Announcement | CounterMutation], known: set[Identity], events: Sequence[LabelMutation]
+    ahead: Sequence[Announcement | CounterMutation],
+    known: set[Identity],
+    events: Sequence[LabelMutation],
+    next_labels: Mapping[str, int],
 ) -> list[LabelMutation]:
     """Who takes an id says so a moment later, and another's announcement can come between."""
     highest: dict[str, int] = {}
     for event in events:
-        highest[event.instance] = max(highest.get(event.instance, 0), _passed(event))
+        passed = event.next_label if isinstance(event, SetNextLabel) else _ids(event).last
+        # What lies above the source's own counter did not come from it, and tells nothing of it.
+        if passed < next_labels.get(event.instance, HIGHEST_GIVEN + 1):
+            highest[event.instance] = max(highest.get(event.instance, 0), passed)
     found: list[LabelMutation] = []
     for item in ahead:
         mutation = item.mutation if isinstance(item, Announcement) else item
@@ -162,60 +163,17 @@ def _out_of_turn(
         if isinstance(mutation, SetNextLabel):
             if mutation.next_label < before:
                 highest[mutation.instance] = 0  # what comes now says nothing about what came before
-        elif any(label < before for label in _given(mutation)):
+        elif _ids(mutation).picked_by is not PickedBy.REQUEST and _ids(mutation).first < before:
             found.append(mutation)
     return found
 
 
-def _given(mutation: LabelMutation) -> tuple[int, ...]:
-    """Ids that the counter gave."""
-    match mutation:
-        case ReserveLabels():
-            return (mutation.first,)
-        case BurnLabels():
-            return mutation.labels
-        case Cleave() | SplitSupervoxel() | Split():
-            return mutation.taken
-        case _:
-            return ()
+def _ids(mutation: LabelMutation) -> Ids:
+    return ids_of(mutation) or _NONE
 
 
-def _passed(mutation: LabelMutation) -> int:
-    """What the counter can have passed."""
-    match mutation:
-        case ReserveLabels():
-            return mutation.last
-        case RaiseMaxLabel():
-            return mutation.max_label
-        case SetNextLabel():
-            return mutation.next_label
-        case Renumber():
-            return mutation.new
-        case _:
-            return max(_given(mutation), default=0)
+_NONE = Ids(0, 0, PickedBy.REQUEST)
 
 
 def _same(one: BodyMutation, other: BodyMutation) -> bool:
     return replace(one, origin=other.origin, started=other.started) == other
-
-
-def _burned(start: BodyMutation) -> BurnLabels:
-    return BurnLabels(
-        origin=start.origin,
-        instance=start.instance,
-        version=start.version,
-        labels=start.taken,
-        mutation_id=start.mutation_id,
-    )
-
-
-def burned(mutation: LabelMutation) -> LabelMutation | None:
-    """What an operation that is not applied leaves behind: the ids that it took; None if it took none.
-
-    Setting the counter is for the whole instance. Its version may be missing at the destination: it loses it.
-    """
-    if isinstance(mutation, BodyMutation):
-        return _burned(mutation) if mutation.taken else None
-    if isinstance(mutation, RaiseMaxLabel | SetNextLabel):
-        return replace(mutation, version="")
-    return mutation

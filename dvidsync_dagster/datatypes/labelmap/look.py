@@ -8,7 +8,8 @@ from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from dvidsync_dagster.datatypes.labelmap.claims import CounterState, body_key, claims
+from dvidsync_dagster.datatypes.labelmap.claims import body_key, claims
+from dvidsync_dagster.datatypes.labelmap.counter_rule import CounterState
 from dvidsync_dagster.datatypes.labelmap.messages import (
     BodyMutation,
     Cleave,

@@ -54,11 +54,6 @@ class BodyMutation(LabelMutation):
         """The bodies that exist when it is done and then carry its tag."""
         raise NotImplementedError
 
-    @property
-    def taken(self) -> tuple[int, ...]:
-        """The label ids that it took, or may have taken, from the counter."""
-        return ()
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Merge(BodyMutation):
@@ -91,10 +86,6 @@ class Cleave(BodyMutation):
     def survivors(self) -> tuple[int, ...]:
         return (self.orig, self.new)
 
-    @property
-    def taken(self) -> tuple[int, ...]:
-        return (self.new,)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Renumber(BodyMutation):
@@ -107,10 +98,6 @@ class Renumber(BodyMutation):
 
     @property
     def survivors(self) -> tuple[int, ...]:
-        return (self.new,)
-
-    @property
-    def taken(self) -> tuple[int, ...]:
         return (self.new,)
 
 
@@ -131,10 +118,6 @@ class SplitSupervoxel(BodyMutation):
     @property
     def survivors(self) -> tuple[int, ...]:
         return (self.body,)
-
-    @property
-    def taken(self) -> tuple[int, ...]:
-        return (self.split, self.remain)
 
     @property
     def parts(self) -> tuple[tuple[int, int, int], ...]:
@@ -158,10 +141,6 @@ class Split(BodyMutation):
     @property
     def survivors(self) -> tuple[int, ...]:
         return (self.target, self.new)
-
-    @property
-    def taken(self) -> tuple[int, ...]:
-        return (self.new, *(label for _, split, remain in self.parts for label in (split, remain)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -187,11 +166,9 @@ class SetNextLabel(LabelMutation):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BurnLabels(LabelMutation):
-    """Ids that the source's counter gave away and that no body got: of operations that failed, or that are
-    not selected."""
+    """Ids that no body here gets: of a mutation that failed, or that is not selected."""
 
-    labels: tuple[int, ...]
-    mutation_id: int
+    left_by: LabelMutation
 
 
 CounterMutation = ReserveLabels | RaiseMaxLabel | SetNextLabel | BurnLabels

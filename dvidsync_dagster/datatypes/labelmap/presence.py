@@ -18,6 +18,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from dvidsync_dagster.datatypes.labelmap.claims import body_key
+from dvidsync_dagster.datatypes.labelmap.counter_rule import PickedBy, ids_of
 from dvidsync_dagster.datatypes.labelmap.messages import (
     BodyMutation,
     Cleave,
@@ -160,7 +161,7 @@ def _walk(mutations: Sequence[object], ordering: Ordering, seen: Seen, ended: se
                 presence.doubtful.add(index)
             continue
         presence.there.add(index)
-        if mutation.taken and not isinstance(mutation, Renumber):
+        if (ids := ids_of(mutation)) is not None and ids.picked_by is not PickedBy.REQUEST:
             counting.add(mutation.instance)
         if any(
             key in seen.bodies and seen.bodies[key].reached == mutation.rank
@@ -200,7 +201,8 @@ def _left_traces(
         case Renumber():
             return gone(mutation.orig)
         case Cleave():
-            return made(mutation.new) or left
+            # A cleave of nothing makes no body: only the old one's tag tells of it.
+            return made(mutation.new) or left or mutation.supervoxels == ()
         case SplitSupervoxel():
             return (mutation.instance, mutation.version, mutation.supervoxel) in seen.split
         case Split():

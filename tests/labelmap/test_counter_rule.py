@@ -1,0 +1,152 @@
+"""What moves a label counter: the table of the rule, and the rule against a model of DVID."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from random import Random
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dvidsync_dagster.datatypes.labelmap.counter_rule import (
+    HIGHEST_GIVEN,
+    REACH,
+    CounterState,
+    after,
+    left_by,
+)
+from dvidsync_dagster.datatypes.labelmap.look import Contact
+from dvidsync_dagster.datatypes.labelmap.messages import (
+    Cleave,
+    LabelMutation,
+    Merge,
+    RaiseMaxLabel,
+    Renumber,
+    ReserveLabels,
+    SetNextLabel,
+    Split,
+    SplitSupervoxel,
+)
+from dvidsync_dagster.log.record import Origin
+from tests.labelmap.crowd import ROOT, WEIGHTS, Crowd
+from tests.labelmap.following import Follower
+from tests.labelmap.model import ModelLabelmap
+
+COMMON: dict[str, Any] = {"origin": Origin(1, "labels", 0, 0), "instance": "segmentation", "version": ROOT}
+BODY: dict[str, Any] = {**COMMON, "mutation_id": 7}
+
+
+def cleave(new: int) -> Cleave:
+    return Cleave(**BODY, orig=1, new=new, supervoxels=(2,))
+
+
+def renumber(new: int) -> Renumber:
+    return Renumber(**BODY, orig=1, new=new)
+
+
+def cut(split: int, remain: int) -> SplitSupervoxel:
+    return SplitSupervoxel(**BODY, supervoxel=2, body=1, split=split, remain=remain, volume="")
+
+
+def split(new: int, *parts: int) -> Split:
+    return Split(**BODY, target=1, new=new, parts=((2, *parts),), volume="")
+
+
+def reserve(first: int, last: int) -> ReserveLabels:
+    return ReserveLabels(**COMMON, first=first, last=last)
+
+
+def set_next(label: int) -> SetNextLabel:
+    return SetNextLabel(**COMMON, next_label=label, ceiling=None)
+
+
+MERGE = Merge(**BODY, target=1, labels=(2,))
+RAISED = RaiseMaxLabel(**COMMON, max_label=700)
+
+# The counter stands at 100: where it stands afterwards, in mode 1 and in mode 2; and where it would if the
+# mutation were not selected, and if it had failed.
+TABLE: list[tuple[LabelMutation, tuple[int, int], tuple[int, int], tuple[int, int] | None]] = [
+    (MERGE, (100, 100), (100, 100), (100, 100)),
+    (cleave(100), (101, 101), (101, 101), (101, 101)),
+    (cleave(103), (104, 104), (104, 104), (104, 104)),
+    (cleave(90), (100, 100), (100, 100), (100, 100)),
+    (split(100, 101, 102), (103, 103), (103, 103), (103, 103)),
+    (cut(100, 101), (102, 102), (102, 102), (102, 102)),
+    (cut(101, 100), (102, 102), (102, 102), (102, 102)),
+    (cut(900_000, 900_001), (900_002, 100), (900_002, 100), (900_002, 100)),
+    (cut(100 + REACH, 101 + REACH), (102 + REACH, 100), (102 + REACH, 100), (102 + REACH, 100)),
+    (cut(20, 21), (100, 100), (100, 100), (100, 100)),
+    (renumber(900_000), (900_001, 100), (900_001, 100), (100, 100)),
+    (renumber(50), (100, 100), (100, 100), (100, 100)),
+    (reserve(100, 109), (110, 110), (110, 110), None),
+    (RAISED, (701, 100), (701, 100), None),
+    (set_next(500), (501, 501), (501, 501), None),
+    (set_next(50), (51, 51), (51, 51), None),
+    (reserve(100, HIGHEST_GIVEN), (2**64 - 1, 2**64 - 1), (2**64 - 1, 2**64 - 1), None),
+]
+
+
+@pytest.mark.parametrize(("mutation", "done", "unselected", "failed"), TABLE)
+@pytest.mark.parametrize("was_set", [False, True], ids=["mode 1", "mode 2"])
+def test_where_the_counter_stands_afterwards(
+    mutation: LabelMutation,
+    done: tuple[int, int],
+    unselected: tuple[int, int],
+    failed: tuple[int, int] | None,
+    was_set: bool,
+) -> None:
+    before = CounterState(100, was_set)
+    now_set = was_set or isinstance(mutation, SetNextLabel)
+    assert after(before, mutation) == CounterState(done[was_set], now_set)
+    rest = left_by(mutation)
+    assert (after(before, rest) if rest else before).next_label == unselected[was_set]
+    if failed is not None:
+        rest = left_by(mutation, failed=True)
+        assert (after(before, rest) if rest else before).next_label == failed[was_set]
+
+
+def test_what_is_left_is_left_once_and_loses_no_version() -> None:
+    for mutation, *_ in TABLE:
+        rest = left_by(mutation)
+        if rest is not None:
+            assert left_by(rest) == rest
+            expected = "" if isinstance(mutation, SetNextLabel) else ROOT
+            assert (rest.origin, rest.instance, rest.version) == (
+                mutation.origin,
+                mutation.instance,
+                expected,
+            )
+
+
+@settings(max_examples=200)
+@given(st.integers(0, 2**32), st.integers(1, 60))
+def test_the_rule_says_what_a_server_does(seed: int, operations: int) -> None:
+    """One person at work: after each message the counter stands where the rule says."""
+    model = ModelLabelmap.filled(ROOT, 24)
+    weights = {**WEIGHTS, "set_next": 1.0, "commit": 0, "branch": 0}
+    crowd = Crowd(model, Random(seed), 1, weights)
+    state = CounterState(model.following, was_set=False)
+    reader = Follower(model, model.copy(), Contact(0), Random(0))
+    for _ in range(operations):
+        said = len(crowd.log)
+        crowd.work(1)
+        for mutation in reader.read(crowd.log[said:]):
+            assert isinstance(mutation, LabelMutation)
+            state = after(state, mutation)
+        assert state == CounterState(model.following, model.set_label != 0)
+
+
+@settings(max_examples=100)
+@given(st.permutations([entry[0] for entry in TABLE]), st.booleans())
+def test_only_setting_it_moves_a_counter_back(mutations: list[LabelMutation], was_set: bool) -> None:
+    state = CounterState(100, was_set)
+    for mutation in mutations:
+        now = after(state, mutation)
+        if not isinstance(mutation, SetNextLabel):
+            assert now.next_label >= state.next_label
+            assert now.was_set == state.was_set
+            assert after(now, mutation) == now
+            assert after(state, replace(mutation, version="b" * 32)) == now
+        state = now
