@@ -46,6 +46,8 @@ def archive_log(
     cut = info.clock - int(config.settle_seconds * _NS)
     if upto is not None:
         cut = min(cut, upto - 1)
+    if checkpoint is not None:
+        checkpoint = checkpoint.as_of(info.clock)
     with MutationLog(kafka_connection(config, info), topics) as log:
         if checkpoint is not None:
             log.check(checkpoint.positions, checkpoint.key, checkpoint.topics)
@@ -74,7 +76,7 @@ def archive_log(
                 from_key=begin,
                 to_key=max(begin, reached),
                 lag_before=lag_before,
-                lag_after=Lag.at(chunk.behind, info.clock, reached),
+                lag_after=Lag.at(chunk.behind, info.now(), reached),
                 records=records,
                 duplicates=chunk.duplicates,
                 empty=chunk.empty,

@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 
-from dvidsync_dagster.config import DestinationConfig, SyncConfig
+from dvidsync_dagster.config import DestinationConfig, StartTime, SyncConfig
 from dvidsync_dagster.datatypes.place import SourcePlaces
 from dvidsync_dagster.datatypes.registry import FOLLOWED_TYPES
 from dvidsync_dagster.dvid.client import DvidClient
@@ -15,8 +15,11 @@ from dvidsync_dagster.dvid.labelmap import Labelmap
 from dvidsync_dagster.dvid.repo import Instance, RepoInfo, ServerInfo, read_repo_info, read_server_info
 from dvidsync_dagster.errors import ConfigurationError, RequestRefused
 from dvidsync_dagster.log.kafka import KafkaConnection
+from dvidsync_dagster.log.record import key_text
 from dvidsync_dagster.log.topics import data_topic, old_data_topic, repo_topic
 from dvidsync_dagster.same_server import refuse_source
+
+_SECOND = 1_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,13 +60,13 @@ def discover(
     source: DvidClient,
     copy: DvidClient,
     *,
-    born_since: int,
+    born_since: int | None,
 ) -> Route:
     """Ask both servers.
 
     Args:
-        born_since: the key from which the log is read (ns since 1970); an instance that is younger is made by
-            the log.
+        born_since: the key from which the log is read (ns since 1970), None for the source's time now; an
+            instance that is younger is made by the log.
 
     Raises:
         ConfigurationError: a field does not fit what the servers say.
@@ -75,6 +78,10 @@ def discover(
     copy_info, copied = ask_server(f"{field}.url", copy, config.repo)
     refuse_source(destination, source, copy)
     _refuse_own_feed(config, field, source_info, copy_info)
+    if born_since is None:
+        born_since = source_info.clock
+    elif born_since > source_info.clock:
+        born_since = 0  # One of two clocks was wrong: it tells nothing.
     instances = _instances(config, destination, repo, copied, born_since)
     followed = {
         instance.name
@@ -100,6 +107,22 @@ def discover(
         },
         source_started=source_info.started,
     )
+
+
+def refuse_future(destination: DestinationConfig, clock: int) -> None:
+    """A start ahead of the source's clock (ns since 1970) would leave out all that is done until then.
+
+    Raises:
+        ConfigurationError: it is.
+    """
+    start = destination.chosen_start()
+    if isinstance(start, StartTime) and start.key > clock:
+        raise ConfigurationError(
+            f"destinations[{destination.name}].start",
+            f"{key_text(start.key)} is in the future: the source's clock says {key_text(clock)}",
+            "Give the time at which the destination was copied from the source; check the year and the zone, "
+            "and the source's clock.",
+        )
 
 
 def select_versions(config: SyncConfig, repo: RepoInfo) -> frozenset[str] | None:
@@ -200,7 +223,8 @@ def _instances(
                 f"the destination calls {instance.name!r} {renamed!r}",
                 "Rename it there too, with the server's own command line (`dvid repo UUID rename`).",
             )
-        if twin is None and born(repo, instance.name) < born_since:
+        # The repo's log knows the second alone: what was made in that of the start may still come.
+        if twin is None and born(repo, instance.name) + _SECOND <= born_since:
             raise ConfigurationError(
                 f"{field}.url",
                 f"the destination has no instance {instance.name!r}, and the log from here on makes none",

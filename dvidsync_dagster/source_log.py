@@ -45,7 +45,10 @@ class SourceLog:
         start = self.destination.chosen_start()
         if start == "beginning":
             return self._read(self.log.beginning(), 0, cut), 0
-        key = start.key if isinstance(start, StartTime) else self.route.clock
+        if not isinstance(start, StartTime):
+            # What the log holds now is before it, whatever the source's clock says.
+            return self._read(self.log.end(), 0, cut, since=self.route.clock), self.route.clock
+        key = start.key
         positions = self._from_archive(key, self.log.at(key))
         return self._read(positions, key, cut, since=key), key
 

@@ -22,7 +22,7 @@ from dvidsync_dagster.datatypes.labelmap.look import Contact
 from dvidsync_dagster.datatypes.labelmap.messages import BodyMutation
 from dvidsync_dagster.datatypes.labelmap.unfinished import SourceBodies, long_open
 from dvidsync_dagster.destinations.server import DvidDestination
-from dvidsync_dagster.discovery import Route, discover
+from dvidsync_dagster.discovery import Route, discover, refuse_future
 from dvidsync_dagster.log.archive import LogArchive
 from dvidsync_dagster.log.checkpoint import Checkpoint
 from dvidsync_dagster.log.chunk import LogChunk
@@ -77,9 +77,12 @@ def follow(
     with ExitStack() as stack:
         source = stack.enter_context(open_source(config))
         copy = stack.enter_context(open_destination(destination))
-        born_since = checkpoint.key if checkpoint else _start_key(destination)
-        route = discover(config, destination, source, copy, born_since=born_since)
-        if checkpoint is None:
+        route = discover(config, destination, source, copy, born_since=_born_since(destination, checkpoint))
+        clock_fits = checkpoint is not None and checkpoint.key <= route.clock
+        if checkpoint is not None:
+            checkpoint = checkpoint.as_of(route.clock)
+        else:
+            refuse_future(destination, route.clock)
             refuse_twins(config, destination, copy)
         archive = LogArchive(config.archive) if config.archive is not None else None
         log = stack.enter_context(MutationLog(route.connection, list(route.topics), archive))
@@ -103,6 +106,7 @@ def follow(
         asking = stack.enter_context(ThreadPoolExecutor(4, thread_name_prefix="source"))
         bodies = SourceBodies(source, route.clock, route.source_started, asking)
         run = _Run(config, destination, route, source_log, bodies, target, notes, epoch, still_owner)
+        run.clock_fits = clock_fits
         run.first_contact(checkpoint)
         cut = route.clock - int(config.settle_seconds * NANOSECONDS)
         if scope is not None:
@@ -115,11 +119,13 @@ def follow(
         run.stop_at_undecodable()
 
 
-def _start_key(destination: DestinationConfig) -> int:
+def _born_since(destination: DestinationConfig, checkpoint: Checkpoint | None) -> int | None:
+    if checkpoint is not None:
+        return checkpoint.key
     start = destination.chosen_start()
     if isinstance(start, StartTime):
         return start.key
-    return 0 if start == "beginning" else time.time_ns()
+    return 0 if start == "beginning" else None
 
 
 @dataclass
@@ -153,6 +159,8 @@ class _Run:
     eras: EraClock = field(default_factory=EraClock)
     mutation_id: int = 0
     undecodable: list[Undecodable] = field(default_factory=list)
+    clock_fits: bool = False
+    """Whether the source's clock goes on from that of the run before."""
 
     def first_contact(self, checkpoint: Checkpoint | None) -> None:
         """Take over what the checkpoint remembers; without one the destination is met for the first time."""
@@ -247,10 +255,11 @@ class _Run:
             lag_before = lag_before or Lag.at(behind, self.route.clock, previous or first_key)
             yield ChunkReport(
                 checkpoint=checkpoint,
-                from_key=previous or first_key,
+                # A clock that was far behind in the run before must not make it a span of years.
+                from_key=max(previous, first_key),
                 to_key=reached,
                 lag_before=lag_before,
-                lag_after=Lag.at(chunk.behind + len(unapplied), self.route.clock, reached),
+                lag_after=Lag.at(chunk.behind + len(unapplied), self.route.now(), reached),
                 records=len(records) + len(chunk.malformed) + chunk.duplicates + chunk.empty,
                 duplicates=chunk.duplicates + batch.duplicates,
                 empty=chunk.empty,
@@ -315,8 +324,8 @@ class _Run:
     def _follow_counters(self, chunk: LogChunk) -> None:
         """Ids that were burned without a message show only in the source's own counter. It can be trusted
         where nothing is waiting to be applied."""
-        # What is far ahead of the clock is hardly the source's, and may wait for years.
-        if chunk.behind > chunk.ahead.far:
+        # What is far ahead of a clock that is right is hardly the source's, and may wait for years.
+        if chunk.behind > (chunk.ahead.far if self.clock_fits else 0):
             return
         for instance in self.route.repo.instances.values():
             if instance.typename == "labelmap" and instance.name not in self.route.not_followed:

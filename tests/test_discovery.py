@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,7 @@ from dvidsync_dagster.config import SyncConfig
 from dvidsync_dagster.discovery import Route, discover, is_another
 from dvidsync_dagster.dvid.client import DvidClient
 from dvidsync_dagster.dvid.patience import Patience
-from dvidsync_dagster.dvid.repo import Instance, RepoInfo
+from dvidsync_dagster.dvid.repo import Instance, RepoInfo, read_repo_info, read_server_info
 from dvidsync_dagster.errors import ConfigurationError, ServerUnreachable
 from dvidsync_dagster.sandbox.broker import EmbeddedBroker
 from dvidsync_dagster.sandbox.launcher import SandboxServer
@@ -21,7 +23,6 @@ from dvidsync_dagster.sandbox.proofreaders import make_repo
 
 BROKER = "127.0.0.1:1"  # named by the servers; nobody asks it here
 ABSENT = "0" * 32
-LATER = 2**62
 
 
 class Pair:
@@ -30,7 +31,7 @@ class Pair:
     def __init__(self, source: SandboxServer, copy: SandboxServer, root: str) -> None:
         self.source, self.copy, self.root = source, copy, root
 
-    def ask(self, born_since: int = LATER, url: str | None = None, **changes: Any) -> Route:
+    def ask(self, born_since: int | None = None, url: str | None = None, **changes: Any) -> Route:
         fields = {
             "source": {"url": self.source.url},
             "repo": self.root,
@@ -45,6 +46,14 @@ class Pair:
             DvidClient(destination.url, patience=Patience(unreachable=0.1)) as copy,
         ):
             return discover(config, destination, source, copy, born_since=born_since)
+
+    def info(self) -> RepoInfo:
+        with DvidClient(self.source.url) as source:
+            return read_repo_info(source, self.root)
+
+    def clock(self) -> int:
+        with DvidClient(self.source.url) as source:
+            return read_server_info(source).clock
 
 
 @pytest.fixture(scope="module")
@@ -111,8 +120,19 @@ def test_the_source_under_another_name(pair: Pair) -> None:
 def test_an_instance_that_only_the_source_has(pair: Pair) -> None:
     settings = {"typename": "keyvalue", "dataname": "born_late"}
     httpx.post(f"{pair.source.url}/api/repo/{pair.root}/instance", json=settings).raise_for_status()
+    # The repo's log knows the second alone: a run that begins in it lets the log make the instance.
+    made = pair.info().log[-1].partition("  ")[0]
+    second = int(datetime.fromisoformat(made).timestamp()) * 10**9
+    assert pair.ask(born_since=second, instances=["born_late"]).topics
+    assert pair.ask(born_since=second + 10**9 - 1, instances=["born_late"]).topics
+    while pair.clock() < second + 10**9:
+        time.sleep(0.1)
     with pytest.raises(ConfigurationError, match="'born_late'"):
         pair.ask(instances=["born_late"])
+    with pytest.raises(ConfigurationError, match="'born_late'"):
+        pair.ask(born_since=second + 10**9, instances=["born_late"])
+    # A time ahead of the source's clock tells nothing.
+    assert pair.ask(born_since=2**62, instances=["born_late"]).topics
     # The log from before its birth makes it.
     assert pair.ask(born_since=0, instances=["born_late"]).topics
 

@@ -63,8 +63,8 @@ def _positions(seen: Look, checkpoint: Checkpoint | None) -> None:
     from dvidsync_dagster.orchestration.metadata import lag_text
     from dvidsync_dagster.report import Lag
 
-    seconds = (seen.clock - checkpoint.key) / 1e9 if checkpoint is not None and checkpoint.key else 0.0
-    click.echo(f"  lag         {lag_text(Lag(seen.waiting, seconds))}")
+    reached = checkpoint.key if checkpoint is not None and checkpoint.key else seen.clock
+    click.echo(f"  lag         {lag_text(Lag.at(seen.waiting, seen.clock, reached))}")
     width = max((len(position.topic) for position in seen.positions), default=5)
     click.echo(f"  {'topic':{width}} partition      begins    next      ends   waiting")
     for position in seen.positions:

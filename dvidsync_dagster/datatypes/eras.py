@@ -45,7 +45,12 @@ class EraClock:
             return self.era
         if self.boot and boot < self.boot - _SAME_BOOT:
             # A straggler of the server before the last start.
-            return self._previous_era if self.era > boot else self.era
+            if self.era > boot:
+                return self._previous_era
+            if mutation_id > self.highest:
+                # Or the same server, whose clock was ahead when it sent those before.
+                self.boot, self.highest = boot, mutation_id
+            return self.era
         if self.boot and boot > self.boot + _SAME_BOOT and mutation_id <= self.highest:
             self._previous_era, self.era, self.highest = self.era, key, 0
         if not self.boot or boot > self.boot + _SAME_BOOT:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from dvidsync_dagster.errors import CheckpointError
@@ -49,6 +49,14 @@ class Checkpoint:
     boot: int = 0
     contact: int = 0
     topics: Mapping[str, str] = field(default_factory=dict)
+
+    def as_of(self, clock: int) -> Checkpoint:
+        """The checkpoint with a key that is not ahead of the source's clock (ns since 1970).
+
+        It is, if the clock was wrong in the run that made it, or is in this one. The positions are right all
+        the same: they alone say what is read. A key that is too low does no harm.
+        """
+        return replace(self, key=min(self.key, clock))
 
 
 def checkpoint_json(checkpoint: Checkpoint) -> dict[str, Any]:

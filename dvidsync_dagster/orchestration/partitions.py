@@ -16,6 +16,9 @@ RANGE_END = "dagster/asset_partition_range_end"
 FOLLOW = "dvidsync/follow"
 """The tag of a run that goes from the checkpoint to now, whatever windows it was planned for."""
 
+PLANNED_AT_MOST = 400
+"""Windows of a run from the checkpoint to now."""
+
 _NS = 1_000_000_000
 
 
@@ -38,7 +41,7 @@ class Windows:
     def at(self, key: int) -> str:
         """The window that holds a record key (ns since 1970); the first or current one if it lies beyond."""
         now = datetime.now(UTC).timestamp()
-        seconds = min(max(key // _NS, self.definition.start_ts.timestamp), now)
+        seconds = max(min(key // _NS, now), self.definition.start_ts.timestamp)
         return self.definition.get_partition_key_for_timestamp(seconds)
 
     def current(self) -> str:
@@ -51,6 +54,10 @@ class Windows:
         return list(
             self.definition.get_partition_keys_in_range(dg.PartitionKeyRange(self.at(from_key), last))
         )
+
+    def count(self, first: str, last: str) -> int:
+        """How many windows there are from `first` to `last`."""
+        return len(self.definition.get_partition_keys_in_range(dg.PartitionKeyRange(first, last)))
 
     def keys(self, first: str, last: str) -> tuple[int, int]:
         """The record keys that the windows from `first` to `last` hold: [from, to) in nanoseconds.
@@ -72,8 +79,12 @@ def follow_tags(windows: Windows, checkpoint: Checkpoint | None, start_key: int 
     """The tags of a run from the checkpoint (or the configured start time) to now.
 
     Without either, only the current window is planned: the windows that the log turns out to reach are
-    added as they are done, and those before it stay empty.
+    added as they are done, and those before it stay empty. So it is where there would be more than
+    `PLANNED_AT_MOST`: a clock that is wrong for one run must not fill years of windows.
     """
     begin = checkpoint.key if checkpoint is not None and checkpoint.key else start_key
     current = windows.current()
-    return {**range_tags(windows.at(begin) if begin is not None else current, current), FOLLOW: "true"}
+    first = windows.at(begin) if begin is not None else current
+    if windows.count(first, current) > PLANNED_AT_MOST:
+        first = current
+    return {**range_tags(first, current), FOLLOW: "true"}

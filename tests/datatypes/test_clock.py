@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import httpx
 import pytest
 
 from dvidsync_dagster.dvid.repo import go_time
+from dvidsync_dagster.errors import ConfigurationError
 from dvidsync_dagster.report import ChunkReport
+from dvidsync_dagster.sync import Scope
 from tests.datatypes.following import Scene
 from tests.relay import SECOND, Relay
+from tests.wrong_clock import WrongClock, wrong_clock
 
 KEYS = "segmentation_annotations"
 
@@ -31,16 +37,16 @@ def sync(scene: Scene, relay: Relay) -> list[ChunkReport]:
     return scene.sync(kafka=relay.settings())
 
 
-def await_clock(scene: Scene, key: int) -> None:
-    """Until the source's clock has passed a key."""
-    while go_time(httpx.get(f"{scene.source.url}/api/server/info").json()["Server time"]) <= key:
-        time.sleep(0.1)
+@pytest.fixture
+def clock(scene: Scene) -> Iterator[WrongClock]:
+    with wrong_clock(scene.source.url) as proxy:
+        yield proxy
 
 
-def test_a_record_ahead_of_the_clock_waits_alone(scene: Scene, relay: Relay) -> None:
+def test_a_record_ahead_of_the_clock_waits_alone(scene: Scene, relay: Relay, clock: WrongClock) -> None:
     scene.post(scene.key(KEYS, "early"), body=b"x")
     (early,) = relay.fresh(1)
-    ahead = time.time_ns() + 4 * SECOND
+    ahead = time.time_ns() + 600 * SECOND
     relay.publish([replace(early, key=ahead)])
     scene.post_values(KEYS, [(f"k{number}", b"y") for number in range(30)])
     scene.post("segmentation/merge", json=[1, 2])
@@ -49,8 +55,8 @@ def test_a_record_ahead_of_the_clock_waits_alone(scene: Scene, relay: Relay) -> 
     assert scene.value(KEYS, "k29") == b"y"
     assert scene.value(KEYS, "early") is None
     assert (last.lag_after.records, last.ahead.records, last.ahead.far) == (1, 1, 0)
-    await_clock(scene, ahead)
-    last = sync(scene, relay)[-1]
+    clock.shift = timedelta(seconds=601)  # by then
+    last = scene.sync(kafka=relay.settings(), source={"url": clock.url})[-1]
     assert (last.lag_after.records, last.ahead.records) == (0, 0)
     scene.assert_same()
 
@@ -69,3 +75,75 @@ def test_a_record_of_the_next_century_is_shown_and_holds_nothing_back(scene: Sce
         assert last.lag_after.seconds < 60
         assert "2100-01-01" in str(last.ahead)
     scene.assert_same()
+
+
+def put(scene: Scene, key: str) -> None:
+    scene.post(scene.key(KEYS, key), body=key.encode())
+
+
+def test_a_source_clock_that_is_wrong_for_one_run_does_no_harm(
+    scene: Scene, relay: Relay, clock: WrongClock
+) -> None:
+    def follow(**settings: Any) -> ChunkReport:
+        """Over to where the relay publishes, which is in order once all that was done is there."""
+        relay.publish(relay.fresh(1))
+        report = scene.sync(kafka=relay.settings(), source={"url": clock.url}, **settings)[-1]
+        now = go_time(httpx.get(f"{clock.url}/api/server/info").json()["Server time"])
+        assert report.checkpoint.key <= now
+        assert min(report.lag_before.seconds, report.lag_after.seconds) >= 0
+        return report
+
+    for name, shift in (("past", -timedelta(days=9_000)), ("future", timedelta(days=60_000))):
+        clock.shift = shift
+        put(scene, f"{name} 1")
+        report = follow()
+        assert report.lag_after.records == (1 if name == "past" else 0)
+        clock.shift = timedelta(0)
+        put(scene, f"{name} 2")
+        report = follow()
+        assert report.lag_after.records == 0
+        assert report.from_key > time.time_ns() - 3600 * SECOND
+        scene.assert_same()
+    # Windows are read again, and it goes on from there.
+    put(scene, "window")
+    hour = 3600 * SECOND
+    follow(scope=Scope(time.time_ns() - hour, time.time_ns() + hour))
+    scene.assert_same()
+
+
+def test_an_instance_made_after_a_run_with_a_clock_of_the_future_is_no_configuration_error(
+    scene: Scene, clock: WrongClock
+) -> None:
+    clock.shift = timedelta(days=60_000)
+    scene.sync(source={"url": clock.url})
+    clock.shift = timedelta(0)
+    scene.new_instance("fresh", "keyvalue")
+    scene.await_messages(1)
+    scene.sync(source={"url": clock.url})
+    scene.assert_same()
+
+
+def test_a_start_ahead_of_the_sources_clock_is_refused(scene: Scene, clock: WrongClock) -> None:
+    clock.shift = -timedelta(hours=1)
+    start = datetime.now(UTC) - timedelta(minutes=30)
+    with pytest.raises(ConfigurationError, match="is in the future: the source's clock says") as refused:
+        scene.sync(source={"url": clock.url}, changed={"start": {"time": start.isoformat()}})
+    assert refused.value.field == "destinations[copy].start"
+    clock.shift = timedelta(hours=1)
+    start = datetime.now(UTC) + timedelta(minutes=30)
+    scene.sync(source={"url": clock.url}, changed={"start": {"time": start.isoformat()}})
+
+
+def test_a_start_now_is_the_logs_end_whatever_the_clock_says(scene: Scene, clock: WrongClock) -> None:
+    put(scene, "before")
+    scene.await_messages(1)
+    for days in (-9_000, 60_000):
+        scene.checkpoint = None
+        clock.shift = timedelta(days=days)
+        scene.sync(source={"url": clock.url}, changed={"start": "now"})
+        clock.shift = timedelta(0)
+        put(scene, f"after {days}")
+        scene.await_messages(2 if days < 0 else 3)
+        scene.sync(source={"url": clock.url}, changed={"start": "now"})
+        assert scene.value(KEYS, f"after {days}") is not None
+        assert scene.value(KEYS, "before") is None
