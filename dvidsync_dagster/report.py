@@ -46,6 +46,22 @@ class QuarantinedRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class UnexplainedIds:
+    """Mutation ids of the source that no message told of.
+
+    `are_operations` says that the source's own list has them as operations that it did: else they are a hint
+    only. They were given between the messages with the keys `after_key` and `before_key` (ns since 1970),
+    when the log told of changes in `versions`.
+    """
+
+    count: int
+    are_operations: bool
+    after_key: int
+    before_key: int
+    versions: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class ChunkReport:
     """One chunk that is done, or (with no records) a run that found nothing to do.
 
@@ -53,8 +69,8 @@ class ChunkReport:
     the log that the chunk covers, in nanoseconds since 1970. `operations` counts what the source announced,
     `requests` what was sent to the destination to repeat it, `seconds` the time per stage. `open_for_long`
     tells of operations that began long ago and whose end nobody knows, `ahead` of records that wait as their
-    keys are ahead of the source's clock. `notes` are said once per run. `final` marks the last report of a
-    run.
+    keys are ahead of the source's clock, `unexplained` of what the log may lack. `notes` are said once per
+    run. `final` marks the last report of a run.
     """
 
     checkpoint: Checkpoint
@@ -71,6 +87,7 @@ class ChunkReport:
     already_there: int = 0
     held: int = 0
     open_for_long: tuple[str, ...] = ()
+    unexplained: UnexplainedIds | None = None
     not_followed: Mapping[str, int] = field(default_factory=dict)
     unknown_actions: Mapping[str, int] = field(default_factory=dict)
     conflicts: tuple[ConflictRow, ...] = ()

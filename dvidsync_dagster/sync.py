@@ -28,10 +28,12 @@ from dvidsync_dagster.log.checkpoint import Checkpoint
 from dvidsync_dagster.log.chunk import LogChunk
 from dvidsync_dagster.log.drain import MutationLog
 from dvidsync_dagster.log.record import Record
+from dvidsync_dagster.notes import Notes
 from dvidsync_dagster.report import ChunkReport, Lag, QuarantinedRecord
 from dvidsync_dagster.same_server import refuse_twins
 from dvidsync_dagster.source_log import SourceLog
 from dvidsync_dagster.undecodable import Undecodable, undecodable_of
+from dvidsync_dagster.unexplained import IdWatch, id_watch
 
 NANOSECONDS = 1_000_000_000
 MAX_CHUNK_RECORDS = 100_000
@@ -86,7 +88,7 @@ def follow(
             refuse_twins(config, destination, copy)
         archive = LogArchive(config.archive) if config.archive is not None else None
         log = stack.enter_context(MutationLog(route.connection, list(route.topics), archive))
-        notes = _Notes()
+        notes = Notes()
         target = stack.enter_context(
             DvidDestination(
                 source,
@@ -105,7 +107,8 @@ def follow(
         source_log = SourceLog(config, destination, route, log, archive, notes.say)
         asking = stack.enter_context(ThreadPoolExecutor(4, thread_name_prefix="source"))
         bodies = SourceBodies(source, route.clock, route.source_started, asking)
-        run = _Run(config, destination, route, source_log, bodies, target, notes, epoch, still_owner)
+        ids = id_watch(route, source)
+        run = _Run(config, destination, route, source_log, bodies, ids, target, notes, epoch, still_owner)
         run.clock_fits = clock_fits
         run.first_contact(checkpoint)
         cut = route.clock - int(config.settle_seconds * NANOSECONDS)
@@ -129,31 +132,15 @@ def _born_since(destination: DestinationConfig, checkpoint: Checkpoint | None) -
 
 
 @dataclass
-class _Notes:
-    """What is said once per run."""
-
-    said: set[str] = field(default_factory=set)
-    fresh: list[str] = field(default_factory=list)
-
-    def say(self, text: str) -> None:
-        if text not in self.said:
-            self.said.add(text)
-            self.fresh.append(text)
-
-    def take(self) -> tuple[str, ...]:
-        fresh, self.fresh = self.fresh, []
-        return tuple(fresh)
-
-
-@dataclass
 class _Run:
     config: SyncConfig
     destination: DestinationConfig
     route: Route
     source_log: SourceLog
     source_bodies: SourceBodies
+    ids: IdWatch
     target: DvidDestination
-    notes: _Notes
+    notes: Notes
     epoch: int
     still_owner: Callable[[], None]
     eras: EraClock = field(default_factory=EraClock)
@@ -167,6 +154,7 @@ class _Run:
         if checkpoint is not None:
             self.eras = EraClock(checkpoint.era, checkpoint.boot, checkpoint.mutation_id)
             self.mutation_id = checkpoint.mutation_id
+            self.ids.heard, self.ids.era = checkpoint.ids, checkpoint.era
         self.target.reached = checkpoint.key if checkpoint is not None else 0
         met_at = checkpoint.contact if checkpoint is not None else 0
         self.target.contact = Contact(met_at or self.target.info().next_mutation_id, self.eras.era)
@@ -222,7 +210,7 @@ class _Run:
             sent_before = self.target.client.changes_sent
             records = list(chunk.records())
             behind = chunk.behind + (len(records) if lag_before is None else 0)
-            quarantined = self._take_in(batch, chunk, records, cut, undecodable)
+            quarantined = self._take_in(batch, chunk, records, cut, undecodable, watch=kept is None)
             if not looking and lag_before is None:
                 looking = self._was_overtaken(batch)
             open_for_long = long_open(batch.gathered.pending, self.route.clock)
@@ -241,6 +229,7 @@ class _Run:
             previous, reached = reached, max(reached, min(done, undecodable.waiting.reaches))
             first_key = records[0].origin.key if records else reached
             self.mutation_id = max((self.mutation_id, *(m.mutation_id for m in plan.bodies)))
+            unexplained = self.ids.settle(reached) if kept is None else None
             checkpoint = kept or Checkpoint(
                 epoch=self.epoch,
                 positions=log.positions(unapplied),
@@ -251,6 +240,7 @@ class _Run:
                 boot=self.eras.boot,
                 contact=self.target.contact.next_mutation_id,
                 topics=topics,
+                ids=self.ids.heard,
             )
             lag_before = lag_before or Lag.at(behind, self.route.clock, previous or first_key)
             yield ChunkReport(
@@ -269,6 +259,7 @@ class _Run:
                 already_there=len(plan.there) + tally.already_there,
                 held=len(plan.held) + undecodable.waiting.fresh,
                 open_for_long=open_for_long,
+                unexplained=unexplained,
                 not_followed=dict(batch.not_followed),
                 unknown_actions=dict(batch.unknown_actions),
                 conflicts=tuple(tally.conflicts),
@@ -282,7 +273,14 @@ class _Run:
             clock = time.monotonic()
 
     def _take_in(
-        self, batch: Batch, chunk: LogChunk, records: Sequence[Record], cut: int, undecodable: Undecodable
+        self,
+        batch: Batch,
+        chunk: LogChunk,
+        records: Sequence[Record],
+        cut: int,
+        undecodable: Undecodable,
+        *,
+        watch: bool,
     ) -> tuple[QuarantinedRecord, ...]:
         """Decode a chunk's records into the batch; what is set aside of them is returned."""
         decoded = decode_records(
@@ -296,6 +294,8 @@ class _Run:
             EraClock(self.eras.era, self.eras.boot, self.eras.highest),
             self.route.places,
         )
+        if watch:
+            self.ids.take_in(decoded, ahead)
         patience = int(max(self.config.settle_seconds, 10) * NANOSECONDS)
         batch.take_in(
             passed,

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from dvidsync_dagster.errors import CheckpointError
+from dvidsync_dagster.log.heard_ids import Gap, HeardIds
 from dvidsync_dagster.log.ranges import Range, without
 
 FORMAT = 1
@@ -37,7 +38,8 @@ class Checkpoint:
     flight afterwards. `era` is the key at which the source last began to count its mutation ids again
     (restored from a backup), or 0; `boot` when the source was last started, as far as its messages told.
     `contact` is the destination's next mutation id when it was first met, or 0: see `Contact` of labelmaps.
-    `topics` holds the id that Kafka gave each topic when it was made, as far as the broker tells.
+    `topics` holds the id that Kafka gave each topic when it was made, as far as the broker tells. `ids` are
+    the mutation ids of the current era that the log has told of.
     """
 
     epoch: int
@@ -49,6 +51,7 @@ class Checkpoint:
     boot: int = 0
     contact: int = 0
     topics: Mapping[str, str] = field(default_factory=dict)
+    ids: HeardIds = field(default_factory=HeardIds)
 
     def as_of(self, clock: int) -> Checkpoint:
         """The checkpoint with a key that is not ahead of the source's clock (ns since 1970).
@@ -71,6 +74,11 @@ def checkpoint_json(checkpoint: Checkpoint) -> dict[str, Any]:
         "boot": checkpoint.boot,
         "contact": checkpoint.contact,
         "topics": dict(checkpoint.topics),
+        "ids": {
+            "following": checkpoint.ids.following,
+            "key": checkpoint.ids.key,
+            "gaps": [list(gap) for gap in checkpoint.ids.gaps],
+        },
         "positions": {
             topic: {
                 str(partition): {"next": position.next, "beyond": [list(pair) for pair in position.beyond]}
@@ -107,6 +115,7 @@ def checkpoint_from_json(stored: object) -> Checkpoint:
         boot=_count(found, "boot", "checkpoint"),
         contact=_count(found, "contact", "checkpoint"),
         topics=_topics_from(found.get("topics", {})),
+        ids=_ids_from(found["ids"]) if "ids" in found else HeardIds(),
     )
 
 
@@ -142,6 +151,27 @@ def _topics_from(stored: object) -> Mapping[str, str]:
         if not isinstance(topic_id, str):
             raise _damaged(f"checkpoint.topics[{topic!r}]", topic_id)
     return found
+
+
+def _ids_from(stored: object) -> HeardIds:
+    found = _fields(stored, "checkpoint.ids")
+    gaps = found.get("gaps")
+    if not isinstance(gaps, list) or not all(_is_gap(gap) for gap in gaps):
+        raise _damaged("checkpoint.ids.gaps", gaps)
+    return HeardIds(
+        following=_count(found, "following", "checkpoint.ids"),
+        key=_count(found, "key", "checkpoint.ids"),
+        gaps=tuple(Gap(*gap) for gap in gaps),
+    )
+
+
+def _is_gap(stored: object) -> bool:
+    return (
+        isinstance(stored, list)
+        and len(stored) == len(Gap._fields)
+        and all(type(number) is int and 0 <= number < 2**64 for number in stored)
+        and stored[0] <= stored[1]
+    )
 
 
 def _positions_from(stored: object) -> Positions:

@@ -18,7 +18,8 @@ from dvidsync_dagster.log.ahead import NOTHING_AHEAD, AheadOfClock
 from dvidsync_dagster.orchestration.followers import Follower
 from dvidsync_dagster.orchestration.metadata import SHOWN, conflict_table, quarantine_table
 from dvidsync_dagster.outgoing_text import markdown
-from dvidsync_dagster.report import ChunkReport, ConflictRow, Lag, QuarantinedRecord
+from dvidsync_dagster.report import ChunkReport, ConflictRow, Lag, QuarantinedRecord, UnexplainedIds
+from dvidsync_dagster.unexplained import told
 
 LAG_ALLOWED_SECONDS = 900.0
 
@@ -42,6 +43,7 @@ class RunEnd:
     first_quarantined: list[QuarantinedRecord] = field(default_factory=list)
     log_error: LogGap | LogRecreated | None = None
     open_for_long: tuple[str, ...] = ()
+    unexplained: list[UnexplainedIds] = field(default_factory=list)
 
     def add(self, report: ChunkReport) -> None:
         self.chunks += 1
@@ -53,6 +55,8 @@ class RunEnd:
         self.quarantined += len(report.quarantined)
         self.first_quarantined = [*self.first_quarantined, *report.quarantined[:SHOWN]][:SHOWN]
         self.open_for_long = report.open_for_long
+        if report.unexplained is not None:
+            self.unexplained.append(report.unexplained)
 
 
 def check_lag(end: RunEnd) -> dg.AssetCheckResult | None:
@@ -77,15 +81,18 @@ def check_lag(end: RunEnd) -> dg.AssetCheckResult | None:
 
 
 def check_log_complete(end: RunEnd) -> dg.AssetCheckResult | None:
-    """No record is gone that was never read, no topic was made anew, and what was begun came to an end."""
+    """No record is gone that was never read, no topic was made anew, no message seems to be lost, and what
+    was begun came to an end."""
     if end.log_error is None:
         if end.lag is None:
             return None
+        found = [*map(told, end.unexplained), *end.open_for_long]
         return dg.AssetCheckResult(
             check_name="log_complete",
-            passed=not end.open_for_long,
+            passed=not found,
             severity=dg.AssetCheckSeverity.WARN,
-            description="\n\n".join(map(markdown, end.open_for_long)) or None,
+            description="\n\n".join(markdown(each, 2000) for each in found) or None,
+            metadata={"unexplained_ids": sum(each.count for each in end.unexplained)},
         )
     return dg.AssetCheckResult(
         check_name="log_complete",

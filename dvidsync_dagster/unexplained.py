@@ -1,0 +1,123 @@
+"""Mutation ids of the source that no message explains: lost messages, perhaps.
+
+Where the source keeps a list of its mutations, that tells which of them were label operations; else they are
+a hint, as writes of voxels and merges that the source refused take ids too, and nobody announces those.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from dvidsync_dagster.datatypes.decode import Decoded
+from dvidsync_dagster.datatypes.labelmap.messages import Announcement
+from dvidsync_dagster.discovery import Route
+from dvidsync_dagster.dvid.client import DvidClient
+from dvidsync_dagster.dvid.labelmap import Labelmap
+from dvidsync_dagster.dvid.repo import RepoInfo
+from dvidsync_dagster.log.heard_ids import Gap, HeardIds
+from dvidsync_dagster.log.record import key_text
+from dvidsync_dagster.report import UnexplainedIds
+
+
+@dataclass
+class IdWatch:
+    """Watches over one run.
+
+    Args:
+        repo: the source's.
+        labelmaps: those that are followed, at the source.
+        whole: whether no labelmap is left out. If one is, only the source's lists tell.
+        heard: as the checkpoint remembers it.
+        era: of these ids.
+    """
+
+    repo: RepoInfo
+    labelmaps: Sequence[Labelmap]
+    whole: bool
+    heard: HeardIds = field(default_factory=HeardIds)
+    era: int = 0
+    _versions: set[str] = field(default_factory=set)
+
+    def take_in(self, decoded: Decoded, ahead: Decoded) -> None:
+        """Note whom the messages of a chunk, and what was read past it, tell of."""
+        told = [item.mutation for item in (*decoded.labels, *ahead.labels) if isinstance(item, Announcement)]
+        newest = max((mutation.era for mutation in told), default=self.era)
+        if newest > self.era:
+            # The source counts again.
+            self.heard, self.era = HeardIds(), newest
+        # An id that the source had not given when it was asked comes from somewhere else.
+        self.heard = self.heard.with_ids(
+            (mutation.mutation_id, mutation.origin.key)
+            for mutation in told
+            if mutation.era == self.era and mutation.mutation_id < self.repo.next_mutation_id
+        )
+        self._versions.update(mutation.version for mutation in told)
+
+    def settle(self, horizon: int) -> UnexplainedIds | None:
+        """What nothing tells of anymore, once the log was read up to `horizon` (ns since 1970).
+
+        Raises:
+            ServerError: the source does not answer.
+        """
+        self.heard, gaps = self.heard.settled(horizon)
+        if not gaps:
+            return None
+        listed = self._listed()
+        if not listed and not self.whole:
+            return None
+        counts = [_between(listed, gap) if listed else gap.size for gap in gaps]
+        gaps = tuple(gap for gap, count in zip(gaps, counts, strict=True) if count)
+        if not gaps:
+            return None
+        return UnexplainedIds(
+            count=sum(counts),
+            are_operations=bool(listed),
+            after_key=min(gap.after_key for gap in gaps),
+            before_key=max(gap.before_key for gap in gaps),
+            versions=tuple(sorted(self._versions)),
+        )
+
+    def _listed(self) -> list[int]:
+        """The operations that the source's own lists hold, ascending, where it keeps them."""
+        unlocked = {version.uuid for version in self.repo.versions.values() if not version.locked}
+        return sorted(
+            mutation_id
+            for labelmap in self.labelmaps
+            for version in sorted(unlocked | self._versions)
+            for mutation_id in labelmap.mutation_ids(version)
+        )
+
+
+def _between(listed: Sequence[int], gap: Gap) -> int:
+    return bisect_right(listed, gap.last) - bisect_left(listed, gap.first)
+
+
+def id_watch(route: Route, source: DvidClient) -> IdWatch:
+    """What a run watches that follows this route."""
+    labelmaps = {name for name, instance in route.repo.instances.items() if instance.typename == "labelmap"}
+    followed = {
+        instance.name
+        for instance in route.topics.values()
+        if instance is not None and instance.name in labelmaps - route.not_followed.keys()
+    }
+    return IdWatch(
+        route.repo, [Labelmap(source, name) for name in sorted(followed)], whole=followed == labelmaps
+    )
+
+
+def told(found: UnexplainedIds) -> str:
+    """For people."""
+    times = f"between {key_text(found.after_key)} and {key_text(found.before_key)}"
+    compare = f"`dvidsync verify` (the versions then: {', '.join(found.versions)})"
+    if found.are_operations:
+        return (
+            f"{found.count:,} label operations that the source did {times} are not in the log: their "
+            f"messages were lost. {compare} shows what they changed, `dvidsync repair` mends it."
+        )
+    return (
+        f"{found.count:,} mutation ids that the source gave {times} are not in the log. That is a hint at "
+        f"lost messages, and no proof: writes of voxels and merges that were refused take ids too. {compare} "
+        f"tells."
+    )
