@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from dvidsync_dagster.sandbox.exchange import Refused
@@ -47,12 +48,16 @@ def read_block_elements(body: bytes) -> dict[Point, list[Element]]:
         raise Refused(_COMPLAINT)
     blocks = {}
     for key, elements in value.items():
-        try:
-            x, y, z = (int(each) for each in key.split(","))
-        except ValueError:
-            raise Refused("expected integer") from None
+        # What comes after the third number does not count.
+        match = _BLOCK.match(key)
+        if match is None:
+            raise Refused("expected integer")
+        x, y, z = map(int, match.groups())
         blocks[x, y, z] = _elements(elements)
     return blocks
+
+
+_BLOCK = re.compile(r"\s*([+-]?\d+),\s*([+-]?\d+),\s*([+-]?\d+)", re.ASCII)
 
 
 def without_relations(element: Element) -> Element:
@@ -150,6 +155,7 @@ def _elements(value: Any) -> list[Element]:
 
 
 def _element(value: Any) -> Element:
+    value = {} if value is None else value
     if not isinstance(value, dict):
         raise Refused(_COMPLAINT)
     kind = value.get("Kind", "Unknown")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 
 import orjson
@@ -13,7 +14,8 @@ from dvidsync_dagster.datatypes.annotation.messages import (
     PostBlocks,
     PostElements,
 )
-from dvidsync_dagster.dvid.annotation import Point, position
+from dvidsync_dagster.dvid.annotation import Element, Point, position
+from dvidsync_dagster.outgoing_text import escaped
 from dvidsync_dagster.plan.outcome import Refusal
 
 
@@ -44,16 +46,28 @@ class Touched:
                 try:
                     posted = orjson.loads(blob)
                     if isinstance(member, PostElements):
-                        self.points |= dict.fromkeys(map(position, posted or ()), at)
+                        self.points |= dict.fromkeys(map(_position, posted or ()), at)
                     else:
                         self.blocks |= dict.fromkeys(map(_block, posted or ()), at)
                         for elements in (posted or {}).values():
-                            self.points |= dict.fromkeys(map(position, elements or ()), at)
+                            self.points |= dict.fromkeys(map(_position, elements or ()), at)
                 except (ValueError, TypeError, AttributeError) as error:
                     found = f"blob {member.data_ref} of the source holds no elements: {error}"
                     self.refusals.append(Refusal(at, found))
 
 
+def _position(element: Element | None) -> Point:
+    # For DVID null is an element that says nothing of itself.
+    return position(element or {})
+
+
 def _block(name: str) -> Point:
-    x, y, z = (int(number) for number in name.split(","))
+    match = _BLOCK.match(name)
+    if match is None:
+        raise ValueError(f"{escaped(name, 80)} is no block")
+    x, y, z = map(int, match.groups())
     return x, y, z
+
+
+_BLOCK = re.compile(r"\s*([+-]?\d{1,10}),\s*([+-]?\d{1,10}),\s*([+-]?\d{1,10})", re.ASCII)
+"""As DVID reads it: what comes after the third number does not count."""

@@ -190,7 +190,7 @@ class LabelmapWriter:
 
     def _made(self, mutation: BodyMutation, label: int) -> LastMod | None:
         """The last change of a body here, if it was this one."""
-        last = self.destination.last_mod(mutation.version, label)
+        last = self.destination.last_mod(mutation.version, label) if label else None
         return last if last is not None and last.app == _signature(mutation)["app"] else None
 
     # What a killed server left half done

@@ -81,6 +81,7 @@ def look(
         for mutation in mutations
         if isinstance(mutation, BodyMutation)
         for label in mutation.bodies
+        if label  # of the background DVID tells nothing
     }
 
     slow: dict[Key, float] = {}

@@ -57,6 +57,8 @@ class BodyMutation(LabelMutation):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Merge(BodyMutation):
+    """Bodies `labels` become part of `target`; 0 is no body, but the background, and DVID takes it."""
+
     target: int
     labels: tuple[int, ...]
 
@@ -66,7 +68,7 @@ class Merge(BodyMutation):
 
     @property
     def survivors(self) -> tuple[int, ...]:
-        return (self.target,)
+        return _but_background(self.target)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,6 +91,8 @@ class Cleave(BodyMutation):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Renumber(BodyMutation):
+    """Body `orig` becomes `new`, or with 0 part of the background."""
+
     orig: int
     new: int
 
@@ -98,7 +102,11 @@ class Renumber(BodyMutation):
 
     @property
     def survivors(self) -> tuple[int, ...]:
-        return (self.new,)
+        return _but_background(self.new)
+
+
+def _but_background(label: int) -> tuple[int, ...]:
+    return (label,) if label else ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -224,7 +232,7 @@ def decode(message: Message, instance: str) -> Announcement | CounterMutation | 
 
 
 def _merge(message: Message, common: dict[str, Any], done: bool) -> Merge:
-    target, labels = message.label("Target"), message.labels("Labels")
+    target, labels = message.count("Target"), message.labels("Labels")
     if done and target in labels:
         raise message.wrong(f"merges body {target} into itself")
     return Merge(**common, target=target, labels=tuple(sorted(labels)))
@@ -242,7 +250,7 @@ def _cleave(message: Message, common: dict[str, Any], done: bool) -> Cleave:
 
 
 def _renumber(message: Message, common: dict[str, Any], _done: bool) -> Renumber:
-    return Renumber(**common, orig=message.label("OrigLabel"), new=message.label("NewLabel"))
+    return Renumber(**common, orig=message.label("OrigLabel"), new=message.count("NewLabel"))
 
 
 def _split_supervoxel(message: Message, common: dict[str, Any], _done: bool) -> SplitSupervoxel:

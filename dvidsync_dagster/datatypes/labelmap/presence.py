@@ -213,6 +213,8 @@ def _left_traces(
 def _made(mutation: BodyMutation) -> tuple[int, ...]:
     """The bodies that exist only since the operation."""
     match mutation:
-        case Cleave() | Renumber() | Split():
+        case Cleave() | Split():
             return (mutation.new,)
+        case Renumber():
+            return mutation.survivors
     return ()

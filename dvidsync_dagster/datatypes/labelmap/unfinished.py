@@ -130,7 +130,7 @@ class _Look:
         return Fate.UNKNOWN if any(known) else Fate.FAILED
 
     def _moved(self, start: Merge | Renumber, to: int, labels: Sequence[int]) -> Fate:
-        target = self._last(to)
+        target = self._last(to) if to else None  # the background has no last change
         left = [label for label in labels if self._is_older(self._last(label))]
         if not left and self._is_this(target):
             return Fate.DONE
