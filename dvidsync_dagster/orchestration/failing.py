@@ -29,13 +29,7 @@ def failures_told(
         cause = cause_of(error)
         found, remedy = found_and_remedy(error)
         context.instance.add_run_tags(context.run.run_id, {CAUSE_TAG: cause.name})
-        raise dg.Failure(
-            f"{cause.title}.\n\nCause: {found}\n\nWhat to do: {remedy}",
-            metadata={
-                "dvidsync/cause": dg.MetadataValue.text(found),
-                "dvidsync/what_to_do": dg.MetadataValue.text(remedy),
-            },
-        ) from error
+        raise dg.Failure(f"{cause.title}.\n\nCause: {found}\n\nWhat to do: {remedy}") from error
 
 
 @contextmanager
