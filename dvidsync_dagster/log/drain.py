@@ -18,6 +18,7 @@ from dvidsync_dagster.log.chunk import LogChunk
 from dvidsync_dagster.log.feed import KafkaFeed
 from dvidsync_dagster.log.kafka import KafkaConnection
 from dvidsync_dagster.log.merge import Place
+from dvidsync_dagster.log.moment import MomentSeeker
 from dvidsync_dagster.log.ranges import Range, without
 from dvidsync_dagster.log.reading import LATEST_KEY, Feed, Reading
 from dvidsync_dagster.log.record import Origin, key_text
@@ -77,24 +78,29 @@ class MutationLog:
         return _positions(self._ends(self._places()))
 
     def at(self, key: int) -> Positions:
-        """The first offset whose record Kafka got at `key` (nanoseconds since 1970) or later.
+        """By partition the first offset from where on all records of `key` (ns since 1970) or later lie.
 
-        A record's key is never later than Kafka's time of it, so no record from `key` on lies before.
+        Keys decide: Kafka's own times can be those of a broker whose clock is wrong.
         """
         places = self._places()
         ends = self._ends(places)  # first: what comes in between belongs to the future
-        if not places:
-            return {}
+        seeker = MomentSeeker(
+            self._consumer, self._connection, self._at_times, self._beginnings(places), ends, REORDER_NS
+        )
+        return _positions(seeker.find(key))
+
+    def _at_times(self, ends: Mapping[Place, int], key: int) -> dict[Place, int]:
+        """The first offsets that Kafka got at `key` or later, by its own times."""
         moment = max(0, key // _NS_PER_MS)
         offsets = {}
         with self._connection.errors():
-            found = self._consumer.offsets_for_times({TopicPartition(*place): moment for place in places})
-            for place in places:
+            found = self._consumer.offsets_for_times({TopicPartition(*place): moment for place in ends})
+            for place, end in ends.items():
                 at = TopicPartition(*place)
                 # None: nothing that late, but also a partition that had no leader, unless it was asked alone.
                 answer = found[at] or self._consumer.offsets_for_times({at: moment})[at]
-                offsets[place] = ends[place] if answer is None else answer.offset
-        return _positions(offsets)
+                offsets[place] = end if answer is None else answer.offset
+        return offsets
 
     def ids(self) -> dict[str, str]:
         """The id that Kafka gave each topic when it was made; brokers before Kafka 2.8 tell none."""

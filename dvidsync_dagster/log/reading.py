@@ -188,8 +188,8 @@ class Reading:
 
     def _entry(self, topic: str, partition: int, record: KafkaRecord) -> Entry:
         raw, value, timestamp, headers = record.key, record.value, record.timestamp, record.headers
-        key = int(raw) if raw is not None and len(raw) <= _KEY_DIGITS and raw.isdigit() else None
-        if key is None or key > LATEST_KEY:
+        key = record_key(record)
+        if key is None:
             found = (
                 "its key is missing" if raw is None else f"its key {raw[:40]!r} is not a time in nanoseconds"
             )
@@ -202,3 +202,10 @@ class Reading:
         # Without a time of its own it is placed by Kafka's, and never left behind the cut.
         placed = min(max(timestamp, 0) * _NS_PER_MS, self._cut_key)
         return Entry(placed, topic, partition, record.offset, value, found, raw, timestamp, headers)
+
+
+def record_key(record: KafkaRecord) -> int | None:
+    """The time (ns since 1970) that a record has as its key; None if it has no such key."""
+    raw = record.key
+    key = int(raw) if raw is not None and len(raw) <= _KEY_DIGITS and raw.isdigit() else None
+    return key if key is None or key <= LATEST_KEY else None
