@@ -221,9 +221,12 @@ class _Run:
                 look_records -= len(records)
                 looking = look_records > 0 or kept is not None
             self.still_owner()
+            self.target.labelmaps.touched(plan.applied)
             unapplied = [*batch.unapplied(plan), *undecodable.waiting.origins]
-            if chunk.last and not unapplied:
-                self._follow_counters(chunk)
+            if chunk.last:
+                if not unapplied:
+                    self._follow_counters(chunk)
+                self.target.labelmaps.follow_max_labels()
             self.target.labelmaps.settle()
             done = cut if chunk.last else min(chunk.horizon, cut)
             previous, reached = reached, max(reached, min(done, undecodable.waiting.reaches))

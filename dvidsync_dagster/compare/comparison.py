@@ -13,7 +13,7 @@ from dvidsync_dagster.compare.findings import Comparison, Difference
 from dvidsync_dagster.compare.instances import Instances, Twins, pair_instances
 from dvidsync_dagster.compare.items import Pair, Side
 from dvidsync_dagster.compare.keyvalue import compare_keyvalue
-from dvidsync_dagster.compare.labelmap import compare_counter, compare_labelmap, max_labels
+from dvidsync_dagster.compare.labelmap import compare_counter, compare_labelmap, compare_max_label
 from dvidsync_dagster.compare.neuronjson import compare_neuronjson
 from dvidsync_dagster.compare.versions import compare_versions, ordered
 from dvidsync_dagster.config import DestinationConfig, SyncConfig
@@ -129,14 +129,15 @@ def compare_scene(scene: Scene, *, agreed: Collection[str] = (), say: Say = lamb
                 remembered += 1
                 continue
             found, count = COMPARED[twins.source.typename](pair)
-            rows += found
             read += count
             compared += 1
+            if twins.source.typename == "labelmap":
+                behind, ahead = compare_max_label(pair)
+                found = found + behind
+                notes += ahead
+            rows += found
             if pair.settled and not found:
                 known.add(name)
-            if twins.source.typename == "labelmap":
-                note = max_labels(pair)
-                notes += [note] if note else []
         say(f"{version}: {read - read_before:,} items, {len(rows) - found_before} kinds of differences")
     rows += _counters(scene, versions)
     return Comparison(

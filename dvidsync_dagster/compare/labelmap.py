@@ -115,9 +115,12 @@ def compare_counter(pair: Pair) -> list[Difference]:
     ]
 
 
-def max_labels(pair: Pair) -> str | None:
-    """What to know of a version's highest labels, which a copy need not share."""
+def compare_max_label(pair: Pair) -> tuple[list[Difference], list[str]]:
+    """The highest label that a version has had: a row where the copy's is behind, and it can be raised; a
+    note where it is ahead, as no server lowers it."""
     here, there = side_by_side(lambda side: Labelmap(side.client, side.name).max_label(side.version), pair)
-    if here == there:
-        return None
-    return f"{pair.source.name} in {pair.source.version}: maxlabel is {here} here, {there} there"
+    version, name = pair.source.version, pair.source.name
+    if here <= there:
+        return [], [] if here == there else [f"{name} in {version}: maxlabel is {here} here, {there} there"]
+    example = f"maxlabel: {here} here, {there} there"
+    return [Difference(version, name, "maxlabel behind the source's", here - there, (example,))], []

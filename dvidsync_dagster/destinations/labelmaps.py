@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Executor
 
 from dvidsync_dagster.datatypes.labelmap.apply import LabelmapWriter
 from dvidsync_dagster.datatypes.labelmap.counter import LabelCounter
 from dvidsync_dagster.datatypes.labelmap.counter_rule import CounterState
 from dvidsync_dagster.datatypes.labelmap.look import Contact, is_there
-from dvidsync_dagster.datatypes.labelmap.messages import BodyMutation
+from dvidsync_dagster.datatypes.labelmap.messages import BodyMutation, LabelMutation
 from dvidsync_dagster.datatypes.labelmap.source_counter import SourceCounter
 from dvidsync_dagster.dvid.client import DvidClient
 from dvidsync_dagster.dvid.labelmap import Labelmap
 from dvidsync_dagster.dvid.repo import read_repo_info
+from dvidsync_dagster.errors import RequestRefused
 
 _EMPTY = CounterState(next_label=1, was_set=False)
 """How the counter of an instance stands that was just made."""
@@ -55,6 +56,7 @@ class Labelmaps:
         self._note = note
         self._lock = threading.Lock()
         self._writers: dict[str, LabelmapWriter] = {}
+        self._touched: set[tuple[str, str]] = set()
 
     def forget(self) -> None:
         """What the counters said before is no longer true."""
@@ -118,6 +120,42 @@ class Labelmaps:
                 counter.end_at(versions[-1], next_label)
             else:
                 counter.burned(next_label - 1, "")
+
+    def touched(self, mutations: Iterable[object]) -> None:
+        """Remember in which versions something was done."""
+        self._touched.update(
+            (mutation.instance, mutation.version)
+            for mutation in mutations
+            if isinstance(mutation, LabelMutation) and mutation.version
+        )
+
+    def follow_max_labels(self) -> None:
+        """Raise the highest labels of the versions that were touched to the source's, as an administrator.
+
+        What is applied raises them anyway, save where ids were reserved in another version.
+        """
+        if not self._client.has_admin_token:
+            return
+
+        def follow(where: tuple[str, str]) -> None:
+            instance, version = where
+            try:
+                there = self.here(instance).max_label(version)
+                wanted = Labelmap(self._source, instance).max_label(version)
+                counter = self.writer(instance).counter
+                with counter.lock:
+                    if not counter.was_set:
+                        # It would follow: no further than it has come already.
+                        wanted = min(wanted, counter.next_label - 1)
+                    if there < wanted:
+                        self.here(instance).raise_max_label(version, wanted)
+            except RequestRefused as refusal:
+                # A version that is not followed, or too high a label for the server.
+                if "maxlabel/" in refusal.request:
+                    self._note(f"{instance}: its maxlabel in {version} cannot be raised: {refusal.text}")
+
+        list(self._looks.map(follow, sorted(self._touched)))
+        self._touched.clear()
 
     def _has(self, instance: str) -> bool:
         return instance in self._writers or instance in read_repo_info(self._client, self._root).instances

@@ -1,4 +1,4 @@
-"""Labelmaps: bodies regrouped, the label counter raised."""
+"""Labelmaps: bodies regrouped."""
 
 from __future__ import annotations
 
@@ -137,28 +137,3 @@ def _take(steps: Sequence[Step], bodies: _ServerBodies, ceiling: int, name: str,
     except RequestRefused as refusal:
         why = f"{refusal}. What stood before it is done; repair again, which starts from a new comparison."
         work.leave(bodies.version, name, "a label operation", [refusal.request], why)
-
-
-def repair_counter(pair: Pair, work: Work) -> None:
-    """Raise the label counter to the source's. It is never lowered: that would hand out ids twice.
-
-    In a dry run the cleaves that are planned count as done: each takes an id.
-    """
-    copy = Labelmap(pair.copy.client, pair.copy.name)
-    here = Labelmap(pair.source.client, pair.source.name).next_label(pair.source.version)
-    there = copy.next_label(pair.copy.version)
-    name = pair.source.name
-    if work.dry_run:
-        planned = (each for each in work.changes if (each.instance, each.what) == (name, "cleave"))
-        there += sum(each.count for each in planned)
-    if there > here:
-        why = "It is not lowered: ids could come twice. Ids stay the source's, at a renumber for each cleave."
-        work.leave("", name, "label counter", [f"next label: {here} here, {there} there"], why)
-        return
-    reserved = [f"{there} to {here - 1}"]
-    if there < here and work.plan("", name, "reserve labels", reserved):
-        work.still_owner()
-        try:
-            copy.reserve(pair.copy.version, here - there)
-        except RequestRefused as refusal:
-            work.leave("", name, "reserve labels", reserved, str(refusal))

@@ -15,7 +15,8 @@ from dvidsync_dagster.errors import RequestRefused
 from dvidsync_dagster.repair.annotation import repair_annotation
 from dvidsync_dagster.repair.instances import repair_instances, repair_syncs
 from dvidsync_dagster.repair.keyvalue import repair_keyvalue
-from dvidsync_dagster.repair.labelmap import VOXELS, repair_counter, repair_labelmap
+from dvidsync_dagster.repair.label_counters import repair_counters
+from dvidsync_dagster.repair.labelmap import VOXELS, repair_labelmap
 from dvidsync_dagster.repair.neuronjson import repair_neuronjson
 from dvidsync_dagster.repair.versions import finish_version, make_version
 from dvidsync_dagster.repair.work import Left, Repair, Work
@@ -103,8 +104,7 @@ class _Repairing:
             self._version(version)
         for twins in self._scene.instances.twins:
             if twins.source.typename == "labelmap":
-                versions = self._scene.shared_versions()
-                repair_counter(self._scene.pair(self._open(versions), twins), self._work)
+                repair_counters(self._scene, twins, self._work)
 
     def _version(self, version: str) -> None:
         if version not in self._scene.copy_repo.versions:
@@ -139,10 +139,3 @@ class _Repairing:
         """In a dry run nothing has changed."""
         if not self._work.dry_run:
             self._scene = self._look()
-
-    def _open(self, versions: list[str]) -> str:
-        """A version in which labels can be reserved without the admin token, if there is one."""
-        return next(
-            (version for version in versions if not self._scene.copy_repo.versions[version].locked),
-            versions[0],
-        )

@@ -212,3 +212,42 @@ def test_a_cleave_that_is_refused_again_and_again_burns_no_more_ids(scene: Scene
         with pytest.raises(Conflict, match="cannot cleave"):
             scene.sync()
         assert_same_counter(scene)
+
+
+def max_label(scene: Scene, server: SandboxServer, version: str) -> int:
+    answer = scene.request("GET", f"{LABELS}/maxlabel", server=server, version=version)
+    return int(answer.json()["maxlabel"])
+
+
+@pytest.mark.parametrize("was_set", [False, True], ids=["mode 1", "mode 2"])
+def test_the_highest_label_of_each_version_is_the_sources(scene: Scene, was_set: bool) -> None:
+    main = scene.new_version()
+    branch = str(scene.post("branch", json={"branch": "side", "note": ""})["child"])
+    if was_set:
+        set_next(scene, 100, version=main)
+    scene.post(f"{LABELS}/merge", json=[1, 2, 3], version=main)
+    scene.post(f"{LABELS}/nextlabel/10", version=branch)
+    cleave(scene, 1, 2, version=main)
+    assert scene.request("POST", f"{LABELS}/cleave/9", json=[8], version=branch).status_code == 400
+    cleave(scene, 1, 3, version=main)
+    scene.post("commit", json={"note": "done"}, version=branch)
+    admin = f"&admintoken={scene.source.admin_token}"
+    scene.post(f"{LABELS}/maxlabel/900", version=main, query=admin)
+    scene.sync()
+    for version in (scene.root, main, branch):
+        assert max_label(scene, scene.copy, version) == max_label(scene, scene.source, version)
+    assert_same_counter(scene)
+    scene.assert_same()
+
+
+def test_labels_are_reserved_where_the_source_did_also_without_a_token(scene: Scene) -> None:
+    main = scene.new_version()
+    branch = str(scene.post("branch", json={"branch": "side", "note": ""})["child"])
+    scene.post(f"{LABELS}/merge", json=[1, 2, 3], version=main)
+    scene.post(f"{LABELS}/nextlabel/10", version=branch)
+    cleave(scene, 1, 2, version=main)
+    scene.post(f"{LABELS}/nextlabel/10", version=branch)
+    scene.sync(changed=NO_TOKEN)
+    for version in (scene.root, main, branch):
+        assert max_label(scene, scene.copy, version) == max_label(scene, scene.source, version)
+    assert_same_counter(scene)

@@ -9,10 +9,11 @@ from typing import Any
 import httpx
 import pytest
 
+from dvidsync_dagster.compare.comparison import compare
 from dvidsync_dagster.errors import OwnershipLost
 from dvidsync_dagster.repair.repairing import repair
 from dvidsync_dagster.repair.work import Repair
-from tests.two_servers import KEYS, LABELS, NEURONS, SYNAPSES, TOKEN_ENV, TwoServers, two_sandboxes
+from tests.two_servers import KEYS, LABELS, NEURONS, SYNAPSES, TOKEN_ENV, Editor, TwoServers, two_sandboxes
 
 
 @pytest.fixture
@@ -224,3 +225,59 @@ def test_a_run_that_takes_over_ends_the_repair(servers: TwoServers) -> None:
     with pytest.raises(OwnershipLost):
         repair(config, config.destinations[0], dry_run=False, still_owner=lost)
     assert servers.differences() == before
+
+
+def with_a_side_branch(servers: TwoServers) -> tuple[str, str]:
+    """Master's open version and the branch's. Ids are taken in the branch, at the copy in master."""
+    main, side = "c" * 32, "d" * 32
+    for editor in (servers.source, servers.copy):
+        editor.post("commit", {"note": "done"})
+        editor.post("newversion", {"note": "", "uuid": main})
+        editor.post("branch", {"branch": "side", "note": "", "uuid": side})
+    servers.source.post(f"{LABELS}/nextlabel/10", version=side)
+    servers.copy.post(f"{LABELS}/nextlabel/10", version=main)
+    return main, side
+
+
+def max_label(editor: Editor, version: str) -> int:
+    return int(editor.get(f"{LABELS}/maxlabel", version=version)["maxlabel"])
+
+
+def test_the_highest_label_of_a_branch(servers: TwoServers) -> None:
+    main, side = with_a_side_branch(servers)
+    config = servers.config()
+    (row,) = compare(config, config.destinations[0]).differences
+    assert (row.version, row.what, row.count) == (side, "maxlabel behind the source's", 10)
+    planned = repaired(servers, dry_run=True)
+    assert [(each.version, each.what) for each in planned.changes] == [(side, "raise maxlabel")]
+    assert max_label(servers.copy, side) == 64
+    done = repaired(servers)
+    assert_repaired(done, servers)
+    assert max_label(servers.copy, side) == max_label(servers.source, side) == 74
+    # No server lowers one.
+    assert done.after is not None
+    assert [main in note for note in done.after.notes] == [True]
+
+
+def test_the_highest_label_takes_the_admin_token(servers: TwoServers) -> None:
+    _, side = with_a_side_branch(servers)
+    config = servers.config(admin=False)
+    done = repair(config, config.destinations[0], dry_run=False, still_owner=lambda: None)
+    assert [(left.version, left.what, "admin_token_env" in left.why) for left in done.left] == [
+        (side, "raise maxlabel", True)
+    ]
+
+
+def test_labels_are_reserved_where_the_source_did(servers: TwoServers) -> None:
+    main, side = "c" * 32, "d" * 32
+    for editor in (servers.source, servers.copy):
+        editor.post("commit", {"note": "done"})
+        editor.post("newversion", {"note": "", "uuid": main})
+        editor.post("branch", {"branch": "side", "note": "", "uuid": side})
+    servers.source.post(f"{LABELS}/nextlabel/10", version=side)
+    planned = repaired(servers, dry_run=True)
+    assert [each.what for each in planned.changes] == ["reserve labels"]
+    done = repaired(servers)
+    assert_repaired(done, servers)
+    assert done.after is not None
+    assert not done.after.notes

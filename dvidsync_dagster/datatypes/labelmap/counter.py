@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 
 from dvidsync_dagster.datatypes.labelmap.counter_rule import (
     HIGHEST_GIVEN,
@@ -98,6 +99,11 @@ class LabelCounter:
 
     def reserve_below(self, version: str, wanted: int) -> None:
         """Take what lies before `wanted`. Raises RequestRefused if the destination does not give it."""
+        if self.burned_in not in ("", version) and self.next_label < self._burned_below <= wanted:
+            # A version's highest label is raised by what is reserved in it.
+            where, self.burned_in = self.burned_in, ""
+            with suppress(RequestRefused):
+                self.reserve_below(where, self._burned_below)
         if self.next_label < wanted:
             first, last = self._labelmap.reserve(version, wanted - self.next_label)
             self._check_stranger(first)
