@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from dvidsync_dagster.batch import Batch, Plan, make_plan
 from dvidsync_dagster.config import DestinationConfig
+from dvidsync_dagster.datatypes.labelmap.gather import identity
 from dvidsync_dagster.datatypes.labelmap.messages import BodyMutation
 from dvidsync_dagster.datatypes.registry import Mutation
 from dvidsync_dagster.destinations.server import DvidDestination
@@ -39,25 +40,37 @@ class _LookFirst(Exception):
     """Something was there already that a clean start did not expect: look before going on."""
 
 
+class _Early(Exception):
+    """Operations were refused that perhaps come before something that is late."""
+
+    def __init__(self, mutations: Sequence[BodyMutation]) -> None:
+        super().__init__()
+        self.mutations = mutations
+
+
 def carry_out(
     batch: Batch,
     target: DvidDestination,
     destination: DestinationConfig,
     *,
     looking: bool,
+    may_be_early: Callable[[BodyMutation], bool],
     seconds: dict[str, float],
 ) -> tuple[Plan, Tally]:
     """Plan and apply a batch. After a lost answer, or a surprise, look at the destination and go on.
 
     Args:
         looking: ask the destination first what it has.
+        may_be_early: whether an operation that is refused may only be early: something before it is late. It
+            is postponed then, and not skipped.
         seconds: the time spent is added here, by stage.
 
     Raises:
         Conflict: an operation cannot be applied and `on_conflict` is ``stop``.
         ServerError: the destination does not answer, time and again.
     """
-    for attempt in range(1, _ATTEMPTS + 1):
+    attempt = 1
+    while attempt <= _ATTEMPTS:
         tally = Tally()
         started = time.monotonic()
         plan = make_plan(batch, target, looking=looking, history=destination.history)
@@ -67,9 +80,13 @@ def carry_out(
             target.apply(
                 plan.steps,
                 doubtful=plan.doubtful,
-                settled=_settled(tally, destination, looking=looking),
+                settled=_settled(tally, destination, may_be_early, looking=looking),
             )
             return plan, tally
+        except _Early as early:
+            batch.postponed.update(map(identity, early.mutations))
+            looking = True
+            continue
         except _LookFirst:
             pass
         except (AnswerLost, ServerUnreachable, ServerFailed, NotDvid) as error:
@@ -79,6 +96,7 @@ def carry_out(
             read_server_info(target.client)
         finally:
             _add(seconds, "apply", time.monotonic() - planned)
+        attempt += 1
         looking = True
         target.come_to_rest()
     raise Conflict(
@@ -93,11 +111,19 @@ def _may_be_done(error: ServerError) -> bool:
 
 
 def _settled(
-    tally: Tally, destination: DestinationConfig, *, looking: bool
+    tally: Tally,
+    destination: DestinationConfig,
+    may_be_early: Callable[[BodyMutation], bool],
+    *,
+    looking: bool,
 ) -> Callable[[Step[Mutation], Outcome], None]:
     def settled(step: Step[Mutation], outcome: Outcome) -> None:
         if outcome.already_there and not looking and isinstance(step.request, BodyMutation):
             raise _LookFirst
+        refused = [step.members[refusal.member] for refusal in outcome.refusals]
+        early = [member for member in refused if isinstance(member, BodyMutation) and may_be_early(member)]
+        if early and destination.on_conflict == "skip":
+            raise _Early(early)
         tally.already_there += outcome.already_there
         for refusal in outcome.refusals:
             row = _conflict(step.members[refusal.member], refusal.found)

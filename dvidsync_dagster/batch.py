@@ -86,6 +86,8 @@ class Batch:
     duplicates: int = 0
     not_followed: Counter[str] = field(default_factory=Counter)
     unknown_actions: Counter[str] = field(default_factory=Counter)
+    postponed: set[Identity] = field(default_factory=set)
+    """Operations that were refused, and perhaps come before something that is late: they wait too."""
     _applied_before: deque[frozenset[Identity]] = field(
         default_factory=lambda: deque(maxlen=_REMEMBERED_CHUNKS)
     )
@@ -202,7 +204,12 @@ def make_plan(batch: Batch, target: Target, *, looking: bool, history: History =
     claims = _claims(mutations, target)
     ordering = order(claims)
     first_awaited = len(mutations) - len(awaited)
-    held = ordering.with_followers(range(first_awaited, len(mutations)))
+    postponed = (
+        index
+        for index, mutation in enumerate(mutations)
+        if isinstance(mutation, BodyMutation) and identity(mutation) in batch.postponed
+    )
+    held = ordering.with_followers([*range(first_awaited, len(mutations)), *postponed])
     presence = target.find_present(mutations, ordering) if looking else Presence()
     # What waits is not there: its predecessor still runs at the source.
     there = presence.there - held

@@ -33,7 +33,7 @@ from dvidsync_dagster.report import ChunkReport, Lag, QuarantinedRecord
 from dvidsync_dagster.same_server import refuse_twins
 from dvidsync_dagster.source_log import SourceLog
 from dvidsync_dagster.undecodable import Undecodable, undecodable_of
-from dvidsync_dagster.unexplained import IdWatch, id_watch
+from dvidsync_dagster.unexplained import IdWatch, early_text, id_watch
 
 NANOSECONDS = 1_000_000_000
 MAX_CHUNK_RECORDS = 100_000
@@ -216,7 +216,18 @@ class _Run:
             open_for_long = long_open(batch.gathered.pending, self.route.clock)
             for found in open_for_long:
                 self.notes.say(found)
-            plan, tally = carry_out(batch, self.target, self.destination, looking=looking, seconds=seconds)
+            batch.postponed = self.ids.still_early(batch.mutations())
+            plan, tally = carry_out(
+                batch,
+                self.target,
+                self.destination,
+                looking=looking,
+                may_be_early=self.ids.may_be_early,
+                seconds=seconds,
+            )
+            self.ids.note_early(batch.postponed)
+            if batch.postponed:
+                self.notes.say(early_text(len(batch.postponed)))
             if looking and plan.missing:
                 look_records -= len(records)
                 looking = look_records > 0 or kept is not None

@@ -7,11 +7,13 @@ a hint, as writes of voxels and merges that the source refused take ids too, and
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 
 from dvidsync_dagster.datatypes.decode import Decoded
-from dvidsync_dagster.datatypes.labelmap.messages import Announcement
+from dvidsync_dagster.datatypes.labelmap.gather import Identity, identity
+from dvidsync_dagster.datatypes.labelmap.messages import Announcement, BodyMutation
+from dvidsync_dagster.datatypes.registry import Mutation
 from dvidsync_dagster.discovery import Route
 from dvidsync_dagster.dvid.client import DvidClient
 from dvidsync_dagster.dvid.labelmap import Labelmap
@@ -54,6 +56,26 @@ class IdWatch:
             if mutation.era == self.era and mutation.mutation_id < self.repo.next_mutation_id
         )
         self._versions.update(mutation.version for mutation in told)
+
+    def may_be_early(self, mutation: BodyMutation) -> bool:
+        """Whether the destination may refuse an operation because one before it is late."""
+        return mutation.era == self.era and self.heard.is_missing_before(mutation.mutation_id)
+
+    def still_early(self, mutations: Iterable[Mutation]) -> set[Identity]:
+        """Those of the mutations that were refused before, and still may only be early. They are not tried
+        again meanwhile: each cleave that is refused burns an id."""
+        waiting = set(self.heard.waiting)
+        return {
+            identity(mutation)
+            for mutation in mutations
+            if isinstance(mutation, BodyMutation)
+            and mutation.mutation_id in waiting
+            and self.may_be_early(mutation)
+        }
+
+    def note_early(self, postponed: Collection[Identity]) -> None:
+        """Remember them for the next chunk or run."""
+        self.heard = replace(self.heard, waiting=tuple(sorted({each[-1] for each in postponed})))
 
     def settle(self, horizon: int) -> UnexplainedIds | None:
         """What nothing tells of anymore, once the log was read up to `horizon` (ns since 1970).
@@ -104,6 +126,14 @@ def id_watch(route: Route, source: DvidClient) -> IdWatch:
     }
     return IdWatch(
         route.repo, [Labelmap(source, name) for name in sorted(followed)], whole=followed == labelmaps
+    )
+
+
+def early_text(count: int) -> str:
+    """For people: operations that were postponed."""
+    return (
+        f"{count:,} label operations that the destination refuses wait for records that may be late: earlier "
+        f"mutation ids have not been in the log yet"
     )
 
 

@@ -78,6 +78,7 @@ def checkpoint_json(checkpoint: Checkpoint) -> dict[str, Any]:
             "following": checkpoint.ids.following,
             "key": checkpoint.ids.key,
             "gaps": [list(gap) for gap in checkpoint.ids.gaps],
+            "waiting": list(checkpoint.ids.waiting),
         },
         "positions": {
             topic: {
@@ -158,10 +159,14 @@ def _ids_from(stored: object) -> HeardIds:
     gaps = found.get("gaps")
     if not isinstance(gaps, list) or not all(_is_gap(gap) for gap in gaps):
         raise _damaged("checkpoint.ids.gaps", gaps)
+    waiting = found.get("waiting", [])
+    if not isinstance(waiting, list) or not all(type(each) is int for each in waiting):
+        raise _damaged("checkpoint.ids.waiting", waiting)
     return HeardIds(
         following=_count(found, "following", "checkpoint.ids"),
         key=_count(found, "key", "checkpoint.ids"),
         gaps=tuple(Gap(*gap) for gap in gaps),
+        waiting=tuple(waiting),
     )
 
 

@@ -39,11 +39,13 @@ class HeardIds:
         following: the id after the highest that was heard of; 0 before the first.
         key: when that was announced (ns since 1970).
         gaps: ids below it that have not been heard of, ascending, and may yet be.
+        waiting: ids of operations that wait for one of these.
     """
 
     following: int = 0
     key: int = 0
     gaps: tuple[Gap, ...] = ()
+    waiting: tuple[int, ...] = ()
 
     def with_ids(self, ids: Iterable[tuple[int, int]]) -> HeardIds:
         """With more messages: pairs of mutation id and key, in any order."""
@@ -69,7 +71,7 @@ class HeardIds:
                 gap = Gap(self.following, mutation_id - 1, self.key, key)
                 skipped = mutation_id % STRIDE == 0 and gap.size < STRIDE
                 gaps = gaps if skipped else (*gaps, gap)
-            return HeardIds(mutation_id + 1, key, gaps)
+            return replace(self, following=mutation_id + 1, key=key, gaps=gaps)
         gaps = tuple(part for gap in self.gaps for part in _without(gap, mutation_id))
         return replace(self, gaps=gaps)
 

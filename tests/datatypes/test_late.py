@@ -56,3 +56,45 @@ def test_a_late_cleave_gets_its_label(scene: Scene, relay: Relay) -> None:
     sync(scene, relay)
     # Its id was reserved when the run before saw the source's counter, so it cost one more.
     assert differences(*scene.states(), ignore_times=False, next_labels=False) == []
+
+
+def test_in_skip_a_cleave_waits_for_the_merge_before_it_that_is_late(scene: Scene, relay: Relay) -> None:
+    """The merge's id has not been heard of, so the cleave may only be early."""
+    scene.post(f"{LABELS}/merge", json=[1, 9])
+    relay.publish(relay.fresh(2))
+    sync(scene, relay, on_conflict="skip")
+    scene.post(f"{LABELS}/merge", json=[1, 2])
+    late = relay.fresh(2)
+    cleave(scene, 1, 2)
+    scene.post(f"{LABELS}/merge", json=[5, 6])
+    relay.publish(relay.fresh(4))
+    for _ in range(2):
+        reports = sync(scene, relay, on_conflict="skip")
+        assert [report.conflicts for report in reports] == [()]
+        assert reports[-1].held == 1
+        assert any("may be late" in note for note in reports[-1].notes)
+    assert reports[-1].requests == 0
+    assert scene.request("GET", f"{LABELS}/lastmod/6", server=scene.copy).status_code == 404
+    relay.publish(late)
+    (*_, last) = sync(scene, relay, on_conflict="skip")
+    assert (last.conflicts, last.lag_after.records) == ((), 0)
+    # The cleave that was refused burned an id here.
+    assert differences(*scene.states(), ignore_times=False, next_labels=False) == []
+
+
+def test_in_skip_what_waited_in_vain_is_a_conflict(
+    scene: Scene, relay: Relay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scene.post(f"{LABELS}/merge", json=[1, 9])
+    relay.publish(relay.fresh(2))
+    sync(scene, relay, on_conflict="skip")
+    scene.post(f"{LABELS}/merge", json=[1, 2])
+    relay.fresh(2)
+    cleave(scene, 1, 2)
+    relay.publish(relay.fresh(2))
+    sync(scene, relay, on_conflict="skip")
+    monkeypatch.setattr("dvidsync_dagster.log.heard_ids.PATIENCE_NS", 0)
+    rows = [
+        row for _ in range(2) for report in sync(scene, relay, on_conflict="skip") for row in report.conflicts
+    ]
+    assert [row.action for row in rows] == ["cleave"]

@@ -26,8 +26,8 @@ def relay(scene: Scene) -> Relay:
     return relay
 
 
-def sync(scene: Scene, relay: Relay) -> list[ChunkReport]:
-    return scene.sync(kafka=relay.settings())
+def sync(scene: Scene, relay: Relay, **changed: Any) -> list[ChunkReport]:
+    return scene.sync(kafka=relay.settings(), changed=changed)
 
 
 def at_copy(scene: Scene, path: str) -> Any:
