@@ -114,6 +114,7 @@ def test_the_graph(ui: Ui, chromium: str, tmp_path: Path) -> None:
     text = shown(chromium, f"{ui.url}/asset-groups", tmp_path, "mutation_log", "copy", "spare", "Kafka")
     for word in ("mutation_log", "copy", "spare", "Kafka"):
         assert word in text, text
+    assert "Welcome to Dagster" not in text
 
 
 def test_the_comparison(ui: Ui, chromium: str, tmp_path: Path) -> None:
@@ -141,3 +142,25 @@ def test_the_runs_are_there_and_the_schedule_is_on(ui: Ui) -> None:
     (repository,) = told["repositoriesOrError"]["nodes"]  # type: ignore[index]
     states = {each["name"]: each["scheduleState"]["status"] for each in repository["schedules"]}
     assert states["follow_demo_copy_schedule"] == "RUNNING"
+
+
+def test_a_failed_run_says_why_and_what_to_do(ui: Ui, chromium: str, tmp_path: Path) -> None:
+    """The destination whose server was down for a while."""
+    told = ui.ask(
+        '{runsOrError(filter: {pipelineName: "follow_demo_spare", statuses: [FAILURE], '
+        'tags: [{key: "dvidsync/cause", value: "outage"}]}){... on Runs{results{runId}}}}'
+    )
+    (run,) = told["runsOrError"]["results"]  # type: ignore[index]
+    words = ("Outage.", "Cause: GET http://", "What to do: Nothing is lost")
+    text = shown(chromium, f"{ui.url}/runs/{run['runId']}", tmp_path, *words)
+    for word in words:
+        assert word in text, text
+
+
+@pytest.mark.parametrize("check", ["lag", "log_complete", "nothing_left_out"])
+def test_no_check_failed_because_a_server_was_down(ui: Ui, check: str) -> None:
+    told = ui.ask(
+        '{assetCheckExecutions(assetKey: {path: ["demo", "spare"]}, '
+        f'checkName: "{check}", limit: 20){{status}}}}'
+    )
+    assert {each["status"] for each in told["assetCheckExecutions"]} == {"SUCCEEDED"}  # type: ignore[attr-defined]
