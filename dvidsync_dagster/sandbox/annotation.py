@@ -7,7 +7,8 @@ from typing import Any, ClassVar
 
 from dvidsync_dagster.sandbox import annotation_reads
 from dvidsync_dagster.sandbox import elements as el
-from dvidsync_dagster.sandbox.elements import Element, block_of, partner_of, point_of
+from dvidsync_dagster.sandbox.blocks import EDGE
+from dvidsync_dagster.sandbox.elements import Element, partner_of, point_of
 from dvidsync_dagster.sandbox.exchange import Answer, Exchange, Refused
 from dvidsync_dagster.sandbox.golang import go_map
 from dvidsync_dagster.sandbox.instance import MAX_MESSAGE_BYTES, Instance, Place, Settings
@@ -55,6 +56,12 @@ class Annotation(Instance):
                 self._reload(place)
                 return Answer()
         return self.serve_common(exchange)
+
+    def block_of(self, point: Point) -> Point:
+        """Blocks are those of the labelmap that this instance is synced to."""
+        labels = self._labels()
+        edge = EDGE if labels is None else labels.edge
+        return point[0] // edge, point[1] // edge, point[2] // edge
 
     def labels_merged(
         self, exchange: Exchange, place: Place, mutation_id: int, target: int, merged: list[int]
@@ -172,7 +179,7 @@ class Annotation(Instance):
     def _post(self, exchange: Exchange, place: Place, posted: list[Element]) -> None:
         by_block: dict[Point, list[Element]] = {}
         for each in posted:
-            by_block.setdefault(block_of(point_of(each)), []).append(each)
+            by_block.setdefault(self.block_of(point_of(each)), []).append(each)
         given: set[str] = set()
         for block, added in by_block.items():
             given |= {tag for each in added for tag in each["Tags"] or []}
@@ -214,7 +221,7 @@ class Annotation(Instance):
         if len(exchange.parts) < 5:
             raise Refused("Must include coordinate after DELETE on 'element' endpoint.")
         point = read_point(exchange.parts[4])
-        block = block_of(point)
+        block = self.block_of(point)
         stored = list(self.blocks.get(place.version, block) or [])
         deleted = el.remove(stored, point)
         if deleted is None:
@@ -227,7 +234,7 @@ class Annotation(Instance):
             kept = list(self.by_label.get(place.version, label) or [])
             if el.remove(kept, point) is not None:
                 self.by_label.put(place.version, label, kept)
-        for other in {block_of(partner_of(each)) for each in deleted["Rels"] or []}:
+        for other in {self.block_of(partner_of(each)) for each in deleted["Rels"] or []}:
             related = list(self.blocks.get(place.version, other) or [])
             if el.remove_relations(related, point):
                 self.blocks.put(place.version, other, related)
@@ -240,7 +247,7 @@ class Annotation(Instance):
         if len(exchange.parts) < 6:
             raise Refused("Must include 'from' and 'to' coordinate after 'move' endpoint.")
         source, target = read_point(exchange.parts[4]), read_point(exchange.parts[5])
-        from_block, to_block = block_of(source), block_of(target)
+        from_block, to_block = self.block_of(source), self.block_of(target)
         stored = list(self.blocks.get(place.version, from_block) or [])
         moved, _ = el.move(stored, source, target, leaves=from_block != to_block)
         if moved is None:
@@ -252,7 +259,7 @@ class Annotation(Instance):
             self.blocks.put(place.version, to_block, arrived)
         self._tell(exchange, place, "element-move", From=list(source), To=list(target))
         self._move_label(place, source, target, el.without_relations(moved))
-        for other in {block_of(partner_of(each)) for each in moved["Rels"]} - {from_block}:
+        for other in {self.block_of(partner_of(each)) for each in moved["Rels"]} - {from_block}:
             related = list(self.blocks.get(place.version, other) or [])
             _, changed = el.move(related, source, target, leaves=False)
             if changed:

@@ -6,12 +6,12 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from dvidsync_dagster.sandbox import elements as el
-from dvidsync_dagster.sandbox.elements import Element, block_of, partner_of, point_of
+from dvidsync_dagster.sandbox.blocks import zyx
+from dvidsync_dagster.sandbox.elements import Element, partner_of, point_of
 from dvidsync_dagster.sandbox.exchange import Answer, Exchange, Refused
 from dvidsync_dagster.sandbox.golang import go_json
 from dvidsync_dagster.sandbox.instance import Place
 from dvidsync_dagster.sandbox.reading import Point, read_point, read_uint
-from dvidsync_dagster.sandbox.voxels import zyx
 
 if TYPE_CHECKING:
     from dvidsync_dagster.sandbox.annotation import Annotation
@@ -23,7 +23,7 @@ def region(annotation: Annotation, exchange: Exchange, place: Place) -> Answer:
     found = [
         each
         for block, listed in _blocks(annotation, place)
-        if _touches(block, low, high)
+        if _touches(block, annotation.block_of(low), annotation.block_of(high))
         for each in listed
         if all(low[axis] <= each["Pos"][axis] <= high[axis] for axis in range(3))
     ]
@@ -33,7 +33,9 @@ def region(annotation: Annotation, exchange: Exchange, place: Place) -> Answer:
 def blocks(annotation: Annotation, exchange: Exchange, place: Place) -> Answer:
     """GET blocks: all elements of the blocks that a box touches."""
     low, high = _extents(exchange)
-    return _streamed(annotation, place, lambda block: _touches(block, low, high))
+    return _streamed(
+        annotation, place, lambda block: _touches(block, annotation.block_of(low), annotation.block_of(high))
+    )
 
 
 def all_elements(annotation: Annotation, exchange: Exchange, place: Place) -> Answer:
@@ -87,7 +89,7 @@ def _related(annotation: Annotation, exchange: Exchange, place: Place, found: li
 
 def _stored(annotation: Annotation, place: Place, point: Point) -> Element | None:
     """The element at a place, with its relations."""
-    listed = annotation.blocks.get(place.version, block_of(point)) or []
+    listed = annotation.blocks.get(place.version, annotation.block_of(point)) or []
     return next((each for each in listed if point_of(each) == point), None)
 
 
@@ -128,6 +130,5 @@ def _extents(exchange: Exchange) -> tuple[Point, Point]:
     return low, (low[0] + size[0] - 1, low[1] + size[1] - 1, low[2] + size[2] - 1)
 
 
-def _touches(block: Point, low: Point, high: Point) -> bool:
-    first, last = block_of(low), block_of(high)
+def _touches(block: Point, first: Point, last: Point) -> bool:
     return all(first[axis] <= block[axis] <= last[axis] for axis in range(3))

@@ -245,7 +245,11 @@ class App:
                 if not isinstance(instance, Labelmap):
                     raise Refused(f"{instance.name} is no labelmap")
                 x, y, z = (int(each) for each in given["size"])
-                put_cubes(instance, place, Cubes((x, y, z), int(given["cube"]), int(given.get("first", 1))))
+                put_cubes(
+                    instance,
+                    place,
+                    Cubes((x, y, z), int(given["cube"]), int(given.get("first", 1)), instance.edge),
+                )
             case ["POST", "rename"]:
                 self._datastore.rename(exchange, str(given["uuid"]), str(given["from"]), str(given["to"]))
             case ["POST", "delete"]:

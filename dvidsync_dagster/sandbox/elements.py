@@ -7,7 +7,6 @@ from typing import Any
 
 from dvidsync_dagster.sandbox.exchange import Refused
 from dvidsync_dagster.sandbox.reading import Point, read_json
-from dvidsync_dagster.sandbox.voxels import EDGE
 
 Element = dict[str, Any]
 """Keys in this order: Pos [x, y, z], Kind, Tags, Prop, Rels; the last three can be None."""
@@ -26,10 +25,6 @@ def partner_of(relation: dict[str, Any]) -> Point:
     """Where a relation leads to."""
     x, y, z = relation["To"]
     return x, y, z
-
-
-def block_of(point: Point) -> Point:
-    return point[0] // EDGE, point[1] // EDGE, point[2] // EDGE
 
 
 def read_elements(body: bytes) -> list[Element]:

@@ -9,7 +9,7 @@ import numpy as np
 from dvidsync_dagster.sandbox.compression import compress
 from dvidsync_dagster.sandbox.exchange import Answer, Exchange, Lacking, Refused
 from dvidsync_dagster.sandbox.instance import Place
-from dvidsync_dagster.sandbox.reading import Point, read_point
+from dvidsync_dagster.sandbox.reading import Point, check_hash, read_point, read_points, read_scale
 from dvidsync_dagster.sandbox.volume_writes import post_raw
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ def raw(lm: Labelmap, exchange: Exchange, place: Place) -> Answer:
     if exchange.method == "POST":
         post_raw(lm, exchange, place, size, offset)
         return Answer()
-    labels = lm.volume.read(place.version, size, offset)
+    labels = lm.at_scale(read_scale(exchange)).read(place.version, size, offset)
     if not exchange.flag("supervoxels"):
         ids, inverse = np.unique(labels, return_inverse=True)
         bodies = [lm.mapping.get(place.version, each) for each in ids.tolist()]
@@ -41,6 +41,23 @@ def _box(exchange: Exchange) -> tuple[Point, Point]:
 
 
 def label_at_point(lm: Labelmap, exchange: Exchange, place: Place) -> Answer:
-    point = read_point(exchange.parts[4])
-    at = lm.volume.label_at if exchange.flag("supervoxels") else lm.label_at
-    return Answer.json(f'{{"Label": {at(place.version, point)}}}')
+    if len(exchange.parts) < 5:
+        raise Refused("DVID requires coord to follow 'label' command")
+    (label,) = _labels_at(lm, exchange, place, [read_point(exchange.parts[4])])
+    return Answer.json(f'{{"Label": {label}}}')
+
+
+def labels_at_points(lm: Labelmap, exchange: Exchange, place: Place) -> Answer:
+    if exchange.method != "GET":
+        raise Refused("Batch labels query must be a GET request")
+    check_hash(exchange)
+    points = read_points(exchange.body, "Bad labels request JSON")
+    found = _labels_at(lm, exchange, place, points)
+    return Answer.json("[" + ",".join(str(each) for each in found) + "]")
+
+
+def _labels_at(lm: Labelmap, exchange: Exchange, place: Place, points: list[Point]) -> list[int]:
+    scale = read_scale(exchange)
+    if exchange.flag("supervoxels"):
+        return [lm.at_scale(scale).label_at(place.version, each) for each in points]
+    return [lm.label_at(place.version, each, scale) for each in points]

@@ -6,20 +6,24 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 from dvidsync_dagster.sandbox import (
+    coarse_volumes,
+    label_blocks,
     label_counters,
+    label_extents,
     label_reads,
     label_voxels,
     mutations,
     sparse_volumes,
     splits,
 )
+from dvidsync_dagster.sandbox.blocks import BlockPoint
 from dvidsync_dagster.sandbox.counters import LabelCounters
 from dvidsync_dagster.sandbox.exchange import Answer, Exchange, Lacking, Refused
 from dvidsync_dagster.sandbox.indices import IndexStore, LabelIndex
 from dvidsync_dagster.sandbox.instance import Instance, Place, Settings
 from dvidsync_dagster.sandbox.repo import Repo
 from dvidsync_dagster.sandbox.versioned import VersionedStore
-from dvidsync_dagster.sandbox.voxels import EDGE, BlockPoint, Volume
+from dvidsync_dagster.sandbox.voxels import Volume
 
 
 class Labelmap(Instance):
@@ -33,11 +37,12 @@ class Labelmap(Instance):
     ) -> None:
         config.setdefault("blocksize", "64,64,64")
         config.setdefault("compression", "gzip")
-        if config["blocksize"] != "64,64,64":
-            raise Lacking(f"blocks of {config['blocksize']} voxels; it has 64,64,64 only")
+        self.edge = _edge(config["blocksize"])
         super().__init__(repo, name, data_uuid, born_in, config, settings)
         self.voxel_size = [float(each) for each in config.get("voxelsize", "8,8,8").split(",")]
-        self.volume = Volume(repo.ancestry)
+        self.max_scale = int(config.get("maxdownreslevel", "0"))
+        self.volume = Volume(repo.ancestry, self.edge)
+        self._lower: dict[int, Volume] = {}
         self.indices = IndexStore(repo.ancestry)
         self.mapping: VersionedStore[int, int] = VersionedStore(repo.ancestry)
         self.splits: dict[int, list[tuple[int, int, int, int]]] = {}
@@ -52,6 +57,12 @@ class Labelmap(Instance):
         if handler is None:
             return self.serve_common(exchange)
         return handler(self, exchange, place)
+
+    def at_scale(self, scale: int) -> Volume:
+        """The voxels at a resolution, each half of the one before; 0 is the highest."""
+        if scale == 0:
+            return self.volume
+        return self._lower.setdefault(scale, Volume(self.repo.ancestry, self.edge))
 
     def put_index(self, version: int, index: LabelIndex) -> None:
         self.indices.put(version, index)
@@ -71,9 +82,9 @@ class Labelmap(Instance):
             )
         return supervoxel if mapped is None else mapped
 
-    def label_at(self, version: int, point: BlockPoint) -> int:
+    def label_at(self, version: int, point: BlockPoint, scale: int = 0) -> int:
         """The body at a voxel (x, y, z)."""
-        supervoxel = self.volume.label_at(version, point)
+        supervoxel = self.at_scale(scale).label_at(version, point)
         mapped = self.mapping.get(version, supervoxel)
         return supervoxel if mapped is None else mapped
 
@@ -94,13 +105,13 @@ class Labelmap(Instance):
         result["Extended"] = {
             "Values": [{"DataType": "uint64", "Label": "labelmap"}],
             "Interpolable": False,
-            "BlockSize": [EDGE] * 3,
+            "BlockSize": [self.edge] * 3,
             "VoxelSize": [int(each) if each.is_integer() else each for each in self.voxel_size],
             "VoxelUnits": self.config.get("voxelunits", "nanometers,nanometers,nanometers").split(","),
             "MinPoint": low,
             "MaxPoint": high,
-            "MinIndex": None if low is None else [each // EDGE for each in low],
-            "MaxIndex": None if high is None else [each // EDGE for each in high],
+            "MinIndex": None if low is None else [each // self.edge for each in low],
+            "MaxIndex": None if high is None else [each // self.edge for each in high],
             "Background": 0,
             "GridStore": "",
             "ScaleLevel": 0,
@@ -111,18 +122,35 @@ class Labelmap(Instance):
             "MaxRepoLabel": self.counters.max_repo_label,
             "NextLabel": self.counters.next_label,
             "IndexedLabels": True,
-            "MaxDownresLevel": int(self.config.get("maxdownreslevel", "0")),
+            "MaxDownresLevel": self.max_scale,
         }
         result["Extents"] = {"MinPoint": low, "MaxPoint": high}
         return result
 
 
+def _edge(size: str) -> int:
+    """Voxels along the edge of blocks of ``x,y,z`` voxels."""
+    try:
+        x, y, z = (int(each) for each in size.split(","))
+    except ValueError:
+        raise Refused(f"bad BlockSize {size}") from None
+    if any(each % 16 for each in (x, y, z)):
+        raise Refused("BlockSize must be multiples of 16")
+    if not x == y == z > 0:
+        raise Lacking(f"blocks of {size} voxels, which are no cubes")
+    return x
+
+
 _ENDPOINTS: dict[str, Callable[[Labelmap, Exchange, Place], Answer]] = {
+    "blocks": label_blocks.blocks,
     "cleave": mutations.cleave,
     "existing-labels": label_reads.existing_labels,
+    "extents": label_extents.extents,
     "index": label_reads.index,
     "indices": label_reads.indices,
+    "ingest-supervoxels": label_blocks.ingest_supervoxels,
     "label": label_voxels.label_at_point,
+    "labels": label_voxels.labels_at_points,
     "lastmod": label_reads.lastmod,
     "listlabels": label_reads.listlabels,
     "mapping": label_reads.mapping,
@@ -133,10 +161,16 @@ _ENDPOINTS: dict[str, Callable[[Labelmap, Exchange, Place], Answer]] = {
     "nextlabel": label_counters.nextlabel,
     "raw": label_voxels.raw,
     "renumber": mutations.renumber,
+    "resolution": label_extents.resolution,
     "set-nextlabel": label_counters.set_nextlabel,
     "size": label_reads.size,
     "sizes": label_reads.sizes,
     "sparsevol": sparse_volumes.sparsevol,
+    "sparsevol-by-point": sparse_volumes.by_point,
+    "sparsevol-coarse": coarse_volumes.sparsevol_coarse,
+    "sparsevol-size": coarse_volumes.sparsevol_size,
+    "sparsevols-coarse": coarse_volumes.sparsevols_coarse,
+    "specificblocks": label_blocks.specific_blocks,
     "split": splits.split,
     "split-supervoxel": splits.split_supervoxel,
     "supervoxel-sizes": label_reads.supervoxel_sizes,

@@ -34,11 +34,15 @@ _PARAMETERS: dict[str, dict[str, str]] = {
         "mutations": "",
     },
     "labelmap": {
+        "blocks": "scale compression supervoxels downres noindexing",
         "cleave": "",
+        "extents": "",
         "existing-labels": "",
         "index": "metadata-only",
         "indices": "",
-        "label": "supervoxels",
+        "ingest-supervoxels": "scale",
+        "label": "supervoxels scale",
+        "labels": "supervoxels scale hash",
         "lastmod": "",
         "listlabels": "start number sizes",
         "mapping": "nolookup hash",
@@ -47,12 +51,18 @@ _PARAMETERS: dict[str, dict[str, str]] = {
         "merge": "",
         "mutations": "",
         "nextlabel": "",
-        "raw": "supervoxels compression mutate",
+        "raw": "supervoxels compression mutate scale",
         "renumber": "",
+        "resolution": "",
         "set-nextlabel": "ceiling",
         "size": "supervoxels",
         "sizes": "supervoxels hash",
-        "sparsevol": f"{_BOUNDS} supervoxels compression format",
+        "sparsevol": f"{_BOUNDS} supervoxels compression format scale",
+        "sparsevol-by-point": f"{_BOUNDS} supervoxels compression format scale",
+        "sparsevol-coarse": f"{_BOUNDS} supervoxels",
+        "sparsevol-size": "supervoxels",
+        "sparsevols-coarse": _BOUNDS,
+        "specificblocks": "blocks supervoxels compression scale",
         "split": "",
         "split-supervoxel": "split remain downres",
         "supervoxel-sizes": "",
@@ -79,9 +89,8 @@ _PARAMETERS: dict[str, dict[str, str]] = {
 _LACKING_ENDPOINTS: dict[str, str] = {
     "annotation": "help labels roi scan",
     "keyvalue": "help mutations-range",
-    "labelmap": "blocks extents fvdb help history index-version indices-compressed ingest-supervoxels "
-    "isotropic labels map-stats metadata mutations-range proximity pseudocolor resolution "
-    "sparsevol-by-point sparsevol-coarse sparsevol-size sparsevols-coarse specificblocks",
+    "labelmap": "fvdb help history index-version indices-compressed isotropic map-stats metadata "
+    "mutations-range proximity pseudocolor",
     "neuronjson": "help",
 }
 _LACKING_TYPES = (

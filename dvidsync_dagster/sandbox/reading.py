@@ -100,3 +100,36 @@ def read_point(text: str) -> Point:
     except ValueError:
         raise Refused(f'String "{text}" cannot be converted to a 3d point') from None
     return x, y, z
+
+
+def read_points(body: bytes, complaint: str) -> list[Point]:
+    """A JSON list of ``[x, y, z]``.
+
+    Raises:
+        Refused: it is something else; the text begins with `complaint`.
+    """
+    value = read_json(body, complaint)
+    if value is None:
+        return []
+    if not isinstance(value, list):
+        raise Refused(f"{complaint}: {not_go(value, '[]dvid.Point3d')}")
+    points = []
+    for each in value:
+        if not isinstance(each, list) or not all(type(one) is int and abs(one) < 2**31 for one in each):
+            raise Refused(f"{complaint}: {not_go(each, 'dvid.Point3d')}")
+        x, y, z = [*each, 0, 0, 0][:3]
+        points.append((x, y, z))
+    return points
+
+
+def read_scale(exchange: Exchange) -> int:
+    """The resolution that ``scale=`` asks for; 0 is the highest.
+
+    Raises:
+        Refused: it is no number.
+    """
+    text = exchange.query.get("scale", "")
+    try:
+        return int(text or "0") & 0xFF
+    except ValueError:
+        raise Refused(f'bad scale specified: strconv.Atoi: parsing "{text}": invalid syntax') from None

@@ -7,23 +7,41 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dvidsync_dagster.sandbox import wire
+from dvidsync_dagster.sandbox.blocks import BlockPoint, decode_block, zyx
 from dvidsync_dagster.sandbox.bounds import Bounds
 from dvidsync_dagster.sandbox.compression import compress
 from dvidsync_dagster.sandbox.exchange import Answer, Exchange, Lacking, Refused
 from dvidsync_dagster.sandbox.instance import Place
-from dvidsync_dagster.sandbox.reading import read_label
-from dvidsync_dagster.sandbox.voxels import EDGE, BlockPoint, decode_block, joined, runs_of, zyx
+from dvidsync_dagster.sandbox.reading import read_label, read_point, read_scale
+from dvidsync_dagster.sandbox.runs import joined, runs_of
 
 if TYPE_CHECKING:
     from dvidsync_dagster.sandbox.labelmap import Labelmap
 
-_PROTECTED = "Label 0 is protected background value and cannot be used as sparse volume.\n"
+PROTECTED = "Label 0 is protected background value and cannot be used as sparse volume.\n"
 
 
 def sparsevol(lm: Labelmap, exchange: Exchange, place: Place) -> Answer:
     if exchange.method not in ("GET", "HEAD"):
         raise Refused("POST of sparsevol not currently implemented\n")
-    label = read_label(exchange, _PROTECTED)
+    return _answer(lm, exchange, place, read_label(exchange, PROTECTED))
+
+
+def by_point(lm: Labelmap, exchange: Exchange, place: Place) -> Answer:
+    if len(exchange.parts) < 5:
+        raise Refused("ERROR: DVID requires coord to follow 'sparsevol-by-point' command")
+    point, scale = read_point(exchange.parts[4]), read_scale(exchange)
+    if exchange.flag("supervoxels"):
+        label = lm.at_scale(scale).label_at(place.version, point)
+    else:
+        label = lm.label_at(place.version, point, scale)
+    if label == 0:
+        raise Refused(PROTECTED)
+    return _answer(lm, exchange, place, label)
+
+
+def _answer(lm: Labelmap, exchange: Exchange, place: Place, label: int) -> Answer:
+    scale = read_scale(exchange)
     bounds = Bounds.asked(exchange)
     form = exchange.query.get("format", "rles")
     if form == "blocks":
@@ -35,15 +53,16 @@ def sparsevol(lm: Labelmap, exchange: Exchange, place: Place) -> Answer:
         index = lm.index_for(place.version, label, is_supervoxel)
         found = index is not None and bool(index.supervoxels)
         return Answer(200 if found else 204, "text/html")
-    supervoxels = _supervoxels(lm, place, label, is_supervoxel)
-    blocks = [each for each in supervoxels[1] if bounds.in_blocks(EDGE).contain(each)]
+    supervoxels, points = supervoxels_of(lm, place, label, is_supervoxel)
+    lower = {(x >> scale, y >> scale, z >> scale) for x, y, z in points}
+    blocks = [each for each in sorted(lower, key=zyx) if bounds.in_blocks(lm.edge).contain(each)]
     if not blocks:
         return Answer.missing()
     pieces = [np.empty((0, 4), np.int32)]
     for point in blocks:
-        block = lm.volume.get(place.version, point)
+        block = lm.at_scale(scale).get(place.version, point)
         if block is not None:
-            pieces.append(runs_of(block, point, supervoxels[0], bounds))
+            pieces.append(runs_of(block, point, supervoxels, bounds))
     runs = joined(np.concatenate(pieces))
     if form == "srles":
         return Answer.binary(runs.astype("<i4").tobytes())
@@ -52,7 +71,7 @@ def sparsevol(lm: Labelmap, exchange: Exchange, place: Place) -> Answer:
     return Answer.binary(compress(exchange.query.get("compression", ""), wire.write_runs(runs)))
 
 
-def _supervoxels(
+def supervoxels_of(
     lm: Labelmap, place: Place, label: int, is_supervoxel: bool
 ) -> tuple[set[int], list[BlockPoint]]:
     """The supervoxels of a body, or the one asked for, and the blocks that they are in."""

@@ -7,22 +7,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from dvidsync_dagster.sandbox.blocks import Block, BlockPoint, Labels, decode_block, encode_block, zyx
 from dvidsync_dagster.sandbox.exchange import Answer, Exchange, Refused
 from dvidsync_dagster.sandbox.indices import LabelIndex
 from dvidsync_dagster.sandbox.instance import Place
 from dvidsync_dagster.sandbox.mutations import announcement, complete, modified_by, only_post, operand
 from dvidsync_dagster.sandbox.reading import read_uint
-from dvidsync_dagster.sandbox.voxels import (
-    EDGE,
-    Block,
-    BlockPoint,
-    BlockRuns,
-    Labels,
-    decode_block,
-    encode_block,
-    partition,
-    zyx,
-)
+from dvidsync_dagster.sandbox.resolutions import put_blocks
+from dvidsync_dagster.sandbox.runs import BlockRuns, partition
 from dvidsync_dagster.sandbox.wire import read_runs
 
 if TYPE_CHECKING:
@@ -103,10 +95,9 @@ def _split_supervoxel(
     lm.publish(exchange, message)
     exchange.reached("announced")
 
-    in_split, in_remain = _split_counts(index, supervoxel, partition(runs))
-    rewritten = _split_voxels(lm, place, supervoxel, parts, partition(runs), in_split, in_remain)
-    for point, block in rewritten.items():
-        lm.volume.put(version, point, block)
+    in_split, in_remain = _split_counts(index, supervoxel, partition(runs, lm.edge))
+    rewritten = _split_voxels(lm, place, supervoxel, parts, partition(runs, lm.edge), in_split, in_remain)
+    put_blocks(lm, version, rewritten, lower=exchange.query.get("downres") != "false")
     exchange.reached("voxels")
     lm.mapping.put(version, parts.split, body)
     lm.mapping.put(version, parts.remain, body)
@@ -188,7 +179,7 @@ def _split_voxels(
                 f"ran supervoxel {supervoxel} split on block {point}: got {split} split, {kept} remain "
                 f"voxels, different from label index {expected[0]} split, {expected[1]} remain"
             )
-        rewritten[point] = Block.of(labels.reshape(EDGE, EDGE, EDGE))
+        rewritten[point] = Block.of(labels.reshape((lm.edge,) * 3))
     if errors:
         raise Refused(f"supervoxel split of {supervoxel}: {len(errors)} errors, last one: {errors[-1]}")
     return rewritten
@@ -220,7 +211,7 @@ def _split(lm: Labelmap, exchange: Exchange, place: Place, label: int) -> tuple[
     whole = index.voxels
     if size >= whole:
         raise Refused(f"split volume of {size} voxels >= {whole} of label {label}")
-    volume = partition(runs)
+    volume = partition(runs, lm.edge)
     parts = _parts_by_supervoxel(lm, place, volume)
     for supervoxel in parts:
         if supervoxel not in index.supervoxels:
@@ -292,6 +283,7 @@ def _rewrite_split(
 ) -> None:
     """Gives the voxels their new supervoxels, and moves the counts between the two indices."""
     numbers = {number for supervoxel in parts for number in index.supervoxels[supervoxel]}
+    rewritten: dict[BlockPoint, Block] = {}
     for point in sorted((decode_block(number) for number in numbers), key=zyx):
         block = lm.volume.get(place.version, point)
         if block is None:
@@ -311,6 +303,7 @@ def _rewrite_split(
                 new.supervoxels.setdefault(part.split, {})[number] = split_voxels
             if all_voxels > split_voxels:
                 index.supervoxels.setdefault(part.remain, {})[number] = all_voxels - split_voxels
-        lm.volume.put(place.version, point, Block.of(labels.reshape(EDGE, EDGE, EDGE)))
+        rewritten[point] = Block.of(labels.reshape((lm.edge,) * 3))
+    put_blocks(lm, place.version, rewritten)
     for supervoxel in parts:
         del index.supervoxels[supervoxel]

@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from dvidsync_dagster.sandbox.blocks import Block, BlockPoint, encode_block
 from dvidsync_dagster.sandbox.compression import uncompress
-from dvidsync_dagster.sandbox.exchange import Exchange, Refused
+from dvidsync_dagster.sandbox.exchange import Exchange, Lacking, Refused
 from dvidsync_dagster.sandbox.indices import LabelIndex
 from dvidsync_dagster.sandbox.instance import Place
-from dvidsync_dagster.sandbox.voxels import EDGE, Block, BlockPoint, Cubes, encode_block
+from dvidsync_dagster.sandbox.resolutions import put_blocks
+from dvidsync_dagster.sandbox.voxels import Cubes
 
 if TYPE_CHECKING:
     from dvidsync_dagster.sandbox.labelmap import Labelmap
 
 
+NO_BLOCKS: Mapping[BlockPoint, Block] = {}
+
+
 def post_raw(lm: Labelmap, exchange: Exchange, place: Place, size: BlockPoint, offset: BlockPoint) -> None:
     """Stores a box of supervoxels; their labels are what the mapping says, or themselves."""
     end = tuple(offset[axis] + size[axis] - 1 for axis in range(3))
-    if any(each % EDGE for each in (*size, *offset)):
+    edge = lm.edge
+    if any(each % edge for each in (*size, *offset)):
         raise Refused(
             f'cannot store labels for data "{lm.name}" in non-block aligned geometry {_go_point(offset)} -> '
             f"{_go_point(end)}"
@@ -33,35 +40,52 @@ def post_raw(lm: Labelmap, exchange: Exchange, place: Place, size: BlockPoint, o
     lm.widen(offset, (end[0], end[1], end[2]))
     lm.repo.new_mutation_id()
     labels = np.frombuffer(body, "<u8").reshape(size[::-1])
-    fresh: list[tuple[int, int, int]] = []
-    highest = 0
-    for z in range(0, size[2], EDGE):
-        for y in range(0, size[1], EDGE):
-            for x in range(0, size[0], EDGE):
-                point = (
-                    (x + offset[0]) // EDGE,
-                    (y + offset[1]) // EDGE,
-                    (z + offset[2]) // EDGE,
-                )
-                block = Block.of(labels[z : z + EDGE, y : y + EDGE, x : x + EDGE])
-                highest = max(highest, int(block.palette.max()))
-                old = lm.volume.get(place.version, point) if exchange.flag("mutate") else None
-                fresh += _store(lm, place, point, block, old)
+    written: dict[BlockPoint, Block] = {}
+    for z in range(0, size[2], edge):
+        for y in range(0, size[1], edge):
+            for x in range(0, size[0], edge):
+                point = (x + offset[0]) // edge, (y + offset[1]) // edge, (z + offset[2]) // edge
+                written[point] = Block.of(labels[z : z + edge, y : y + edge, x : x + edge])
+    old: dict[BlockPoint, Block] = {}
+    if exchange.flag("mutate"):
+        known = {point: lm.volume.get(place.version, point) for point in written}
+        old = {point: block for point, block in known.items() if block is not None}
+    ingest_blocks(lm, place, written, old=old)
+
+
+def ingest_blocks(
+    lm: Labelmap,
+    place: Place,
+    written: dict[BlockPoint, Block],
+    *,
+    old: Mapping[BlockPoint, Block] = NO_BLOCKS,
+    lower: bool = True,
+    indexed: bool = True,
+) -> None:
+    """Stores blocks, and adds their voxels to the indices.
+
+    Args:
+        old: the blocks that they take the place of, whose voxels leave the indices.
+        lower: also in the lower resolutions.
+        indexed: False leaves the indices alone.
+    """
+    put_blocks(lm, place.version, written, lower=lower)
+    highest = max((int(block.palette.max()) for block in written.values()), default=0)
     lm.counters.raise_max(place.version, highest)
+    if not indexed:
+        return
+    fresh: list[tuple[int, int, int]] = []
+    for point, block in written.items():
+        fresh += _index(lm, place, point, block, old.get(point))
     if fresh:
         rows = np.array(fresh, np.uint64)
         lm.indices.add_volume(place.version, rows[:, 0], rows[:, 1], rows[:, 2].astype(np.int64))
 
 
-def _store(
+def _index(
     lm: Labelmap, place: Place, point: BlockPoint, block: Block, old: Block | None
 ) -> list[tuple[int, int, int]]:
-    """Stores a block; gives the rows (label, block, voxels) of labels that nobody knew yet.
-
-    Args:
-        old: the block that it takes the place of, whose voxels leave the indices. None says to ask for none.
-    """
-    lm.volume.put(place.version, point, block)
+    """Indexes a block; gives the rows (label, block, voxels) of labels that nobody knew yet."""
     number = encode_block(point)
     changes = dict(block.counts())
     if old is not None:
@@ -96,15 +120,17 @@ def _change_index(lm: Labelmap, place: Place, label: int, supervoxel: int, numbe
 
 def put_cubes(lm: Labelmap, place: Place, cubes: Cubes) -> None:
     """A volume of cubes in an instance that has no voxels yet."""
+    if lm.max_scale:
+        raise Lacking("volumes by formula at lower resolutions")
     if lm.extents is not None:
         raise Refused(f'data "{lm.name}" has voxels already')
     if (
         cubes.cube < 1
-        or EDGE % cubes.cube
+        or lm.edge % cubes.cube
         or cubes.first < 1
         or any(n < 1 or n % cubes.cube for n in cubes.size)
     ):
-        raise Refused("a cube's edge must divide 64 and the size, and ids start at 1 or above")
+        raise Refused("a cube's edge must divide the blocks' and the size, and ids start at 1 or above")
     lm.widen((0, 0, 0), (cubes.size[0] - 1, cubes.size[1] - 1, cubes.size[2] - 1))
     lm.repo.new_mutation_id()
     lm.volume.put_cubes(place.version, cubes)

@@ -116,12 +116,13 @@ class Both:
         for side, answer in zip(self.sides, answers, strict=True):
             if names_child is not None:
                 side.names[answer.json()["child"]] = names_child
-            shown = side.neutral(str(unpacked(answer)))
+            plain = shown_as is None or not answer.is_success
+            shown = side.neutral(str(unpacked(answer))) if plain else ""
             if only_status:
                 shown = ""
             if unordered and answer.status_code == 200:
                 shown = str(sorted(orjson.loads(answer.content)))
-            if shown_as is not None and answer.is_success:
+            if not plain and shown_as is not None:
                 shown = str(shown_as(answer.content))
             heads = [answer.headers.get(name) for name in ("content-type", *told)]
             seen.append((answer.status_code, *heads, shown))

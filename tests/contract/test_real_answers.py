@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import struct
+import time
+from collections.abc import Callable
 
 import lz4.block
 import numpy as np
@@ -11,7 +14,10 @@ import orjson
 import pytest
 
 from dvidsync_dagster.sandbox import wire
+from dvidsync_dagster.sandbox.block_codec import read_block, write_block
+from dvidsync_dagster.sandbox.blocks import Block
 from tests.contract.side_by_side import Both
+from tests.contract.test_real_dvid import box
 from tests.real_dvid import binary
 
 pytestmark = [
@@ -290,6 +296,98 @@ def test_compressed_voxels(both: Both) -> None:
     size = 64**3 * 8
     both("GET", f"{box}?compression=lz4", shown_as=lambda c: lz4.block.decompress(c, uncompressed_size=size))
     both("GET", f"{box}?compression=strange")
+
+
+def blocks(size: int, unpack: Callable[[bytes], bytes]) -> Callable[[bytes], list[object]]:
+    """Reads blocks by their coordinates, which come in no order."""
+
+    def read(content: bytes) -> list[object]:
+        found, start = [], 0
+        while start < len(content):
+            x, y, z, length = struct.unpack_from("<3iI", content, start)
+            voxels = unpack(content[start + 16 : start + 16 + length])
+            assert len(voxels) == size
+            found.append((z, y, x, hashlib.md5(voxels).hexdigest()))
+            start += 16 + length
+        return sorted(found)
+
+    return read
+
+
+def native(content: bytes) -> bytes:
+    return read_block(gzip.decompress(content), 32).labels.tobytes()
+
+
+def test_blocks_and_lower_resolutions(both: Both) -> None:
+    config = {"typename": "labelmap", "dataname": "lm", "BlockSize": "32,32,32", "MaxDownresLevel": "2"}
+    both("POST", "/api/repo/<ROOT>/instance", config)
+    for side in both.sides:
+        info = side.send("GET", f"{NODE}/lm/info", b"", admin=False).json()
+        side.names[info["Base"]["DataUUID"]] = "<DATA lm>"
+    lm, rng, size = f"{NODE}/lm", np.random.default_rng(2), 32**3 * 8
+    volume = rng.integers(0, 9, (16, 16, 16)).repeat(8, 0).repeat(8, 1).repeat(8, 2).astype("<u8")
+    volume[:32, :32, :32] = rng.integers(0, 5, (32, 32, 32))
+    volume[64:96, :32, :32] = 7
+    both("POST", f"{lm}/raw/0_1_2/128_128_128/0_0_0", volume.tobytes())
+    both("POST", f"{lm}/merge", [1, 2])
+    settle(both, f"{lm}/raw/0_1_2/32_32_32/0_0_0?scale=2")
+    posted = []
+    for point, labels in (((1, 1, 1), volume[:32, :32, :32] + 20), ((5, 0, 0), np.full((32, 32, 32), 9))):
+        content = gzip.compress(write_block(Block.of(labels.astype(np.uint64))))
+        posted.append(struct.pack("<3iI", *point, len(content)) + content)
+    both("POST", f"{lm}/blocks?downres=true", b"".join(posted))
+    settle(both, f"{lm}/raw/0_1_2/32_32_32/0_0_0?scale=2")
+    both("POST", f"{lm}/blocks?scale=1&downres=true", b"".join(posted))
+    both("POST", f"{lm}/blocks?noindexing=true", posted[1][:5])
+    both("POST", f"{lm}/split-supervoxel/7?split=900&remain=901", box(0, 0, 64, (32, 32, 16)))
+    both("POST", f"{lm}/ingest-supervoxels?scale=1", posted[0])
+    settle(both, f"{lm}/raw/0_1_2/32_32_32/0_0_0?scale=2")
+    for scale in (0, 1, 2, 3):
+        for mapped in ("", "&supervoxels=true"):
+            query = f"scale={scale}{mapped}"
+            both(
+                "GET", f"{lm}/raw/0_1_2/64_64_64/0_0_0?{query}", shown_as=lambda c: hashlib.md5(c).hexdigest()
+            )
+            both("GET", f"{lm}/label/12_3_4?{query}")
+            both("GET", f"{lm}/labels?{query}", [[1, 2, 3], [30, 0, 9], [500, 0, 0]])
+            for number in (1, 2, 7, 9, 21):
+                both("GET", f"{lm}/sparsevol/{number}?{query}", shown_as=runs)
+            both("GET", f"{lm}/sparsevol-by-point/1_2_3?{query}&minz=1&maxx=17", shown_as=runs)
+        plain, unlz4 = bytes, lambda c: lz4.block.decompress(c, uncompressed_size=size)
+        for form, unpack in (("uncompressed", plain), ("gzip", gzip.decompress), ("lz4", unlz4)):
+            read = blocks(size, unpack)
+            both("GET", f"{lm}/blocks/128_64_64/0_32_0?scale={scale}&compression={form}", shown_as=read)
+        both(
+            "GET",
+            f"{lm}/blocks/128_64_64/0_32_0?scale={scale}&compression=blocks",
+            shown_as=blocks(size, native),
+        )
+        asked = f"blocks=0,0,0,1,1,1,9,9,9,5,0,0&scale={scale}"
+        both("GET", f"{lm}/specificblocks?{asked}", shown_as=blocks(size, native))
+        both("GET", f"{lm}/specificblocks?{asked}&supervoxels=true", shown_as=blocks(size, native))
+    both("GET", f"{lm}/blocks/32_32_31/0_0_0")
+    both("GET", f"{lm}/blocks/32_32_32")
+    both("GET", f"{lm}/blocks/32_32_32/0_0_0?compression=zip")
+    both("GET", f"{lm}/specificblocks?blocks=1,2")
+    both("GET", f"{lm}/raw/0_1_2/64_64_64/0_0_0?scale=x")
+    both("GET", f"{lm}/info")
+    for number in (1, 2, 7, 9, 21, 900, 7777):
+        for query in ("", "?supervoxels=true"):
+            both("GET", f"{lm}/sparsevol-size/{number}{query}")
+            both("GET", f"{lm}/sparsevol-coarse/{number}{query}")
+    both("GET", f"{lm}/sparsevol-coarse/1?minx=40&maxz=70")
+    both("GET", f"{lm}/sparsevols-coarse/1/30")
+    both("GET", f"{lm}/listlabels?sizes=true")
+    both("GET", f"{lm}/maxlabel")
+
+
+def settle(both: Both, path: str) -> None:
+    """Waits until the real server has made its lower resolutions, which it does behind its answer."""
+    one, other = (side.send("GET", path, b"", admin=False).content for side in both.sides)
+    deadline = time.monotonic() + 10
+    while one != other and time.monotonic() < deadline:
+        time.sleep(0.05)
+        one = both.sides[0].send("GET", path, b"", admin=False).content
 
 
 def test_load_and_heartbeat(both: Both) -> None:

@@ -7,8 +7,11 @@ import struct
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
 
+from dvidsync_dagster.sandbox.block_codec import read_block, write_block
+from dvidsync_dagster.sandbox.blocks import Block
 from tests.sandbox.conftest import Repo
 
 
@@ -95,3 +98,29 @@ def test_voxels_come_compressed(repo: Repo) -> None:
     plain = repo.labels("GET", "raw/0_1_2/64_64_64/0_0_0").content
     packed = repo.labels("GET", "raw/0_1_2/64_64_64/0_0_0?compression=gzip").content
     assert gzip.decompress(packed) == plain
+
+
+def test_lower_resolutions_follow_the_voxels(repo: Repo) -> None:
+    config = {"typename": "labelmap", "dataname": "lm", "BlockSize": "32,32,32", "MaxDownresLevel": "1"}
+    repo.send("POST", f"/api/repo/{repo.root}/instance", config).raise_for_status()
+    url = f"{repo.server.url}/api/node/{repo.root}/lm"
+    voxels = np.full((32, 32, 32), 5, "<u8")
+    voxels[:2, :2, :2] = [[[1, 1], [0, 0]], [[2, 2], [0, 0]]]
+    httpx.post(f"{url}/raw/0_1_2/32_32_32/32_0_0", content=voxels.tobytes()).raise_for_status()
+    lower = httpx.get(f"{url}/raw/0_1_2/32_32_32/0_0_0?scale=1").content
+    seen = np.frombuffer(lower, "<u8").reshape(32, 32, 32)
+    assert seen[0, 0, 16] == 1
+    assert np.unique(seen[:16, :16, 16:]).tolist() == [1, 5]
+    assert not seen[:, :, :16].any()
+    assert httpx.get(f"{url}/label/17_0_0?scale=1").json() == {"Label": 5}
+
+
+def test_blocks_come_as_they_were_posted(repo: Repo) -> None:
+    block = Block.of(np.random.default_rng(3).integers(0, 9, (64, 64, 64)).astype(np.uint64))
+    content = gzip.compress(write_block(block))
+    url = f"{repo.server.url}/api/node/{repo.root}/labelmap"
+    body = struct.pack("<3iI", 7, 0, 0, len(content)) + content
+    httpx.post(f"{url}/blocks", content=body).raise_for_status()
+    got = httpx.get(f"{url}/specificblocks?blocks=7,0,0,8,0,0&supervoxels=true").content
+    assert struct.unpack_from("<3iI", got) == (7, 0, 0, len(got) - 16)
+    assert (read_block(gzip.decompress(got[16:]), 64).labels == block.labels).all()
