@@ -19,8 +19,8 @@ from dvidsync_dagster.config import DestinationConfig, StartTime, SyncConfig
 from dvidsync_dagster.datatypes.decode import decode_records
 from dvidsync_dagster.datatypes.eras import EraClock
 from dvidsync_dagster.datatypes.labelmap.look import Contact
-from dvidsync_dagster.datatypes.labelmap.messages import BodyMutation
 from dvidsync_dagster.datatypes.labelmap.unfinished import SourceBodies, long_open
+from dvidsync_dagster.destinations.overtaken import was_overtaken
 from dvidsync_dagster.destinations.server import DvidDestination
 from dvidsync_dagster.discovery import Route, discover, refuse_future
 from dvidsync_dagster.log.archive import LogArchive
@@ -39,8 +39,6 @@ NANOSECONDS = 1_000_000_000
 MAX_CHUNK_RECORDS = 100_000
 """No run applies more at a time. So nothing that an interrupted run has applied lies further than this beyond
 the first operation that it has not."""
-
-_PROBES = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +144,8 @@ class _Run:
     eras: EraClock = field(default_factory=EraClock)
     mutation_id: int = 0
     undecodable: list[Undecodable] = field(default_factory=list)
+    applied_before: tuple[int, int] = (0, 0)
+    """Era and mutation id of the last operation that the checkpoint calls applied."""
     clock_fits: bool = False
     """Whether the source's clock goes on from that of the run before."""
 
@@ -154,6 +154,7 @@ class _Run:
         if checkpoint is not None:
             self.eras = EraClock(checkpoint.era, checkpoint.boot, checkpoint.mutation_id)
             self.mutation_id = checkpoint.mutation_id
+            self.applied_before = (checkpoint.era, checkpoint.mutation_id)
             self.ids.heard, self.ids.era = checkpoint.ids, checkpoint.era
         self.target.reached = checkpoint.key if checkpoint is not None else 0
         met_at = checkpoint.contact if checkpoint is not None else 0
@@ -212,7 +213,7 @@ class _Run:
             behind = chunk.behind + (len(records) if lag_before is None else 0)
             quarantined = self._take_in(batch, chunk, records, cut, undecodable, watch=kept is None)
             if not looking and lag_before is None:
-                looking = self._was_overtaken(batch)
+                looking = was_overtaken(self.target, batch.mutations(), self.applied_before, self.notes.say)
             open_for_long = long_open(batch.gathered.pending, self.route.clock)
             for found in open_for_long:
                 self.notes.say(found)
@@ -323,17 +324,6 @@ class _Run:
         for instance in decoded.not_followed.keys() & set(self.route.not_followed.values()):
             self.notes.say(f"{instance} is not followed: its messages are only counted")
         return set_aside
-
-    def _was_overtaken(self, batch: Batch) -> bool:
-        """A checkpoint that says clean can have been set back: try a few operations of the first chunk."""
-        first = [m for m in batch.mutations() if isinstance(m, BodyMutation)][:_PROBES]
-        if not self.target.has_any(first):
-            return False
-        self.notes.say(
-            "the destination already has operations past the checkpoint: looking before applying anything"
-        )
-        self.target.come_to_rest()
-        return True
 
     def _follow_counters(self, chunk: LogChunk) -> None:
         """Ids that were burned without a message show only in the source's own counter. It can be trusted

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor
 
 from dvidsync_dagster.datatypes.labelmap.apply import LabelmapWriter
@@ -11,6 +11,7 @@ from dvidsync_dagster.datatypes.labelmap.counter import LabelCounter
 from dvidsync_dagster.datatypes.labelmap.counter_rule import CounterState
 from dvidsync_dagster.datatypes.labelmap.look import Contact, is_there
 from dvidsync_dagster.datatypes.labelmap.messages import BodyMutation, LabelMutation
+from dvidsync_dagster.datatypes.labelmap.overtaken import is_past
 from dvidsync_dagster.datatypes.labelmap.source_counter import SourceCounter
 from dvidsync_dagster.dvid.client import DvidClient
 from dvidsync_dagster.dvid.labelmap import Labelmap
@@ -81,6 +82,13 @@ class Labelmaps:
 
     def is_there(self, mutation: BodyMutation) -> bool:
         return is_there(mutation, self.here(mutation.instance), self._looks, self._contact())
+
+    def is_past(self, mutations: Sequence[BodyMutation], applied: tuple[int, int]) -> bool:
+        """Whether what these operations touch was changed by one past `applied`, an era and mutation id."""
+        by_instance: dict[str, list[BodyMutation]] = {}
+        for mutation in mutations:
+            by_instance.setdefault(mutation.instance, []).append(mutation)
+        return any(is_past(own, self.here(name), applied) for name, own in by_instance.items())
 
     # Counters
 

@@ -159,11 +159,10 @@ class DvidDestination:
             seen |= look(own, self.labelmaps.here(instance), self._looks, self.contact)
         return seen
 
-    def has_any(self, mutations: Sequence[LabelMutation]) -> bool:
-        """Whether one of these is there already: the sign of a run that got further than its checkpoint."""
-        return any(
-            self.labelmaps.is_there(mutation) for mutation in mutations if isinstance(mutation, BodyMutation)
-        )
+    def has_any(self, mutations: Sequence[BodyMutation], applied: tuple[int, int]) -> bool:
+        """Whether one of these is there already, or one past `applied` (era and mutation id): the sign of a
+        run that got further than its checkpoint."""
+        return any(map(self.labelmaps.is_there, mutations)) or self.labelmaps.is_past(mutations, applied)
 
     # Applying
 
