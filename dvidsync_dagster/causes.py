@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from dvidsync_dagster.errors import (
     AnswerLost,
+    BrokerLoginRefused,
     BrokerUnreachable,
     ConfigurationError,
     Conflict,
@@ -45,8 +46,8 @@ OUTAGE = Cause(
 LOGIN = Cause(
     "login",
     "Login refused",
-    "Renew the token in the environment variable that this field names, where runs execute. Nothing is lost: "
-    "the next run goes on from the last chunk.",
+    "Renew the token or the password in the environment variable that this field names, where runs execute, "
+    "or let its user do this. Nothing is lost: the next run goes on from the last chunk.",
 )
 CONFIGURATION = Cause(
     "configuration", "The configuration is wrong", "Then reload the code location and start the next run."
@@ -65,6 +66,7 @@ OTHER = Cause("failed", "Failed", "What was applied before stays applied, and th
 _KINDS: tuple[tuple[type[Exception], Cause], ...] = (
     (ConfigurationError, CONFIGURATION),
     (LoginRefused, LOGIN),
+    (BrokerLoginRefused, LOGIN),
     (Conflict, CONFLICT),
     (BrokerUnreachable, OUTAGE),
     (ServerUnreachable, OUTAGE),

@@ -4,6 +4,7 @@
     ├── ConfigurationError        a field of the configuration is wrong; names the field and the remedy
     ├── LogError                  the mutation log cannot be trusted or read
     │   ├── BrokerUnreachable     no Kafka broker answered
+    │   ├── BrokerLoginRefused    the broker does not let this user read
     │   ├── LogGap                records between the checkpoint and the log's start are gone
     │   ├── LogRecreated          the log is shorter than what was already read from it
     │   └── UndecodableRecord     one record is not what its topic promises
@@ -57,6 +58,10 @@ class LogError(DvidSyncError):
 
 class BrokerUnreachable(LogError):
     """No Kafka broker answered."""
+
+
+class BrokerLoginRefused(LogError):
+    """The Kafka broker knows this user not, or does not let it read."""
 
 
 class LogGap(LogError):

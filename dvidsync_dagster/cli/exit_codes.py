@@ -47,6 +47,10 @@ RUN_EXIT_CODES = f"""
 Exit codes:
   0  everything up to the cut was applied
   3  the same, but something was skipped or quarantined{_FAILURES.replace("4, 3", "3")}"""
+STATUS_EXIT_CODES = f"""
+\b
+Exit codes:
+  0  everything is shown{_FAILURES.replace(", 4, 3", "")}"""
 COMPARE_EXIT_CODES = f"""
 \b
 Exit codes:

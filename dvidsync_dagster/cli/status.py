@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from dvidsync_dagster.cli import arguments
-from dvidsync_dagster.cli.exit_codes import RUN_EXIT_CODES, exit_codes, remembered, worst
+from dvidsync_dagster.cli.exit_codes import STATUS_EXIT_CODES, exit_codes, remembered, worst
 
 if TYPE_CHECKING:
     import dagster as dg
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from dvidsync_dagster.orchestration.followers import Follower
 
 
-@click.command(epilog=RUN_EXIT_CODES)
+@click.command(epilog=STATUS_EXIT_CODES)
 @arguments.config
 @arguments.destination
 @arguments.verbose

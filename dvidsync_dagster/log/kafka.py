@@ -8,9 +8,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from kafka import KafkaAdminClient, KafkaConsumer
-from kafka.errors import AuthorizationError, KafkaConfigurationError, KafkaError
+from kafka.errors import (
+    AuthorizationError,
+    KafkaConfigurationError,
+    KafkaError,
+    SaslAuthenticationFailedError,
+)
 
-from dvidsync_dagster.errors import BrokerUnreachable, ConfigurationError, LogError
+from dvidsync_dagster.errors import BrokerLoginRefused, BrokerUnreachable, ConfigurationError
 
 _SECRETS = ("ssl_password", "sasl_plain_username", "sasl_plain_password")
 
@@ -78,10 +83,10 @@ class KafkaConnection:
         """
         try:
             yield
-        except AuthorizationError as error:
-            raise LogError(
-                f"Kafka at {self._where} does not let this user read: {self._text(error)}. "
-                f"Grant it DESCRIBE and READ on the topics of the mutation log."
+        except (AuthorizationError, SaslAuthenticationFailedError) as error:
+            raise BrokerLoginRefused(
+                f"Kafka at {self._where} does not let this user read: {self._text(error)}. Check "
+                f"kafka.sasl_*, and grant it DESCRIBE and READ on the topics of the mutation log."
             ) from None
         except (KafkaError, OSError) as error:
             raise BrokerUnreachable(

@@ -10,8 +10,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from kafka.errors import KafkaError, SaslAuthenticationFailedError, TopicAuthorizationFailedError
 
-from dvidsync_dagster.errors import BrokerUnreachable, ConfigurationError
+from dvidsync_dagster.causes import LOGIN, cause_of
+from dvidsync_dagster.errors import BrokerLoginRefused, BrokerUnreachable, ConfigurationError
 from dvidsync_dagster.log.drain import MutationLog
 from dvidsync_dagster.log.kafka import KafkaConnection
 from tests.log.kafka_topics import BASE, Message, new_name, produce
@@ -54,6 +56,14 @@ def test_secrets_reach_no_error_and_no_log(caplog: pytest.LogCaptureFixture) -> 
         "kafka-python no longer logs its options"
     )
     assert_no_secret(caplog.text)
+
+
+@pytest.mark.parametrize("refusal", [TopicAuthorizationFailedError, SaslAuthenticationFailedError])
+def test_a_login_that_is_refused_is_no_outage(refusal: type[KafkaError]) -> None:
+    with pytest.raises(BrokerLoginRefused, match="does not let this user read") as refused, SECRET.errors():
+        raise refusal(f"{USER}:{PASSWORD}")
+    assert cause_of(refused.value) is LOGIN
+    assert_no_secret(str(refused.value))
 
 
 def test_no_server_is_refused() -> None:
