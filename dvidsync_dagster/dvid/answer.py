@@ -26,6 +26,7 @@ from dvidsync_dagster.errors import (
 )
 from dvidsync_dagster.outgoing_text import escaped
 
+_ABSENT = ("could not find UUID", "invalid data instance name")
 _MISSING = ('Key "', 'Reference "')
 _LOGIN = (
     "JWT required",
@@ -126,6 +127,11 @@ def raise_for(asked: Asked, response: httpx.Response, body: bytes) -> NoReturn:
     else:
         error = _somebody_else(asked, status, text, after)
     raise error
+
+
+def is_absent(refusal: RequestRefused) -> bool:
+    """Whether the server has no such version, or no such instance."""
+    return refusal.text.startswith(_ABSENT)
 
 
 def _redirected(asked: Asked, status: int, location: str) -> NotDvid:

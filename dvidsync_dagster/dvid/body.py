@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterator
 
 import httpx
 
 from dvidsync_dagster.dvid.answer import Asked
-from dvidsync_dagster.dvid.patience import REFUSAL
+from dvidsync_dagster.dvid.patience import MIB, REFUSAL
 from dvidsync_dagster.errors import NotDvid
 from dvidsync_dagster.outgoing_text import escaped
 
@@ -51,17 +52,36 @@ def pieces(asked: Asked, response: httpx.Response, limit: int) -> Iterator[bytes
     if announced.isdigit() and len(announced) < 30 and int(announced) > limit:
         raise too_long()
     size = 0
-    for piece in response.iter_bytes():
+    for piece in _unpacked(asked, response):
         size += len(piece)
         if size > limit:
             raise too_long()
         yield piece
 
 
-def beginning(response: httpx.Response) -> bytes:
+def _unpacked(asked: Asked, response: httpx.Response) -> Iterator[bytes]:
+    """httpx unpacks each piece whole, which can be a thousand times as large."""
+    if response.headers.get("content-encoding", "").strip().lower() != "gzip":
+        yield from response.iter_raw()
+        return
+    packed, empty = zlib.decompressobj(zlib.MAX_WBITS | 16), True
+    try:
+        for piece in response.iter_raw():
+            empty, rest = False, piece
+            while rest:
+                yield packed.decompress(rest, MIB)
+                rest = packed.unconsumed_tail
+        yield packed.flush()
+    except zlib.error as error:
+        raise asked.not_dvid(f"answered what is not gzip, as it says: {error}") from None
+    if not (packed.eof or empty):
+        raise asked.not_dvid("answered gzip that breaks off")
+
+
+def beginning(asked: Asked, response: httpx.Response) -> bytes:
     """As much of the body as a message or a test of it can need."""
     found = bytearray()
-    for piece in response.iter_bytes():
+    for piece in _unpacked(asked, response):
         found += piece
         if len(found) >= REFUSAL:
             break

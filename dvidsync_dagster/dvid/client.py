@@ -80,7 +80,7 @@ class DvidClient:
         self.changes_sent = 0
         self._http = httpx.Client(
             base_url=self.url,
-            transport=Wire(token, admin_token, connections),
+            transport=Wire(self.url, token, admin_token, connections),
             timeout=httpx.Timeout(patience.answer, connect=patience.connect),
             headers={"Accept-Encoding": "gzip"},
         )
@@ -158,7 +158,7 @@ class DvidClient:
         try:
             with self._sent(asked, query, body or b"") as response:
                 check_kind(asked, response, kind)
-                yield pieces(asked, response, limit)
+                yield pieces(asked, response, min(limit, self._patience.most))
         except httpx.RequestError as error:
             raise ServerUnreachable(f"GET {self.url}{path}", _reason(error)) from None
 
@@ -167,7 +167,7 @@ class DvidClient:
         try:
             with self._sent(asked, query, body or b"") as response:
                 check_kind(asked, response, kind)
-                return b"".join(pieces(asked, response, limit))
+                return b"".join(pieces(asked, response, min(limit, self._patience.most)))
         except httpx.RequestError as error:
             raise ServerUnreachable(f"GET {self.url}{path}", _reason(error)) from None
 
@@ -280,7 +280,7 @@ class DvidClient:
         ) as response:
             check_encoding(asked, response)
             if response.status_code != 200:
-                raise_for(asked, response, beginning(response))
+                raise_for(asked, response, beginning(asked, response))
             yield response
 
     def _decoded(self, asked: Asked, content: bytes) -> Any:

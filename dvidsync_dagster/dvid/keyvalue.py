@@ -17,7 +17,7 @@ from google.protobuf.message import DecodeError
 from dvidsync_dagster.dvid import protobuf
 from dvidsync_dagster.dvid.body import BINARY
 from dvidsync_dagster.dvid.client import DvidClient, node_path
-from dvidsync_dagster.errors import ServerFailed
+from dvidsync_dagster.errors import NotDvid, RequestRefused, ServerFailed
 
 UNREADABLE = "\ufffd"
 """What DVID writes for a byte that is no UTF-8 (or for this character itself)."""
@@ -60,24 +60,39 @@ class Keyvalue:
         path = node_path(version, self.name, "keyvalues")
         content = self.client.read(path, body=protobuf.keys(plain), kind=BINARY)
         try:
-            return found | {key: value for key, value in protobuf.parse_key_values(content) if value}
+            answered = dict(protobuf.parse_key_values(content))
         except DecodeError as error:
             raise ServerFailed(f"GET {path}", f"is no protobuf of key-values: {error}") from error
+        if answered.keys() != set(plain):
+            raise ServerFailed(f"GET {path}", f"answered {len(answered)} of {len(set(plain))} keys")
+        return found | {key: value for key, value in answered.items() if value}
 
     def value(self, version: str, key: str) -> bytes | None:
         """One value; None if it is missing or empty."""
         if len(key) > _IN_PATH and not is_raw(key):
             return self.values(version, [key]).get(key)
-        return self.client.read_or_none(self._key_path(version, key), kind=BINARY) or None
+        path = self._key_path(version, key)
+        try:
+            return self.client.read(path, kind=BINARY) or None
+        except RequestRefused as refusal:
+            if refusal.status != 404:
+                raise
+            if not refusal.text.startswith('Key "'):
+                raise NotDvid(f"GET {path}", f"answered 404: {refusal.text!r}. DVID says more") from None
+            return None
 
     def exists(self, version: str, key: str) -> bool:
         """Whether the key is there, with an empty value too: only a listing tells."""
-        if "/" in key:
+        whole = "/" in key
+        if whole:
             # Such keys come in batches only; no path can name them.
             path = node_path(version, self.name, "keys")
         else:
             path = self._range_path(version, "keyrange", key, key)
-        return written(key) in self._listed(path)
+        listed = self._listed(path)
+        if "/" not in key and not set(listed) <= {written(key)}:
+            raise ServerFailed(f"GET {path}", f"lists other keys: {listed!r:.200}")
+        return written(key) in listed
 
     def written_as(self, version: str, text: str) -> list[str]:
         """All keys that DVID writes as `text`, found by listings of ever smaller ranges."""
@@ -122,10 +137,10 @@ class Keyvalue:
     def _range_path(self, version: str, endpoint: str, first: str, last: str) -> str:
         return node_path(version, self.name, endpoint) + f"/{_quoted(first)}/{_quoted(last)}"
 
-    def _listed(self, path: str) -> list[object]:
+    def _listed(self, path: str) -> list[str]:
         listed = self.client.read_json(path)
-        if not isinstance(listed, list | None):
-            raise ServerFailed(f"GET {path}", "is no list of keys")
+        if not isinstance(listed, list | None) or not all(isinstance(key, str) for key in listed or ()):
+            raise ServerFailed(f"GET {path}", f"is no list of keys: {listed!r:.200}")
         return listed or []
 
 

@@ -170,7 +170,13 @@ class Labelmap:
     def cleave(self, version: str, label: int, supervoxels: Sequence[int], *, user: str, app: str) -> int:
         """The label that the server picked."""
         answer = self._post(
-            version, "cleave", label, fields=("CleavedLabel",), body=list(supervoxels), user=user, app=app
+            version,
+            "cleave",
+            label,
+            fields=("CleavedLabel", "MutationID"),
+            body=list(supervoxels),
+            user=user,
+            app=app,
         )
         return _number(answer, "CleavedLabel")
 

@@ -29,15 +29,31 @@ class Neuronjson:
     name: str
 
     def records(self, version: str, bodies: Sequence[int]) -> dict[int, bytes]:
-        """The records of those bodies that have one, with every field's ``_user`` and ``_time``."""
+        """The records of those bodies that have one, with every field's ``_user`` and ``_time``. That the
+        others have none, the list of keys says too."""
         path = node_path(version, self.name, "keyvalues")
         content = self.client.read(
             path, query={"show": "all"}, body=protobuf.keys([str(body) for body in bodies]), kind=BINARY
         )
         try:
-            return {int(key): value for key, value in protobuf.parse_key_values(content) if value}
+            found = {int(key): value for key, value in protobuf.parse_key_values(content)}
         except (DecodeError, ValueError) as error:
             raise ServerFailed(f"GET {path}", f"is no protobuf of neurons: {error}") from error
+        if found.keys() != set(bodies):
+            raise ServerFailed(f"GET {path}", f"answered {len(found)} of {len(set(bodies))} neurons")
+        self._check_missing(version, [body for body, value in found.items() if not value])
+        return {body: value for body, value in found.items() if value}
+
+    def _check_missing(self, version: str, bodies: Sequence[int]) -> None:
+        if not bodies:
+            return
+        path = node_path(version, self.name, "keyrange", min(bodies), max(bodies))
+        listed = self.client.read_json(path)
+        if not isinstance(listed, list | None):
+            raise ServerFailed(f"GET {path}", f"is no list of keys: {listed!r:.200}")
+        there = {str(body) for body in bodies}.intersection(map(str, listed or ()))
+        if there:
+            raise ServerFailed(f"GET {path}", f"lists neurons that have no record: {sorted(there)[:5]}")
 
     def replace(self, version: str, records: Sequence[tuple[int, bytes]]) -> None:
         """Write whole records in one request: fields that they do not have go, each given ``_user`` and

@@ -36,6 +36,7 @@ class Patience:
         answer: for an answer, and as much longer as the bytes take at the `SLOWEST` speed. A merge of two
             large bodies can take minutes; giving up earlier would only lose the answer.
         word: who has waited for so long says so, and again each time it has doubled.
+        most: bytes of any answer.
     """
 
     unreachable: float = 20.0
@@ -43,3 +44,4 @@ class Patience:
     connect: float = 10.0
     answer: float = 900.0
     word: float = 30.0
+    most: int = STREAMED

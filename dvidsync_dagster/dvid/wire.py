@@ -146,11 +146,12 @@ class Wire(httpx.BaseTransport):
     A request's extensions can say `dvid_admin` (the admin token goes along) and must have its `dvid_wait`.
     """
 
-    def __init__(self, token: str | None, admin_token: str | None, connections: int) -> None:
+    def __init__(self, url: str, token: str | None, admin_token: str | None, connections: int) -> None:
         self._token = token
         self._admin_token = admin_token
         self._pool = httpcore.ConnectionPool(
-            ssl_context=httpx.create_ssl_context(),
+            # It takes 30 ms to make.
+            ssl_context=httpx.create_ssl_context() if url.lower().startswith("https") else None,
             max_connections=connections,
             max_keepalive_connections=connections,
             keepalive_expiry=5.0,

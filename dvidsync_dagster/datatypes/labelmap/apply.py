@@ -27,7 +27,7 @@ from dvidsync_dagster.datatypes.labelmap.tags import tagged
 from dvidsync_dagster.datatypes.labelmap.torn_split import TornSplit
 from dvidsync_dagster.dvid import sparsevol
 from dvidsync_dagster.dvid.labelmap import Labelmap, LastMod
-from dvidsync_dagster.errors import RequestRefused
+from dvidsync_dagster.errors import RequestRefused, ServerFailed
 from dvidsync_dagster.plan.outcome import ALREADY_THERE, DONE, Outcome, Refusal, refused
 
 
@@ -147,6 +147,8 @@ class LabelmapWriter:
         except RequestRefused as refusal:
             self.counter.read_again(mutation.version)
             return ALREADY_THERE if self.is_there(mutation) else refused(refusal.text)
+        if label != mutation.new and supervoxels and self._made(mutation, label) is None:
+            raise ServerFailed(f"POST cleave/{orig}", f"answered with body {label}, which is another one")
         self.counter.took(label)
         # Where nothing was cleaved there is no body to rename.
         if label == mutation.new or not supervoxels:

@@ -19,8 +19,9 @@ from dvidsync_dagster.datatypes.labelmap.messages import (
 )
 from dvidsync_dagster.datatypes.labelmap.presence import Body, Seen, find_presence
 from dvidsync_dagster.datatypes.labelmap.tags import NANOSECONDS, rank_of
+from dvidsync_dagster.dvid.answer import is_absent
 from dvidsync_dagster.dvid.labelmap import Labelmap, LastMod
-from dvidsync_dagster.errors import RequestRefused
+from dvidsync_dagster.errors import RequestRefused, ServerFailed
 from dvidsync_dagster.plan.claims import Key
 from dvidsync_dagster.plan.order import order
 
@@ -71,7 +72,8 @@ def look(
 ) -> Seen:
     """Ask for every body that the mutations of one instance touch, and for every supervoxel they split.
 
-    Cost: one small request per body. A version that the destination does not have yet has no bodies.
+    Cost: one small request per body. A version that the destination does not have yet has no bodies. A body
+    is gone if the destination says so twice: that it has no such body, and no voxels of it.
 
     Args:
         alone: only what the bodies that exist tell, not what became of those that are gone.
@@ -90,14 +92,13 @@ def look(
         began = time.monotonic()
         try:
             return labelmap.last_mod(*where)
-        except RequestRefused:
-            return None
         finally:
             took = time.monotonic() - began
             if took > SLOW_SECONDS:
                 slow[body_key(labelmap.name, *where)] = took
 
-    wanted = sorted(bodies)
+    there = {version for version in {version for version, _ in bodies} if _has(labelmap, version)}
+    wanted = sorted((version, label) for version, label in bodies if version in there)
     found = {}
     answers = list(pool.map(ask, wanted))
     # A tagged change has one of the copy's own numbers, which are above all that came with it.
@@ -106,9 +107,9 @@ def look(
     for (version, label), answer in zip(wanted, answers, strict=True):
         if answer is not None:
             found[body_key(labelmap.name, version, label)] = body_of(answer, contact)
-    there = {version for version in {version for version, _ in bodies} if _has(labelmap, version)}
-    asked = {body_key(labelmap.name, version, label) for version, label in bodies if version in there}
-    gone = frozenset(asked - found.keys())
+    missing = [where for where, answer in zip(wanted, answers, strict=True) if answer is None]
+    _check_missing(labelmap, missing)
+    gone = frozenset(body_key(labelmap.name, version, label) for version, label in missing)
     existed = frozenset[Key]() if alone else _existed(labelmap, gone, contact)
     return Seen(found, _gone(mutations, labelmap), existed, _left(mutations, labelmap, gone, contact), slow)
 
@@ -116,9 +117,27 @@ def look(
 def _has(labelmap: Labelmap, version: str) -> bool:
     try:
         labelmap.mapping(version, [1])
-    except RequestRefused:
-        return False
+    except RequestRefused as refusal:
+        if is_absent(refusal):
+            return False
+        raise
     return True
+
+
+def _check_missing(labelmap: Labelmap, missing: Sequence[tuple[str, int]]) -> None:
+    """Raises ServerFailed if one of them has voxels: the answer that it is missing has no text of DVID's, and
+    can be anybody's."""
+    wanted: dict[str, list[int]] = {}
+    for version, label in missing:
+        wanted.setdefault(version, []).append(label)
+    for version, labels in wanted.items():
+        for label, size in zip(labels, labelmap.sizes(version, labels), strict=True):
+            if size:
+                raise ServerFailed(
+                    f"GET lastmod/{label}",
+                    f"answered that there is no such body, but it has {size} voxels in version {version}: "
+                    f"does something before the server answer in its place?",
+                )
 
 
 def _existed(labelmap: Labelmap, gone: frozenset[Key], contact: Contact) -> frozenset[Key]:
@@ -212,8 +231,9 @@ def _bodies(labelmap: Labelmap, supervoxels: Sequence[tuple[str, int]]) -> dict[
     for version, parts in wanted.items():
         try:
             found[version] = dict(zip(parts, labelmap.mapping(version, parts), strict=True))
-        except RequestRefused:
-            continue
+        except RequestRefused as refusal:
+            if not is_absent(refusal):
+                raise
     return found
 
 

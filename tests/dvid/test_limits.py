@@ -1,0 +1,130 @@
+"""Answers that are too large, too slow, or never come."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+import tracemalloc
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+
+import pytest
+
+from dvidsync_dagster.dvid.client import DvidClient
+from dvidsync_dagster.dvid.patience import MIB, Patience
+from dvidsync_dagster.errors import AnswerLost, NotDvid, ServerError, ServerUnreachable
+from tests.hostile.proxy import bomb
+
+QUICK = Patience(unreachable=0, answer=0.5, word=0.1)
+PACKED = bomb(256 * MIB)
+Serve = Callable[[socket.socket], None]
+
+
+@contextmanager
+def served(serve: Serve, patience: Patience = QUICK) -> Iterator[tuple[DvidClient, list[str]]]:
+    """A client of a server that does `serve` with each connection, and what the client says meanwhile."""
+    said: list[str] = []
+    ended = threading.Event()
+
+    def run() -> None:
+        while not ended.is_set():
+            try:
+                connection, _ = listener.accept()
+            except OSError:
+                return
+            with connection:
+                connection.recv(65536)
+                with suppress(OSError):
+                    serve(connection)
+                    connection.recv(1)  # until the client has enough
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=run, daemon=True)
+        thread.start()
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        with DvidClient(url, patience=patience, say=said.append) as client:
+            try:
+                yield client, said
+            finally:
+                ended.set()
+                listener.shutdown(socket.SHUT_RDWR)
+    thread.join(5)
+
+
+def silent(_: socket.socket) -> None:
+    """Not a word."""
+
+
+def slow_headers(connection: socket.socket) -> None:
+    connection.sendall(b"HTTP/1.1 200 OK\r\nX: ")
+    while True:
+        connection.sendall(b"x")
+        time.sleep(0.02)
+
+
+def slow_body(connection: socket.socket) -> None:
+    connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+    while True:
+        connection.sendall(b" ")
+        time.sleep(0.02)
+
+
+def endless(connection: socket.socket) -> None:
+    connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+    while True:
+        connection.sendall(bytes(MIB))
+
+
+def promised(connection: socket.socket) -> None:
+    connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 10737418240\r\n\r\n")
+
+
+def packed(connection: socket.socket) -> None:
+    head = f"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: {len(PACKED)}\r\n\r\n"
+    connection.sendall(head.encode() + PACKED)
+
+
+def long_refusal(connection: socket.socket) -> None:
+    connection.sendall(b"HTTP/1.1 400 X\r\nContent-Length: 60000000\r\n\r\n")
+    connection.sendall(b"E" * 60_000_000)
+
+
+@pytest.mark.parametrize("serve", [silent, slow_headers, slow_body])
+def test_nobody_waits_without_end_or_without_a_word(serve: Serve) -> None:
+    """Trial 35."""
+    with served(serve) as (client, said):
+        began = time.monotonic()
+        with pytest.raises(AnswerLost):
+            client.change("POST", "/api/x")
+        with pytest.raises(ServerUnreachable):
+            client.read("/api/x")
+        assert time.monotonic() - began < 4
+    if serve is silent:
+        assert [line.partition(" for ")[2][:5] for line in said[:2]] == ["POST ", "POST "]
+        assert "/api/x: 0 s so far" in said[0]
+
+
+@pytest.mark.parametrize("serve", [endless, promised, packed])
+def test_no_answer_fills_the_memory(serve: Serve) -> None:
+    """Trial 35."""
+    with served(serve, Patience(unreachable=0, answer=60)) as (client, _):
+        tracemalloc.start()
+        try:
+            for ask in (
+                lambda: client.change("POST", "/api/x"),
+                lambda: client.read("/api/x", limit=4 * MIB),
+            ):
+                with pytest.raises(NotDvid, match="bytes"):
+                    ask()
+            assert tracemalloc.get_traced_memory()[1] < 32 * MIB
+        finally:
+            tracemalloc.stop()
+
+
+def test_a_long_refusal_is_a_short_message() -> None:
+    """Trial 37."""
+    with served(long_refusal, Patience(unreachable=0, answer=60)) as (client, _):
+        with pytest.raises(ServerError) as caught:
+            client.change("POST", "/api/x")
+        assert len(str(caught.value)) < 1500
