@@ -9,12 +9,13 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from tempfile import TemporaryFile
 from typing import ClassVar
 
 from dvidsync_dagster.datatypes.message import Message
 from dvidsync_dagster.datatypes.operation import DataMutation, DataType, Operation, is_committed
 from dvidsync_dagster.dvid.client import DvidClient
-from dvidsync_dagster.dvid.keyvalue import UNREADABLE, Keyvalue
+from dvidsync_dagster.dvid.keyvalue import UNREADABLE, Keyvalue, fits_path
 from dvidsync_dagster.dvid.repo import Instance
 from dvidsync_dagster.errors import RequestRefused
 from dvidsync_dagster.plan.outcome import Outcome, Refusal
@@ -120,9 +121,28 @@ class KeyvalueWriter:
             last[member.key] = (position, member)
         sizes = [member.size for member in operation.members if isinstance(member, PostKey)]
         if len(last) == 1 and max(sizes, default=0) > MAX_BYTES:
+            ((key, (position, _)),) = last.items()
             with self._large:
-                return self._copy(operation.version, last)
+                large = self._copy_large(operation.version, key, position)
+                return large or self._copy(operation.version, last)
         return self._copy(operation.version, last)
+
+    def _copy_large(self, version: str, key: str, position: int) -> Outcome | None:
+        """Copy a value by way of a file: it is nowhere whole in memory. None if this is another case."""
+        if UNREADABLE in key or not fits_path(key):
+            return None
+        with TemporaryFile() as kept:
+            try:
+                if not self.source.read_into(version, key, kept):
+                    return None
+            except RequestRefused as refusal:
+                return Outcome(refusals=(Refusal(position, f"source: {refusal}"),))
+            try:
+                self.destination.write_from(version, key, kept)
+            except RequestRefused as refusal:
+                if not (is_committed(refusal) and self.destination.holds(version, key, kept)):
+                    return Outcome(refusals=(Refusal(position, refusal.text),))
+        return Outcome()
 
     def _copy(self, version: str, last: Mapping[str, tuple[int, KeyMutation]]) -> Outcome:
         plain = {key: each for key, each in last.items() if UNREADABLE not in key}

@@ -8,11 +8,12 @@ ask it. Only where a server says that it did not even look at the request, it is
 from __future__ import annotations
 
 import logging
+import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import TracebackType
-from typing import Any
+from typing import IO, Any
 from urllib.parse import quote
 
 import httpx
@@ -28,6 +29,7 @@ from dvidsync_dagster.errors import AnswerLost, RequestRefused, ServerUnreachabl
 from dvidsync_dagster.outgoing_text import escaped, keep_secret
 
 Query = Mapping[str, str | int]
+Body = bytes | IO[bytes]
 
 logger = logging.getLogger(__name__)
 
@@ -188,13 +190,16 @@ class DvidClient:
         path: str,
         *,
         query: Query | None = None,
-        body: bytes = b"",
+        body: Body = b"",
         user: str | None = None,
         app: str | None = None,
         admin: bool = False,
     ) -> None:
         """A request that changes something and whose answer, if it is done, has no content. Sent once, or
         again after an answer by which it was not looked at.
+
+        Args:
+            body: a file is sent from its beginning, piece by piece.
 
         Raises:
             RequestRefused: DVID's own 4xx, nothing has changed (but a failed cleave has burned an id).
@@ -239,7 +244,7 @@ class DvidClient:
         method: str,
         path: str,
         query: Query | None,
-        body: bytes,
+        body: Body,
         user: str | None,
         app: str | None,
         admin: bool,
@@ -264,12 +269,17 @@ class DvidClient:
         return Asked(self.url, self.place, method, path, changes, self._has_token, admin)
 
     @contextmanager
-    def _sent(self, asked: Asked, query: Query | None, body: bytes) -> Iterator[httpx.Response]:
+    def _sent(self, asked: Asked, query: Query | None, body: Body) -> Iterator[httpx.Response]:
         """Send a request; its answer if that is 200. Raises what another one means."""
         params = dict(query or {})
         if self._reads_as and not asked.changes:
             params.setdefault("u", self._reads_as)
-        wait = Wait(f"{asked.method} {self.url}{asked.path}", len(body), self._patience, self._say)
+        if isinstance(body, bytes):
+            size = len(body)
+        else:
+            size = body.seek(0, os.SEEK_END)
+            body.seek(0)
+        wait = Wait(f"{asked.method} {self.url}{asked.path}", size, self._patience, self._say)
         to = address(self.url, asked.method, asked.path, params)
         with self._http.stream(
             asked.method,

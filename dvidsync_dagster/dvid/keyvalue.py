@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import IO
 from urllib.parse import quote
 
 from google.protobuf.message import DecodeError
@@ -17,6 +18,7 @@ from google.protobuf.message import DecodeError
 from dvidsync_dagster.dvid import protobuf
 from dvidsync_dagster.dvid.body import BINARY
 from dvidsync_dagster.dvid.client import DvidClient, node_path
+from dvidsync_dagster.dvid.patience import VALUE
 from dvidsync_dagster.errors import NotDvid, RequestRefused, ServerFailed
 
 UNREADABLE = "\ufffd"
@@ -35,6 +37,11 @@ def key_bytes(key: str) -> bytes:
 def is_raw(key: str) -> bool:
     """Whether it has bytes that are no UTF-8."""
     return _RAW.search(key) is not None
+
+
+def fits_path(key: str) -> bool:
+    """Or it comes in batches only."""
+    return is_raw(key) or ("/" not in key and len(key) <= _IN_PATH)
 
 
 def written(key: str) -> str:
@@ -71,15 +78,32 @@ class Keyvalue:
         """One value; None if it is missing or empty."""
         if len(key) > _IN_PATH and not is_raw(key):
             return self.values(version, [key]).get(key)
-        path = self._key_path(version, key)
         try:
-            return self.client.read(path, kind=BINARY) or None
+            return self.client.read(self._key_path(version, key), kind=BINARY) or None
         except RequestRefused as refusal:
-            if refusal.status != 404:
-                raise
-            if not refusal.text.startswith('Key "'):
-                raise NotDvid(f"GET {path}", f"answered 404: {refusal.text!r}. DVID says more") from None
+            _check_missing(refusal)
             return None
+
+    def read_into(self, version: str, key: str, file: IO[bytes]) -> bool:
+        """Append one value to a file, piece by piece; False if it is missing or empty."""
+        try:
+            with self.client.stream(self._key_path(version, key), limit=VALUE, kind=BINARY) as pieces:
+                size = sum(file.write(piece) for piece in pieces)
+        except RequestRefused as refusal:
+            _check_missing(refusal)
+            return False
+        return size > 0
+
+    def holds(self, version: str, key: str, file: IO[bytes]) -> bool:
+        """Whether a value is the content of a file."""
+        file.seek(0)
+        try:
+            with self.client.stream(self._key_path(version, key), limit=VALUE, kind=BINARY) as pieces:
+                same = all(file.read(len(piece)) == piece for piece in pieces)
+        except RequestRefused as refusal:
+            _check_missing(refusal)
+            return False
+        return same and not file.read(1)
 
     def exists(self, version: str, key: str) -> bool:
         """Whether the key is there, with an empty value too: only a listing tells."""
@@ -122,10 +146,16 @@ class Keyvalue:
                 self.write(version, key, value)
 
     def write(self, version: str, key: str, value: bytes) -> None:
-        if ("/" in key or len(key) > _IN_PATH) and not is_raw(key):
+        if not fits_path(key):
             self.write_many(version, [(key, value)])
         else:
             self.client.change("POST", self._key_path(version, key), body=value)
+
+    def write_from(self, version: str, key: str, file: IO[bytes]) -> None:
+        """Write the content of a file. Raises ValueError for a key that comes in batches only."""
+        if not fits_path(key):
+            raise ValueError(f"{key!r:.100} fits no path")
+        self.client.change("POST", self._key_path(version, key), body=file)
 
     def delete(self, version: str, key: str) -> None:
         """A missing key is deleted without complaint."""
@@ -178,6 +208,14 @@ class _Search:
         if UNREADABLE.encode()[0] == self.low:
             searches.append(_Search(known + UNREADABLE.encode(), after))
         return searches
+
+
+def _check_missing(refusal: RequestRefused) -> None:
+    """Raises what was refused, unless it is DVID's own word that there is no such key."""
+    if refusal.status != 404:
+        raise refusal
+    if not refusal.text.startswith('Key "'):
+        raise NotDvid(refusal.request, f"answered 404: {refusal.text!r}. DVID says more") from None
 
 
 def _key(raw: bytes) -> str:

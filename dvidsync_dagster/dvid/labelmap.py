@@ -120,8 +120,13 @@ class Labelmap:
 
     def supervoxels(self, version: str, label: int) -> list[int] | None:
         """The supervoxels in a body's index; None if there is no such body."""
-        content = self.client.read_or_none(node_path(version, self.name, "supervoxels", label))
-        return None if content is None else _numbers(orjson.loads(content), "supervoxels")
+        try:
+            found = self.client.read_json(node_path(version, self.name, "supervoxels", label))
+        except RequestRefused as refusal:
+            if refusal.status == 404:
+                return None
+            raise
+        return _numbers(found, "supervoxels")
 
     def sparsevol(self, version: str, supervoxel: int) -> bytes:
         """The runs of one supervoxel, in DVID's encoding with its header."""

@@ -15,6 +15,9 @@ REPO = 256 * MIB
 MANY = 512 * MIB
 """Bytes of any other answer that is taken whole: label indices, sparse volumes, a batch of values."""
 
+VALUE = 2 * GIB
+"""Bytes of a value. DVID's default store takes half of it."""
+
 STREAMED = 1024 * GIB
 """Bytes of an answer that is worked on as it comes."""
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from dvidsync_dagster.dvid.patience import MIB, Patience
-from dvidsync_dagster.errors import DvidSyncError
+from dvidsync_dagster.errors import DvidSyncError, LoginRefused
 from dvidsync_dagster.sandbox.broker import EmbeddedBroker
 from tests.datatypes.following import Scene, scene, template
 from tests.hostile.proxy import Answer, Proxy, proxy
@@ -140,5 +140,24 @@ def test_a_server_that_misbehaves(
             assert isinstance(error, behaviour.ends), repr(error)
             assert behaviour.says in str(error)
             assert len(str(error)) < LONGEST_MESSAGE
+    assert ground.sync("stop", through=True) == 0
+    ground.scene.assert_same()
+
+
+def test_a_wrong_admin_token_is_no_conflict(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An administrator edits a committed version at the source."""
+    committed, ground.version = ground.version, ground.scene.new_version(ground.version)
+    ground.sync("stop", through=True)
+    edited = ground.scene.key(KEYS, "late")
+    query = f"&admintoken={ground.scene.source.admin_token}"
+    answer = ground.scene.request("POST", edited, body=b"v", version=committed, query=query)
+    answer.raise_for_status()
+    right = ground.scene.copy.admin_token
+    for on_conflict in ("skip", "stop"):
+        monkeypatch.setattr(ground.scene.copy, "admin_token", "a-wrong-one")
+        with pytest.raises(LoginRefused, match=r"destinations\[copy\].admin_token_env") as caught:
+            ground.sync(on_conflict, through=True)
+        assert "a-wrong-one" not in str(caught.value)
+    monkeypatch.setattr(ground.scene.copy, "admin_token", right)
     assert ground.sync("stop", through=True) == 0
     ground.scene.assert_same()

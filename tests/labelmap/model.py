@@ -255,6 +255,9 @@ class CopysView:
     def mapping(self, version: str, supervoxels: Sequence[int]) -> list[int]:
         return [self._node(version).mapping.get(each, 0) for each in supervoxels]
 
+    def sizes(self, version: str, labels: Sequence[int]) -> list[int]:
+        return [len(self._node(version).bodies.get(label, ())) for label in labels]
+
     def supervoxels(self, version: str, label: int) -> list[int] | None:
         found = self._node(version).bodies.get(label)
         return None if found is None else sorted(found)
