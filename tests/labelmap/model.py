@@ -121,7 +121,7 @@ class ModelLabelmap:
     def open(self, version: str) -> Node:
         node = self.versions.get(version)
         if node is None:
-            raise refuse(f"no version {version}")
+            raise refuse(f"could not find UUID with partial match to {version}")
         if node.locked:
             raise refuse(f"version {version} is locked")
         return node
@@ -235,7 +235,7 @@ class CopysView:
 
     def _node(self, version: str) -> Node:
         if version not in self.model.versions:
-            raise refuse(f"no version {version}")
+            raise refuse(f"could not find UUID with partial match to {version}")
         return self.model.versions[version]
 
     def next_label(self, version: str) -> int:
