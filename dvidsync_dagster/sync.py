@@ -14,7 +14,6 @@ from dataclasses import dataclass, field, replace
 
 from dvidsync_dagster.attempts import carry_out
 from dvidsync_dagster.batch import Batch
-from dvidsync_dagster.clients import open_destination, open_source
 from dvidsync_dagster.config import DestinationConfig, StartTime, SyncConfig
 from dvidsync_dagster.datatypes.decode import decode_records
 from dvidsync_dagster.datatypes.eras import EraClock
@@ -22,13 +21,14 @@ from dvidsync_dagster.datatypes.labelmap.look import Contact
 from dvidsync_dagster.datatypes.labelmap.unfinished import SourceBodies, long_open
 from dvidsync_dagster.destinations.overtaken import was_overtaken
 from dvidsync_dagster.destinations.server import DvidDestination
-from dvidsync_dagster.discovery import Route, discover, refuse_future
+from dvidsync_dagster.discovery import Route, refuse_future
 from dvidsync_dagster.log.archive import LogArchive
 from dvidsync_dagster.log.checkpoint import Checkpoint
 from dvidsync_dagster.log.chunk import LogChunk
 from dvidsync_dagster.log.drain import MutationLog
 from dvidsync_dagster.log.record import Record
 from dvidsync_dagster.notes import Notes
+from dvidsync_dagster.opened import opened
 from dvidsync_dagster.report import ChunkReport, Lag, QuarantinedRecord
 from dvidsync_dagster.same_server import refuse_twins
 from dvidsync_dagster.source_log import SourceLog
@@ -75,37 +75,23 @@ def follow(
             report: what does not depend on that record is applied.
     """
     with ExitStack() as stack:
-        source = stack.enter_context(open_source(config))
-        copy = stack.enter_context(open_destination(destination))
-        route = discover(config, destination, source, copy, born_since=_born_since(destination, checkpoint))
+        born_since = _born_since(destination, checkpoint)
+        both = stack.enter_context(
+            opened(config, destination, born_since=born_since, still_owner=still_owner)
+        )
+        route, target, notes = both.route, both.target, both.notes
         clock_fits = checkpoint is not None and checkpoint.key <= route.clock
         if checkpoint is not None:
             checkpoint = checkpoint.as_of(route.clock)
         else:
             refuse_future(destination, route.clock)
-            refuse_twins(config, destination, copy)
+            refuse_twins(config, destination, both.copy)
         archive = LogArchive(config.archive) if config.archive is not None else None
         log = stack.enter_context(MutationLog(route.connection, list(route.topics), archive))
-        notes = Notes()
-        target = stack.enter_context(
-            DvidDestination(
-                source,
-                copy,
-                config.repo,
-                requests_in_flight=destination.requests_in_flight,
-                contact=Contact(0),
-                next_labels=route.next_labels,
-                repo=route.repo,
-                goes_on=destination.on_conflict == "skip",
-                followed=lambda name: name not in route.not_followed,
-                still_owner=still_owner,
-                note=notes.say,
-            )
-        )
         source_log = SourceLog(config, destination, route, log, archive, notes.say)
         asking = stack.enter_context(ThreadPoolExecutor(4, thread_name_prefix="source"))
-        bodies = SourceBodies(source, route.clock, route.source_started, asking)
-        ids = id_watch(route, source)
+        bodies = SourceBodies(both.source, route.clock, route.source_started, asking)
+        ids = id_watch(route, both.source)
         run = _Run(config, destination, route, source_log, bodies, ids, target, notes, epoch, still_owner)
         run.clock_fits = clock_fits
         run.first_contact(checkpoint)

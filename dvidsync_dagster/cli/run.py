@@ -57,7 +57,7 @@ def _run(instance: dg.DagsterInstance, follower: Follower, windows: tuple[str, s
         return DONE
     click.echo(
         f"{follower.title}: LEFT OUT: {summary.conflicts:,} operations skipped, {summary.quarantined:,} "
-        f"records quarantined. They are listed in run {summary.run_id} of Dagster.",
+        f"records quarantined (`dvidsync quarantine list`). Run {summary.run_id} of Dagster tells of them.",
         err=True,
     )
     return LEFT_OUT

@@ -131,7 +131,23 @@ class Quarantine:
             other = latest.get((row.place, row.digest))
             if other is None or _STATES.index(row.state) > _STATES.index(other.state):
                 latest[row.place, row.digest] = row
-        return sorted(latest.values(), key=lambda row: row.origin)
+        return sorted(latest.values(), key=lambda row: (row.origin, row.digest))
+
+    def chosen(self, places: Collection[Place]) -> list[KeptRow]:
+        """The rows of these records.
+
+        Raises:
+            ConfigurationError: one is not kept.
+        """
+        found = [row for row in self.rows() if row.place in places]
+        missing = set(places) - {row.place for row in found}
+        if missing:
+            raise ConfigurationError(
+                "RECORD",
+                f"{min(missing)} is not in {self.path}",
+                "`dvidsync quarantine list` shows what is kept.",
+            )
+        return found
 
     def states(self, records: Iterable[RawRecord]) -> list[State | None]:
         """What became of these very records, content included; None of those that are not kept."""
@@ -173,15 +189,15 @@ class Quarantine:
     def read(self, places: Collection[Place]) -> list[RawRecord]:
         """Records whole, in log order."""
         wanted = {(row.place, row.digest): row for row in self.rows() if row.place in places}
-        found: dict[Origin, RawRecord] = {}
+        found: dict[tuple[Origin, str], RawRecord] = {}
         for name in self._names():
             if any(row.place in places for row in self._read[name]):
                 for cells in self._table(name).to_pylist():
                     place = Place(cells["topic"], cells["partition"], cells["offset"])
                     if (place, cells["digest"]) in wanted:
                         record = _record(cells)
-                        found[record.origin] = record
-        return [found[origin] for origin in sorted(found)]
+                        found[record.origin, cells["digest"]] = record
+        return [found[name] for name in sorted(found)]
 
     def _change(self, places: Collection[Place], change: Callable[[pa.Table, list[bool]], pa.Table]) -> None:
         self.rows()

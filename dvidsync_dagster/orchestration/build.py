@@ -10,6 +10,7 @@ from dvidsync_dagster.config import SyncConfig
 from dvidsync_dagster.orchestration.assets import follower_asset, kafka_spec
 from dvidsync_dagster.orchestration.checks import run_checks
 from dvidsync_dagster.orchestration.followers import followers
+from dvidsync_dagster.orchestration.quarantine import quarantine_job
 from dvidsync_dagster.orchestration.repairing import repairing_definitions
 from dvidsync_dagster.orchestration.ticks import follower_ticks
 
@@ -33,4 +34,5 @@ def _repo_definitions(config: SyncConfig) -> dg.Definitions:
         dg.Definitions(assets=[kafka_spec(config), *assets], asset_checks=[run_checks(one) for one in each]),
         *(follower_ticks(one) for one in each),
         repairing_definitions(config),
+        dg.Definitions(jobs=[quarantine_job(config, destination) for destination in config.destinations]),
     )

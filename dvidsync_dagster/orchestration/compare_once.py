@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import dagster as dg
 
 from dvidsync_dagster.compare.comparison import compare
 from dvidsync_dagster.compare.findings import Comparison
 from dvidsync_dagster.errors import DvidSyncError
+from dvidsync_dagster.log.quarantine import Place
 from dvidsync_dagster.orchestration.abandoned import held
 from dvidsync_dagster.orchestration.build import build_definitions
 from dvidsync_dagster.orchestration.failing import own_errors
 from dvidsync_dagster.orchestration.followers import Follower
 from dvidsync_dagster.orchestration.once import QUIET, Busy
 from dvidsync_dagster.orchestration.pools import limit_to_one
+from dvidsync_dagster.orchestration.quarantine import QUARANTINE_OP
 from dvidsync_dagster.orchestration.repairing import REPAIR_OP, remember, remembered
 from dvidsync_dagster.orchestration.ticks import run_under_way
 from dvidsync_dagster.repair.work import Repair
+from dvidsync_dagster.retry import Retried
 
 Say = Callable[[str], None]
 
@@ -51,6 +55,46 @@ def repair_once(instance: dg.DagsterInstance, follower: Follower, say: Say, *, d
         Busy: a run is under way there.
         DvidSyncError: what the repair raised.
     """
+    done = job_once(
+        instance, follower, follower.repair_job, {REPAIR_OP: {"config": {"dry_run": dry_run}}}, REPAIR_OP, say
+    )
+    if not isinstance(done, Repair):
+        raise DvidSyncError(f"{follower.title}: the repair gave no result.")
+    return done
+
+
+def retry_once(
+    instance: dg.DagsterInstance, follower: Follower, places: Sequence[Place], say: Say
+) -> Retried:
+    """Run the job that tries records of a destination's quarantine again once; all if none is named.
+
+    Raises:
+        Busy: a run is under way there.
+        DvidSyncError: what the job raised.
+    """
+    settings = {"action": "retry", "records": [str(place) for place in places]}
+    done = job_once(
+        instance,
+        follower,
+        follower.quarantine_job,
+        {QUARANTINE_OP: {"config": settings}},
+        QUARANTINE_OP,
+        say,
+    )
+    if not isinstance(done, Retried):
+        raise DvidSyncError(f"{follower.title}: the retry gave no result.")
+    return done
+
+
+def job_once(
+    instance: dg.DagsterInstance, follower: Follower, name: str, ops: dict[str, Any], result_of: str, say: Say
+) -> object:
+    """Run a job that changes a destination once, and give the result of one of its steps.
+
+    Raises:
+        Busy: a run is under way there.
+        DvidSyncError: what the job raised.
+    """
     busy = run_under_way(instance, follower)
     if busy is not None:
         raise Busy(
@@ -58,15 +102,11 @@ def repair_once(instance: dg.DagsterInstance, follower: Follower, say: Say, *, d
             "runs."
         )
     limit_to_one(instance, follower.pool)
-    job = build_definitions(follower.config).resolve_job_def(follower.repair_job)
+    job = build_definitions(follower.config).resolve_job_def(name)
     run_id = str(uuid.uuid4())
     instance.add_event_listener(
         run_id, lambda entry: None if entry.dagster_event else say(entry.user_message)
     )
-    config = {**QUIET, "ops": {REPAIR_OP: {"config": {"dry_run": dry_run}}}}
     with held(instance, run_id), own_errors():
-        result = job.execute_in_process(instance=instance, run_id=run_id, run_config=config)
-    done = result.output_for_node(REPAIR_OP)
-    if not isinstance(done, Repair):
-        raise DvidSyncError(f"{follower.title}: run {run_id} gave no result.")
-    return done
+        result = job.execute_in_process(instance=instance, run_id=run_id, run_config={**QUIET, "ops": ops})
+    return result.output_for_node(result_of)

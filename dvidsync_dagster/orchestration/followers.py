@@ -69,6 +69,11 @@ class Follower:
         return f"repair_{self.config.repo_name}_{self.name}"
 
     @property
+    def quarantine_job(self) -> str:
+        """The job that shows and changes its quarantine, if it is a destination."""
+        return f"quarantine_{self.config.repo_name}_{self.name}"
+
+    @property
     def pool(self) -> str:
         """The pool that lets one run at a time work on it."""
         return f"dvidsync_{self.config.repo_name}_{self.name}"

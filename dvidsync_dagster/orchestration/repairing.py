@@ -2,8 +2,7 @@
 
 # No `from __future__ import annotations` here: Dagster checks the type of `context`, not its name.
 
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 
 import dagster as dg
@@ -12,9 +11,9 @@ from dvidsync_dagster.compare.comparison import compare
 from dvidsync_dagster.compare.findings import Comparison, Difference
 from dvidsync_dagster.config import DestinationConfig, SyncConfig
 from dvidsync_dagster.errors import ConfigurationError
-from dvidsync_dagster.orchestration.checkpoints import CheckpointStore
 from dvidsync_dagster.orchestration.failing import failures_told
 from dvidsync_dagster.orchestration.followers import Follower, destination_follower
+from dvidsync_dagster.orchestration.owning import claimed
 from dvidsync_dagster.orchestration.pools import limit_to_one
 from dvidsync_dagster.repair.repairing import repair
 from dvidsync_dagster.repair.work import Change, Left, Repair
@@ -169,7 +168,7 @@ def repair_job(config: SyncConfig, destination: DestinationConfig) -> dg.JobDefi
 def _repair(
     context: dg.OpExecutionContext, follower: Follower, destination: DestinationConfig, dry_run: bool
 ) -> Repair:
-    still_owner = _nobody_minds if dry_run else _claimed(context, follower)
+    still_owner = _nobody_minds if dry_run else claimed(context, follower)
     done = repair(
         follower.config, destination, dry_run=dry_run, still_owner=still_owner, say=context.log.info
     )
@@ -180,29 +179,6 @@ def _repair(
 
 def _nobody_minds() -> None:
     """A dry run needs no claim."""
-
-
-def _claimed(context: dg.OpExecutionContext, follower: Follower) -> Callable[[], None]:
-    """Claim the destination as a run does: who still writes there stops, and the next run looks at what it
-    finds."""
-    store = CheckpointStore(context.instance, follower.key)
-    claim = store.claim(context.log_event)
-    return OwnerCheck(lambda: store.check_owner(claim))
-
-
-class OwnerCheck:
-    """Looks at the ownership, but not for each of thousands of small changes: at most once in `SECONDS`."""
-
-    SECONDS = 1.0
-
-    def __init__(self, look: Callable[[], None]) -> None:
-        self._look = look
-        self._looked = float("-inf")
-
-    def __call__(self) -> None:
-        if time.monotonic() - self._looked >= self.SECONDS:
-            self._look()
-            self._looked = time.monotonic()
 
 
 def comparison_metadata(comparison: Comparison) -> dict[str, dg.MetadataValue]:
