@@ -220,6 +220,8 @@ class _Run:
                 looking = look_records > 0 or kept is not None
             self.still_owner()
             self.target.labelmaps.touched(plan.applied)
+            if chunk.last:
+                chunk = undecodable.let_pass(chunk, log.pass_over, clock_fits=self.clock_fits)
             unapplied = [*batch.unapplied(plan), *undecodable.waiting.origins]
             if chunk.last:
                 if not unapplied:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from dvidsync_dagster.config import DestinationConfig, SyncConfig
 from dvidsync_dagster.datatypes.decode import Decoded
@@ -12,7 +12,7 @@ from dvidsync_dagster.dvid.repo import Instance, RepoInfo
 from dvidsync_dagster.errors import UndecodableRecord
 from dvidsync_dagster.log.chunk import LogChunk
 from dvidsync_dagster.log.quarantine import Quarantine, place_of, quarantine_of
-from dvidsync_dagster.log.record import RawRecord
+from dvidsync_dagster.log.record import Origin, RawRecord
 from dvidsync_dagster.report import QuarantinedRecord
 from dvidsync_dagster.waiting import There, Waiting
 
@@ -61,6 +61,26 @@ class Undecodable:
         self._stopped_at += stopping
         passed, behind = self.waiting.let_through(decoded, [record.origin for record, _ in stopping])
         return passed, behind, tuple(_told(found))
+
+    def let_pass(
+        self, chunk: LogChunk, pass_over: Callable[[Iterable[Origin]], None], *, clock_fits: bool
+    ) -> LogChunk:
+        """The last chunk without the records far ahead of the source's clock that people let pass; they are
+        handed to `pass_over`. The others are kept, to be looked at, unless the clock seems to be wrong.
+
+        Raises:
+            LogError: the quarantine cannot be read or written.
+        """
+        shown = chunk.ahead.shown
+        if not shown:
+            return chunk
+        known = list(zip(shown, self.quarantine.states(shown), strict=True))
+        if clock_fits:
+            found = "its key is more than a day ahead of the source's clock"
+            self.quarantine.keep([(record, found) for record, state in known if state is None], "stopped")
+        passed = [record.origin for record, state in known if state in ("skipped", "applied")]
+        pass_over(passed)
+        return replace(chunk, ahead=chunk.ahead.without(passed), behind=chunk.behind - len(passed))
 
     def check(self) -> None:
         """At the end of the pass.

@@ -8,12 +8,12 @@ behind them in their partition nor the order of the rest.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 from dvidsync_dagster.log.merge import Entry
-from dvidsync_dagster.log.record import Origin
+from dvidsync_dagster.log.record import Origin, RawRecord
 
 FAR_NS = 86_400_000_000_000
 """What is further ahead than this, a day, is not just waited for: people are told where it is."""
@@ -29,27 +29,35 @@ class AheadOfClock:
         records: how many.
         furthest_ns: how far the furthest of them is ahead of the source's clock, in nanoseconds.
         far: how many are ahead by more than `FAR_NS`.
-        shown: these, or the first of them in the order of the log.
+        shown: these, or the first of them in the order of the log, whole.
     """
 
     records: int = 0
     furthest_ns: int = 0
     far: int = 0
-    shown: tuple[Origin, ...] = ()
+    shown: tuple[RawRecord, ...] = ()
 
     def __str__(self) -> str:
         text = f"{self.records:,} records wait: their keys are up to {_span(self.furthest_ns)} ahead of the "
         text += "source's clock"
         if not self.far:
             return f"{text}. They are applied once it has passed them"
-        places = "; ".join(map(str, self.shown))
+        places = "; ".join(str(record.origin) for record in self.shown)
         more = f" and {self.far - len(self.shown):,} more" if self.far > len(self.shown) else ""
         return (
             f"{text}. {self.far:,} of them by more than a day, which is hardly a server's doing: "
             f"{places}{more}. "
-            f"If the source's clock is right, look at them with a Kafka client and pass them over with "
-            f"`dvidsync quarantine skip TOPIC/PARTITION/OFFSET`; they hold nothing else back"
+            f"They hold nothing else back. If the source's clock is right: `dvidsync quarantine show` tells "
+            f"what they are, `dvidsync quarantine skip` lets them pass"
         )
+
+    def without(self, passed: Collection[Origin]) -> AheadOfClock:
+        """What is left if these of the shown ones are let pass."""
+        if not passed:
+            return self
+        shown = tuple(record for record in self.shown if record.origin not in passed)
+        count = len(self.shown) - len(shown)
+        return replace(self, records=self.records - count, far=self.far - count, shown=shown)
 
 
 NOTHING_AHEAD = AheadOfClock()
@@ -62,7 +70,7 @@ class SetAside:
     _records: int = 0
     _furthest: int = 0
     _far: int = 0
-    _shown: list[Origin] = field(default_factory=list)
+    _shown: list[Entry] = field(default_factory=list)
 
     def add(self, entries: Iterable[Entry], now: int) -> list[Entry]:
         """Count these, which are ahead of `now` (ns since 1970). Returns those that are not far ahead."""
@@ -74,13 +82,14 @@ class SetAside:
                 near.append(entry)
                 continue
             self._far += 1
-            self._shown.append(Origin(entry.key, entry.topic, entry.partition, entry.offset))
-        self._shown = heapq.nsmallest(SHOWN, self._shown)
+            self._shown.append(entry)
+        self._shown = heapq.nsmallest(SHOWN, self._shown, key=lambda entry: entry[:4])
         return near
 
     @property
     def found(self) -> AheadOfClock:
-        return AheadOfClock(self._records, self._furthest, self._far, tuple(self._shown))
+        shown = tuple(entry.raw() for entry in self._shown)
+        return AheadOfClock(self._records, self._furthest, self._far, shown)
 
 
 def _span(nanoseconds: int) -> str:

@@ -52,7 +52,7 @@ class LogChunk:
     def raw(self, wanted: Collection[Origin]) -> list[RawRecord]:
         """These records of the chunk, whole, in their order. Of the archive's, what that keeps."""
         places = {(origin.topic, origin.partition, origin.offset): origin for origin in wanted}
-        found = {places[place]: _raw(entry) for entry in self.entries if (place := _place(entry)) in places}
+        found = {places[place]: entry.raw() for entry in self.entries if (place := _place(entry)) in places}
         missing = set(wanted) - found.keys()
         for record in self.records() if missing else ():
             if record.origin in missing:
@@ -122,21 +122,8 @@ def _content(entry: Entry) -> tuple[str, bytes | None]:
 
 def malformed(entry: Entry) -> MalformedRecord:
     """The record of an entry that `found` something wrong with."""
-    return MalformedRecord(_raw(entry), entry.found or "")
+    return MalformedRecord(entry.raw(), entry.found or "")
 
 
 def _place(entry: Entry) -> tuple[str, int, int]:
     return entry.topic, entry.partition, entry.offset
-
-
-def _raw(entry: Entry) -> RawRecord:
-    key = entry.raw_key
-    if key is None and entry.found is None:
-        key = str(entry.key).encode()
-    return RawRecord(
-        Origin(entry.key, entry.topic, entry.partition, entry.offset),
-        key,
-        entry.value,
-        entry.timestamp,
-        tuple((str(name), value) for name, value in entry.headers),
-    )

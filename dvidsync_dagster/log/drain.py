@@ -238,6 +238,11 @@ class MutationLog:
             raise ValueError("positions are known once `chunks` has been called")
         return self._reading.positions(unapplied)
 
+    def pass_over(self, origins: Iterable[Origin]) -> None:
+        """Count records that were set aside, as their keys are ahead of the clock, as applied."""
+        if self._reading is not None:
+            self._reading.pass_over(origins)
+
     def _explain(self) -> None:
         if self._reading is not None:
             positions = self._reading.positions(())

@@ -11,6 +11,8 @@ from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+from dvidsync_dagster.log.record import Origin, RawRecord
+
 Place = tuple[str, int]
 """Topic and partition."""
 Headers = Sequence[tuple[str, bytes | None]]
@@ -37,6 +39,19 @@ class Entry(NamedTuple):
     raw_key: bytes | None = None
     timestamp: int = -1
     headers: Headers = ()
+
+    def raw(self) -> RawRecord:
+        """The record whole."""
+        key = self.raw_key
+        if key is None and self.found is None:
+            key = str(self.key).encode()
+        return RawRecord(
+            Origin(self.key, self.topic, self.partition, self.offset),
+            key,
+            self.value,
+            self.timestamp,
+            tuple((str(name), value) for name, value in self.headers),
+        )
 
 
 class _Partition:

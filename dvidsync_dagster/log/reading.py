@@ -97,6 +97,11 @@ class Reading:
         """What a checkpoint must hold; see `MutationLog.positions`."""
         return self._ledger.positions(unapplied)
 
+    def pass_over(self, origins: Iterable[Origin]) -> None:
+        """These were read and set aside; they count as applied."""
+        for origin in origins:
+            self._ledger.release(origin.topic, origin.partition, [origin.offset])
+
     def chunks(self) -> Iterator[LogChunk]:
         """At least one chunk, the last of them marked."""
         while True:

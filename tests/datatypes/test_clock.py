@@ -13,6 +13,7 @@ import pytest
 
 from dvidsync_dagster.dvid.repo import go_time
 from dvidsync_dagster.errors import ConfigurationError
+from dvidsync_dagster.log.quarantine import Quarantine
 from dvidsync_dagster.report import ChunkReport
 from dvidsync_dagster.sync import Scope
 from tests.datatypes.following import Scene
@@ -75,6 +76,15 @@ def test_a_record_of_the_next_century_is_shown_and_holds_nothing_back(scene: Sce
         assert last.lag_after.seconds < 60
         assert "2100-01-01" in str(last.ahead)
     scene.assert_same()
+    kept = Quarantine(str(scene.quarantine), scene.root, "copy")
+    ((place, state),) = [(row.place, row.state) for row in kept.rows()]
+    assert state == "stopped"
+    kept.mark([place], "skipped")
+    last = sync(scene, relay)[-1]
+    assert (last.ahead.records, last.lag_after.records) == (0, 0)
+    position = last.checkpoint.positions[place.topic][place.partition]
+    assert position.next > place.offset
+    assert position.beyond == ()
 
 
 def put(scene: Scene, key: str) -> None:
@@ -93,6 +103,7 @@ def test_a_source_clock_that_is_wrong_for_one_run_does_no_harm(
         assert min(report.lag_before.seconds, report.lag_after.seconds) >= 0
         return report
 
+    kept = Quarantine(str(scene.quarantine), scene.root, "copy")
     for name, shift in (("past", -timedelta(days=9_000)), ("future", timedelta(days=60_000))):
         clock.shift = shift
         put(scene, f"{name} 1")
@@ -103,6 +114,7 @@ def test_a_source_clock_that_is_wrong_for_one_run_does_no_harm(
         report = follow()
         assert report.lag_after.records == 0
         assert report.from_key > time.time_ns() - 3600 * SECOND
+        assert kept.rows() == []
         scene.assert_same()
     # Windows are read again, and it goes on from there.
     put(scene, "window")

@@ -56,6 +56,8 @@ def test_what_is_years_ahead_is_shown_with_its_place_and_never_called_malformed(
     assert "a partition 0 offset 0 (" in text
     assert "and 10 more" in text
     assert "dvidsync quarantine skip" in text
+    pass_.pass_over([record.origin for record in chunk.ahead.shown])
+    assert pass_.positions(())["a"][0] == PartitionPosition(20, ((30, 32),))
 
 
 def test_a_broker_whose_clock_is_days_behind_makes_no_record_malformed() -> None:
