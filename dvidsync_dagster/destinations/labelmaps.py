@@ -8,7 +8,7 @@ from concurrent.futures import Executor
 
 from dvidsync_dagster.datatypes.labelmap.apply import LabelmapWriter
 from dvidsync_dagster.datatypes.labelmap.counter import LabelCounter
-from dvidsync_dagster.datatypes.labelmap.counter_rule import CounterState
+from dvidsync_dagster.datatypes.labelmap.counter_rule import CounterState, Ids, PickedBy
 from dvidsync_dagster.datatypes.labelmap.look import Contact, is_there
 from dvidsync_dagster.datatypes.labelmap.messages import BodyMutation, LabelMutation
 from dvidsync_dagster.datatypes.labelmap.overtaken import is_past
@@ -125,7 +125,7 @@ class Labelmaps:
         versions = self._open_versions()
         with counter.lock:
             if versions:
-                counter.end_at(versions[-1], next_label)
+                counter.end_at(versions, next_label)
             else:
                 counter.burned(next_label - 1, "")
 
@@ -152,9 +152,8 @@ class Labelmaps:
                 wanted = Labelmap(self._source, instance).max_label(version)
                 counter = self.writer(instance).counter
                 with counter.lock:
-                    if not counter.was_set:
-                        # It would follow: no further than it has come already.
-                        wanted = min(wanted, counter.next_label - 1)
+                    if Ids(wanted, wanted, PickedBy.REQUEST).move(counter.state):
+                        wanted = counter.next_label - 1
                     if there < wanted:
                         self.here(instance).raise_max_label(version, wanted)
             except RequestRefused as refusal:

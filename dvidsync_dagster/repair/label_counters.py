@@ -5,6 +5,7 @@ from __future__ import annotations
 from dvidsync_dagster.compare.comparison import Scene
 from dvidsync_dagster.compare.instances import Twins
 from dvidsync_dagster.compare.items import Pair
+from dvidsync_dagster.datatypes.labelmap.counter_rule import CounterState, Ids, PickedBy
 from dvidsync_dagster.dvid.labelmap import Labelmap
 from dvidsync_dagster.errors import RequestRefused
 from dvidsync_dagster.repair.work import Work
@@ -79,4 +80,5 @@ def _repair_max_label(pair: Pair, root: str, work: Work) -> None:
 
 
 def _would_move_counter(copy: Labelmap, root: str, label: int) -> bool:
-    return label >= copy.next_label(root) and not copy.next_label_was_set(root)
+    state = CounterState(copy.next_label(root), copy.next_label_was_set(root))
+    return Ids(label, label, PickedBy.REQUEST).move(state)

@@ -113,6 +113,22 @@ class Crowd:
     def tell(self, version: str, action: str, **fields: Any) -> None:
         self.publish(TOPIC, {"Action": action, "UUID": version, **fields})
 
+    def announce_never_given(self, kind: str, label: int) -> None:
+        """What no server wrote: a start without an end, or a reservation, of a label that was never given."""
+        version, number = next(iter(self.model.versions)), self.model.mutation_id + 10**6
+        fields = {
+            "cleave": {"OrigLabel": 1, "CleavedLabel": label, "CleavedSupervoxels": [2]},
+            "split-supervoxel": {
+                "Supervoxel": 1,
+                "Body": 1,
+                "SplitSupervoxel": label,
+                "RemainSupervoxel": label + 1,
+                "Split": "none",
+            },
+            "post-nextlabel": {"Start Label": 1, "End Label": label},
+        }[kind]
+        self.announce(version, kind, number, "eve", **fields)
+
     # Choosing
 
     def version(self) -> str:

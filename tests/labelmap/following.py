@@ -135,7 +135,7 @@ class Follower:
                 if version is None:
                     self.counter.burned(self.source.following - 1, "")
                 else:
-                    self.counter.end_at(version, self.source.following)
+                    self.counter.end_at([version], self.source.following)
             elif version is not None and self.counter.is_behind:
                 self.counter.settle(version)
             batch.next_chunk(plan)

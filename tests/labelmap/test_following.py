@@ -126,6 +126,47 @@ def test_the_counter_ends_where_the_sources_is_even_if_ids_went_without_a_word(
     assert this.copy.following == this.source.following
 
 
+@settings(max_examples=100)
+@given(
+    SEEDS,
+    OPERATIONS,
+    PEOPLE,
+    PIECES,
+    st.sampled_from([NO_SPLITS, SILENT]),
+    st.booleans(),
+    st.sampled_from(["cleave", "split-supervoxel", "post-nextlabel"]),
+    st.integers(0, 2**64 - 2),
+)
+def test_a_record_of_labels_that_were_never_given_moves_the_counter_nowhere(
+    seed: int,
+    operations: int,
+    people: int,
+    pieces: int,
+    weights: dict[str, float],
+    admin: bool,
+    kind: str,
+    beyond: int,
+) -> None:
+    this = scene(seed, operations, people, weights)
+    assume(any(not node.locked for node in this.source.versions.values()))
+    this.copy.admin = admin
+    # Without the token a copy stays in mode 1 and runs ahead by itself.
+    assume(admin or not this.source.set_label)
+    log = list(this.log)
+    this.crowd.announce_never_given(kind, min(this.source.highest_given + 1 + beyond, 2**64 - 2))
+    forged = this.log[len(log) :]
+    log.insert(this.random.randrange(len(log) + 1), moved_to_any_key(forged[0], log, this.random))
+    this.follower().follow(cut(log, this.random, pieces), looking=False)
+    this.assert_same()
+    assert this.copy.following == this.source.following
+
+
+def moved_to_any_key(record: Record, log: list[Record], random: Random) -> Record:
+    """As if it had been written beside another one of the log."""
+    key = random.choice(log).origin.key + 1 if log else record.origin.key
+    return replace(record, origin=replace(record.origin, key=key, offset=10**6))
+
+
 @settings(max_examples=50)
 @given(SEEDS, OPERATIONS, PEOPLE)
 def test_steps_that_share_a_body_wait_for_each_other(seed: int, operations: int, people: int) -> None:

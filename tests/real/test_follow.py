@@ -133,7 +133,8 @@ def test_the_copy_ends_as_the_source(
         scene.flush()
         reports = run(scene, None)
         assert not any(report.conflicts or report.quarantined for report in reports)
-        scene.assert_same(instances=FOLLOWED)
+        # The requests that repeat a split of a body take one id more than it did.
+        scene.assert_same(instances=FOLLOWED, next_labels="split" not in weights)
 
 
 def test_each_run_goes_on_where_the_last_one_ended(

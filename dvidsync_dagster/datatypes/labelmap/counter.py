@@ -8,7 +8,7 @@ a commit of another version may settle it at the same time.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from dvidsync_dagster.datatypes.labelmap.counter_rule import (
@@ -119,12 +119,20 @@ class LabelCounter:
                 f"source and cannot be reserved here: {refusal.text}"
             )
 
-    def end_at(self, version: str, next_label: int) -> None:
-        """The source stands at `next_label` and all that it did is done: stand there too."""
-        self.burned(next_label - 1, version)
-        self.settle(version)
+    def end_at(self, versions: Sequence[str], next_label: int) -> None:
+        """The source stands at `next_label` and all that it did is done: stand there too.
+
+        Args:
+            versions: those that are open here.
+        """
+        where = versions[-1]
+        if self.expected.next_label < next_label:
+            # Labels that went without a word: they were taken where the source has the highest.
+            where = max(reversed(versions), key=self._source.highest)
+            self.burned(next_label - 1, where)
+        self.settle(where)
         if self.next_label > next_label:
-            self._set_back(version, next_label)
+            self._set_back(where, next_label)
 
     def took(self, label: int) -> None:
         self._check_stranger(label)
