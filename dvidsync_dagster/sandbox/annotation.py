@@ -13,7 +13,7 @@ from dvidsync_dagster.sandbox.exchange import Answer, Exchange, Refused
 from dvidsync_dagster.sandbox.golang import go_map
 from dvidsync_dagster.sandbox.instance import MAX_MESSAGE_BYTES, Instance, Place, Settings
 from dvidsync_dagster.sandbox.labelmap import Labelmap
-from dvidsync_dagster.sandbox.reading import Point, read_point
+from dvidsync_dagster.sandbox.reading import Point, read_json_object, read_point, read_uint
 from dvidsync_dagster.sandbox.repo import Repo
 from dvidsync_dagster.sandbox.versioned import VersionedStore
 
@@ -48,6 +48,10 @@ class Annotation(Instance):
                 return annotation_reads.all_elements(self, exchange, place)
             case "label":
                 return annotation_reads.of_label(self, exchange, place)
+            case "labels":
+                return self._post_labels(exchange, place)
+            case "scan":
+                return annotation_reads.scan(self, exchange, place)
             case "tag":
                 return annotation_reads.of_tag(self, exchange, place)
             case "reload":
@@ -55,7 +59,7 @@ class Annotation(Instance):
                     raise Refused("Only POST action is available on 'reload' endpoint.")
                 self._reload(place)
                 return Answer()
-        return self.serve_common(exchange)
+        return self.serve_common(exchange, place)
 
     def block_of(self, point: Point) -> Point:
         """Blocks are those of the labelmap that this instance is synced to."""
@@ -290,6 +294,18 @@ class Annotation(Instance):
                 self._tell(exchange, place, "blocks-post", DataRef=self.put_blob(exchange.body))
             return Answer()
         return annotation_reads.blocks(self, exchange, place)
+
+    def _post_labels(self, exchange: Exchange, place: Place) -> Answer:
+        """Elements by label as they are to be stored, each list as a text."""
+        if exchange.method != "POST":
+            raise Refused("Only POST action is available on 'labels' endpoint.")
+        if len(exchange.parts) > 4:
+            raise Refused("Extraneous arguments after POST /labels endpoint.")
+        for label, text in read_json_object(exchange.body, "json").items():
+            found = [el.without_relations(each) for each in el.read_elements(str(text).encode())]
+            if read_uint(label):
+                self.by_label.put(place.version, int(label), found)
+        return Answer()
 
     def _reload(self, place: Place) -> None:
         for label in self.by_label.items(place.version):

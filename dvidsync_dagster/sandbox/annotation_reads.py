@@ -45,6 +45,15 @@ def all_elements(annotation: Annotation, exchange: Exchange, place: Place) -> An
     return _streamed(annotation, place, lambda _: True)
 
 
+def scan(annotation: Annotation, exchange: Exchange, place: Place) -> Answer:
+    """How many blocks are stored."""
+    _only_get(exchange, "Only GET is available on 'scan' endpoint.")
+    if len(exchange.parts) > 4:
+        raise Refused("Do not expect additional parameters after 'scan' in GET request")
+    number = len(annotation.blocks.items(place.version))
+    return Answer.json(f'{{"num kv pairs":{number},"num empty blocks":0}}')
+
+
 def of_label(annotation: Annotation, exchange: Exchange, place: Place) -> Answer:
     _only_get(exchange, "Only GET action is available on 'label' endpoint.")
     if len(exchange.parts) < 5:

@@ -144,6 +144,16 @@ class IndexStore:
                 return None
         return self._from_volume(version, label)
 
+    def holder(self, version: int, label: int) -> int | None:
+        """The version, this one or an ancestor, that an index is of."""
+        for ancestor in self._ancestry(version):
+            if self._changed.knows_itself(ancestor, label):
+                return ancestor
+        for ancestor in self._ancestry(version):
+            if ancestor in self._first and label in self._first[ancestor]:
+                return ancestor
+        return None
+
     def own(self, version: int, label: int) -> LabelIndex | None:
         """To change and `put` again: the version's own, or a copy of an ancestor's."""
         mine = self._changed.own(version, label)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from dvidsync_dagster.sandbox.exchange import TEXT, Answer, Exchange, Refused
+from dvidsync_dagster.sandbox.exchange import TEXT, Answer, Exchange, Lacking, Refused
 from dvidsync_dagster.sandbox.golang import go_json, go_map
 from dvidsync_dagster.sandbox.reading import Point, read_json_object
 from dvidsync_dagster.sandbox.wire import blob_reference
@@ -25,6 +25,10 @@ COMPRESSIONS = {
     "none": "No compression, level -1",
 }
 """What the info says of each setting."""
+
+
+# The others answer a POST as they answer a GET.
+_CHANGED_BY_INFO = ("annotation", "labelmap")
 
 
 @dataclass
@@ -101,13 +105,14 @@ class Instance:
         """Whether a locked version refuses the request."""
         return method in ("POST", "PUT", "DELETE")
 
-    def serve_common(self, exchange: Exchange) -> Answer:
+    def serve_common(self, exchange: Exchange, place: Place) -> Answer:
         """The endpoints that all types have."""
         endpoint = exchange.parts[3]
-        if endpoint == "info" and exchange.method != "POST":
-            return Answer.json(
-                go_json(self.info({each.data_uuid: n for n, each in self.repo.instances.items()}))
-            )
+        if endpoint == "info":
+            if exchange.method == "POST" and self.type_name in _CHANGED_BY_INFO:
+                raise Lacking(f"POST info of {self.type_name}")
+            names = {each.data_uuid: name for name, each in self.repo.instances.items()}
+            return Answer.json(go_json(self.info(names, place.version)))
         if endpoint == "sync":
             return self._sync(exchange)
         if endpoint == "tags":
@@ -168,8 +173,8 @@ class Instance:
             )
         return Answer.text(b"[" + b",".join(self._mutations.get(place.version, [])) + b"]")
 
-    def info(self, names: dict[str, str]) -> dict[str, Any]:
-        """The JSON of GET info. `names` gives the instances' names by data UUID."""
+    def info(self, names: dict[str, str], version: int) -> dict[str, Any]:  # noqa: ARG002 (some look at it)
+        """The JSON of GET info of a version. `names` gives the instances' names by data UUID."""
         return {
             "Base": {
                 "TypeName": self.type_name,

@@ -46,7 +46,7 @@ class Keyvalue(Instance):
                 return self._keyvalues(exchange, place)
             case "mutations":
                 return self.mutations(exchange, place)
-        return self.serve_common(exchange)
+        return self.serve_common(exchange, place)
 
     def _key(self, exchange: Exchange, place: Place) -> Answer:
         if len(exchange.parts) < 5:

@@ -83,7 +83,7 @@ def _post_blocks(lm: Labelmap, exchange: Exchange, place: Place, scale: int) -> 
     for point in posted:
         first = tuple(each * lm.edge for each in point)
         last = tuple(each + lm.edge - 1 for each in first)
-        lm.widen((first[0], first[1], first[2]), (last[0], last[1], last[2]))
+        lm.widen(place.version, (first[0], first[1], first[2]), (last[0], last[1], last[2]))
     ingest_blocks(lm, place, posted, lower=lower, indexed=not exchange.flag("noindexing"))
     return Answer()
 

@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     from dvidsync_dagster.sandbox.labelmap import Labelmap
 
 
-def extents(lm: Labelmap, exchange: Exchange, place: Place) -> Answer:  # noqa: ARG001
+def extents(lm: Labelmap, exchange: Exchange, place: Place) -> Answer:
     given = read_json_object(exchange.body, "json")
-    lm.extents = _point(given.get("MinPoint")), _point(given.get("MaxPoint"))
+    lm.set_extents(place.version, _point(given.get("MinPoint")), _point(given.get("MaxPoint")))
     return Answer()
 
 

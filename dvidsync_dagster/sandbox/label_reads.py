@@ -158,6 +158,16 @@ def index(lm: Labelmap, exchange: Exchange, place: Place) -> Answer:
     return Answer.binary(found.to_proto().SerializeToString())
 
 
+def index_version(lm: Labelmap, exchange: Exchange, place: Place) -> Answer:
+    label = read_label(exchange, "there is no index for protected label 0")
+    if exchange.method != "GET":
+        raise Refused("only GET action allowed for /index-version endpoint")
+    holder = lm.indices.holder(place.version, label)
+    if holder is None:
+        raise Refused(f"could not find the version of the index of label {label}")
+    return Answer(200, "text/plain", lm.repo.nodes[holder].uuid.encode())
+
+
 def indices(lm: Labelmap, exchange: Exchange, place: Place) -> Answer:
     if exchange.method == "POST":
         highest = 0

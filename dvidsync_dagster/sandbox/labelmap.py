@@ -25,6 +25,9 @@ from dvidsync_dagster.sandbox.repo import Repo
 from dvidsync_dagster.sandbox.versioned import VersionedStore
 from dvidsync_dagster.sandbox.voxels import Volume
 
+Extents = tuple[BlockPoint, BlockPoint]
+"""First and last voxel."""
+
 
 class Labelmap(Instance):
     """State: voxels, indices, mapping (label by supervoxel, only where it was ever set), counters."""
@@ -47,7 +50,7 @@ class Labelmap(Instance):
         self.mapping: VersionedStore[int, int] = VersionedStore(repo.ancestry)
         self.splits: dict[int, list[tuple[int, int, int, int]]] = {}
         self.counters = LabelCounters(name, repo.ancestry)
-        self.extents: tuple[BlockPoint, BlockPoint] | None = None
+        self._extents: VersionedStore[str, Extents] = VersionedStore(repo.ancestry)
 
     def serve(self, exchange: Exchange, place: Place) -> Answer:
         endpoint = exchange.parts[3]
@@ -55,7 +58,7 @@ class Labelmap(Instance):
             raise Refused(f"Unable to handle HTTP action HEAD on {endpoint} endpoint")
         handler = _ENDPOINTS.get(endpoint)
         if handler is None:
-            return self.serve_common(exchange)
+            return self.serve_common(exchange, place)
         return handler(self, exchange, place)
 
     def at_scale(self, scale: int) -> Volume:
@@ -91,17 +94,23 @@ class Labelmap(Instance):
     def index_for(self, version: int, label: int, is_supervoxel: bool) -> LabelIndex | None:
         return self.indices.get(version, self.body_of(version, label) if is_supervoxel else label)
 
-    def widen(self, low: BlockPoint, high: BlockPoint) -> None:
-        """Extents in voxels, both ends included."""
-        if self.extents is not None:
-            (lx, ly, lz), (hx, hy, hz) = self.extents
+    def extents(self, version: int) -> Extents | None:
+        return self._extents.get(version, "")
+
+    def set_extents(self, version: int, low: BlockPoint, high: BlockPoint) -> None:
+        self._extents.put(version, "", (low, high))
+
+    def widen(self, version: int, low: BlockPoint, high: BlockPoint) -> None:
+        known = self.extents(version)
+        if known is not None:
+            (lx, ly, lz), (hx, hy, hz) = known
             low = min(low[0], lx), min(low[1], ly), min(low[2], lz)
             high = max(high[0], hx), max(high[1], hy), max(high[2], hz)
-        self.extents = low, high
+        self.set_extents(version, low, high)
 
-    def info(self, names: dict[str, str]) -> dict[str, Any]:
-        low, high = self.extents if self.extents is not None else (None, None)
-        result = super().info(names)
+    def info(self, names: dict[str, str], version: int) -> dict[str, Any]:
+        low, high = self.extents(version) or (None, None)
+        result = super().info(names, version)
         result["Extended"] = {
             "Values": [{"DataType": "uint64", "Label": "labelmap"}],
             "Interpolable": False,
@@ -147,6 +156,7 @@ _ENDPOINTS: dict[str, Callable[[Labelmap, Exchange, Place], Answer]] = {
     "existing-labels": label_reads.existing_labels,
     "extents": label_extents.extents,
     "index": label_reads.index,
+    "index-version": label_reads.index_version,
     "indices": label_reads.indices,
     "ingest-supervoxels": label_blocks.ingest_supervoxels,
     "label": label_voxels.label_at_point,

@@ -73,7 +73,7 @@ class Neuronjson(Instance):
                 return Answer.json(sorted_json(self._field_times))
             case "query":
                 return self._query(exchange, place)
-        return self.serve_common(exchange)
+        return self.serve_common(exchange, place)
 
     def _ids(self, place: Place) -> list[int]:
         """Numeric order on the head of the master branch, order of texts elsewhere."""

@@ -21,8 +21,10 @@ _PARAMETERS: dict[str, dict[str, str]] = {
         "element": "kafkalog",
         "elements": "kafkalog",
         "label": "relationships",
+        "labels": "",
         "move": "kafkalog",
         "reload": "inmemory check",
+        "scan": "byCoord keysOnly",
         "tag": "relationships",
     },
     "keyvalue": {
@@ -39,6 +41,7 @@ _PARAMETERS: dict[str, dict[str, str]] = {
         "extents": "",
         "existing-labels": "",
         "index": "metadata-only",
+        "index-version": "",
         "indices": "",
         "ingest-supervoxels": "scale",
         "label": "supervoxels scale",
@@ -87,9 +90,9 @@ _PARAMETERS: dict[str, dict[str, str]] = {
 """The query parameters of each endpoint."""
 
 _LACKING_ENDPOINTS: dict[str, str] = {
-    "annotation": "help labels roi scan",
+    "annotation": "help roi",
     "keyvalue": "help mutations-range",
-    "labelmap": "fvdb help history index-version indices-compressed isotropic map-stats metadata "
+    "labelmap": "fvdb help history indices-compressed isotropic map-stats metadata "
     "mutations-range proximity pseudocolor",
     "neuronjson": "help",
 }
@@ -99,10 +102,12 @@ _LACKING_TYPES = (
     *("uint16blk", "uint32blk", "uint64blk", "uint8blk"),
 )
 
-_SETTINGS = {"typename", "dataname", "versioned", "compression", "tags"}
-_VOLUME_SETTINGS = {"blocksize", "voxelsize", "voxelunits", "maxdownreslevel"}
-# What they are where nobody says anything else.
-_ONLY_DEFAULT = {"checksum": "none", "indexedlabels": "true", "background": "0", "gridstore": ""}
+# What the settings that DVID looks at must be here; it overlooks all others, and so does the sandbox.
+_ONLY = {"checksum": "none"}
+_ONLY_OF_VOLUMES = {
+    **{"indexedlabels": "true", "background": "0", "gridstore": ""},
+    **{"minpoint": "", "maxpoint": "", "scalelevel": "0"},
+}
 
 
 def check_query(exchange: Exchange, known: Iterable[str] = ()) -> None:
@@ -143,7 +148,7 @@ def check_settings(type_name: str, config: dict[str, str]) -> None:
     compression = config.get("compression", "lz4").lower()
     if compression not in COMPRESSIONS:
         raise Lacking(f"the compression {compression}")
-    known = _SETTINGS | (_VOLUME_SETTINGS if type_name == "labelmap" else set())
-    for name, value in config.items():
-        if name not in known and value.lower() != _ONLY_DEFAULT.get(name):
+    for name, only in (_ONLY | (_ONLY_OF_VOLUMES if type_name == "labelmap" else {})).items():
+        value = config.get(name, only)
+        if value.lower() != only:
             raise Lacking(f"the setting {name}={value} of {type_name}")

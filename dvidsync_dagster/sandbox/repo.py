@@ -157,6 +157,7 @@ class Repo:
 
     def info_fields(self) -> dict[str, Any]:
         names = {each.data_uuid: name for name, each in self.instances.items()}
+        shown = (self.leaf("master") or self.root).version
         return {
             "Root": self.root.uuid,
             "Alias": self.alias,
@@ -164,7 +165,7 @@ class Repo:
             "Log": self.log,
             "Properties": {},
             "DataInstances": {
-                name: instance.info(names) for name, instance in sorted(self.instances.items())
+                name: instance.info(names, shown) for name, instance in sorted(self.instances.items())
             },
             "DAG": {
                 "Root": self.root.uuid,

@@ -37,7 +37,7 @@ def post_raw(lm: Labelmap, exchange: Exchange, place: Place, size: BlockPoint, o
         raise Refused(
             f'expected {expected} bytes for data "{lm.name}" label PUT but only received {len(body)} bytes'
         )
-    lm.widen(offset, (end[0], end[1], end[2]))
+    lm.widen(place.version, offset, (end[0], end[1], end[2]))
     lm.repo.new_mutation_id()
     labels = np.frombuffer(body, "<u8").reshape(size[::-1])
     written: dict[BlockPoint, Block] = {}
@@ -122,7 +122,7 @@ def put_cubes(lm: Labelmap, place: Place, cubes: Cubes) -> None:
     """A volume of cubes in an instance that has no voxels yet."""
     if lm.max_scale:
         raise Lacking("volumes by formula at lower resolutions")
-    if lm.extents is not None:
+    if lm.extents(place.version) is not None:
         raise Refused(f'data "{lm.name}" has voxels already')
     if (
         cubes.cube < 1
@@ -131,7 +131,7 @@ def put_cubes(lm: Labelmap, place: Place, cubes: Cubes) -> None:
         or any(n < 1 or n % cubes.cube for n in cubes.size)
     ):
         raise Refused("a cube's edge must divide the blocks' and the size, and ids start at 1 or above")
-    lm.widen((0, 0, 0), (cubes.size[0] - 1, cubes.size[1] - 1, cubes.size[2] - 1))
+    lm.widen(place.version, (0, 0, 0), (cubes.size[0] - 1, cubes.size[1] - 1, cubes.size[2] - 1))
     lm.repo.new_mutation_id()
     lm.volume.put_cubes(place.version, cubes)
     labels, blocks, counts = cubes.rows()

@@ -62,7 +62,6 @@ def test_a_refused_request_changes_nothing(repo: Repo) -> None:
         {"typename": "labelmap", "BlockSize": "64,64,32"},
         {"typename": "keyvalue", "Checksum": "crc32"},
         {"typename": "keyvalue", "Compression": "jpeg"},
-        {"typename": "keyvalue", "Flavour": "sweet"},
     ],
 )
 def test_instances_of_another_kind_are_refused(repo: Repo, settings: dict[str, str]) -> None:
