@@ -7,7 +7,7 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from typing import TypeVar
 from urllib.parse import urlencode
 
 import httpcore
@@ -16,8 +16,15 @@ import httpx
 from dvidsync_dagster.dvid.patience import SLOWEST, Patience
 from dvidsync_dagster.outgoing_text import scrubbed
 
+T = TypeVar("T")
 Options = Iterable[tuple[int, int, int] | tuple[int, int, bytes | bytearray] | tuple[int, int, None, int]]
 
+_ERRORS = (
+    httpcore.TimeoutException,
+    httpcore.NetworkError,
+    httpcore.ProtocolError,
+    httpcore.UnsupportedProtocol,
+)
 _current = threading.local()
 
 
@@ -41,13 +48,15 @@ class Wait:
         """So many bytes of the answer are there: they may take their time."""
         self._ends += count / SLOWEST
 
-    @contextmanager
-    def counting(self) -> Iterator[None]:
-        """What this thread reads and writes meanwhile belongs to this request."""
+    def counting(self, work: Callable[[], T]) -> T:
+        """What this thread reads and writes meanwhile belongs to this request. Raises httpx's errors."""
         before = getattr(_current, "wait", None)
         _current.wait = self
         try:
-            yield
+            return work()
+        except _ERRORS as error:
+            # httpx has an exception of the same name for each of httpcore's.
+            raise getattr(httpx, type(error).__name__)(str(error)) from error
         finally:
             _current.wait = before
 
@@ -129,8 +138,7 @@ class _Body(httpx.SyncByteStream):
     def __iter__(self) -> Iterator[bytes]:
         parts = iter(self._inner)
         while True:
-            with self._wait.counting(), _as_httpx():
-                part = next(parts, None)
+            part = self._wait.counting(lambda: next(parts, None))
             if part is None:
                 return
             self._wait.came(len(part))
@@ -171,18 +179,16 @@ class Wire(httpx.BaseTransport):
                 url = url.copy_merge_params(token)
         wait: Wait = request.extensions["dvid_wait"]
         assert isinstance(request.stream, httpx.SyncByteStream)
-        with wait.counting(), _as_httpx():
-            response = self._pool.handle_request(
-                httpcore.Request(
-                    method=request.method,
-                    url=httpcore.URL(
-                        scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=target or url.raw_path
-                    ),
-                    headers=headers.raw,
-                    content=request.stream,
-                    extensions={"timeout": request.extensions.get("timeout", {})},
-                )
-            )
+        sent = httpcore.Request(
+            method=request.method,
+            url=httpcore.URL(
+                scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=target or url.raw_path
+            ),
+            headers=headers.raw,
+            content=request.stream,
+            extensions={"timeout": request.extensions.get("timeout", {})},
+        )
+        response = wait.counting(lambda: self._pool.handle_request(sent))
         assert isinstance(response.stream, Iterable)
         return httpx.Response(
             status_code=response.status,
@@ -194,20 +200,6 @@ class Wire(httpx.BaseTransport):
 
     def close(self) -> None:
         self._pool.close()
-
-
-@contextmanager
-def _as_httpx() -> Iterator[None]:
-    """httpx has an exception of the same name for each of httpcore's."""
-    try:
-        yield
-    except (
-        httpcore.TimeoutException,
-        httpcore.NetworkError,
-        httpcore.ProtocolError,
-        httpcore.UnsupportedProtocol,
-    ) as error:
-        raise getattr(httpx, type(error).__name__)(str(error)) from error
 
 
 class _Scrubbing(logging.Filter):
