@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 
 from dvidsync_dagster.datatypes.labelmap.messages import BodyMutation, Cleave, Split
 from dvidsync_dagster.datatypes.labelmap.tags import rank_of
+from dvidsync_dagster.dvid.answer import is_absent
 from dvidsync_dagster.dvid.labelmap import Labelmap
 from dvidsync_dagster.errors import RequestRefused
 
@@ -32,7 +33,9 @@ def is_past(mutations: Iterable[BodyMutation], labelmap: Labelmap, applied: tupl
     for version, supervoxels in wanted.items():
         try:
             homes = set(labelmap.mapping(version, sorted(supervoxels))) - {0}
-        except RequestRefused:  # the version is not there
+        except RequestRefused as refusal:
+            if not is_absent(refusal):
+                raise
             continue
         for home in sorted(homes):
             last = labelmap.last_mod(version, home)
