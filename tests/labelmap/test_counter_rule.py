@@ -17,8 +17,11 @@ from dvidsync_dagster.datatypes.labelmap.counter_rule import (
     after,
     left_by,
 )
+from dvidsync_dagster.datatypes.labelmap.gather import gather
 from dvidsync_dagster.datatypes.labelmap.look import Contact
 from dvidsync_dagster.datatypes.labelmap.messages import (
+    Announcement,
+    BodyMutation,
     Cleave,
     LabelMutation,
     Merge,
@@ -150,3 +153,29 @@ def test_only_setting_it_moves_a_counter_back(mutations: list[LabelMutation], wa
             assert after(now, mutation) == now
             assert after(state, replace(mutation, version="b" * 32)) == now
         state = now
+
+
+@pytest.mark.parametrize(
+    ("done", "own", "waits"),
+    [
+        (cleave(102), 103, True),
+        (renumber(102), 103, True),
+        (renumber(900_000), 103, False),
+        (reserve(65, 2**63), 103, False),
+        (renumber(900_000), None, True),
+    ],
+)
+def test_who_took_an_id_before_and_says_so_after(done: LabelMutation, own: int | None, waits: bool) -> None:
+    """Of what lies above the source's own counter nobody has to wait for anything."""
+    said = Announcement(done, True) if isinstance(done, BodyMutation) else done
+    assert isinstance(said, Announcement | ReserveLabels)
+    later = replace(cleave(101), mutation_id=8)
+    found = gather(
+        [said],
+        ahead=[Announcement(later, True)],
+        applied_before=(),
+        ended_before=0,
+        ask=lambda *_: {},
+        next_labels={"segmentation": own} if own else {},
+    )
+    assert found.to_come == ([later] if waits else [])
