@@ -44,6 +44,19 @@ def test_a_merge_of_large_bodies_that_the_server_is_still_doing(scene: Scene) ->
     scene.assert_same()
 
 
+def test_a_slow_answer_about_a_version_that_is_not_there_yet(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a busy machine."""
+    monkeypatch.setattr("dvidsync_dagster.datatypes.labelmap.look.SLOW_SECONDS", 0.0)
+    scene.sync()
+    scene.post("commit", json={"note": "done"})
+    version = scene.post("newversion", json={"note": "next"})["child"]
+    scene.post(f"{LABELS}/merge", json=[1, 2], version=version)
+    scene.sync_unclean()
+    scene.assert_same()
+
+
 def test_a_run_that_lost_its_destination_stops_within_its_chunk(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
