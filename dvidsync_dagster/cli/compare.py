@@ -34,17 +34,36 @@ if TYPE_CHECKING:
 @arguments.destination
 @arguments.json
 @click.option("--all", "everything", is_flag=True, help="Read again what is committed and agreed before.")
+@click.option(
+    "--versions", metavar="A,B", default="", help="Compare only these: UUIDs, or their first letters."
+)
+@click.option(
+    "--catch-up/--no-catch-up",
+    default=True,
+    help="Whether the destination may follow to now first. It does, if it was ever followed.",
+)
 @arguments.verbose
-def verify(config: Path, destination: str | None, as_json: bool, everything: bool, verbose: bool) -> None:
+def verify(
+    config: Path,
+    destination: str | None,
+    as_json: bool,
+    everything: bool,
+    versions: str,
+    catch_up: bool,
+    verbose: bool,
+) -> None:
     """Compare each destination with its source, completely: versions, labels, keys, neurons, elements.
 
-    Best while the source is quiet: what the destination has not followed yet is a difference.
+    People may work on the source meanwhile: what the log tells of and the destination has not followed is
+    pending, and no difference.
     """
+    chosen = [name.strip() for name in versions.split(",") if name.strip()]
     from dvidsync_dagster.orchestration.compare_once import verify_once
     from dvidsync_dagster.repair.text import comparison_text
 
     def compare(instance: dg.DagsterInstance, follower: Follower) -> Answer:
-        made = verify_once(instance, follower, _progress(as_json), everything=everything)
+        say = _progress(as_json)
+        made = verify_once(instance, follower, say, everything=everything, versions=chosen, catch_up=catch_up)
         return made.agree, made.as_json(), comparison_text(made)
 
     _each_destination(config, destination, as_json, verbose, compare)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Hashable, Iterator
 from typing import Any
 
 from dvidsync_dagster.compare.digest import Page, Wanted, hashed, named
-from dvidsync_dagster.compare.findings import Difference
-from dvidsync_dagster.compare.items import Kind, Pair, Side, find
+from dvidsync_dagster.compare.items import Found, Kind, Pair, Side, find, gathered
 from dvidsync_dagster.compare.json_stream import object_fields
 from dvidsync_dagster.compare.neuronjson import canonical
 from dvidsync_dagster.dvid.client import node_path
@@ -70,7 +69,21 @@ def plain(element: Element) -> Element:
 ELEMENTS = Kind("elements", "elements that differ", element_pages)
 
 
-def compare_annotation(pair: Pair) -> tuple[list[Difference], int]:
-    """The rows for one version, and how many elements the source has."""
-    found, count = find(ELEMENTS, pair)
-    return (list(found.rows(pair.source.version, pair.source.name)) if found else []), count
+def compare_annotation(pair: Pair) -> tuple[list[Found], int]:
+    """What differs in one version, and how many elements the source has."""
+    return gathered([find(ELEMENTS, pair)])
+
+
+def related(pair: Pair, positions: Collection[Position], ends: Collection[Hashable]) -> set[Position]:
+    """Those of the positions whose elements have, on either side, a relation to one of the ends."""
+    return {
+        position
+        for side in (pair.source, pair.copy)
+        for position, element in read_elements(side)
+        if position in positions and any(_end(relation) in ends for relation in element.get("Rels") or ())
+    }
+
+
+def _end(relation: Any) -> Hashable:
+    end = relation.get("To") if isinstance(relation, dict) else None
+    return tuple(end) if isinstance(end, list) else None

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from dvidsync_dagster.log.record import key_text
+
 EXAMPLES = 3
 
 
@@ -33,6 +35,11 @@ class Comparison:
 
     Args:
         differences: none if they agree.
+        pending: what differs and is touched by records that the destination has not followed yet. It is read
+            again by the next comparison, and is no difference.
+        point: the key (ns since 1970) up to which the destination had followed when it was compared; 0 if
+            that is not known.
+        versions: the only ones that were compared; without any, all that are followed.
         read: how many items were read at the source, by version and instance those that were compared.
         remembered: how many pairs of version and instance were not read, as they agreed before.
         notes: what is good to know: what was left out and why, highest labels.
@@ -41,6 +48,9 @@ class Comparison:
     """
 
     differences: tuple[Difference, ...]
+    pending: tuple[Difference, ...]
+    point: int
+    versions: tuple[str, ...]
     read: int
     compared: int
     remembered: int
@@ -54,9 +64,13 @@ class Comparison:
 
     def summary(self) -> str:
         found = f"{len(self.differences)} kinds of differences" if self.differences else "they agree"
+        only = f" in {len(self.versions):,} chosen versions" if self.versions else ""
+        point = f" at {key_text(self.point)}" if self.point else ""
+        pending = sum(row.count for row in self.pending)
+        later = f", {pending:,} items pending" if pending else ""
         return (
-            f"{found}: {self.compared:,} instances in versions read ({self.read:,} items, "
-            f"{self.seconds:.1f} s), {self.remembered:,} committed ones agreed before"
+            f"{found}{only}{point}{later}: {self.compared:,} instances in versions read "
+            f"({self.read:,} items, {self.seconds:.1f} s), {self.remembered:,} committed ones agreed before"
         )
 
     def as_json(self) -> dict[str, Any]:
@@ -64,6 +78,9 @@ class Comparison:
         return {
             "agree": self.agree,
             "differences": [asdict(row) for row in self.differences],
+            "pending": [asdict(row) for row in self.pending],
+            "point": key_text(self.point) if self.point else None,
+            "versions": list(self.versions),
             "items_read": self.read,
             "compared": self.compared,
             "agreed_before": self.remembered,

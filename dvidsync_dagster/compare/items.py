@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -33,12 +33,15 @@ class Side:
 class Pair:
     """An instance in a version at the source, and its copy.
 
-    `settled`: both versions are committed, so that nothing is written while it is read.
+    Args:
+        settled: both versions are committed, so that nothing is written while it is read.
+        sieve: keeps of what is found to differ that which concerns the caller.
     """
 
     source: Side
     copy: Side
     settled: bool
+    sieve: Callable[[Found], Found] = lambda found: found
 
 
 Pages = Callable[[Side, Wanted | None], Iterator[Page]]
@@ -53,12 +56,14 @@ class Kind:
         noun: many of them, such as "bodies".
         differing: many of them that are on both sides but differ, such as "bodies of another size".
         show: one of them with its value, for examples; without, its key alone is shown.
+        values_are_bodies: what changes a body changes the items that have it as their value.
     """
 
     noun: str
     differing: str
     pages: Pages
     show: Callable[[Any, int], str] | None = None
+    values_are_bodies: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +129,18 @@ def side_by_side(work: Callable[[Side], Result], pair: Pair) -> tuple[Result, Re
 
 
 def find(kind: Kind, pair: Pair) -> tuple[Found | None, int]:
+    """What differs and concerns the pair's caller, and how many items the source has."""
+    found, count = find_all(kind, pair)
+    return sifted(found, pair), count
+
+
+def sifted(found: Found | None, pair: Pair) -> Found | None:
+    """What the pair's sieve keeps of what was found; None if that is nothing."""
+    kept = pair.sieve(found) if found is not None else None
+    return kept if kept is not None and len(kept) else None
+
+
+def find_all(kind: Kind, pair: Pair) -> tuple[Found | None, int]:
     """What differs, and how many items the source has.
 
     What differs is read again; in versions that are being written twice more, and then it must have stayed
@@ -137,6 +154,12 @@ def find(kind: Kind, pair: Pair) -> tuple[Found | None, int]:
     if len(found) and not pair.settled:
         found = _in_both(found, _find_wanted(kind, pair, wanted))
     return (found if len(found) else None), one.count
+
+
+def gathered(finds: Iterable[tuple[Found | None, int]]) -> tuple[list[Found], int]:
+    """What several kinds of items came to."""
+    every = list(finds)
+    return [found for found, _ in every if found is not None], sum(count for _, count in every)
 
 
 def _in_both(before: Found, after: Found) -> Found:

@@ -13,8 +13,7 @@ import numpy as np
 import orjson
 
 from dvidsync_dagster.compare.digest import Page, Wanted, hashed, named
-from dvidsync_dagster.compare.findings import Difference
-from dvidsync_dagster.compare.items import Kind, Pair, Side, find
+from dvidsync_dagster.compare.items import Found, Kind, Pair, Side, find, gathered
 from dvidsync_dagster.compare.json_stream import list_items
 from dvidsync_dagster.dvid.client import node_path
 from dvidsync_dagster.dvid.keyvalue import UNREADABLE, Keyvalue, is_raw, key_bytes
@@ -120,7 +119,6 @@ class _Pieces:
 VALUES = Kind("keys", "keys with another value", value_pages)
 
 
-def compare_keyvalue(pair: Pair) -> tuple[list[Difference], int]:
-    """The rows for one version, and how many keys the source has."""
-    found, count = find(VALUES, pair)
-    return (list(found.rows(pair.source.version, pair.source.name)) if found else []), count
+def compare_keyvalue(pair: Pair) -> tuple[list[Found], int]:
+    """What differs in one version, and how many keys the source has."""
+    return gathered([find(VALUES, pair)])

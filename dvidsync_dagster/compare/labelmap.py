@@ -9,7 +9,17 @@ import numpy as np
 
 from dvidsync_dagster.compare.digest import Numbers, Page, Wanted, numbered
 from dvidsync_dagster.compare.findings import Difference
-from dvidsync_dagster.compare.items import Found, Kind, Pair, Side, find, side_by_side
+from dvidsync_dagster.compare.items import (
+    Found,
+    Kind,
+    Pair,
+    Side,
+    find,
+    find_all,
+    gathered,
+    side_by_side,
+    sifted,
+)
 from dvidsync_dagster.dvid.client import node_path
 from dvidsync_dagster.dvid.labelmap import Labelmap
 from dvidsync_dagster.errors import ServerFailed
@@ -64,14 +74,18 @@ def _parsed(content: bytes) -> Numbers:
 
 
 MAPPING = Kind(
-    "supervoxels", "supervoxels in another body", mapping_pages, lambda _key, body: f"in body {body}"
+    "supervoxels",
+    "supervoxels in another body",
+    mapping_pages,
+    lambda _key, body: f"in body {body}",
+    values_are_bodies=True,
 )
 SIZES = Kind("bodies", "bodies of another size", size_pages, lambda _key, voxels: f"{voxels} voxels")
 
 
 def find_mapping(pair: Pair) -> tuple[Found | None, int]:
     """Supervoxels in another body, or on one side only; and how many the source lists."""
-    found, count = find(MAPPING, pair)
+    found, count = find_all(MAPPING, pair)
     if found is None:
         return None, count
     # Not listed means in its own body, or not there at all: now each is asked for.
@@ -83,19 +97,12 @@ def find_mapping(pair: Pair) -> tuple[Found | None, int]:
         )
     )
     found = replace(found, source=source, copy=copy, at_source=source != 0, at_copy=copy != 0)
-    found = found.only(source != copy)
-    return (found if len(found) else None), count
+    return sifted(found.only(source != copy), pair), count
 
 
-def compare_labelmap(pair: Pair) -> tuple[list[Difference], int]:
-    """The rows for one version, and how many items the source has."""
-    rows: list[Difference] = []
-    read = 0
-    for found, count in (find_mapping(pair), find(SIZES, pair)):
-        read += count
-        if found is not None:
-            rows += found.rows(pair.source.version, pair.source.name)
-    return rows, read
+def compare_labelmap(pair: Pair) -> tuple[list[Found], int]:
+    """What differs in one version, and how many items the source has."""
+    return gathered([find_mapping(pair), find(SIZES, pair)])
 
 
 def compare_counter(pair: Pair) -> list[Difference]:

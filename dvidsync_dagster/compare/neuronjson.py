@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 
 from dvidsync_dagster.compare.digest import Page, Wanted, hashed, named, numbered
-from dvidsync_dagster.compare.findings import Difference
-from dvidsync_dagster.compare.items import Kind, Pair, Side, find
+from dvidsync_dagster.compare.items import Found, Kind, Pair, Side, find, gathered
 from dvidsync_dagster.compare.json_stream import list_items
 from dvidsync_dagster.dvid.client import node_path
 from dvidsync_dagster.errors import ServerFailed
@@ -60,13 +59,6 @@ NEURONS = Kind("neurons", "neurons with other fields", neuron_pages)
 NEURON_SCHEMAS = Kind("schemas", "schemas that differ", schema_pages)
 
 
-def compare_neuronjson(pair: Pair) -> tuple[list[Difference], int]:
-    """The rows for one version, and how many neurons the source has."""
-    rows: list[Difference] = []
-    read = 0
-    for kind in (NEURONS, NEURON_SCHEMAS):
-        found, count = find(kind, pair)
-        read += count
-        if found is not None:
-            rows += found.rows(pair.source.version, pair.source.name)
-    return rows, read
+def compare_neuronjson(pair: Pair) -> tuple[list[Found], int]:
+    """What differs in one version, and how many neurons the source has."""
+    return gathered([find(NEURONS, pair), find(NEURON_SCHEMAS, pair)])

@@ -27,8 +27,11 @@ _FIELDS: dict[str, Callable[[Version], object]] = {
 }
 
 
-def compare_versions(source: RepoInfo, copy: RepoInfo, selected: frozenset[str]) -> Iterator[Difference]:
-    """One row for each version and field. `selected` are UUIDs of the source's."""
+def compare_versions(
+    source: RepoInfo, copy: RepoInfo, selected: frozenset[str], *, others: bool = True
+) -> Iterator[Difference]:
+    """One row for each version and field. `selected` are UUIDs of the source's; without `others` the versions
+    that only the destination has are left out."""
     for uuid in ordered(source, selected):
         here, there = source.versions[uuid], copy.versions.get(uuid)
         if there is None:
@@ -40,6 +43,6 @@ def compare_versions(source: RepoInfo, copy: RepoInfo, selected: frozenset[str])
             if read(here) != read(there):
                 examples = (f"{str(read(here))[:100]} here, {str(read(there))[:100]} there",)
                 yield Difference(uuid, "", f"{name} of the version", 1, examples)
-    for uuid in ordered(copy, copy.versions.keys() - source.versions.keys()):
+    for uuid in ordered(copy, copy.versions.keys() - source.versions.keys() if others else ()):
         note = copy.versions[uuid].note or copy.versions[uuid].branch or "master"
         yield Difference(uuid, "", "version only at the destination", 1, (note,))

@@ -58,48 +58,60 @@ def follower_asset(follower: Follower) -> dg.AssetsDefinition:
     )
     def follow_source(context: dg.AssetExecutionContext) -> Iterator[dg.Output[None]]:
         with failures_told(context):
-            FollowerRun(context, follower, windows).work()
+            selected = _selected_windows(context)
+            scope = None
+            if FOLLOW not in context.run.tags:
+                scope = Scope(*windows.keys(selected[0], selected[-1]))
+            FollowerRun(context, follower, windows).work(selected, scope)
         yield from ()
 
     return follow_source
 
 
 class FollowerRun:
-    """One run of a follower's asset: claims it, follows, and logs what each chunk did."""
+    """One run of a follower's asset: claims it, follows, and logs what each chunk did.
 
-    def __init__(self, context: dg.AssetExecutionContext, follower: Follower, windows: Windows) -> None:
+    Args:
+        context: of the asset's step, or of another one that lets it follow.
+    """
+
+    def __init__(
+        self,
+        context: dg.AssetExecutionContext | dg.OpExecutionContext,
+        follower: Follower,
+        windows: Windows,
+    ) -> None:
         self._context = context
         self._follower = follower
         self._windows = windows
-        self._store = CheckpointStore(context.instance, context.asset_key)
+        self._store = CheckpointStore(context.instance, follower.key)
         self._end = RunEnd()
 
-    def work(self) -> None:
+    def work(self, selected: list[str], scope: Scope | None) -> None:
         """Follow to the end, then answer the checks.
 
+        Args:
+            selected: the windows of the run.
+            scope: what of the log they cover; None goes from the checkpoint to now.
+
         Raises:
-            Failure: the run was launched without windows.
             DvidSyncError: what `follow` raises. What is known nevertheless is answered too.
         """
-        selected = self._selected_windows()
         limit_to_one(self._context.instance, self._follower.pool)
         try:
-            self._follow(selected)
+            self._follow(selected, scope)
         except DvidSyncError as error:
             if isinstance(error, LogGap | LogRecreated):
                 self._end.log_error = error
-            log_answers(self._context, self._end)
+            log_answers(self._context, self._follower.key, self._end)
             raise
-        log_answers(self._context, self._end)
+        log_answers(self._context, self._follower.key, self._end)
 
-    def _follow(self, selected: list[str]) -> None:
+    def _follow(self, selected: list[str], scope: Scope | None) -> None:
         claim = self._store.claim(self._context.log_event)
         checkpoint = self._checkpoint(claim)
         self._end.reached = checkpoint.key if checkpoint is not None else 0
         self._context.log.info(meta.start_text(checkpoint, claim.epoch))
-        scope = None
-        if FOLLOW not in self._context.run.tags:
-            scope = Scope(*self._windows.keys(selected[0], selected[-1]))
         materialized: set[str] = set()
         reports = self._follower.follow(
             checkpoint, claim.epoch, lambda: self._store.check_owner(claim), scope
@@ -140,9 +152,7 @@ class FollowerRun:
         }
         for window in windows:
             self._context.log_event(
-                dg.AssetMaterialization(
-                    asset_key=self._context.asset_key, partition=window, metadata=metadata
-                )
+                dg.AssetMaterialization(asset_key=self._follower.key, partition=window, metadata=metadata)
             )
         if self._follower.checkpoint_file is not None:
             write_checkpoint_file(self._follower.checkpoint_file, self._follower.config.repo, checkpoint)
@@ -151,16 +161,17 @@ class FollowerRun:
             self._context.log_event(dg.AssetObservation(source, metadata=meta.log_metadata(report)))
         self._context.log.info(meta.chunk_text(report))
 
-    def _selected_windows(self) -> list[str]:
-        """The windows that the run was launched for.
 
-        Raises:
-            Failure: there are none.
-        """
-        if not (self._context.has_partition_key or self._context.has_partition_key_range):
-            raise dg.Failure(
-                'This run was launched without windows. Choose some in the dialog of "Materialize", turn on '
-                "the destination's schedule, or use `dvidsync run`.",
-                allow_retries=False,
-            )
-        return list(self._context.partition_keys)
+def _selected_windows(context: dg.AssetExecutionContext) -> list[str]:
+    """The windows that the run was launched for.
+
+    Raises:
+        Failure: there are none.
+    """
+    if not (context.has_partition_key or context.has_partition_key_range):
+        raise dg.Failure(
+            'This run was launched without windows. Choose some in the dialog of "Materialize", turn on '
+            "the destination's schedule, or use `dvidsync run`.",
+            allow_retries=False,
+        )
+    return list(context.partition_keys)

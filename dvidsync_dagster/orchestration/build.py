@@ -9,9 +9,10 @@ import dagster as dg
 from dvidsync_dagster.config import SyncConfig
 from dvidsync_dagster.orchestration.assets import follower_asset, kafka_spec
 from dvidsync_dagster.orchestration.checks import run_checks
+from dvidsync_dagster.orchestration.comparing import comparing_definitions
 from dvidsync_dagster.orchestration.followers import followers
 from dvidsync_dagster.orchestration.quarantine import quarantine_job
-from dvidsync_dagster.orchestration.repairing import repairing_definitions
+from dvidsync_dagster.orchestration.repairing import repair_job
 from dvidsync_dagster.orchestration.ticks import follower_ticks
 
 
@@ -33,6 +34,7 @@ def _repo_definitions(config: SyncConfig) -> dg.Definitions:
     return dg.Definitions.merge(
         dg.Definitions(assets=[kafka_spec(config), *assets], asset_checks=[run_checks(one) for one in each]),
         *(follower_ticks(one) for one in each),
-        repairing_definitions(config),
-        dg.Definitions(jobs=[quarantine_job(config, destination) for destination in config.destinations]),
+        *(comparing_definitions(config, each) for each in config.destinations),
+        dg.Definitions(jobs=[repair_job(config, each) for each in config.destinations]),
+        dg.Definitions(jobs=[quarantine_job(config, each) for each in config.destinations]),
     )

@@ -148,28 +148,38 @@ def run_checks(follower: Follower) -> dg.AssetChecksDefinition:
     return answered_by_runs
 
 
-def log_answers(context: dg.AssetExecutionContext, end: RunEnd) -> None:
-    """Log the answers that this end of a run allows."""
+Context = dg.AssetExecutionContext | dg.OpExecutionContext
+
+
+def log_answers(context: Context, key: dg.AssetKey, end: RunEnd) -> None:
+    """Log the answers that this end of a run of an asset allows."""
     for name, check in RUN_CHECKS.items():
-        answer = check(end) or _answer_again(context, name)
+        answer = check(end) or answer_again(context, dg.AssetCheckKey(key, name))
         if answer is not None:
-            context.log_event(
-                dg.AssetCheckEvaluation(
-                    asset_key=context.asset_key,
-                    check_name=name,
-                    passed=answer.passed,
-                    severity=answer.severity,
-                    description=answer.description,
-                    metadata=answer.metadata or {},
-                )
-            )
+            log_evaluation(context, evaluation(key, name, answer))
 
 
-def _answer_again(context: dg.AssetExecutionContext, name: str) -> dg.AssetCheckResult | None:
-    """What was known before, for a check that this run has planned nevertheless, as a backfill does."""
-    history = context.instance.event_log_storage.get_asset_check_execution_history(
-        dg.AssetCheckKey(context.asset_key, name), limit=_EARLIER
+def log_evaluation(context: Context, answer: dg.AssetCheckEvaluation) -> None:
+    """Log an answer in the step of a run."""
+    context.log_event(answer)  # type: ignore[arg-type]  # the signature does not say that it takes one
+
+
+def evaluation(key: dg.AssetKey, name: str, answer: dg.AssetCheckResult) -> dg.AssetCheckEvaluation:
+    """An answer as an event of Dagster's log."""
+    return dg.AssetCheckEvaluation(
+        asset_key=key,
+        check_name=name,
+        passed=answer.passed,
+        severity=answer.severity,
+        description=answer.description,
+        metadata=answer.metadata or {},
     )
+
+
+def answer_again(context: Context, key: dg.AssetCheckKey) -> dg.AssetCheckResult | None:
+    """What was known before, for a check that this run has planned nevertheless, as a backfill does."""
+    name = key.name
+    history = context.instance.event_log_storage.get_asset_check_execution_history(key, limit=_EARLIER)
     if not history or history[0].run_id != context.run.run_id:
         return None
     known = [each.evaluation for each in history if isinstance(each.evaluation, dg.AssetCheckEvaluation)]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
 from typing import Any
 
 import dagster as dg
@@ -14,38 +16,75 @@ from dvidsync_dagster.errors import DvidSyncError
 from dvidsync_dagster.log.quarantine import Place
 from dvidsync_dagster.orchestration.abandoned import held
 from dvidsync_dagster.orchestration.build import build_definitions
+from dvidsync_dagster.orchestration.catching_up import CatchingUp
+from dvidsync_dagster.orchestration.checks import evaluation
+from dvidsync_dagster.orchestration.comparing import COPIES_AGREE, remembered, shown
 from dvidsync_dagster.orchestration.failing import own_errors
 from dvidsync_dagster.orchestration.followers import Follower
-from dvidsync_dagster.orchestration.once import QUIET, Busy
+from dvidsync_dagster.orchestration.once import QUIET, Busy, run_once
 from dvidsync_dagster.orchestration.pools import limit_to_one
 from dvidsync_dagster.orchestration.quarantine import QUARANTINE_OP
-from dvidsync_dagster.orchestration.repairing import REPAIR_OP, remember, remembered
+from dvidsync_dagster.orchestration.repairing import REPAIR_OP
 from dvidsync_dagster.orchestration.ticks import run_under_way
 from dvidsync_dagster.repair.work import Repair
 from dvidsync_dagster.retry import Retried
 
 Say = Callable[[str], None]
 
+_LOOK_SECONDS = 1.0
+
 
 def verify_once(
-    instance: dg.DagsterInstance, follower: Follower, say: Say, *, everything: bool = False
+    instance: dg.DagsterInstance,
+    follower: Follower,
+    say: Say,
+    *,
+    everything: bool = False,
+    versions: Collection[str] = (),
+    catch_up: bool = True,
 ) -> Comparison:
-    """Compare a destination with its source; the result also shows as its check in the UI.
+    """Compare a destination with its source; the result also shows as its comparison in the UI.
 
     Args:
         say: gets a line per version.
         everything: also what is committed and agreed before.
+        versions: UUIDs, or their first letters: only these.
+        catch_up: let the destination follow to now first, and where something is pending.
 
     Raises:
-        ConfigurationError, ServerError.
+        DvidSyncError: a server or the broker does not answer, or a version is not there.
     """
-    busy = run_under_way(instance, follower)
-    if busy is not None:
-        say(f"{busy.skip_message} What it is writing can show as a difference.")
-    agreed = frozenset[str]() if everything else remembered(instance, follower)
-    comparison = compare(follower.config, follower.config.destination(follower.name), agreed=agreed, say=say)
-    remember(instance, follower, comparison)
-    return comparison
+    reached = _catching_up(instance, follower, say, may_follow=catch_up)
+    found = compare(
+        follower.config,
+        follower.config.destination(follower.name),
+        agreed=remembered(instance, follower, everything=everything),
+        versions=versions,
+        reached=reached,
+        say=say,
+    )
+    found = replace(found, notes=(*reached.notes, *found.notes))
+    materialization, answer = shown(instance, follower, found)
+    instance.report_runless_asset_event(materialization)
+    instance.report_runless_asset_event(evaluation(materialization.asset_key, COPIES_AGREE, answer))
+    return found
+
+
+def _catching_up(
+    instance: dg.DagsterInstance, follower: Follower, say: Say, *, may_follow: bool
+) -> CatchingUp:
+    """By a run of the destination's job, in this process. A run that is under way is waited for."""
+
+    def follow() -> None:
+        told = False
+        while (busy := run_under_way(instance, follower)) is not None:
+            if not told:
+                say(f"{busy.skip_message} Waiting for it.")
+            told = True
+            time.sleep(_LOOK_SECONDS)
+        run_once(instance, follower, None, say)
+
+    return CatchingUp(instance, follower, follow if may_follow else None)
 
 
 def repair_once(instance: dg.DagsterInstance, follower: Follower, say: Say, *, dry_run: bool) -> Repair:

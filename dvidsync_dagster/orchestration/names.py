@@ -19,6 +19,11 @@ def log_key(config: SyncConfig) -> dg.AssetKey:
     return dg.AssetKey([config.repo_name, ARCHIVE])
 
 
+def comparison_key(destination: dg.AssetKey) -> dg.AssetKey:
+    """What the comparisons of a destination with its source came to."""
+    return dg.AssetKey([*destination.path, "comparison"])
+
+
 def destination_key(config: SyncConfig, destination: DestinationConfig) -> dg.AssetKey:
     """A destination."""
     return dg.AssetKey([config.repo_name, destination.name])

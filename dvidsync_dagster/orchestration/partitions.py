@@ -50,14 +50,11 @@ class Windows:
 
     def between(self, from_key: int, to_key: int) -> list[str]:
         """The windows that hold the keys in [from_key, to_key), at least one."""
-        last = self.at(max(from_key, to_key - 1))
-        return list(
-            self.definition.get_partition_keys_in_range(dg.PartitionKeyRange(self.at(from_key), last))
-        )
+        return self.span(self.at(from_key), self.at(max(from_key, to_key - 1)))
 
-    def count(self, first: str, last: str) -> int:
-        """How many windows there are from `first` to `last`."""
-        return len(self.definition.get_partition_keys_in_range(dg.PartitionKeyRange(first, last)))
+    def span(self, first: str, last: str) -> list[str]:
+        """The windows from `first` to `last`."""
+        return list(self.definition.get_partition_keys_in_range(dg.PartitionKeyRange(first, last)))
 
     def keys(self, first: str, last: str) -> tuple[int, int]:
         """The record keys that the windows from `first` to `last` hold: [from, to) in nanoseconds.
@@ -76,7 +73,13 @@ def range_tags(first: str, last: str) -> Mapping[str, str]:
 
 
 def follow_tags(windows: Windows, checkpoint: Checkpoint | None, start_key: int | None) -> Mapping[str, str]:
-    """The tags of a run from the checkpoint (or the configured start time) to now.
+    """The tags of a run from the checkpoint (or the configured start time) to now."""
+    selected = follow_windows(windows, checkpoint, start_key)
+    return {**range_tags(selected[0], selected[-1]), FOLLOW: "true"}
+
+
+def follow_windows(windows: Windows, checkpoint: Checkpoint | None, start_key: int | None) -> list[str]:
+    """The windows of a run from the checkpoint (or the configured start time) to now.
 
     Without either, only the current window is planned: the windows that the log turns out to reach are
     added as they are done, and those before it stay empty. So it is where there would be more than
@@ -84,7 +87,5 @@ def follow_tags(windows: Windows, checkpoint: Checkpoint | None, start_key: int 
     """
     begin = checkpoint.key if checkpoint is not None and checkpoint.key else start_key
     current = windows.current()
-    first = windows.at(begin) if begin is not None else current
-    if windows.count(first, current) > PLANNED_AT_MOST:
-        first = current
-    return {**range_tags(first, current), FOLLOW: "true"}
+    selected = windows.span(windows.at(begin), current) if begin is not None else []
+    return selected if 0 < len(selected) <= PLANNED_AT_MOST else [current]

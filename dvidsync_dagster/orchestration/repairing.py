@@ -1,136 +1,32 @@
-"""Comparing and repairing a destination from Dagster: an asset check with a schedule, and a job."""
+"""Repairing a destination from Dagster: a job, which changes nothing unless it is told to."""
 
 # No `from __future__ import annotations` here: Dagster checks the type of `context`, not its name.
 
-from collections.abc import Sequence
-from dataclasses import asdict
-
 import dagster as dg
+from pydantic import Field
 
-from dvidsync_dagster.compare.comparison import compare
-from dvidsync_dagster.compare.findings import Comparison, Difference
 from dvidsync_dagster.config import DestinationConfig, SyncConfig
-from dvidsync_dagster.errors import ConfigurationError
+from dvidsync_dagster.orchestration.catching_up import catching_up_here
+from dvidsync_dagster.orchestration.checks import evaluation, log_evaluation
+from dvidsync_dagster.orchestration.comparing import COPIES_AGREE, shown
 from dvidsync_dagster.orchestration.failing import failures_told
 from dvidsync_dagster.orchestration.followers import Follower, destination_follower
 from dvidsync_dagster.orchestration.owning import claimed
 from dvidsync_dagster.orchestration.pools import limit_to_one
+from dvidsync_dagster.orchestration.tables import table
 from dvidsync_dagster.repair.repairing import repair
-from dvidsync_dagster.repair.work import Change, Left, Repair
+from dvidsync_dagster.repair.work import Repair
 
-COPIES_AGREE = "copies_agree"
-AGREED = "dvidsync/agreed"
-"""Ids of what is committed and agreed, so that the next comparison need not read it."""
 REPAIR_OP = "repair"
 """The step of each job that repairs; its configuration stands under this name."""
 
-_EVALUATIONS = 100
 _RESULT = "repair_result"
 
 
 class RepairConfig(dg.Config):
-    """What a repair may do. `dry_run` shows what would be changed and changes nothing."""
+    """What a repair may do."""
 
-    dry_run: bool = True
-
-
-def copies_agree_key(follower: Follower) -> dg.AssetCheckKey:
-    return dg.AssetCheckKey(follower.key, COPIES_AGREE)
-
-
-def repairing_definitions(config: SyncConfig) -> dg.Definitions:
-    """For each destination the check, its job and schedule, and the job that repairs.
-
-    Raises:
-        ConfigurationError: the schedule is not a cron line.
-    """
-    return dg.Definitions.merge(*(_definitions(config, destination) for destination in config.destinations))
-
-
-def _definitions(config: SyncConfig, destination: DestinationConfig) -> dg.Definitions:
-    follower = destination_follower(config, destination)
-    verify = dg.define_asset_job(
-        f"verify_{config.repo_name}_{destination.name}",
-        selection=dg.AssetSelection.checks(copies_agree_key(follower)),
-        executor_def=dg.in_process_executor,
-        description=f"Compares {destination.url} with {config.source.url}, repo {config.repo}.",
-    )
-    schedules = []
-    if config.verify_schedule is not None:
-        try:
-            schedules.append(
-                dg.ScheduleDefinition(
-                    job=verify,
-                    cron_schedule=config.verify_schedule,
-                    execution_timezone="UTC",
-                    default_status=dg.DefaultScheduleStatus.RUNNING,
-                )
-            )
-        except dg.DagsterInvalidDefinitionError:
-            raise ConfigurationError(
-                "verify_schedule",
-                f"{config.verify_schedule!r} is not a cron line",
-                'Write it such as "30 3 * * *".',
-            ) from None
-    return dg.Definitions(
-        asset_checks=[_check(config, destination, follower)],
-        jobs=[verify, repair_job(config, destination)],
-        schedules=schedules,
-    )
-
-
-def _check(
-    config: SyncConfig, destination: DestinationConfig, follower: Follower
-) -> dg.AssetChecksDefinition:
-    # In the destination's pool: what a run is writing would be taken for a difference.
-    @dg.asset_check(
-        asset=follower.key,
-        name=COPIES_AGREE,
-        description="The destination holds what its source holds. Reads everything but what is committed and "
-        "agreed before.",
-        pool=follower.pool,
-    )
-    def copies_agree(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
-        limit_to_one(context.instance, follower.pool)
-        agreed = remembered(context.instance, follower)
-        with failures_told(context):
-            comparison = compare(config, destination, agreed=agreed, say=context.log.info)
-        return dg.AssetCheckResult(
-            passed=comparison.agree,
-            severity=dg.AssetCheckSeverity.WARN,
-            description=comparison.summary(),
-            metadata=comparison_metadata(comparison),
-        )
-
-    return copies_agree
-
-
-def remembered(instance: dg.DagsterInstance, follower: Follower) -> frozenset[str]:
-    """What the last comparison knew to be committed and to agree."""
-    history = instance.event_log_storage.get_asset_check_execution_history(
-        copies_agree_key(follower), limit=_EVALUATIONS
-    )
-    for record in history:
-        # Of a check that is planned or under way, this is no evaluation yet.
-        evaluation = record.evaluation
-        stored = evaluation.metadata.get(AGREED) if isinstance(evaluation, dg.AssetCheckEvaluation) else None
-        if isinstance(stored, dg.JsonMetadataValue) and isinstance(stored.value, list):
-            return frozenset(str(each) for each in stored.value)
-    return frozenset()
-
-
-def remember(instance: dg.DagsterInstance, follower: Follower, comparison: Comparison) -> None:
-    """Show a comparison that was made outside of Dagster as the check's, and keep what it knows."""
-    instance.report_runless_asset_event(
-        dg.AssetCheckEvaluation(
-            asset_key=follower.key,
-            check_name=COPIES_AGREE,
-            passed=comparison.agree,
-            severity=dg.AssetCheckSeverity.WARN,
-            description=comparison.summary(),
-            metadata=comparison_metadata(comparison),
-        )
-    )
+    dry_run: bool = Field(default=True, description="Show what would be changed, and change nothing.")
 
 
 def repair_job(config: SyncConfig, destination: DestinationConfig) -> dg.JobDefinition:
@@ -168,12 +64,23 @@ def repair_job(config: SyncConfig, destination: DestinationConfig) -> dg.JobDefi
 def _repair(
     context: dg.OpExecutionContext, follower: Follower, destination: DestinationConfig, dry_run: bool
 ) -> Repair:
-    still_owner = _nobody_minds if dry_run else claimed(context, follower)
+    reached = catching_up_here(context, follower, may_follow=not dry_run)
+    checkpoint = reached()
+    for note in reached.notes:
+        context.log.warning(note)
     done = repair(
-        follower.config, destination, dry_run=dry_run, still_owner=still_owner, say=context.log.info
+        follower.config,
+        destination,
+        dry_run=dry_run,
+        still_owner=_nobody_minds if dry_run else claimed(context, follower),
+        checkpoint=checkpoint,
+        stuck=reached.stuck is not None,
+        say=context.log.info,
     )
     if done.after is not None:
-        remember(context.instance, follower, done.after)
+        materialization, answer = shown(context.instance, follower, done.after)
+        context.log_event(materialization)
+        log_evaluation(context, evaluation(materialization.asset_key, COPIES_AGREE, answer))
     return done
 
 
@@ -181,41 +88,15 @@ def _nobody_minds() -> None:
     """A dry run needs no claim."""
 
 
-def comparison_metadata(comparison: Comparison) -> dict[str, dg.MetadataValue]:
-    """What a comparison shows on the check's page."""
-    return {
-        "dvidsync/differences": dg.MetadataValue.int(len(comparison.differences)),
-        "dvidsync/differences_table": _table(comparison.differences, _COLUMNS),
-        "dvidsync/items_read": dg.MetadataValue.int(comparison.read),
-        "dvidsync/compared": dg.MetadataValue.int(comparison.compared),
-        "dvidsync/agreed_before": dg.MetadataValue.int(comparison.remembered),
-        "dvidsync/seconds": dg.MetadataValue.float(round(comparison.seconds, 3)),
-        "dvidsync/notes": dg.MetadataValue.md("\n".join(f"* {note}" for note in comparison.notes) or "none"),
-        AGREED: dg.MetadataValue.json(sorted(comparison.agreed)),
-    }
-
-
 def repair_metadata(done: Repair) -> dict[str, dg.MetadataValue]:
     """What a repair shows in its run."""
     metadata: dict[str, dg.MetadataValue] = {
         "dvidsync/dry_run": dg.MetadataValue.bool(done.after is None),
         "dvidsync/changes": dg.MetadataValue.int(sum(change.count for change in done.changes)),
-        "dvidsync/changes_table": _table(done.changes, _COLUMNS),
-        "dvidsync/not_repaired_table": _table(done.left, [*_COLUMNS, "why"]),
+        "dvidsync/changes_table": table(done.changes),
+        "dvidsync/not_repaired_table": table(done.left, "why"),
+        "dvidsync/pending_table": table(done.pending),
     }
     if done.after is not None:
-        metadata["dvidsync/differences_left_table"] = _table(done.after.differences, _COLUMNS)
+        metadata["dvidsync/differences_left_table"] = table(done.after.differences)
     return metadata
-
-
-_COLUMNS = ["version", "instance", "what", "count", "examples"]
-
-
-def _table(rows: Sequence[Difference | Change | Left], names: Sequence[str]) -> dg.TableMetadataValue:
-    records = []
-    for row in rows:
-        cells = asdict(row)
-        cells["examples"] = "; ".join(row.examples)
-        records.append(dg.TableRecord({name: cells[name] for name in names}))
-    columns = [dg.TableColumn(name, "int" if name == "count" else "string") for name in names]
-    return dg.MetadataValue.table(records, schema=dg.TableSchema(columns=columns))

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import orjson
 
-from dvidsync_dagster.compare.comparison import Scene
 from dvidsync_dagster.compare.instances import syncs
+from dvidsync_dagster.compare.scene import Scene
 from dvidsync_dagster.datatypes.instances import creation_settings
 from dvidsync_dagster.dvid.client import node_path
 from dvidsync_dagster.dvid.repo import make_instance
 from dvidsync_dagster.errors import RequestRefused
+from dvidsync_dagster.repair.pending import Pending
 from dvidsync_dagster.repair.work import Work
 
 _REMEDIES = {
@@ -21,15 +22,17 @@ _REMEDIES = {
 }
 
 
-def repair_instances(scene: Scene, work: Work) -> None:
+def repair_instances(scene: Scene, pending: Pending, work: Work) -> None:
     """Make what is missing. Their data comes with each version's."""
     for row in scene.instances.differences:
         if row.what in _REMEDIES:
             work.leave("", row.instance, row.what, row.examples, _REMEDIES[row.what])
-    names = [instance.name for instance in scene.instances.missing]
-    if not work.plan("", "", "make instance", names):
+    later = [instance for instance in scene.instances.missing if pending.instance(instance.name)]
+    missing = [instance for instance in scene.instances.missing if instance not in later]
+    work.wait("", "", "instance pending", [instance.name for instance in later])
+    if not work.plan("", "", "make instance", [instance.name for instance in missing]):
         return
-    for instance in scene.instances.missing:
+    for instance in missing:
         work.still_owner()
         try:
             make_instance(scene.copy, _version_to_make_in(scene), creation_settings(instance))

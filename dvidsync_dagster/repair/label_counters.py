@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dvidsync_dagster.compare.comparison import Scene
 from dvidsync_dagster.compare.instances import Twins
 from dvidsync_dagster.compare.items import Pair
+from dvidsync_dagster.compare.scene import Scene
 from dvidsync_dagster.datatypes.labelmap.counter_rule import CounterState, Ids, PickedBy
 from dvidsync_dagster.dvid.labelmap import Labelmap
 from dvidsync_dagster.errors import RequestRefused

@@ -13,6 +13,8 @@ _COLUMNS = ("version", "instance", "what", "count", "first examples")
 def comparison_text(comparison: Comparison) -> str:
     """What differs, as a table, and what else is good to know."""
     lines = [comparison.summary(), *_table(comparison.differences)]
+    if comparison.pending:
+        lines += ["  pending, as the log goes on there:", *_table(comparison.pending)]
     return "\n".join([*lines, *(f"  note: {note}" for note in comparison.notes)])
 
 
@@ -23,6 +25,8 @@ def repair_text(done: Repair) -> str:
         lines += ["  not repaired:", *_table(done.left)]
         reasons = dict.fromkeys(left.why for left in done.left)
         lines += [f"    {why}" for why in reasons]
+    if done.pending:
+        lines += ["  pending, left to the log:", *_table(done.pending)]
     if done.after is not None:
         lines += ["  afterwards: " + done.after.summary(), *_table(done.after.differences)]
     return "\n".join(lines)

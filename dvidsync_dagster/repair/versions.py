@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from dvidsync_dagster.compare.comparison import Scene
+from dvidsync_dagster.compare.scene import Scene
 from dvidsync_dagster.compare.versions import log_texts
 from dvidsync_dagster.dvid.client import DvidClient
 from dvidsync_dagster.dvid.repo import Version, commit_version, new_version, write_log, write_note
 from dvidsync_dagster.errors import RequestRefused
+from dvidsync_dagster.repair.pending import Pending
 from dvidsync_dagster.repair.work import Work
 
 
@@ -46,7 +47,7 @@ def _post_child(copy: DvidClient, version: Version, parent: Version) -> None:
     new_version(copy, parent.uuid, endpoint, body)
 
 
-def finish_version(scene: Scene, uuid: str, work: Work) -> None:
+def finish_version(scene: Scene, uuid: str, pending: Pending, work: Work) -> None:
     """Note, log and lock of a version that both have, once its data is repaired."""
     here, there = scene.source_repo.versions[uuid], scene.copy_repo.versions[uuid]
     for what, one, other in (
@@ -59,10 +60,18 @@ def finish_version(scene: Scene, uuid: str, work: Work) -> None:
     if there.locked and not here.locked:
         why = "A committed version cannot be opened again: make a fresh copy."
         work.leave(uuid, "", "commit", ["open here, committed there"], why)
+    same_log = log_texts(here) == log_texts(there)
+    if (here.note, here.locked) == (there.note, there.locked) and same_log:
+        return
+    if pending.version(uuid):
+        work.wait(uuid, "", "version pending", [uuid])
+        return
     if here.note != there.note and work.plan(uuid, "", "note", [here.note]):
         _take(lambda: write_note(scene.copy, uuid, here.note), scene, uuid, "note", here.note, work)
     _log(scene, here, there, work)
-    if here.locked and not there.locked and work.plan(uuid, "", "commit", [here.note]):
+    if here.locked and not there.locked and pending.holds_open(uuid):
+        work.wait(uuid, "", "commit pending", [here.note])
+    elif here.locked and not there.locked and work.plan(uuid, "", "commit", [here.note]):
         _take(lambda: commit_version(scene.copy, uuid, {}), scene, uuid, "commit", here.note, work)
 
 

@@ -35,11 +35,17 @@ class Left:
 
 @dataclass(frozen=True, slots=True)
 class Repair:
-    """What a repair came to. `after` is the comparison at its end; a dry run has none."""
+    """What a repair came to.
+
+    Args:
+        after: the comparison at its end; a dry run has none.
+        pending: what later records touch: a run that follows brings it.
+    """
 
     changes: tuple[Change, ...]
     left: tuple[Left, ...]
     after: Comparison | None
+    pending: tuple[Change, ...] = ()
 
     @property
     def agree(self) -> bool:
@@ -57,6 +63,7 @@ class Repair:
             "dry_run": self.after is None,
             "changes": [asdict(change) for change in self.changes],
             "left": [asdict(left) for left in self.left],
+            "pending": [asdict(change) for change in self.pending],
             "after": self.after.as_json() if self.after is not None else None,
         }
 
@@ -77,12 +84,18 @@ class Work:
     in_flight: int = 4
     changes: list[Change] = field(default_factory=list)
     left: list[Left] = field(default_factory=list)
+    pending: list[Change] = field(default_factory=list)
 
     def plan(self, version: str, instance: str, what: str, items: Sequence[Any]) -> bool:
         """Note what is about to be done. True if it is to be done: there are items and this is no dry run."""
         if len(items):
             self.changes.append(Change(version, instance, what, len(items), examples(items)))
         return bool(len(items)) and not self.dry_run
+
+    def wait(self, version: str, instance: str, what: str, items: Sequence[Any]) -> None:
+        """Note what records touch that are still to come. Does nothing without items."""
+        if len(items):
+            self.pending.append(Change(version, instance, what, len(items), examples(items)))
 
     def leave(self, version: str, instance: str, what: str, items: Sequence[Any], why: str) -> None:
         """Note what is not done. Does nothing without items."""

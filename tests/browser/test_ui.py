@@ -118,13 +118,12 @@ def test_the_graph(ui: Ui, chromium: str, tmp_path: Path) -> None:
 
 
 def test_the_comparison(ui: Ui, chromium: str, tmp_path: Path) -> None:
-    url = f"{ui.url}/assets/{ASSET}?view=checks&checkDetail=copies_agree"
+    url = f"{ui.url}/assets/{ASSET}/comparison?view=checks&checkDetail=copies_agree"
     text = shown(chromium, url, tmp_path, "copies_agree", "dvidsync/differences")
     for word in ("copies_agree", "dvidsync/differences"):
         assert word in text, text
-    # The page tells of the newest materialization only, and the schedule makes one every minute.
     told = ui.ask(
-        f"{{assetCheckExecutions(assetKey: {{path: {json.dumps(ASSET.split('/'))}}}, "
+        f"{{assetCheckExecutions(assetKey: {{path: {json.dumps([*ASSET.split('/'), 'comparison'])}}}, "
         'checkName: "copies_agree", limit: 20){status evaluation{success description}}}'
     )
     evaluations = [each["evaluation"] for each in told["assetCheckExecutions"] if each["evaluation"]]  # type: ignore[attr-defined]

@@ -13,11 +13,11 @@ import yaml  # type: ignore[import-untyped]
 from click.testing import CliRunner, Result
 
 from dvidsync_dagster.cli import main
-from dvidsync_dagster.cli.exit_codes import DIFFERENT, DONE, FAILED, WRONG_CONFIGURATION
+from dvidsync_dagster.cli.exit_codes import DIFFERENT, DONE, FAILED, OUTAGE, WRONG_CONFIGURATION
 from dvidsync_dagster.orchestration.build import build_definitions
 from dvidsync_dagster.orchestration.checkpoints import CheckpointStore
+from dvidsync_dagster.orchestration.comparing import copies_agree_key
 from dvidsync_dagster.orchestration.followers import Follower, destination_follower
-from dvidsync_dagster.orchestration.repairing import copies_agree_key
 from tests.two_servers import KEYS, TOKEN_ENV, TwoServers, two_sandboxes
 
 ABSENT = "a" * 32
@@ -122,8 +122,8 @@ def test_a_wrong_configuration(servers: TwoServers, config: str) -> None:
     assert wrong.exit_code == WRONG_CONFIGURATION
     servers.copy.server.stop()  # type: ignore[attr-defined]
     for gone in (dvidsync("verify", config), dvidsync("repair", config)):
-        assert gone.exit_code == WRONG_CONFIGURATION, gone.output
-        assert "destinations[copy].url: no DVID server answers there" in gone.output
+        assert gone.exit_code == OUTAGE, gone.output
+        assert f"Outage: GET {servers.copy.server.url}" in gone.output
         assert "Traceback" not in gone.output
 
 

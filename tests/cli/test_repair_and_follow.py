@@ -11,6 +11,7 @@ from click.testing import CliRunner
 
 from dvidsync_dagster.cli import main
 from dvidsync_dagster.cli.exit_codes import DONE
+from dvidsync_dagster.repair.repairing import repair
 from tests.stage import INSTANCE, Stage, stage
 
 
@@ -53,7 +54,8 @@ def test_what_a_repair_has_brought_is_not_applied_again(
         cleave(servers, 20, 21)
         renumber(servers, 90, 30)
         servers.merge(31, 90)
-        dvidsync("repair", str(path), "--apply")
+        config = servers.config()
+        repair(config, config.destinations[0], dry_run=False, still_owner=lambda: None)
         servers.assert_same()
 
         servers.merge(40, 41)

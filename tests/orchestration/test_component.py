@@ -94,7 +94,9 @@ def test_definitions() -> None:
     assert {key.to_user_string() for key in graph.get_all_asset_keys()} == {
         "kafka/repo_a78c418b",
         "repo_a78c418b/copy",
+        "repo_a78c418b/copy/comparison",
         "repo_a78c418b/cloud",
+        "repo_a78c418b/cloud/comparison",
     }
     copy = graph.get(dg.AssetKey(["repo_a78c418b", "copy"]))
     assert copy.parent_keys == {dg.AssetKey(["kafka", "repo_a78c418b"])}

@@ -45,7 +45,11 @@ def test_a_configuration_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
     path.write_text(yaml.dump(SCAFFOLD))
     monkeypatch.setenv("DVIDSYNC_CONFIG", str(path))
     loaded = load()
-    assert assets(loaded) == {"kafka/repo_01234567", "repo_01234567/copy"}
+    assert assets(loaded) == {
+        "kafka/repo_01234567",
+        "repo_01234567/copy",
+        "repo_01234567/copy/comparison",
+    }
     for job in loaded.get_repository_def().get_all_jobs():
         assert job.executor_def == dg.in_process_executor
 

@@ -1,0 +1,118 @@
+"""The records of the log that a destination has not followed yet, read on as the log grows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import TracebackType
+
+from dvidsync_dagster.compare.scene import Scene
+from dvidsync_dagster.compare.touched import Touched
+from dvidsync_dagster.config import SyncConfig
+from dvidsync_dagster.datatypes.annotation.messages import PostBlocks, PostElements
+from dvidsync_dagster.datatypes.decode import decode_records
+from dvidsync_dagster.datatypes.eras import EraClock
+from dvidsync_dagster.datatypes.place import SourcePlaces
+from dvidsync_dagster.datatypes.registry import FOLLOWED_TYPES
+from dvidsync_dagster.discovery import kafka_connection, log_topics
+from dvidsync_dagster.dvid.annotation import Annotation
+from dvidsync_dagster.dvid.repo import Instance
+from dvidsync_dagster.errors import LogGap, LogRecreated, RequestRefused
+from dvidsync_dagster.log.archive import LogArchive
+from dvidsync_dagster.log.checkpoint import Checkpoint, Positions
+from dvidsync_dagster.log.drain import MutationLog
+
+_END_OF_TIME = 1 << 62
+
+
+class LaterRecords:
+    """What comes after a checkpoint. A context manager.
+
+    Args:
+        scene: of the servers; its source names the broker.
+        checkpoint: how far the destination is; None if that is not known: then nothing is later.
+        note: says something for the comparison's notes.
+        from_now: only what comes from now on counts as later.
+
+    The broker is asked first when it must be.
+    """
+
+    def __init__(
+        self,
+        config: SyncConfig,
+        scene: Scene,
+        checkpoint: Checkpoint | None,
+        note: Callable[[str], None],
+        *,
+        from_now: bool = False,
+    ) -> None:
+        self._config = config
+        self._scene = scene
+        self._checkpoint = checkpoint
+        self._note = note
+        self._touched = Touched()
+        self._positions: Positions = checkpoint.positions if checkpoint is not None else {}
+        self._from_now = from_now
+        self._log: MutationLog | None = None
+
+    def __enter__(self) -> LaterRecords:
+        if self._from_now and self.known:
+            self._positions = self._opened().end()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._log is not None:
+            self._log.__exit__(kind, error, trace)
+
+    @property
+    def known(self) -> bool:
+        """Whether it can be told what is later."""
+        return self._checkpoint is not None
+
+    def touched(self) -> Touched:
+        """What is touched by all records up to now.
+
+        Raises:
+            BrokerUnreachable, ConfigurationError, ServerError.
+        """
+        if self._checkpoint is None:
+            return self._touched
+        repo, log = self._scene.source_repo, self._opened()
+        others = {
+            instance.name: instance.name
+            for instance in repo.instances.values()
+            if instance.typename not in FOLLOWED_TYPES
+        }
+        places = SourcePlaces(repo, self._scene.source_info.clock)
+        try:
+            for chunk in log.chunks(
+                self._positions,
+                cut_key=_END_OF_TIME,
+                since=self._checkpoint.key,
+                chunk_records=self._config.chunk_records,
+            ):
+                self._touched.add(
+                    decode_records(chunk.records(), self._topics(), others, EraClock(), places), self._blob
+                )
+            self._positions = log.positions()
+        except (LogGap, LogRecreated) as error:
+            self._note(f"what is not followed yet cannot be told from what differs: {error}")
+        return self._touched
+
+    def _topics(self) -> dict[str, Instance | None]:
+        instances = self._scene.source_repo.instances.values()
+        return log_topics(self._config, self._scene.source_info, instances)
+
+    def _opened(self) -> MutationLog:
+        if self._log is None:
+            archive = LogArchive(self._config.archive) if self._config.archive is not None else None
+            connection = kafka_connection(self._config, self._scene.source_info)
+            self._log = MutationLog(connection, list(self._topics()), archive).__enter__()
+        return self._log
+
+    def _blob(self, post: PostElements | PostBlocks) -> bytes | None:
+        try:
+            return Annotation(self._scene.source, post.instance).blob(post.version, post.data_ref)
+        except RequestRefused:
+            return None

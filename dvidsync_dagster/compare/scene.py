@@ -1,0 +1,103 @@
+"""Both servers at one moment: what of their repos is put side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from dvidsync_dagster.compare.instances import Instances, Twins, pair_instances
+from dvidsync_dagster.compare.items import Pair, Side
+from dvidsync_dagster.compare.versions import ordered
+from dvidsync_dagster.config import DestinationConfig, SyncConfig
+from dvidsync_dagster.discovery import ask_server, select_versions
+from dvidsync_dagster.dvid.client import DvidClient
+from dvidsync_dagster.dvid.repo import RepoInfo, ServerInfo
+from dvidsync_dagster.errors import ConfigurationError
+from dvidsync_dagster.same_server import refuse_source
+
+COMPARED_TYPES = ("annotation", "keyvalue", "labelmap", "neuronjson")
+"""The data types that are compared."""
+
+_SHORTEST = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """Both servers, and what of their repos is compared.
+
+    Args:
+        versions: at the source.
+        chosen: whether somebody has named these versions, so that nothing else counts.
+    """
+
+    source: DvidClient
+    copy: DvidClient
+    source_info: ServerInfo
+    source_repo: RepoInfo
+    copy_repo: RepoInfo
+    versions: frozenset[str]
+    chosen: bool
+    instances: Instances
+
+    def pair(self, version: str, twins: Twins) -> Pair:
+        """An instance in a version that both have."""
+        return Pair(
+            Side(self.source, version, twins.source.name),
+            Side(self.copy, version, twins.copy.name),
+            self.source_repo.versions[version].locked and self.copy_repo.versions[version].locked,
+        )
+
+    def shared_versions(self) -> list[str]:
+        """The selected versions that both have, parents before children."""
+        return [
+            version
+            for version in ordered(self.source_repo, self.versions)
+            if version in self.copy_repo.versions
+        ]
+
+
+def look_at(
+    config: SyncConfig,
+    destination: DestinationConfig,
+    source: DvidClient,
+    copy: DvidClient,
+    *,
+    versions: Collection[str] = (),
+) -> Scene:
+    """Ask both servers for the repo.
+
+    Args:
+        versions: UUIDs, or the first letters of such; without, all that are followed.
+
+    Raises:
+        ConfigurationError: a server does not answer or has no such repo, or a selected branch or version is
+            not there.
+        ServerError: a server stopped answering.
+    """
+    source_info, source_repo = ask_server("source.url", source, config.repo)
+    _, copy_repo = ask_server(f"destinations[{destination.name}].url", copy, config.repo)
+    refuse_source(destination, source, copy)
+    selected = select_versions(config, source_repo)
+    followed = frozenset(source_repo.versions) if selected is None else selected
+    return Scene(
+        source,
+        copy,
+        source_info,
+        source_repo,
+        copy_repo,
+        frozenset(_whole(name, followed) for name in versions) if versions else followed,
+        bool(versions),
+        pair_instances(config, destination.own, COMPARED_TYPES, source_repo, copy_repo),
+    )
+
+
+def _whole(name: str, followed: Collection[str]) -> str:
+    """The version that a UUID's first letters name. Raises ConfigurationError if that is not one."""
+    found = [uuid for uuid in followed if uuid.startswith(name)] if len(name) >= _SHORTEST else []
+    if len(found) != 1:
+        raise ConfigurationError(
+            "versions",
+            f"{name[:80]!r} names {len(found) or 'none'} of the {len(followed)} versions that are followed",
+            "Give UUIDs of the source's versions, or enough of their first letters.",
+        )
+    return found[0]

@@ -1,0 +1,132 @@
+"""What records of the log touch: the items that can differ because of them. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Hashable, Iterable
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from dvidsync_dagster.compare.findings import Difference
+from dvidsync_dagster.compare.items import Found
+from dvidsync_dagster.datatypes.annotation import touched as elements
+from dvidsync_dagster.datatypes.annotation.messages import (
+    DeleteElement,
+    ElementMutation,
+    MoveElement,
+    PostBlocks,
+    PostElements,
+)
+from dvidsync_dagster.datatypes.decode import Decoded
+from dvidsync_dagster.datatypes.keyvalue import DeleteKey, PostKey
+from dvidsync_dagster.datatypes.labelmap.messages import Announcement, BodyMutation, Split, SplitSupervoxel
+from dvidsync_dagster.datatypes.neuronjson import PostNeuron
+from dvidsync_dagster.datatypes.operation import DataMutation
+from dvidsync_dagster.datatypes.versions import NewInstance, NewVersion
+
+Place = tuple[str, str]
+"""Instance and version."""
+
+Blob = Callable[[PostElements | PostBlocks], bytes | None]
+"""What was posted, by the source's blob store; None if it does not say."""
+
+
+@dataclass
+class Touched:
+    """What some records touch.
+
+    Args:
+        versions: whose making, state, note or log they tell of.
+        instances: that they make.
+        counters: labelmaps whose label counter they may move.
+        items: labels, keys, neurons, schemas, positions.
+        cut_off: positions of elements that were deleted or moved: the relations to them change too.
+        whole: where it cannot be told what they touch.
+    """
+
+    versions: set[str] = field(default_factory=set)
+    instances: set[str] = field(default_factory=set)
+    counters: set[str] = field(default_factory=set)
+    items: dict[Place, set[Hashable]] = field(default_factory=dict)
+    cut_off: dict[Place, set[Hashable]] = field(default_factory=dict)
+    whole: set[Place] = field(default_factory=set)
+
+    def add(self, decoded: Decoded, blob: Blob) -> None:
+        """Take in some records. An operation counts from its start on, whether it will complete or not."""
+        for item in decoded.labels:
+            mutation = item.mutation if isinstance(item, Announcement) else item
+            self.counters.add(mutation.instance)
+            if isinstance(mutation, BodyMutation):
+                self._items(mutation.instance, mutation.version).update(_labels(mutation))
+        for change in decoded.repo:
+            self.versions.add(change.version)
+            if isinstance(change, NewVersion):
+                self.versions.add(change.child)
+            elif isinstance(change, NewInstance):
+                self.instances.add(change.name)
+        for data in decoded.data:
+            self._add_data(data, blob)
+
+    def explains(self, row: Difference) -> bool:
+        """Whether a difference of the whole repo, a version, an instance or a counter can come of them."""
+        if not row.instance:
+            return row.version in self.versions
+        return row.instance in (self.counters if "label" in row.what else self.instances)
+
+    def among(self, found: Found, instance: str, versions: Collection[str]) -> npt.NDArray[np.bool_]:
+        """Which of the items can differ because of them.
+
+        Args:
+            versions: that of the items, and those that it comes from: what changes there shows in it.
+        """
+        places = [(instance, version) for version in versions]
+        if not self.whole.isdisjoint(places):
+            return np.ones(len(found), bool)
+        items = set[Hashable]().union(*(self.items.get(place, ()) for place in places))
+        if not items:
+            return np.zeros(len(found), bool)
+        columns: list[Iterable[Hashable]] = [found.keys.tolist()]
+        if found.kind.values_are_bodies:
+            columns += [found.source.tolist(), found.copy.tolist()]
+        masks = [np.fromiter((key in items for key in column), bool, len(found)) for column in columns]
+        touched: npt.NDArray[np.bool_] = np.logical_or.reduce(masks)
+        return touched
+
+    def ends_of_relations(self, instance: str, versions: Collection[str]) -> set[Hashable]:
+        """The positions whose elements were deleted or moved."""
+        return set[Hashable]().union(*(self.cut_off.get((instance, version), ()) for version in versions))
+
+    def _items(self, instance: str, version: str) -> set[Hashable]:
+        return self.items.setdefault((instance, version), set())
+
+    def _add_data(self, mutation: DataMutation, blob: Blob) -> None:
+        items = self._items(mutation.instance, mutation.version)
+        match mutation:
+            case PostKey() | DeleteKey():
+                items.add(mutation.key)
+            case PostNeuron():
+                items.add(mutation.key if mutation.body is None else mutation.body)
+            case ElementMutation():
+                self._add_elements(mutation, items, blob)
+            case _:
+                self.whole.add((mutation.instance, mutation.version))
+
+    def _add_elements(self, mutation: ElementMutation, items: set[Hashable], blob: Blob) -> None:
+        place = (mutation.instance, mutation.version)
+        content = blob(mutation) if isinstance(mutation, PostElements | PostBlocks) else b""
+        found = elements.Touched()
+        if content is not None:
+            found.add(0, mutation, content)
+        items.update(found.points)
+        if content is None or found.blocks or found.refusals:
+            self.whole.add(place)
+        if isinstance(mutation, DeleteElement | MoveElement):
+            self.cut_off.setdefault(place, set()).update(found.points)
+
+
+def _labels(mutation: BodyMutation) -> set[int]:
+    labels = set(mutation.bodies)
+    if isinstance(mutation, Split | SplitSupervoxel):
+        labels.update(label for part in mutation.parts for label in part)
+    return labels

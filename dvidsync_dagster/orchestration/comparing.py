@@ -1,0 +1,202 @@
+"""Comparing a destination with its source from Dagster: an asset of its own, its check, a job, a schedule.
+
+The asset holds what comparisons came to. Nothing else leaves anything there: not the runs that follow, and no
+backfill of those.
+"""
+
+# No `from __future__ import annotations` here: Dagster checks the type of `context`, not its name.
+
+from dataclasses import replace
+
+import dagster as dg
+from pydantic import Field
+
+from dvidsync_dagster.compare.comparison import compare
+from dvidsync_dagster.compare.findings import Comparison
+from dvidsync_dagster.config import DestinationConfig, SyncConfig
+from dvidsync_dagster.errors import ConfigurationError
+from dvidsync_dagster.orchestration.catching_up import catching_up_here
+from dvidsync_dagster.orchestration.checks import answer_again, evaluation, log_evaluation
+from dvidsync_dagster.orchestration.failing import failures_told
+from dvidsync_dagster.orchestration.followers import Follower, destination_follower
+from dvidsync_dagster.orchestration.names import comparison_key
+from dvidsync_dagster.orchestration.pools import limit_to_one
+from dvidsync_dagster.orchestration.tables import table
+from dvidsync_dagster.outgoing_text import markdown
+
+COPIES_AGREE = "copies_agree"
+AGREED = "dvidsync/agreed"
+"""Ids of what is committed and agreed, so that the next comparison need not read it."""
+ELSEWHERE = "dvidsync/differences_elsewhere"
+"""Of a comparison of chosen versions: the kinds of differences that were known besides."""
+
+
+class CompareConfig(dg.Config):
+    """What a comparison reads, and whether it may let the destination follow first."""
+
+    catch_up: bool = Field(
+        default=True,
+        description="Let the destination follow to now before it is compared. Without, what it has not "
+        "followed is told from what differs by reading the log.",
+    )
+    everything: bool = Field(default=False, description="Read again what is committed and agreed before.")
+    versions: list[str] = Field(
+        default=[], description="Compare only these versions: UUIDs, or their first letters."
+    )
+
+
+def copies_agree_key(follower: Follower) -> dg.AssetCheckKey:
+    return dg.AssetCheckKey(comparison_key(follower.key), COPIES_AGREE)
+
+
+def comparing_definitions(config: SyncConfig, destination: DestinationConfig) -> dg.Definitions:
+    """The asset of a destination's comparisons, its check, its job and schedule.
+
+    Raises:
+        ConfigurationError: the schedule is not a cron line.
+    """
+    follower = destination_follower(config, destination)
+    verify = dg.define_asset_job(
+        f"verify_{config.repo_name}_{destination.name}",
+        selection=dg.AssetSelection.checks(copies_agree_key(follower)),
+        executor_def=dg.in_process_executor,
+        description=f"Compares {destination.url} with {config.source.url}, repo {config.repo}.",
+    )
+    schedules = []
+    if config.verify_schedule is not None:
+        try:
+            schedules.append(
+                dg.ScheduleDefinition(
+                    job=verify,
+                    cron_schedule=config.verify_schedule,
+                    execution_timezone="UTC",
+                    default_status=dg.DefaultScheduleStatus.RUNNING,
+                )
+            )
+        except dg.DagsterInvalidDefinitionError:
+            raise ConfigurationError(
+                "verify_schedule",
+                f"{config.verify_schedule!r} is not a cron line",
+                'Write it such as "30 3 * * *".',
+            ) from None
+    asset = dg.AssetSpec(
+        comparison_key(follower.key),
+        deps=[follower.key],
+        description=f"What comparisons of {destination.url} with {config.source.url} came to.",
+        kinds={"dvid"},
+        group_name=config.repo_name,
+    )
+    return dg.Definitions(
+        assets=[asset],
+        asset_checks=[_check(destination, follower)],
+        jobs=[verify],
+        schedules=schedules,
+    )
+
+
+def _check(destination: DestinationConfig, follower: Follower) -> dg.AssetChecksDefinition:
+    key = copies_agree_key(follower)
+
+    # In the destination's pool, as it lets the destination follow.
+    @dg.asset_check(
+        asset=key.asset_key,
+        name=COPIES_AGREE,
+        description="The destination holds what its source holds. Reads everything but what is committed and "
+        "agreed before.",
+        pool=follower.pool,
+    )
+    def copies_agree(context: dg.AssetCheckExecutionContext, config: CompareConfig) -> dg.AssetCheckResult:
+        step = context.op_execution_context
+        limit_to_one(step.instance, follower.pool)
+        try:
+            with failures_told(step):
+                reached = catching_up_here(step, follower, may_follow=config.catch_up)
+                found = compare(
+                    follower.config,
+                    destination,
+                    agreed=remembered(step.instance, follower, everything=config.everything),
+                    versions=config.versions,
+                    reached=reached,
+                    say=step.log.info,
+                )
+        except dg.Failure:
+            before = answer_again(step, key)
+            if before is not None:
+                log_evaluation(step, evaluation(key.asset_key, COPIES_AGREE, before))
+            raise
+        found = replace(found, notes=(*reached.notes, *found.notes))
+        materialization, answer = shown(step.instance, follower, found)
+        step.log_event(materialization)
+        return answer
+
+    return copies_agree
+
+
+def remembered(
+    instance: dg.DagsterInstance, follower: Follower, *, everything: bool = False
+) -> frozenset[str]:
+    """What the last comparison knew to be committed and to agree; nothing if everything is to be read."""
+    stored = _last(instance, follower).get(AGREED)
+    if everything or not isinstance(stored, dg.JsonMetadataValue) or not isinstance(stored.value, list):
+        return frozenset()
+    return frozenset(str(each) for each in stored.value)
+
+
+def shown(
+    instance: dg.DagsterInstance, follower: Follower, comparison: Comparison
+) -> tuple[dg.AssetMaterialization, dg.AssetCheckResult]:
+    """A comparison as its asset's and its check's. One of chosen versions lets the rest stand as it was."""
+    elsewhere = _known_elsewhere(instance, follower, comparison)
+    metadata = comparison_metadata(comparison, elsewhere)
+    more = f"; {elsewhere} kinds of differences were known in what was not compared now" if elsewhere else ""
+    text = comparison.summary() + more
+    return (
+        dg.AssetMaterialization(comparison_key(follower.key), description=text, metadata=metadata),
+        dg.AssetCheckResult(
+            passed=comparison.agree and not elsewhere,
+            severity=dg.AssetCheckSeverity.WARN,
+            description=text,
+            metadata=metadata,
+        ),
+    )
+
+
+def _known_elsewhere(instance: dg.DagsterInstance, follower: Follower, comparison: Comparison) -> int:
+    if not comparison.versions:
+        return 0
+    before = _last(instance, follower)
+    known = before.get("dvidsync/differences_table")
+    rows = known.records if isinstance(known, dg.TableMetadataValue) else []
+    left = before.get(ELSEWHERE)
+    count = left.value if isinstance(left, dg.IntMetadataValue) and left.value else 0
+    return count + sum(row.data["version"] not in comparison.versions for row in rows)
+
+
+def _last(instance: dg.DagsterInstance, follower: Follower) -> dict[str, dg.MetadataValue]:
+    event = instance.get_latest_materialization_event(comparison_key(follower.key))
+    materialization = event.asset_materialization if event is not None else None
+    return dict(materialization.metadata) if materialization is not None else {}
+
+
+def comparison_metadata(comparison: Comparison, elsewhere: int) -> dict[str, dg.MetadataValue]:
+    """What a comparison shows on its page."""
+    metadata: dict[str, dg.MetadataValue] = {
+        "dvidsync/differences": dg.MetadataValue.int(len(comparison.differences)),
+        "dvidsync/differences_table": table(comparison.differences),
+        "dvidsync/pending": dg.MetadataValue.int(sum(row.count for row in comparison.pending)),
+        "dvidsync/pending_table": table(comparison.pending),
+        "dvidsync/items_read": dg.MetadataValue.int(comparison.read),
+        "dvidsync/compared": dg.MetadataValue.int(comparison.compared),
+        "dvidsync/agreed_before": dg.MetadataValue.int(comparison.remembered),
+        "dvidsync/seconds": dg.MetadataValue.float(round(comparison.seconds, 3)),
+        "dvidsync/notes": dg.MetadataValue.md(
+            "\n".join(f"* {markdown(note)}" for note in comparison.notes) or "none"
+        ),
+        AGREED: dg.MetadataValue.json(sorted(comparison.agreed)),
+    }
+    if comparison.point:
+        metadata["dvidsync/log_time"] = dg.MetadataValue.timestamp(comparison.point / 1e9)
+    if comparison.versions:
+        metadata["dvidsync/versions"] = dg.MetadataValue.json(list(comparison.versions))
+        metadata[ELSEWHERE] = dg.MetadataValue.int(elsewhere)
+    return metadata
