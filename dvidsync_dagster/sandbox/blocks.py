@@ -92,6 +92,11 @@ class Block:
         # Of eight zeros, the first has as few votes as all others.
         return winners.reshape(half, half, half)
 
+    def label_at(self, point: BlockPoint) -> int:
+        """The id at a voxel of the whole volume."""
+        x, y, z = (each % self.edge for each in point)
+        return int(self.palette[self.voxels[(z * self.edge + y) * self.edge + x]])
+
     def counts(self) -> list[tuple[int, int]]:
         """Voxels by supervoxel, background left out."""
         numbers = np.bincount(self.voxels, minlength=len(self.palette))

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from dvidsync_dagster.sandbox.blocks import Block
 from dvidsync_dagster.sandbox.exchange import TEXT, Answer, Exchange, Lacking, Refused
 from dvidsync_dagster.sandbox.golang import go_json, go_map
 from dvidsync_dagster.sandbox.reading import Point, read_json_object
@@ -124,6 +125,16 @@ class Instance:
         self, exchange: Exchange, place: Place, mutation_id: int, target: int, merged: list[int]
     ) -> None:
         """A labelmap that this instance is synced to has merged or renumbered labels."""
+
+    def voxels_written(
+        self,
+        exchange: Exchange,
+        place: Place,
+        mutation_id: int,
+        written: Mapping[Point, Block],
+        old: Mapping[Point, Block],
+    ) -> None:
+        """… has stored blocks; `old` are those that it was asked to replace."""
 
     def label_cleaved(
         self,

@@ -75,8 +75,8 @@ def _post_blocks(lm: Labelmap, exchange: Exchange, place: Place, scale: int) -> 
     if exchange.query.get("compression", "") not in ("", "blocks"):
         raise Refused('compression must be "blocks" (default) at this time')
     posted = dict(_read(exchange.body, lm.edge))
-    lm.repo.new_mutation_id()
     if scale:
+        lm.repo.new_mutation_id()
         for point, block in posted.items():
             lm.at_scale(scale).put(place.version, point, block)
         return Answer()
@@ -84,7 +84,7 @@ def _post_blocks(lm: Labelmap, exchange: Exchange, place: Place, scale: int) -> 
         first = tuple(each * lm.edge for each in point)
         last = tuple(each + lm.edge - 1 for each in first)
         lm.widen(place.version, (first[0], first[1], first[2]), (last[0], last[1], last[2]))
-    ingest_blocks(lm, place, posted, lower=lower, indexed=not exchange.flag("noindexing"))
+    ingest_blocks(lm, exchange, place, posted, lower=lower, indexed=not exchange.flag("noindexing"))
     return Answer()
 
 

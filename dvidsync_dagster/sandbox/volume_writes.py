@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from dvidsync_dagster.sandbox.labelmap import Labelmap
 
 
+_Changes = dict[int, dict[int, int]]
+"""Voxels more or less by block number by supervoxel."""
 NO_BLOCKS: Mapping[BlockPoint, Block] = {}
 
 
@@ -38,7 +40,6 @@ def post_raw(lm: Labelmap, exchange: Exchange, place: Place, size: BlockPoint, o
             f'expected {expected} bytes for data "{lm.name}" label PUT but only received {len(body)} bytes'
         )
     lm.widen(place.version, offset, (end[0], end[1], end[2]))
-    lm.repo.new_mutation_id()
     labels = np.frombuffer(body, "<u8").reshape(size[::-1])
     written: dict[BlockPoint, Block] = {}
     for z in range(0, size[2], edge):
@@ -50,11 +51,12 @@ def post_raw(lm: Labelmap, exchange: Exchange, place: Place, size: BlockPoint, o
     if exchange.flag("mutate"):
         known = {point: lm.volume.get(place.version, point) for point in written}
         old = {point: block for point, block in known.items() if block is not None}
-    ingest_blocks(lm, place, written, old=old)
+    ingest_blocks(lm, exchange, place, written, old=old)
 
 
 def ingest_blocks(
     lm: Labelmap,
+    exchange: Exchange,
     place: Place,
     written: dict[BlockPoint, Block],
     *,
@@ -69,49 +71,52 @@ def ingest_blocks(
         lower: also in the lower resolutions.
         indexed: False leaves the indices alone.
     """
+    mutation_id = lm.repo.new_mutation_id()
     put_blocks(lm, place.version, written, lower=lower)
+    for subscriber in lm.repo.subscribers(lm):
+        subscriber.voxels_written(exchange, place, mutation_id, written, old)
     highest = max((int(block.palette.max()) for block in written.values()), default=0)
     lm.counters.raise_max(place.version, highest)
     if not indexed:
         return
     fresh: list[tuple[int, int, int]] = []
+    changes: dict[int, _Changes] = {}
     for point, block in written.items():
-        fresh += _index(lm, place, point, block, old.get(point))
+        number = encode_block(point)
+        for supervoxel, voxels in _counted(block, old.get(point)).items():
+            mapped = lm.mapping.get(place.version, supervoxel)
+            label = supervoxel if mapped is None else mapped
+            if mapped is None and lm.indices.untouched(place.version, label):
+                fresh.append((label, number, voxels))
+            elif voxels:
+                changes.setdefault(label, {}).setdefault(supervoxel, {})[number] = voxels
+    for label, changed in changes.items():
+        _change_index(lm, place, label, changed)
     if fresh:
         rows = np.array(fresh, np.uint64)
         lm.indices.add_volume(place.version, rows[:, 0], rows[:, 1], rows[:, 2].astype(np.int64))
 
 
-def _index(
-    lm: Labelmap, place: Place, point: BlockPoint, block: Block, old: Block | None
-) -> list[tuple[int, int, int]]:
-    """Indexes a block; gives the rows (label, block, voxels) of labels that nobody knew yet."""
-    number = encode_block(point)
-    changes = dict(block.counts())
-    if old is not None:
-        for supervoxel, voxels in old.counts():
-            changes[supervoxel] = changes.get(supervoxel, 0) - voxels
-    fresh = []
-    for supervoxel, voxels in changes.items():
-        mapped = lm.mapping.get(place.version, supervoxel)
-        label = supervoxel if mapped is None else mapped
-        if mapped is None and lm.indices.untouched(place.version, label):
-            fresh.append((label, number, voxels))
-        elif voxels:
-            _change_index(lm, place, label, supervoxel, number, voxels)
-    return fresh
+def _counted(block: Block, old: Block | None) -> dict[int, int]:
+    """How many voxels more or less each supervoxel has in a block than before."""
+    counts = dict(block.counts())
+    for supervoxel, voxels in old.counts() if old is not None else ():
+        counts[supervoxel] = counts.get(supervoxel, 0) - voxels
+    return counts
 
 
-def _change_index(lm: Labelmap, place: Place, label: int, supervoxel: int, number: int, change: int) -> None:
+def _change_index(lm: Labelmap, place: Place, label: int, changed: _Changes) -> None:
+    """DVID counts the supervoxels that the body has already; a new body has one, of its own number."""
     index = lm.indices.own(place.version, label) or LabelIndex(label)
-    blocks = dict(index.supervoxels.get(supervoxel, {}))
-    blocks[number] = blocks.get(number, 0) + change
-    if blocks[number] <= 0:
-        del blocks[number]
-    if blocks:
-        index.supervoxels[supervoxel] = blocks
-    else:
-        index.supervoxels.pop(supervoxel, None)
+    for supervoxel in changed.keys() & (index.supervoxels.keys() or {label}):
+        blocks = dict(index.supervoxels.get(supervoxel, {}))
+        for number, voxels in changed[supervoxel].items():
+            blocks[number] = blocks.get(number, 0) + voxels
+        kept = {number: voxels for number, voxels in blocks.items() if voxels > 0}
+        if kept:
+            index.supervoxels[supervoxel] = kept
+        else:
+            index.supervoxels.pop(supervoxel, None)
     if index.supervoxels:
         lm.put_index(place.version, index)
     else:

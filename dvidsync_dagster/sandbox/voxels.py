@@ -91,10 +91,7 @@ class Volume:
     def label_at(self, version: int, point: BlockPoint) -> int:
         """The supervoxel at a voxel (x, y, z); 0 where there is no data."""
         block = self.get(version, (point[0] // self.edge, point[1] // self.edge, point[2] // self.edge))
-        if block is None:
-            return 0
-        x, y, z = (each % self.edge for each in point)
-        return int(block.palette[block.voxels[(z * self.edge + y) * self.edge + x]])
+        return 0 if block is None else block.label_at(point)
 
     def read(self, version: int, size: BlockPoint, offset: BlockPoint) -> Labels:
         """A box of supervoxels, shape (z, y, x)."""

@@ -381,6 +381,32 @@ def test_blocks_and_lower_resolutions(both: Both) -> None:
     both("GET", f"{lm}/maxlabel")
 
 
+def test_elements_follow_the_voxels(both: Both) -> None:
+    an, seg = f"{NODE}/synapses", f"{NODE}/segmentation"
+    both("POST", f"{an}/sync", {"sync": "segmentation"})
+    posted = [{"Pos": [place, 5, 5], "Kind": "Note"} for place in (5, 20, 37, 70, 200)]
+    both("POST", f"{an}/elements", posted)
+    both("POST", f"{seg}/merge", [1, 3])
+    volume = np.full((64, 64, 64), 2, "<u8")
+    volume[:, :, 32:] = 900
+    both("POST", f"{seg}/raw/0_1_2/64_64_64/0_0_0?mutate=true", volume.tobytes())
+    settle(both, f"{an}/label/900")
+    for label in (1, 2, 3, 5, 900):
+        both("GET", f"{an}/label/{label}", shown_as=elements)
+    both("POST", f"{seg}/raw/0_1_2/64_64_64/192_0_0", (volume + 1).tobytes())
+    settle(both, f"{an}/label/3")
+    content = gzip.compress(write_block(Block.of(np.full((64, 64, 64), 950, np.uint64))))
+    both("POST", f"{seg}/blocks", struct.pack("<3iI", 1, 0, 0, len(content)) + content)
+    settle(both, f"{an}/label/950")
+    for label in (1, 2, 3, 5, 900, 901, 950):
+        both("GET", f"{an}/label/{label}", shown_as=elements)
+    both("GET", f"{an}/scan")
+    both("GET", f"{an}/scan?byCoord=true&keysOnly=true")
+    both("POST", f"{an}/labels", {"77": '[{"Pos": [1, 2, 3], "Kind": "Gap"}]', "0": "[]"})
+    both("GET", f"{an}/label/77")
+    both("POST", f"{an}/labels/1", {})
+
+
 def settle(both: Both, path: str) -> None:
     """Waits until the real server has made its lower resolutions, which it does behind its answer."""
     one, other = (side.send("GET", path, b"", admin=False).content for side in both.sides)

@@ -124,3 +124,13 @@ def test_blocks_come_as_they_were_posted(repo: Repo) -> None:
     got = httpx.get(f"{url}/specificblocks?blocks=7,0,0,8,0,0&supervoxels=true").content
     assert struct.unpack_from("<3iI", got) == (7, 0, 0, len(got) - 16)
     assert (read_block(gzip.decompress(got[16:]), 64).labels == block.labels).all()
+
+
+def test_elements_follow_the_voxels_that_are_written_over(repo: Repo) -> None:
+    annotations(repo, "POST", "sync", {"sync": "labelmap"}).raise_for_status()
+    annotations(repo, "POST", "elements", [{"Pos": [5, 5, 5], "Kind": "Note"}]).raise_for_status()
+    assert len(annotations(repo, "GET", "label/1").json()) == 1
+    url = f"{repo.server.url}/api/node/{repo.root}/labelmap/raw/0_1_2/64_64_64/0_0_0?mutate=true"
+    httpx.post(url, content=np.full((64, 64, 64), 900, "<u8").tobytes()).raise_for_status()
+    assert annotations(repo, "GET", "label/1").json() == []
+    assert len(annotations(repo, "GET", "label/900").json()) == 1
