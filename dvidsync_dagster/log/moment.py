@@ -15,7 +15,7 @@ from kafka import KafkaConsumer
 from dvidsync_dagster.log.feed import KafkaFeed
 from dvidsync_dagster.log.kafka import KafkaConnection
 from dvidsync_dagster.log.merge import Place
-from dvidsync_dagster.log.reading import Batch, record_key
+from dvidsync_dagster.log.reading import Batch, key_of
 
 _SECOND = 1_000_000_000
 _BACK_NS = (0, 60 * _SECOND, 3_600 * _SECOND, 86_400 * _SECOND, 30 * 86_400 * _SECOND)
@@ -76,7 +76,7 @@ class MomentSeeker:
             keys = [
                 found
                 for record in batch.records
-                if record.offset < spans[batch.place][1] and (found := record_key(record)) is not None
+                if record.offset < spans[batch.place][1] and (found := key_of(record.key)) is not None
             ]
             if keys:
                 youngest[batch.place] = max(youngest.get(batch.place, 0), *keys)
@@ -88,7 +88,7 @@ class MomentSeeker:
         found: dict[Place, int] = {}
         for batch in self._scan(spans, found):
             for record in batch.records:
-                own = record_key(record)
+                own = key_of(record.key)
                 if record.offset < spans[batch.place][1] and own is not None and own >= key:
                     found[batch.place] = record.offset
                     break

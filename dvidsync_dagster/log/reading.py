@@ -14,6 +14,7 @@ from dvidsync_dagster.log.record import Origin
 
 LATEST_KEY = (1 << 63) - 1
 _KEY_DIGITS = 19
+_ZERO = ord("0")
 _NS_PER_MS = 1_000_000
 _WORTH_SEEKING = 5_000  # a seek throws away what has been fetched; reading over fewer records is cheaper
 
@@ -192,25 +193,27 @@ class Reading:
         return self._ledger.outstanding + sum(max(0, count) for count in unread)
 
     def _entry(self, topic: str, partition: int, record: KafkaRecord) -> Entry:
-        raw, value, timestamp, headers = record.key, record.value, record.timestamp, record.headers
-        key = record_key(record)
-        if key is None:
-            found = (
-                "its key is missing" if raw is None else f"its key {raw[:40]!r} is not a time in nanoseconds"
+        raw, value = record.key, record.value
+        key = int(raw) if raw is not None and len(raw) <= _KEY_DIGITS and raw.isdigit() else None
+        if key is not None and raw is not None and value is not None and key <= LATEST_KEY:
+            odd = raw if raw[0] == _ZERO else None
+            return Entry(
+                key, topic, partition, record.offset, value, None, odd, record.timestamp, record.headers
             )
-        elif value is None:
+        key = key_of(raw)
+        timestamp, headers = record.timestamp, record.headers
+        if key is not None:
             found = "it has no value"
             return Entry(key, topic, partition, record.offset, None, found, raw, timestamp, headers)
-        else:
-            odd = raw if raw is not None and raw[:1] == b"0" else None
-            return Entry(key, topic, partition, record.offset, value, None, odd, timestamp, headers)
+        found = "its key is missing" if raw is None else f"its key {raw[:40]!r} is not a time in nanoseconds"
         # Without a time of its own it is placed by Kafka's, and never left behind the cut.
         placed = min(max(timestamp, 0) * _NS_PER_MS, self._cut_key)
         return Entry(placed, topic, partition, record.offset, value, found, raw, timestamp, headers)
 
 
-def record_key(record: KafkaRecord) -> int | None:
-    """The time (ns since 1970) that a record has as its key; None if it has no such key."""
-    raw = record.key
-    key = int(raw) if raw is not None and len(raw) <= _KEY_DIGITS and raw.isdigit() else None
-    return key if key is None or key <= LATEST_KEY else None
+def key_of(raw: bytes | None) -> int | None:
+    """The time (ns since 1970) that a record's key says; None if it says none."""
+    if raw is None or len(raw) > _KEY_DIGITS or not raw.isdigit():
+        return None
+    key = int(raw)
+    return key if key <= LATEST_KEY else None
