@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 import dagster as dg
 
-from dvidsync_dagster.errors import ConfigurationError
+from dvidsync_dagster.causes import OUTAGE, cause_of, found_and_remedy
+from dvidsync_dagster.errors import ConfigurationError, DvidSyncError
 from dvidsync_dagster.log.checkpoint import Checkpoint
 from dvidsync_dagster.log.record import key_text
 from dvidsync_dagster.look import Look
@@ -80,7 +81,13 @@ def _sensor(follower: Follower, look: Callable[[Checkpoint | None], Look]) -> dg
         if busy is not None:
             return busy
         checkpoint = known_checkpoint(context.instance, follower)
-        seen = look(checkpoint)
+        try:
+            seen = look(checkpoint)
+        except DvidSyncError as error:
+            if cause_of(error) is not OUTAGE:
+                raise
+            found, remedy = found_and_remedy(error)
+            return dg.SkipReason(f"{OUTAGE.title}: {found} {remedy}")
         if seen.waiting == 0:
             reached = f" up to {key_text(checkpoint.key)}" if checkpoint and checkpoint.key else ""
             return dg.SkipReason(

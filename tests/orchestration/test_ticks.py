@@ -65,6 +65,17 @@ def test_the_sensor_asks_for_a_run_only_if_there_is_something_to_do(ticks: Ticks
     assert isinstance(ticks.sensor(), dg.RunRequest)
 
 
+def test_the_sensor_tells_of_an_outage_and_does_not_fail(ticks: Ticks, servers: Stage) -> None:
+    servers.source.stop()
+    try:
+        skipped = ticks.sensor()
+    finally:
+        servers.source.restart()
+    assert isinstance(skipped, str)
+    assert skipped.startswith("Outage: ")
+    assert servers.source.url in skipped
+
+
 def test_no_run_is_added_while_one_is_under_way(ticks: Ticks) -> None:
     run = ticks.instance.create_run_for_job(ticks.job, status=dg.DagsterRunStatus.STARTED)
     assert_busy(ticks, run)
