@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from dvidsync_dagster.sandbox.exchange import Answer, Exchange, Refused
+from dvidsync_dagster.sandbox.golang import go_json, go_numbers
 from dvidsync_dagster.sandbox.instance import Place
 from dvidsync_dagster.sandbox.reading import Point, not_go, read_json, read_json_object
 
@@ -16,6 +17,23 @@ def extents(lm: Labelmap, exchange: Exchange, place: Place) -> Answer:
     given = read_json_object(exchange.body, "json")
     lm.set_extents(place.version, _point(given.get("MinPoint")), _point(given.get("MaxPoint")))
     return Answer()
+
+
+def metadata(lm: Labelmap, exchange: Exchange, place: Place) -> Answer:  # noqa: ARG001
+    """How far it reaches along each axis, and its properties."""
+    low, high = lm.extents(place.version) or (None, None)
+    axes = [
+        {
+            "Label": name,
+            "Resolution": go_numbers(lm.voxel_size[axis]),
+            "Units": "nanometers",
+            "Size": 0 if low is None or high is None else high[axis] - low[axis] + 1,
+            "Offset": 0 if low is None else low[axis],
+        }
+        for axis, name in enumerate("XYZ")
+    ]
+    text = go_json({"Axes": axes, "Properties": lm.properties(place.version)})
+    return Answer(200, "application/vnd.dvid-nd-data+json", text + b"\n")
 
 
 def resolution(lm: Labelmap, exchange: Exchange, place: Place) -> Answer:  # noqa: ARG001

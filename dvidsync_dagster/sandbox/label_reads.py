@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from dvidsync_dagster.sandbox import wire
+from dvidsync_dagster.sandbox.compression import compress
 from dvidsync_dagster.sandbox.exchange import Answer, Exchange, Refused
 from dvidsync_dagster.sandbox.golang import go_json, go_quote
 from dvidsync_dagster.sandbox.indices import LabelIndex
@@ -19,6 +21,10 @@ if TYPE_CHECKING:
 
 MOST_LISTED = 10_000_000
 MOST_INDICES = 50_000
+_LENGTH_AND_LABEL = struct.Struct("<2Q")
+_STORED = struct.Struct("<BI")
+_LZ4 = 4 << 5
+"""The first byte of what DVID stores: LZ4, without a checksum. The length of the plain content follows."""
 
 
 def _numbers(values: Iterable[int]) -> bytes:
@@ -196,6 +202,24 @@ def indices(lm: Labelmap, exchange: Exchange, place: Place) -> Answer:
         index = lm.indices.get(place.version, label)
         answer.indices.append(wire.LabelIndex(label=label) if index is None else index.to_proto())
     return Answer.binary(answer.SerializeToString())
+
+
+def indices_compressed(lm: Labelmap, exchange: Exchange, place: Place) -> Answer:
+    """Each index as DVID stores it, behind its length and its label."""
+    if exchange.method != "GET":
+        raise Refused("only GET action allowed for /indices endpoint")
+    labels = read_labels(exchange.body, "expected JSON label list for GET /indices")
+    if len(labels) > MOST_INDICES:
+        raise Refused(f"only 50,000 label indices can be returned at a time, {len(labels)} given")
+    pieces = []
+    for label in labels:
+        index = lm.indices.get(place.version, label)
+        content = b""
+        if index is not None:
+            plain = index.to_proto().SerializeToString()
+            content = _STORED.pack(_LZ4, len(plain)) + compress("lz4", plain)
+        pieces.append(_LENGTH_AND_LABEL.pack(len(content), label) + content)
+    return Answer.binary(b"".join(pieces))
 
 
 def supervoxel_splits(lm: Labelmap, exchange: Exchange, place: Place) -> Answer:  # noqa: ARG001

@@ -108,10 +108,9 @@ class Labelmap(Instance):
             high = max(high[0], hx), max(high[1], hy), max(high[2], hz)
         self.set_extents(version, low, high)
 
-    def info(self, names: dict[str, str], version: int) -> dict[str, Any]:
+    def properties(self, version: int) -> dict[str, Any]:
         low, high = self.extents(version) or (None, None)
-        result = super().info(names, version)
-        result["Extended"] = {
+        return {
             "Values": [{"DataType": "uint64", "Label": "labelmap"}],
             "Interpolable": False,
             "BlockSize": [self.edge] * 3,
@@ -124,6 +123,13 @@ class Labelmap(Instance):
             "Background": 0,
             "GridStore": "",
             "ScaleLevel": 0,
+        }
+
+    def info(self, names: dict[str, str], version: int) -> dict[str, Any]:
+        low, high = self.extents(version) or (None, None)
+        result = super().info(names, version)
+        result["Extended"] = {
+            **self.properties(version),
             "MaxLabel": {
                 str(version): label
                 for version, label in sorted(self.counters.max_label.items(), key=lambda item: str(item[0]))
@@ -156,6 +162,7 @@ _ENDPOINTS: dict[str, Callable[[Labelmap, Exchange, Place], Answer]] = {
     "existing-labels": label_reads.existing_labels,
     "extents": label_extents.extents,
     "index": label_reads.index,
+    "indices-compressed": label_reads.indices_compressed,
     "index-version": label_reads.index_version,
     "indices": label_reads.indices,
     "ingest-supervoxels": label_blocks.ingest_supervoxels,
@@ -167,6 +174,7 @@ _ENDPOINTS: dict[str, Callable[[Labelmap, Exchange, Place], Answer]] = {
     "mappings": label_reads.mappings,
     "maxlabel": label_counters.maxlabel,
     "merge": mutations.merge,
+    "metadata": label_extents.metadata,
     "mutations": Labelmap.mutations,
     "nextlabel": label_counters.nextlabel,
     "raw": label_voxels.raw,

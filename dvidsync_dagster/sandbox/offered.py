@@ -43,6 +43,7 @@ _PARAMETERS: dict[str, dict[str, str]] = {
         "index": "metadata-only",
         "index-version": "",
         "indices": "",
+        "indices-compressed": "",
         "ingest-supervoxels": "scale",
         "label": "supervoxels scale",
         "labels": "supervoxels scale hash",
@@ -52,6 +53,7 @@ _PARAMETERS: dict[str, dict[str, str]] = {
         "mappings": "format",
         "maxlabel": "",
         "merge": "",
+        "metadata": "",
         "mutations": "",
         "nextlabel": "",
         "raw": "supervoxels compression mutate scale",
@@ -92,8 +94,7 @@ _PARAMETERS: dict[str, dict[str, str]] = {
 _LACKING_ENDPOINTS: dict[str, str] = {
     "annotation": "help roi",
     "keyvalue": "help mutations-range",
-    "labelmap": "fvdb help history indices-compressed isotropic map-stats metadata "
-    "mutations-range proximity pseudocolor",
+    "labelmap": "fvdb help history isotropic map-stats mutations-range proximity pseudocolor",
     "neuronjson": "help",
 }
 _LACKING_TYPES = (

@@ -314,6 +314,23 @@ def blocks(size: int, unpack: Callable[[bytes], bytes]) -> Callable[[bytes], lis
     return read
 
 
+def stored_indices(content: bytes) -> list[object]:
+    found, start = [], 0
+    while start < len(content):
+        length, label = struct.unpack_from("<2Q", content, start)
+        stored = content[start + 16 : start + 16 + length]
+        start += 16 + length
+        if stored:
+            kind, size = struct.unpack_from("<BI", stored)
+            plain = lz4.block.decompress(stored[5:], uncompressed_size=size)
+            index = wire.parse(wire.LabelIndex, plain)
+            index.last_mod_time = ""
+            found.append((label, kind, str(index.label), sorted(index.blocks), index.last_mutid))
+        else:
+            found.append((label, None))
+    return found
+
+
 def native(content: bytes) -> bytes:
     return read_block(gzip.decompress(content), 32).labels.tobytes()
 
@@ -377,6 +394,8 @@ def test_blocks_and_lower_resolutions(both: Both) -> None:
             both("GET", f"{lm}/sparsevol-coarse/{number}{query}")
     both("GET", f"{lm}/sparsevol-coarse/1?minx=40&maxz=70")
     both("GET", f"{lm}/sparsevols-coarse/1/30")
+    both("GET", f"{lm}/metadata")
+    both("GET", f"{lm}/indices-compressed", [1, 7, 7777], shown_as=lambda content: stored_indices(content))
     both("GET", f"{lm}/listlabels?sizes=true")
     both("GET", f"{lm}/maxlabel")
 
