@@ -196,6 +196,19 @@ def test_a_merge_is_known_to_have_failed_once_the_source_was_started_again(
     assert merged == (torn_at == "target index")
 
 
+def test_a_merge_that_came_to_nothing_and_whose_labels_went_elsewhere(
+    scene: Scene, relay: Relay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard_at_once(monkeypatch)
+    scene.post(f"{LABELS}/merge", json=[1, 2])
+    scene.post(f"{LABELS}/merge", json=[5, 6])
+    rows = relay.fresh(4)
+    forged = orjson.loads(rows[2].value) | {"Target": 1, "Labels": [6]}
+    relay.publish([*rows[:2], Row(rows[2].key, rows[2].topic, orjson.dumps(forged))])
+    (*_, last) = sync(scene, relay)
+    assert (last.operations, last.lag_after.records) == (1, 0)
+
+
 def test_a_merge_that_goes_on_is_awaited_and_shown_after_an_hour(scene: Scene, relay: Relay) -> None:
     """Forged: the source's server runs, and its bodies do not have it."""
     scene.post(f"{LABELS}/merge", json=[1, 2])

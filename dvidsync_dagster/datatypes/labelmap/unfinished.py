@@ -138,6 +138,9 @@ class _Look:
             # The target's index is written before those of the labels are deleted.
             torn = self.restarted and self._is_this(target)
             return Fate.DONE if torn else Fate.FAILED if self.restarted else self._by_list()
+        if target is not None and 0 < target.mutation_id < start.mutation_id:
+            # Whatever took the labels away, it was not this.
+            return Fate.FAILED
         others = [self.takers.get((start.instance, start.version, label), 0) for label in labels]
         if any(other > start.mutation_id for other in others):
             # Done again after the server was killed, perhaps.
