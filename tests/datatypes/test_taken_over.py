@@ -97,3 +97,12 @@ def test_a_run_that_lost_its_destination_stops_within_its_chunk(
         list(follow(config, config.destinations[0], checkpoint=None, epoch=1, still_owner=still_owner))
     other.join()
     assert merged() < 15
+
+
+def test_a_slow_look_into_a_version_that_is_not_there_yet(scene: Scene) -> None:
+    scene.sync()
+    child = scene.new_version()
+    scene.post(f"{LABELS}/merge", json=[1, 2], version=child)
+    ask_faults(scene.copy, {"kind": "delay", "only": "/lastmod/", "seconds": 0.1, "count": 10})
+    scene.sync_unclean()
+    scene.assert_same()
