@@ -6,7 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from dvidsync_dagster.datatypes.labelmap.counter_rule import CounterState, ids_of
-from dvidsync_dagster.datatypes.labelmap.messages import BodyMutation, LabelMutation, SetNextLabel
+from dvidsync_dagster.datatypes.labelmap.messages import (
+    BodyMutation,
+    BurnLabels,
+    LabelMutation,
+    ReserveLabels,
+    SetNextLabel,
+)
 from dvidsync_dagster.plan.claims import Claim, Key, Take
 
 
@@ -77,7 +83,10 @@ def _claim(mutation: LabelMutation, counter: CounterState, course: _Course) -> C
         rank=mutation.rank if isinstance(mutation, BodyMutation) else (origin.key,),
         log_order=(origin.key, origin.topic, origin.partition, origin.offset),
         needs=needs,
-        inside=("version", mutation.version) if isinstance(mutation, BodyMutation) else None,
+        # Ids that are gone are reserved before the commit: after it, that needs another version.
+        inside=("version", mutation.version)
+        if isinstance(mutation, BodyMutation | BurnLabels | ReserveLabels)
+        else None,
         creates=creates,
         take=take,
     )
