@@ -140,7 +140,8 @@ def early_text(count: int) -> str:
 def told(found: UnexplainedIds) -> str:
     """For people."""
     times = f"between {key_text(found.after_key)} and {key_text(found.before_key)}"
-    compare = f"`dvidsync verify` (the versions then: {', '.join(found.versions)})"
+    only = f" --versions {','.join(found.versions)}" if found.versions else ""
+    compare = f"`dvidsync verify{only}`"
     if found.are_operations:
         return (
             f"{found.count:,} label operations that the source did {times} are not in the log: their "

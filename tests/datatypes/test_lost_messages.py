@@ -45,6 +45,7 @@ def test_an_operation_that_the_sources_own_list_has(scene: Scene, relay: Relay) 
     assert not result.passed
     assert result.severity.value == "WARN"
     assert "1 label operations" in (result.description or "")
+    assert scene.root in (result.description or "")
     # It is said once.
     assert unexplained(sync(scene, relay)) is None
 
