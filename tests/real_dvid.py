@@ -71,6 +71,8 @@ class RealDvid:
     topic_prefix: str
     split_endpoint: bool
     mutation_list: bool
+    rwmode: str = ""
+    """``readonly`` takes no changes, from the next `restart` on."""
     started_in: float = 0.0
     _process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
 
@@ -230,6 +232,7 @@ class RealDvid:
                 "httpAddress": f"127.0.0.1:{self.port}",
                 "rpcAddress": f"127.0.0.1:{self.rpc_port}",
                 "allowLabelmapSplit": self.split_endpoint,
+                "rwmode": self.rwmode,
                 "shutdownDelay": 0,  # seconds for requests to drain; tests have none left
             },
             "logging": {"logfile": "dvid.log"},

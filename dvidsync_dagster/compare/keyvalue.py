@@ -15,6 +15,7 @@ import orjson
 from dvidsync_dagster.compare.digest import Page, Wanted, hashed, named
 from dvidsync_dagster.compare.items import Found, Kind, Pair, Side, find, gathered
 from dvidsync_dagster.compare.json_stream import list_items
+from dvidsync_dagster.dvid.body import TAR
 from dvidsync_dagster.dvid.client import node_path
 from dvidsync_dagster.dvid.keyvalue import UNREADABLE, Keyvalue, is_raw, key_bytes
 from dvidsync_dagster.errors import ServerFailed
@@ -72,7 +73,7 @@ def _fits_in_tar(key: str) -> bool:
 def _read_tar(side: Side, keys: list[str]) -> Iterator[IO[bytes]]:
     path = node_path(side.version, side.name, "keyvalues")
     request = f"GET {path}"
-    with side.client.stream(path, query={"jsontar": "true"}, body=orjson.dumps(keys)) as pieces:
+    with side.client.stream(path, query={"jsontar": "true"}, body=orjson.dumps(keys), kind=TAR) as pieces:
         count = 0
         try:
             with tarfile.open(fileobj=cast(IO[bytes], _Pieces(pieces)), mode="r|") as archive:

@@ -20,6 +20,7 @@ from dvidsync_dagster.compare.items import (
     side_by_side,
     sifted,
 )
+from dvidsync_dagster.dvid.body import NO_TEXT
 from dvidsync_dagster.dvid.client import node_path
 from dvidsync_dagster.dvid.labelmap import Labelmap
 from dvidsync_dagster.errors import ServerFailed
@@ -56,7 +57,7 @@ def size_pages(side: Side, _wanted: Wanted | None) -> Iterator[Page]:
 def _pairs(side: Side, path: str, query: dict[str, str | int]) -> Iterator[Numbers]:
     """Arrays of shape (n, 2) from an answer of uint64 pairs."""
     kept = bytearray()
-    with side.client.stream(path, query=query) as pieces:
+    with side.client.stream(path, query=query, kind=NO_TEXT) as pieces:
         for piece in pieces:
             kept += piece
             if len(kept) >= _PAGE_PAIRS * _PAIR:

@@ -15,7 +15,7 @@ from dvidsync_dagster.outgoing_text import escaped
 BINARY = "application/octet-stream"
 TAR = "application/tar"
 NO_TEXT = "no text"
-"""What DVID lets Go's library guess: it can be taken for an icon, but not for text."""
+"""What DVID lets Go's library guess: it can be taken for an icon, but not for text. Nothing has no type."""
 
 _ENCODINGS = ("", "identity", "gzip")
 
@@ -23,7 +23,11 @@ _ENCODINGS = ("", "identity", "gzip")
 def check_kind(asked: Asked, response: httpx.Response, kind: str | None) -> None:
     """Raises NotDvid if the content type is not the one that DVID gives this answer."""
     found = response.headers.get("content-type", "").partition(";")[0].strip().lower()
-    wrong = found.startswith("text/") if kind == NO_TEXT else found != kind
+    if kind == NO_TEXT:
+        empty = response.headers.get("content-length") == "0"
+        wrong = found.startswith("text/") or not (found or empty)
+    else:
+        wrong = found != kind
     if kind is not None and wrong:
         raise asked.not_dvid(
             f"answered {escaped(found, 100) or 'without a content type'}, where DVID answers {kind}: "

@@ -1,0 +1,110 @@
+"""What a real server answers, and what the client makes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from dvidsync_dagster.dvid.answer import is_absent
+from dvidsync_dagster.dvid.client import DvidClient, node_path
+from dvidsync_dagster.dvid.keyvalue import Keyvalue
+from dvidsync_dagster.dvid.labelmap import Labelmap
+from dvidsync_dagster.dvid.neuronjson import Neuronjson
+from dvidsync_dagster.dvid.repo import commit_version, new_version, read_repo_info
+from dvidsync_dagster.errors import LoginRefused, RequestRefused, ServerReadOnly
+from dvidsync_dagster.sandbox.proofreaders import make_repo
+from tests.real_dvid import RealDvid
+
+pytestmark = pytest.mark.dvid
+
+LABELS, KEYS = "segmentation", "segmentation_annotations"
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealDvid]:
+    folder: Path = tmp_path_factory.mktemp("answers")
+    with RealDvid.start(folder) as running:
+        yield running
+
+
+@pytest.fixture
+def root(server: RealDvid) -> str:
+    return make_repo(server.url, server.admin_token, size=64, cube=16).root
+
+
+def test_what_is_not_there(server: RealDvid, root: str) -> None:
+    with DvidClient(server.url) as client:
+        labels, keys = Labelmap(client, LABELS), Keyvalue(client, KEYS)
+        assert labels.last_mod(root, 99999) is None
+        assert labels.supervoxels(root, 99999) is None
+        assert labels.sizes(root, [1, 99999])[1] == 0
+        assert labels.retired(root) == frozenset()
+        assert keys.value(root, "no \x01 such") is None
+        assert keys.values(root, ["a", "b/c"]) == {}
+        assert not keys.exists(root, "a")
+        assert Neuronjson(client, "neurons").records(root, [1, 5, 12]) == {}
+        for ask in (
+            lambda: labels.last_mod("f" * 32, 1),
+            lambda: Labelmap(client, "none").mapping(root, [1]),
+        ):
+            with pytest.raises(RequestRefused) as caught:
+                ask()
+            assert is_absent(caught.value)
+        with pytest.raises(RequestRefused, match="not found"):
+            labels.blob(root, "AAAA")
+
+
+def test_a_wrong_admin_token_is_a_login(server: RealDvid, root: str) -> None:
+    with DvidClient(server.url, place="destinations[copy]", admin_token="wrong-one") as client:
+        labels, keys = Labelmap(client, LABELS), Keyvalue(client, KEYS)
+        commit_version(client, root, {"note": "done"})
+        new_version(client, root, "newversion", {"note": "next"})
+        with pytest.raises(LoginRefused, match=r"destinations\[copy\].admin_token_env") as caught:
+            labels.raise_max_label(root, 5000)
+        assert "wrong-one" not in str(caught.value)
+        with pytest.raises(RequestRefused, match="locked node"):
+            keys.write(root, "k", b"v")
+        with client.as_administrator(), pytest.raises(LoginRefused):
+            keys.write(root, "k", b"v")
+    with DvidClient(server.url, admin_token=server.admin_token) as client, client.as_administrator():
+        Keyvalue(client, KEYS).write(root, "k", b"v")
+
+
+def test_a_large_value_goes_by_way_of_a_file(server: RealDvid, root: str, tmp_path: Path) -> None:
+    value = bytes(range(256)) * 2**16
+    path = tmp_path / "value"
+    path.write_bytes(value)
+    with DvidClient(server.url) as client:
+        keys = Keyvalue(client, KEYS)
+        with path.open("rb") as file:
+            keys.write_from(root, "large", file)
+            assert keys.holds(root, "large", file)
+        with (tmp_path / "again").open("w+b") as file:
+            assert keys.read_into(root, "large", file)
+            assert not keys.read_into(root, "none", file)
+        assert (tmp_path / "again").read_bytes() == value
+
+
+def test_a_user_with_odd_characters(server: RealDvid, root: str) -> None:
+    user = 'a\x01\x07"\\\u200b\x7f\U0001f600é'
+    with DvidClient(server.url) as client:
+        labels = Labelmap(client, LABELS)
+        labels.merge(root, 1, [2], user=user, app="neu3")
+        last = labels.last_mod(root, 1)
+    assert last is not None
+    assert last.user == user
+
+
+def test_a_server_that_takes_no_changes(tmp_path: Path) -> None:
+    with RealDvid.start(tmp_path / "server") as server:
+        root = make_repo(server.url, server.admin_token, size=64, cube=16).root
+        server.rwmode = "readonly"
+        server.restart()
+        with DvidClient(server.url) as client:
+            assert read_repo_info(client, root).root == root
+            with pytest.raises(ServerReadOnly, match="read-only mode"):
+                Labelmap(client, LABELS).merge(root, 1, [2], user="amy", app="neu3")
+            with pytest.raises(ServerReadOnly):
+                client.change("POST", node_path(root, "note"), body=b'{"note": "x"}')
