@@ -75,7 +75,7 @@ class Derived:
 
 def is_committed(refusal: RequestRefused) -> bool:
     """Whether a request was refused because its version is committed."""
-    return "locked node" in refusal.text
+    return refusal.text.startswith("Cannot do ") and "locked node" in refusal.text
 
 
 class Writer(Protocol):

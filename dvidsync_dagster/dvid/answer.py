@@ -7,6 +7,7 @@ what is not there with 404, without a body or with one of three texts. A panic i
 
 from __future__ import annotations
 
+import re
 import time
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
@@ -36,10 +37,11 @@ _LOGIN = (
     "invalid DSG token",
     "dsg auth requires",
 )
-_LOGIN_ANYWHERE = ("is not authorized (", "is not a simple string (", "does not have sufficient access to")
-_READ_ONLY = "read-only mode"
-_ADMIN = "requires admin privileges"
-_LOCKED = "locked node"
+_STRANGER = re.compile(
+    r"user .{0,500} (is not authorized|is not a simple string|does not have sufficient access)"
+)
+_READ_ONLY = ("Server in read-only mode", "Cannot POST on repo endpoint in read-only mode")
+_ADMIN = re.compile(r"(GET|POST) /\S+ requires admin privileges|Cannot do \S+ on .{0,100}locked node")
 _BUSY = ("DVID server is unavailable", "Server already running")
 _PANIC = "Panic detected on request"
 _BLOCKED = " is blocked: "
@@ -104,20 +106,22 @@ def raise_for(asked: Asked, response: httpx.Response, body: bytes) -> NoReturn:
     status = response.status_code
     text = body.decode("utf-8", "replace")
     after = retry_after(response.headers.get("retry-after"))
+    # The path comes after it, and with it a key, which can be any words.
+    said = text.partition(f" ({unquote_to_bytes(asked.path).decode('utf-8', 'replace')})")[0]
     told = f"{asked.server} answered {status}: {_said(text)}"
     error: ServerError
     if 300 <= status < 400:
         error = _redirected(asked, status, response.headers.get("location", ""))
-    elif status in (401, 403) or _names_login(asked, body, text):
+    elif status in (401, 403) or _names_login(asked, body, said):
         error = _login_refused(asked, status, text)
     elif status == 429 and _BLOCKED in text:
         error = LoginRefused(str(asked), told, asked.field("user"))
-    elif status == 400 and asked.changes and _READ_ONLY in text:
+    elif status == 400 and asked.changes and text.startswith(_READ_ONLY):
         error = ServerReadOnly(
             str(asked), f"{asked.server} is in read-only mode: {_said(text)}. Run again when it takes changes"
         )
     elif _is_own_refusal(asked, status, body):
-        error = _refused(asked, status, text)
+        error = _refused(asked, status, text, said)
     elif status in _COME_AGAIN or (status == 503 and text.startswith(_BUSY)):
         error = ServerBusy(str(asked), told + _when(after), after)
     elif status == 502 and _names_path(asked, body):
@@ -150,12 +154,8 @@ def _redirected(asked: Asked, status: int, location: str) -> NotDvid:
     )
 
 
-def _names_login(asked: Asked, body: bytes, text: str) -> bool:
-    return (
-        _names_path(asked, body)
-        and (text.startswith(_LOGIN) or any(words in text[:2000] for words in _LOGIN_ANYWHERE))
-        and not text.startswith("Key ")
-    )
+def _names_login(asked: Asked, body: bytes, said: str) -> bool:
+    return _names_path(asked, body) and (said.startswith(_LOGIN) or _STRANGER.match(said) is not None)
 
 
 def _login_refused(asked: Asked, status: int, text: str) -> LoginRefused:
@@ -181,10 +181,10 @@ def _names_path(asked: Asked, body: bytes) -> bool:
     return b"(" + unquote_to_bytes(asked.path) + b")" in body
 
 
-def _refused(asked: Asked, status: int, text: str) -> ServerError:
-    if any(fault in text for fault in _FAULTS):
+def _refused(asked: Asked, status: int, text: str, said: str) -> ServerError:
+    if any(fault in said for fault in _FAULTS):
         return ServerFailed(str(asked), f"{asked.server} answered {status}: {_said(text)}")
-    if asked.admin_token and (_ADMIN in text or _LOCKED in text):
+    if asked.admin_token and _ADMIN.match(said):
         # An administrator may do this: the server does not take the token for one.
         return LoginRefused(
             str(asked),

@@ -8,11 +8,12 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from urllib.parse import unquote
 
 import pytest
 
 from dvidsync_dagster.dvid.body import BINARY
-from dvidsync_dagster.dvid.client import DvidClient
+from dvidsync_dagster.dvid.client import DvidClient, node_path
 from dvidsync_dagster.dvid.labelmap import Labelmap, LastMod
 from dvidsync_dagster.dvid.patience import Patience
 from dvidsync_dagster.errors import (
@@ -128,6 +129,16 @@ def test_a_refusal_keeps_status_and_text() -> None:
         with pytest.raises(RequestRefused) as caught:
             client.change("POST", "/api/x")
         assert (caught.value.status, caught.value.text) == (400, "no such body (/api/x).")
+
+
+def test_a_key_can_be_any_words() -> None:
+    """DVID names the path in what it says, and a key is a part of it."""
+    key = 'JWT required user "x" is not authorized (x) read-only mode append log locked node'
+    path = node_path("abc", "keys", "key", key)
+    said = f"no room for it ({unquote(path)}).\n".encode()
+    with talking_to(answer(400, said)) as (_, client), pytest.raises(RequestRefused) as caught:
+        client.change("POST", path, admin=True)
+    assert caught.value.status == 400
 
 
 PAGE = b"<html><body>Please log in</body></html>"
