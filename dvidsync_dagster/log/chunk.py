@@ -77,19 +77,19 @@ def _records(frame: pd.DataFrame) -> Iterator[Record]:
 
 def log_frame(entries: Sequence[Entry], topics: Sequence[str]) -> pd.DataFrame:
     """The frame of these entries, which are in order and well formed; `topics` are the categories."""
-    keys, names, partitions, offsets, contents, *_ = zip(*entries, strict=True) if entries else ((),) * 5
     codes = {topic: code for code, topic in enumerate(topics)}
     values = np.empty(len(entries), dtype=object)
-    values[:] = contents
+    # Not `zip(*entries)`: thousands of iterators at a time keep the garbage collector busy.
+    values[:] = [entry.value for entry in entries]
     return pd.DataFrame(
         {
-            "key": np.array(keys, np.int64),
+            "key": np.array([entry.key for entry in entries], np.int64),
             "topic": pd.Categorical.from_codes(
-                np.array([codes[name] for name in names], np.int32),
+                np.array([codes[entry.topic] for entry in entries], np.int32),
                 categories=pd.Index(list(topics), dtype=object),
             ),
-            "partition": np.array(partitions, np.int32),
-            "offset": np.array(offsets, np.int64),
+            "partition": np.array([entry.partition for entry in entries], np.int32),
+            "offset": np.array([entry.offset for entry in entries], np.int64),
             "value": values,
         }
     )
