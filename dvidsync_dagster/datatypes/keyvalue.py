@@ -155,7 +155,16 @@ class KeyvalueWriter:
         try:
             found = _read(self.source, version, list(last))
         except RequestRefused as refusal:
-            return [Refusal(at, f"source: {refusal}") for at, _ in last.values()]
+            keys = list(last)
+            if len(keys) == 1:
+                return [Refusal(last[keys[0]][0], f"source: {refusal}")]
+            # One of them can be at fault, such as a key that no request line holds: the others go without it.
+            halves = keys[: len(keys) // 2], keys[len(keys) // 2 :]
+            return [
+                refused
+                for half in halves
+                for refused in self._copy_named(version, {key: last[key] for key in half})
+            ]
         posted = list(found.items())
         refusals = [Refusal(last[key][0], why) for key, why in self._write(version, posted)]
         for key, (position, member) in last.items():

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
+from dvidsync_dagster.datatypes.message import shown
 from dvidsync_dagster.datatypes.versions import Commit, NewVersion
 from dvidsync_dagster.dvid.repo import RepoInfo
 from dvidsync_dagster.log.record import Origin
@@ -49,9 +50,9 @@ class SourcePlaces:
         )
         for version in named:
             if version not in self.repo.versions:
-                return f"it names version {version!r}, which the source's repo does not have"
+                return f"it names version {shown(version)}, which the source's repo does not have"
         if mutation.version in (".", "..") or _NOT_IN_A_PATH & set(mutation.version):
-            return f"no request can name version {mutation.version!r}"
+            return f"no request can name version {shown(mutation.version)}"
         match mutation:
             case Commit() if not self.repo.versions[mutation.version].locked:
                 return f"it tells of the commit of {mutation.version}, which is open at the source"
