@@ -181,8 +181,8 @@ def long_open(pending: Sequence[BodyMutation], clock: int) -> tuple[str, ...]:
     """For people: operations that began long before `clock` (ns since 1970) and whose end nobody knows."""
     return tuple(
         f"{start.action} {start.mutation_id} of {start.instance} has begun and not ended, as far as the "
-        f"source tells: {start.origin}. What depends on it waits. Once the source is started again it is "
-        f"known what became of it; or pass this record with `dvidsync quarantine skip` if it came to nothing."
+        f"source tells: {start.origin}. What depends on it waits. If it goes on no more, start the source's "
+        f"server again: nothing survives that, and its bodies then tell what became of it."
         for start in pending
         if start.origin.key < clock - LONG_AGO
     )
