@@ -42,6 +42,9 @@ if TYPE_CHECKING:
     default=True,
     help="Whether the destination may follow to now first. It does, if it was ever followed.",
 )
+@click.option(
+    "--lower-scales", is_flag=True, help="Labelmaps at lower resolutions too: reads all their voxels there."
+)
 @arguments.verbose
 def verify(
     config: Path,
@@ -50,6 +53,7 @@ def verify(
     everything: bool,
     versions: str,
     catch_up: bool,
+    lower_scales: bool,
     verbose: bool,
 ) -> None:
     """Compare each destination with its source, completely: versions, labels, keys, neurons, elements.
@@ -63,7 +67,15 @@ def verify(
 
     def compare(instance: dg.DagsterInstance, follower: Follower) -> Answer:
         say = _progress(as_json)
-        made = verify_once(instance, follower, say, everything=everything, versions=chosen, catch_up=catch_up)
+        made = verify_once(
+            instance,
+            follower,
+            say,
+            everything=everything,
+            versions=chosen,
+            lower_scales=lower_scales,
+            catch_up=catch_up,
+        )
         return made.agree, made.as_json(), comparison_text(made)
 
     _each_destination(config, destination, as_json, verbose, compare)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection
+from functools import partial
 
 from dvidsync_dagster.clients import open_destination, open_source
 from dvidsync_dagster.compare.apart import apart
@@ -34,6 +35,7 @@ def compare(
     *,
     agreed: Collection[str] = (),
     versions: Collection[str] = (),
+    lower_scales: bool = False,
     reached: Reached = lambda: None,
     say: Say = lambda _: None,
 ) -> Comparison:
@@ -42,6 +44,7 @@ def compare(
     Args:
         agreed: `agreed` of an earlier comparison; what was committed and agreed then is not read again.
         versions: UUIDs, or their first letters: compare only these.
+        lower_scales: compare labelmaps at lower resolutions too, which takes all their voxels.
         say: gets a line per version.
 
     Raises:
@@ -49,7 +52,15 @@ def compare(
     """
     with open_source(config) as source, open_destination(destination) as copy:
         return compare_servers(
-            config, destination, source, copy, agreed=agreed, versions=versions, reached=reached, say=say
+            config,
+            destination,
+            source,
+            copy,
+            agreed=agreed,
+            versions=versions,
+            lower_scales=lower_scales,
+            reached=reached,
+            say=say,
         )
 
 
@@ -61,13 +72,15 @@ def compare_servers(
     *,
     agreed: Collection[str] = (),
     versions: Collection[str] = (),
+    lower_scales: bool = False,
     reached: Reached = lambda: None,
     say: Say = lambda _: None,
 ) -> Comparison:
     """The same with clients that are open."""
     began = time.monotonic()
+    look = partial(look_at, config, destination, source, copy, versions=versions, lower_scales=lower_scales)
     checkpoint = point = reached()
-    scene = look_at(config, destination, source, copy, versions=versions)
+    scene = look()
     reading = read_everything(scene, agreed, say)
     notes = reading.notes
     if checkpoint is None and reading.differing:
@@ -81,7 +94,7 @@ def compare_servers(
         if checkpoint is None or (checkpoint.key, checkpoint.positions) == (before.key, before.positions):
             break
         say("Reading again what later records touch.")
-        scene = look_at(config, destination, source, copy, versions=versions)
+        scene = look()
         still = read_again(scene, pending)
         more, pending = _told_apart(config, scene, checkpoint, still, notes)
         differences.rows += more.rows

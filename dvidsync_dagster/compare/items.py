@@ -57,6 +57,7 @@ class Kind:
         differing: many of them that are on both sides but differ, such as "bodies of another size".
         show: one of them with its value, for examples; without, its key alone is shown.
         values_are_bodies: what changes a body changes the items that have it as their value.
+        follows_voxels: any split of supervoxels can change them.
     """
 
     noun: str
@@ -64,6 +65,7 @@ class Kind:
     pages: Pages
     show: Callable[[Any, int], str] | None = None
     values_are_bodies: bool = False
+    follows_voxels: bool = False
 
 
 @dataclass(frozen=True, slots=True)

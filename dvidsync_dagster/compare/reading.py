@@ -2,29 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from hashlib import blake2b
 
 import numpy as np
 
-from dvidsync_dagster.compare.annotation import compare_annotation
 from dvidsync_dagster.compare.findings import Difference
 from dvidsync_dagster.compare.instances import Twins
 from dvidsync_dagster.compare.items import Found, Pair
-from dvidsync_dagster.compare.keyvalue import compare_keyvalue
-from dvidsync_dagster.compare.labelmap import compare_counter, compare_labelmap, compare_max_label
-from dvidsync_dagster.compare.neuronjson import compare_neuronjson
+from dvidsync_dagster.compare.labelmap import compare_counter, compare_max_label
 from dvidsync_dagster.compare.scene import Scene
 from dvidsync_dagster.compare.versions import compare_versions
-
-COMPARED: Mapping[str, Callable[[Pair], tuple[list[Found], int]]] = {
-    "labelmap": compare_labelmap,
-    "keyvalue": compare_keyvalue,
-    "neuronjson": compare_neuronjson,
-    "annotation": compare_annotation,
-}
-"""By data type: gives what differs in one version, and how many items the source has."""
 
 Say = Callable[[str], None]
 
@@ -76,11 +65,11 @@ def read_everything(scene: Scene, agreed: Collection[str], say: Say) -> Reading:
         for twins in scene.instances.twins:
             pair, name = scene.pair(version, twins), _name(version, twins)
             looked_at.add(name)
-            if pair.settled and name in agreed:
+            if pair.settled and name in agreed and not scene.lower_scales:
                 reading.agreed.add(name)
                 reading.remembered += 1
                 continue
-            found, count = COMPARED[twins.source.typename](pair)
+            found, count = scene.compared(version, twins)
             rows: list[Difference] = []
             if twins.source.typename == "labelmap":
                 rows, ahead = compare_max_label(pair)
@@ -119,7 +108,7 @@ def read_again(scene: Scene, before: Differing) -> Differing:
         if name not in twins or version not in scene.copy_repo.versions:
             continue
         pair = scene.pair(version, twins[name])
-        for found in COMPARED[twins[name].source.typename](pair)[0]:
+        for found in scene.compared(version, twins[name])[0]:
             keys = kinds.get(found.kind.noun, set())
             mask = np.fromiter((key in keys for key in found.keys.tolist()), bool, len(found))
             if mask.any():

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
+from dvidsync_dagster.compare.annotation import compare_annotation
 from dvidsync_dagster.compare.instances import Instances, Twins, pair_instances
-from dvidsync_dagster.compare.items import Pair, Side
+from dvidsync_dagster.compare.items import Found, Pair, Side
+from dvidsync_dagster.compare.keyvalue import compare_keyvalue
+from dvidsync_dagster.compare.labelmap import compare_labelmap
+from dvidsync_dagster.compare.lower_scales import compare_lower_scales
+from dvidsync_dagster.compare.neuronjson import compare_neuronjson
 from dvidsync_dagster.compare.versions import ordered
 from dvidsync_dagster.config import DestinationConfig, SyncConfig
 from dvidsync_dagster.discovery import ask_server, select_versions
@@ -15,8 +20,13 @@ from dvidsync_dagster.dvid.repo import RepoInfo, ServerInfo
 from dvidsync_dagster.errors import ConfigurationError
 from dvidsync_dagster.same_server import refuse_source
 
-COMPARED_TYPES = ("annotation", "keyvalue", "labelmap", "neuronjson")
-"""The data types that are compared."""
+COMPARED: Mapping[str, Callable[[Pair], tuple[list[Found], int]]] = {
+    "labelmap": compare_labelmap,
+    "keyvalue": compare_keyvalue,
+    "neuronjson": compare_neuronjson,
+    "annotation": compare_annotation,
+}
+"""By data type: gives what differs in one version, and how many items the source has."""
 
 _SHORTEST = 4
 
@@ -28,6 +38,7 @@ class Scene:
     Args:
         versions: at the source.
         chosen: whether somebody has named these versions, so that nothing else counts.
+        lower_scales: whether labelmaps are compared at lower resolutions too.
     """
 
     source: DvidClient
@@ -37,7 +48,17 @@ class Scene:
     copy_repo: RepoInfo
     versions: frozenset[str]
     chosen: bool
+    lower_scales: bool
     instances: Instances
+
+    def compared(self, version: str, twins: Twins) -> tuple[list[Found], int]:
+        """What differs in an instance in a version, and how many items the source has. Raises ServerError."""
+        pair, typename = self.pair(version, twins), twins.source.typename
+        found, count = COMPARED[typename](pair)
+        if typename == "labelmap" and self.lower_scales:
+            lower, blocks = compare_lower_scales(pair)
+            return [*found, *lower], count + blocks
+        return found, count
 
     def pair(self, version: str, twins: Twins) -> Pair:
         """An instance in a version that both have."""
@@ -63,11 +84,13 @@ def look_at(
     copy: DvidClient,
     *,
     versions: Collection[str] = (),
+    lower_scales: bool = False,
 ) -> Scene:
     """Ask both servers for the repo.
 
     Args:
         versions: UUIDs, or the first letters of such; without, all that are followed.
+        lower_scales: compare labelmaps at lower resolutions too.
 
     Raises:
         ConfigurationError: a server does not answer or has no such repo, or a selected branch or version is
@@ -87,7 +110,8 @@ def look_at(
         copy_repo,
         frozenset(_whole(name, followed) for name in versions) if versions else followed,
         bool(versions),
-        pair_instances(config, destination.own, COMPARED_TYPES, source_repo, copy_repo),
+        lower_scales,
+        pair_instances(config, destination.own, COMPARED.keys(), source_repo, copy_repo),
     )
 
 

@@ -42,6 +42,7 @@ class Touched:
         counters: labelmaps whose label counter they may move.
         items: labels, keys, neurons, schemas, positions.
         cut_off: positions of elements that were deleted or moved: the relations to them change too.
+        voxels: where they split supervoxels.
         whole: where it cannot be told what they touch.
     """
 
@@ -50,6 +51,7 @@ class Touched:
     counters: set[str] = field(default_factory=set)
     items: dict[Place, set[Hashable]] = field(default_factory=dict)
     cut_off: dict[Place, set[Hashable]] = field(default_factory=dict)
+    voxels: set[Place] = field(default_factory=set)
     whole: set[Place] = field(default_factory=set)
 
     def add(self, decoded: Decoded, blob: Blob) -> None:
@@ -59,6 +61,8 @@ class Touched:
             self.counters.add(mutation.instance)
             if isinstance(mutation, BodyMutation):
                 self._items(mutation.instance, mutation.version).update(_labels(mutation))
+                if isinstance(mutation, Split | SplitSupervoxel):
+                    self.voxels.add((mutation.instance, mutation.version))
         for change in decoded.repo:
             self.versions.add(change.version)
             if isinstance(change, NewVersion):
@@ -81,7 +85,8 @@ class Touched:
             versions: that of the items, and those that it comes from: what changes there shows in it.
         """
         places = [(instance, version) for version in versions]
-        if not self.whole.isdisjoint(places):
+        everything = self.voxels if found.kind.follows_voxels else self.whole
+        if not everything.isdisjoint(places):
             return np.ones(len(found), bool)
         items = set[Hashable]().union(*(self.items.get(place, ()) for place in places))
         if not items:

@@ -41,6 +41,7 @@ def verify_once(
     *,
     everything: bool = False,
     versions: Collection[str] = (),
+    lower_scales: bool = False,
     catch_up: bool = True,
 ) -> Comparison:
     """Compare a destination with its source; the result also shows as its comparison in the UI.
@@ -49,6 +50,7 @@ def verify_once(
         say: gets a line per version.
         everything: also what is committed and agreed before.
         versions: UUIDs, or their first letters: only these.
+        lower_scales: labelmaps at lower resolutions too.
         catch_up: let the destination follow to now first, and where something is pending.
 
     Raises:
@@ -60,6 +62,7 @@ def verify_once(
         follower.config.destination(follower.name),
         agreed=remembered(instance, follower, everything=everything),
         versions=versions,
+        lower_scales=lower_scales,
         reached=reached,
         say=say,
     )

@@ -40,6 +40,10 @@ class CompareConfig(dg.Config):
         "followed is told from what differs by reading the log.",
     )
     everything: bool = Field(default=False, description="Read again what is committed and agreed before.")
+    lower_scales: bool = Field(
+        default=False,
+        description="Compare labelmaps at lower resolutions too. That reads all their voxels there.",
+    )
     versions: list[str] = Field(
         default=[], description="Compare only these versions: UUIDs, or their first letters."
     )
@@ -116,6 +120,7 @@ def _check(destination: DestinationConfig, follower: Follower) -> dg.AssetChecks
                     destination,
                     agreed=remembered(step.instance, follower, everything=config.everything),
                     versions=config.versions,
+                    lower_scales=config.lower_scales,
                     reached=reached,
                     say=step.log.info,
                 )
