@@ -17,6 +17,7 @@ import numpy as np
 
 from dvidsync_dagster.compare.digest import Page, hashed, named
 from dvidsync_dagster.compare.items import Found, Kind, Pair, Side, find_all, gathered, side_by_side, sifted
+from dvidsync_dagster.dvid.body import BINARY
 from dvidsync_dagster.dvid.client import node_path
 from dvidsync_dagster.errors import ServerFailed
 
@@ -85,7 +86,7 @@ def _differ(pair: Pair, volume: Volume, block: Point, scale: int) -> bool:
 
     def voxels(side: Side) -> int:
         path = node_path(side.version, side.name, "raw", "0_1_2", size, offset)
-        with side.client.stream(path, query=query) as pieces:
+        with side.client.stream(path, query=query, kind=BINARY) as pieces:
             return hashed(b"".join(pieces))
 
     here, there = side_by_side(voxels, pair)
@@ -139,7 +140,7 @@ def _block_pages(side: Side, volume: Volume, scale: int) -> Iterator[Page]:
 def _blocks(side: Side, path: str, query: dict[str, str | int]) -> Iterator[tuple[Point, bytes]]:
     kept = bytearray()
     try:
-        with side.client.stream(path, query=query) as pieces:
+        with side.client.stream(path, query=query, kind=BINARY) as pieces:
             for piece in pieces:
                 kept += piece
                 while len(kept) >= _PREFIX.size:
