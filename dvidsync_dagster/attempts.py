@@ -21,6 +21,7 @@ from dvidsync_dagster.errors import (
     ServerFailed,
     ServerUnreachable,
 )
+from dvidsync_dagster.outgoing_text import escaped
 from dvidsync_dagster.plan.outcome import Outcome
 from dvidsync_dagster.plan.steps import Step
 from dvidsync_dagster.report import ConflictRow
@@ -145,7 +146,7 @@ def _conflict(mutation: Mutation, found: str) -> ConflictRow:
         instance=getattr(mutation, "instance", ""),
         version=mutation.version,
         mutation_id=getattr(mutation, "mutation_id", None),
-        found=found,
+        found=escaped(found, 1500),
     )
 
 

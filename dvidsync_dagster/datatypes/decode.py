@@ -17,6 +17,7 @@ from dvidsync_dagster.datatypes.registry import DATA_TYPES
 from dvidsync_dagster.dvid.repo import Instance
 from dvidsync_dagster.errors import UndecodableRecord
 from dvidsync_dagster.log.record import Record
+from dvidsync_dagster.outgoing_text import escaped
 
 _ACTION_LETTERS = 60
 _UNKNOWN_ACTIONS = 50
@@ -91,7 +92,7 @@ def _check_place(message: Message, mutation: Placed, places: SourcePlaces) -> No
 def _count_unknown(message: Message, typename: str, decoded: Decoded) -> None:
     """Count an action that is not known. Whatever a record calls an action: its name is cut, and only the
     first `_UNKNOWN_ACTIONS` are told apart."""
-    name = f"{typename} {message.action[:_ACTION_LETTERS]}"
+    name = f"{typename} {escaped(message.action, _ACTION_LETTERS)}"
     if name not in decoded.unknown_actions and len(decoded.unknown_actions) >= _UNKNOWN_ACTIONS:
         name = f"{typename}, other actions"
     decoded.unknown_actions[name] += 1

@@ -9,7 +9,7 @@ import dagster as dg
 
 from dvidsync_dagster.log.checkpoint import Checkpoint, checkpoint_json
 from dvidsync_dagster.log.record import key_text
-from dvidsync_dagster.outgoing_text import escaped
+from dvidsync_dagster.outgoing_text import escaped, markdown
 from dvidsync_dagster.report import ChunkReport, ConflictRow, Lag, QuarantinedRecord
 
 CHECKPOINT = "dvidsync/checkpoint"
@@ -103,7 +103,7 @@ def chunk_metadata(report: ChunkReport, checkpoint: Checkpoint) -> Metadata:
         metadata[QUARANTINED_TABLE] = quarantine_table(report.quarantined)
     notes = [*report.notes, *([str(report.ahead)] if report.final and report.ahead.records else [])]
     if notes:
-        metadata[NOTES] = dg.MetadataValue.md("\n".join(f"- {note}" for note in notes))
+        metadata[NOTES] = dg.MetadataValue.md("\n".join(f"- {markdown(note, 2000)}" for note in notes))
     return metadata
 
 

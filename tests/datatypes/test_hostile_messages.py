@@ -166,3 +166,9 @@ def test_unknown_actions_are_counted_under_few_short_names() -> None:
     assert sum(counted.values()) == 203
     assert len(counted) <= 60
     assert max(map(len, counted)) < 100
+
+
+def test_what_a_record_calls_an_action_is_shown_as_one_line() -> None:
+    """Trial 34."""
+    counted = decode("labelmap", orjson.dumps({"Action": "a\n\x1b[31mERROR fake\u202e"})).unknown_actions
+    assert list(counted) == [r"labelmap a\n\x1b[31mERROR fake\u202e"]
