@@ -69,7 +69,6 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
 
 
 def test_beside_a_prefix_the_names_without_one_are_another_servers(pair: Pair) -> None:
-    """Trial 29."""
     route = pair.ask(instances=["segmentation"], kafka={"servers": [BROKER], "topic_prefix": "site-"})
     assert len(route.topics) == 2
     assert all(name.startswith("site-dvidrepo-") for name in route.topics)
@@ -109,7 +108,7 @@ def test_a_destination_that_does_not_answer(pair: Pair) -> None:
 
 
 def test_the_source_under_another_name(pair: Pair) -> None:
-    """Trial 33: it is recognised by when its process began."""
+    """It is recognised by when its process began."""
     alias = pair.source.url.replace("127.0.0.1", "localhost")
     assert alias != pair.source.url
     with pytest.raises(ConfigurationError, match="are one server") as refused:

@@ -74,7 +74,7 @@ def states(config: str) -> dict[str, str]:
 
 
 def test_a_record_is_looked_at_and_let_pass(servers: Stage, tmp_path: Path, home: Path) -> None:
-    """Trial 36, and one record that stopped everything."""
+    """One record that stopped everything."""
     config = write(tmp_path, at_home(servers))
     first = forge(servers, INSTANCE, b"no \x1b[31mJSON\n\xff")
     second = forge(servers, INSTANCE, b"[]")
@@ -211,7 +211,7 @@ def test_the_job(servers: Stage) -> None:
 
 
 def test_a_flood_stays_out_of_the_event_log_and_of_memory(servers: Stage, tmp_path: Path, home: Path) -> None:
-    """Trial 36: 20 MB of it were 191 MB in the event log, and 632 MB of memory."""
+    """20 MB of it were 191 MB in the event log, and 632 MB of memory."""
     config = write(tmp_path, {**at_home(servers), "on_undecodable": "quarantine", "chunk_records": 20_000})
     flood(servers, 10_000)
     before = size(home) - size(home / "quarantine")

@@ -229,7 +229,7 @@ def test_kafka_options_are_kafka_pythons() -> None:
 
 @pytest.mark.parametrize("protocol", ["SASL_SSL", "SASL_PLAINTEXT"])
 def test_a_password_goes_to_named_brokers_only(protocol: str) -> None:
-    """Trial 30: without `servers` the source's HTTP would say to whom."""
+    """Without `servers` the source's HTTP would say to whom."""
     sasl = {
         "security_protocol": protocol,
         "sasl_mechanism": "PLAIN",

@@ -123,7 +123,6 @@ def test_no_fields_raise_and_the_next_record_is_decoded(
 @pytest.mark.parametrize("around", [b"%s", b'{"Action": %s}', b'{"Action": "merge-complete", "UUID": %s}'])
 @pytest.mark.parametrize("pair", [(b"[", b"]"), (b'{"a":', b"}")])
 def test_deep_json_is_one_records_fault(depth: int, around: bytes, pair: tuple[bytes, bytes]) -> None:
-    """Trial 21."""
     decoded = decode("labelmap", around % (pair[0] * depth + b"1" + pair[1] * depth), GOOD)
     ((record, found),) = decoded.undecodable
     assert record.origin.offset == 0
@@ -133,7 +132,6 @@ def test_deep_json_is_one_records_fault(depth: int, around: bytes, pair: tuple[b
 
 @pytest.mark.parametrize("digits", [20, 5000, 100_000])
 def test_long_numbers_are_one_records_fault(digits: int) -> None:
-    """Trial 21."""
     long = b"9" * digits
     number = GOOD.replace(b'"Target":1', b'"Target":' + long)
     split = orjson.dumps(
@@ -159,7 +157,7 @@ def test_what_is_shown_of_a_value_is_short(value: Any) -> None:
 
 
 def test_unknown_actions_are_counted_under_few_short_names() -> None:
-    """Trial 36: what a record calls an action ends in the event log."""
+    """What a record calls an action ends in the event log."""
     records = [orjson.dumps({"Action": f"{n}-{'x' * 900_000}"[:900_000]}) for n in range(3)]
     records += [orjson.dumps({"Action": f"odd {n}"}) for n in range(200)]
     counted = decode("labelmap", *records).unknown_actions
@@ -169,6 +167,5 @@ def test_unknown_actions_are_counted_under_few_short_names() -> None:
 
 
 def test_what_a_record_calls_an_action_is_shown_as_one_line() -> None:
-    """Trial 34."""
     counted = decode("labelmap", orjson.dumps({"Action": "a\n\x1b[31mERROR fake\u202e"})).unknown_actions
     assert list(counted) == [r"labelmap a\n\x1b[31mERROR fake\u202e"]

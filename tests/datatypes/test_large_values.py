@@ -12,7 +12,6 @@ SIZE = 48 * MIB
 
 
 def test_a_large_value_is_never_whole_in_memory(scene: Scene) -> None:
-    """Trial 35."""
     value = bytes(range(256)) * (SIZE // 256)
     scene.post(scene.key(KEYS, "large"), body=value)
     tracemalloc.start()

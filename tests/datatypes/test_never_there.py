@@ -1,4 +1,4 @@
-"""Bodies that the destination never had: a conflict that stays one until it is resolved (trial 6)."""
+"""Bodies that the destination never had: a conflict that stays one until it is resolved."""
 
 from __future__ import annotations
 

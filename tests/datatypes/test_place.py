@@ -42,7 +42,7 @@ FORGED: dict[str, tuple[str | None, dict[str, Any]]] = {
 
 @pytest.mark.parametrize("case", FORGED)
 def test_a_record_that_names_what_the_source_does_not_have(scene: Scene, case: str) -> None:
-    """Trial 28: it is that record's fault, and the destination is never asked for it."""
+    """It is that record's fault, and the destination is never asked for it."""
     server = scene.copy
     answer = httpx.post(
         f"{server.url}/api/repos", params={"admintoken": server.admin_token}, json={"alias": "other"}
@@ -68,7 +68,7 @@ def test_a_record_that_names_what_the_source_does_not_have(scene: Scene, case: s
 
 
 def test_a_version_that_the_destination_lacks(scene: Scene) -> None:
-    """Trial 20: a conflict that tells what to do, for every data type, whatever the policy."""
+    """A conflict that tells what to do, for every data type, whatever the policy."""
     child = scene.new_version()
     start = {"start": {"time": datetime.now(UTC).isoformat()}}
     scene.post(f"{LABELS}/merge", json=[1, 2], version=child)
@@ -80,7 +80,6 @@ def test_a_version_that_the_destination_lacks(scene: Scene) -> None:
 
 
 def test_instances_of_the_destinations_own(scene: Scene) -> None:
-    """Trial 32."""
     scene.sync()
     scene.post(scene.key(KEYS, "mine"), body=b"own", server=scene.copy)
     scene.post(scene.key(KEYS, "mine"), body=b"theirs")
@@ -93,7 +92,7 @@ def test_instances_of_the_destinations_own(scene: Scene) -> None:
 
 
 def test_two_destinations_that_are_one_server(scene: Scene) -> None:
-    """Trial 33, too: two runs at a time would work on it."""
+    """Two runs at a time would work on it."""
     twin = {"name": "twin", "url": scene.copy.url.replace("127.0.0.1", "localhost"), "start": "beginning"}
     dead = {"name": "dead", "url": "http://127.0.0.1:9", "start": "beginning"}
     unset = {**dead, "name": "unset", "url": "http://127.0.0.1:10", "token_env": "DVIDSYNC_TEST_UNSET"}
@@ -103,7 +102,7 @@ def test_two_destinations_that_are_one_server(scene: Scene) -> None:
 
 
 def test_windows_that_are_read_again_leave_notes_alone(scene: Scene) -> None:
-    """Trial 7: the note of then is not the note of now."""
+    """The note of then is not the note of now."""
     scene.post("note", json={"note": "first"})
     between = time.time_ns()
     scene.post("note", json={"note": "second"})
@@ -120,7 +119,7 @@ def admins_merge(scene: Scene, version: str, *labels: int) -> None:
 
 @pytest.mark.parametrize("in_one_run", [True, False])
 def test_an_administrators_change_of_a_committed_version(scene: Scene, in_one_run: bool) -> None:
-    """Trial 26: with the admin token it is made at the destination too."""
+    """With the admin token it is made at the destination too."""
     scene.post("commit", json={"note": "done"})
     if not in_one_run:
         scene.sync()

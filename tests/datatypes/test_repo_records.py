@@ -11,7 +11,7 @@ KEYS = "segmentation_annotations"
 
 @pytest.mark.parametrize("on_conflict", ["stop", "skip"])
 def test_a_log_of_no_lines_stops_nothing(scene: Scene, on_conflict: str) -> None:
-    """Trial 19. DVID announces a post of no lines, even one that it refuses."""
+    """DVID announces a post of no lines, even one that it refuses."""
     scene.sync()
     scene.post("log", json={"log": []})
     scene.post("log", json={"log": ["a line"]})

@@ -63,7 +63,7 @@ def store(scene: Scene) -> Quarantine:
 
 
 def test_what_does_not_depend_on_it_is_applied_and_recorded(scene: Scene) -> None:
-    """Trial 21: one record held up all the others."""
+    """One record held up all the others."""
     scene.post(f"{LABELS}/merge", json=[1, 2])
     place = forge(scene, LABELS)
     scene.post(f"{LABELS}/merge", json=[3, 4])
@@ -138,7 +138,7 @@ def test_exactly_one_is_let_pass(scene: Scene) -> None:
 
 
 def test_records_are_kept_whole(scene: Scene) -> None:
-    """Trial 36: the raw key and null were lost."""
+    """The raw key and null were lost."""
     cases: list[tuple[bytes | None, bytes | None]] = [
         (b"\x00\xff", b"v" * 1000),
         (None, b"no key"),

@@ -175,7 +175,6 @@ LOGIN = "https://login.example.org/start"
     ],
 )
 def test_only_dvids_own_answer_is_one(status: int, body: bytes, error: type[Exception], says: str) -> None:
-    """Trial 1 and 3."""
     once = Patience(unreachable=0)
     with talking_to(answer(status, body, Location=f"{LOGIN}?rd=x"), patience=once) as (_, client):
         with pytest.raises(error, match=says) as caught:

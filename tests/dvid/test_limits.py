@@ -92,7 +92,6 @@ def long_refusal(connection: socket.socket) -> None:
 
 @pytest.mark.parametrize("serve", [silent, slow_headers, slow_body])
 def test_nobody_waits_without_end_or_without_a_word(serve: Serve) -> None:
-    """Trial 35."""
     with served(serve) as (client, said):
         began = time.monotonic()
         with pytest.raises(AnswerLost):
@@ -107,7 +106,6 @@ def test_nobody_waits_without_end_or_without_a_word(serve: Serve) -> None:
 
 @pytest.mark.parametrize("serve", [endless, promised, packed])
 def test_no_answer_fills_the_memory(serve: Serve) -> None:
-    """Trial 35."""
     with served(serve, Patience(unreachable=0, answer=60)) as (client, _):
         tracemalloc.start()
         try:
@@ -123,7 +121,6 @@ def test_no_answer_fills_the_memory(serve: Serve) -> None:
 
 
 def test_a_long_refusal_is_a_short_message() -> None:
-    """Trial 37."""
     with served(long_refusal, Patience(unreachable=0, answer=60)) as (client, _):
         with pytest.raises(ServerError) as caught:
             client.change("POST", "/api/x")

@@ -36,7 +36,6 @@ WORKS: dict[str, Work] = {
 
 
 def test_whoever_reads_the_source_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Trial 48."""
     monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
     with (
         EmbeddedBroker.start() as broker,

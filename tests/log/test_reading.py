@@ -251,7 +251,7 @@ def test_what_no_server_writes_is_handed_over_in_its_place(record: Stored, found
 @pytest.mark.parametrize("key", [None, b""])
 @pytest.mark.parametrize("value", [None, b""])
 def test_a_record_without_key_and_value_is_counted_and_done(key: bytes | None, value: bytes | None) -> None:
-    """Trial 18: DVID's Kafka client leaves one where a topic is new."""
+    """DVID's Kafka client leaves one where a topic is new."""
     records = [Stored(0, key, value, 5), stored(1, 5), Stored(2, key, value, 5)]
     pass_, _ = reading({("a", 0): records})
     (chunk,) = pass_.chunks()
