@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -87,12 +88,29 @@ class RecordedSource:
 
     def answer(self, request: BaseHTTPRequestHandler) -> None:
         path = unquote(request.path.partition("?")[0])
+        body = request.rfile.read(int(request.headers.get("Content-Length", "0")))
         blob = self.recording.blobs.get(path.rpartition("/")[2]) if "/blobstore/" in path else None
-        found = blob if blob is not None else orjson.dumps(self.answers.get(path))
-        request.send_response(404 if found == b"null" else 200)
+        answer = self.answers.get(path, self._of_labels(path, body))
+        found = blob if blob is not None else b"" if answer is None else orjson.dumps(answer)
+        request.send_response(200 if found else 404)
+        request.send_header("Content-Type", "application/octet-stream" if blob else "application/json")
         request.send_header("Content-Length", str(len(found)))
         request.end_headers()
         request.wfile.write(found)
+
+    def _of_labels(self, path: str, body: bytes) -> object:
+        """What is asked where the log alone does not tell: as the recording ended, each body as it was before
+        it was changed."""
+        match = re.fullmatch(rf"/api/node/([^/]+)/{INSTANCE}/(lastmod|mapping|maxlabel)(?:/(\d+))?", path)
+        state = self.recording.after["data"].get(f"{match[1]}/{INSTANCE}") if match else None
+        if match is None or state is None:
+            return None
+        if match[2] == "maxlabel":
+            return {"maxlabel": max(map(int, (*state["labels"], *state["mapping"])))}
+        if match[2] == "mapping":
+            return [state["mapping"].get(str(label), label) for label in orjson.loads(body)]
+        last = {"mutation id": 0, "last mod user": "", "last mod app": "", "last mod time": ""}
+        return last if match[3] in state["labels"] else None
 
     def close(self) -> None:
         self._http.shutdown()
@@ -117,6 +135,9 @@ def _repo_info(recording: Recording, info: dict[str, Any]) -> dict[str, Any]:
     """The copy's info with the source's data UUIDs and its versions at the end."""
     for name, data_uuid in recording.data.items():
         info["DataInstances"][name]["Base"]["DataUUID"] = data_uuid
+    if any('"setnextlabel"' in record["value"] for record in recording.kafka):
+        ends = recording.after["data"][f"{recording.root}/{INSTANCE}"]
+        info["DataInstances"][INSTANCE]["Extended"]["NextLabel"] = ends["nextlabel"] - 1
     numbers = {uuid: number for number, uuid in enumerate(recording.after["versions"], 1)}
     lines = {
         line: record["key"]
