@@ -154,9 +154,11 @@ Context = dg.AssetExecutionContext | dg.OpExecutionContext
 def log_answers(context: Context, key: dg.AssetKey, end: RunEnd) -> None:
     """Log the answers that this end of a run of an asset allows."""
     for name, check in RUN_CHECKS.items():
-        answer = check(end) or answer_again(context, dg.AssetCheckKey(key, name))
+        answer = check(end)
         if answer is not None:
             log_evaluation(context, evaluation(key, name, answer))
+        else:
+            answer_again(context, dg.AssetCheckKey(key, name))
 
 
 def log_evaluation(context: Context, answer: dg.AssetCheckEvaluation) -> None:
@@ -176,23 +178,25 @@ def evaluation(key: dg.AssetKey, name: str, answer: dg.AssetCheckResult) -> dg.A
     )
 
 
-def answer_again(context: Context, key: dg.AssetCheckKey) -> dg.AssetCheckResult | None:
-    """What was known before, for a check that this run has planned nevertheless, as a backfill does."""
-    name = key.name
+def answer_again(context: Context, key: dg.AssetCheckKey) -> None:
+    """Log what was known before, for a check that this run has planned nevertheless, as a backfill does."""
     history = context.instance.event_log_storage.get_asset_check_execution_history(key, limit=_EARLIER)
     if not history or history[0].run_id != context.run.run_id:
-        return None
+        return
     known = [each.evaluation for each in history if isinstance(each.evaluation, dg.AssetCheckEvaluation)]
-    if not known:
-        return dg.AssetCheckResult(
-            check_name=name, passed=True, description="Not known yet: this run failed before it could tell."
-        )
-    before = known[0]
-    text = (before.description or "").removeprefix(_AS_BEFORE)
-    return dg.AssetCheckResult(
-        check_name=name,
-        passed=before.passed,
-        severity=before.severity,
-        description=_AS_BEFORE + text,
-        metadata=before.metadata,
+    before = known[0] if known else None
+    log_evaluation(
+        context,
+        dg.AssetCheckEvaluation(
+            asset_key=key.asset_key,
+            check_name=key.name,
+            passed=before.passed if before else True,
+            severity=before.severity if before else dg.AssetCheckSeverity.ERROR,
+            description=_AS_BEFORE + (before.description or "").removeprefix(_AS_BEFORE)
+            if before
+            else "Not known yet: this run failed before it could tell.",
+            metadata=before.metadata if before else {},
+            # Or Dagster goes by times, in whole seconds.
+            target_materialization_data=before.target_materialization_data if before else None,
+        ),
     )

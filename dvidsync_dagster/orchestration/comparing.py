@@ -16,7 +16,7 @@ from dvidsync_dagster.compare.findings import Comparison
 from dvidsync_dagster.config import DestinationConfig, SyncConfig
 from dvidsync_dagster.errors import ConfigurationError
 from dvidsync_dagster.orchestration.catching_up import catching_up_here
-from dvidsync_dagster.orchestration.checks import answer_again, evaluation, log_evaluation
+from dvidsync_dagster.orchestration.checks import answer_again
 from dvidsync_dagster.orchestration.failing import failures_told
 from dvidsync_dagster.orchestration.followers import Follower, destination_follower
 from dvidsync_dagster.orchestration.names import comparison_key
@@ -125,9 +125,7 @@ def _check(destination: DestinationConfig, follower: Follower) -> dg.AssetChecks
                     say=step.log.info,
                 )
         except dg.Failure:
-            before = answer_again(step, key)
-            if before is not None:
-                log_evaluation(step, evaluation(key.asset_key, COPIES_AGREE, before))
+            answer_again(step, key)
             raise
         found = replace(found, notes=(*reached.notes, *found.notes))
         materialization, answer = shown(step.instance, follower, found)
