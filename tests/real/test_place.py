@@ -115,8 +115,10 @@ def test_bodies_that_the_copy_never_had(copying: Copying) -> None:
             copying.run()
         found.add(str(stopped.value))
     assert len(found) == 1
+    # No message tells of voxels, so a mutation id is missing: the merge may only be early, and waits a while.
     reports = copying.run(on_conflict="skip")
-    assert len([row for report in reports for row in report.conflicts]) == 1
+    assert sum(report.held for report in reports) == 1
+    assert any("records that may be late" in note for report in reports for note in report.notes)
 
 
 def test_an_administrators_change_of_a_committed_version(copying: Copying) -> None:
