@@ -45,14 +45,20 @@ def read_labels(body: bytes, complaint: str) -> list[int]:
     Raises:
         Refused: it is something else; the text begins with `complaint`.
     """
+    labels = _read_list(body, complaint, "uint64")
+    for each in labels:
+        if isinstance(each, bool) or not isinstance(each, int) or not 0 <= each < 2**64:
+            raise Refused(f"{complaint}: {not_go(each, 'uint64')}")
+    return labels
+
+
+def _read_list(body: bytes, complaint: str, of: str) -> list[Any]:
+    """A JSON list whose items should have the Go type `of`; null is the empty list."""
     value = read_json(body, complaint)
     if value is None:
         return []
     if not isinstance(value, list):
-        raise Refused(f"{complaint}: {not_go(value, '[]uint64')}")
-    for each in value:
-        if isinstance(each, bool) or not isinstance(each, int) or not 0 <= each < 2**64:
-            raise Refused(f"{complaint}: {not_go(each, 'uint64')}")
+        raise Refused(f"{complaint}: {not_go(value, f'[]{of}')}")
     return value
 
 
@@ -108,13 +114,8 @@ def read_points(body: bytes, complaint: str) -> list[Point]:
     Raises:
         Refused: it is something else; the text begins with `complaint`.
     """
-    value = read_json(body, complaint)
-    if value is None:
-        return []
-    if not isinstance(value, list):
-        raise Refused(f"{complaint}: {not_go(value, '[]dvid.Point3d')}")
     points = []
-    for each in value:
+    for each in _read_list(body, complaint, "dvid.Point3d"):
         if not isinstance(each, list) or not all(type(one) is int and abs(one) < 2**31 for one in each):
             raise Refused(f"{complaint}: {not_go(each, 'dvid.Point3d')}")
         x, y, z = [*each, 0, 0, 0][:3]
