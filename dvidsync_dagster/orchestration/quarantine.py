@@ -13,14 +13,13 @@ from dvidsync_dagster.log.quarantine import KeptRow, Place, Quarantine, quaranti
 from dvidsync_dagster.orchestration.checkpoints import CheckpointStore
 from dvidsync_dagster.orchestration.failing import failures_told
 from dvidsync_dagster.orchestration.followers import Follower, destination_follower
+from dvidsync_dagster.orchestration.op_job import RESULT, op_job
 from dvidsync_dagster.orchestration.owning import claimed
 from dvidsync_dagster.orchestration.pools import limit_to_one
 from dvidsync_dagster.retry import Retried, retry
 
 QUARANTINE_OP = "quarantine"
 SHOWN = 200
-
-_RESULT = "quarantine_result"
 
 
 class Action(Enum):
@@ -50,7 +49,7 @@ def quarantine_job(config: SyncConfig, destination: DestinationConfig) -> dg.Job
     @dg.op(
         # Definitions share one room of names, over all destinations and repos.
         name=f"{follower.quarantine_job}_op",
-        out=dg.Out(io_manager_key=_RESULT),
+        out=dg.Out(io_manager_key=RESULT),
         # The pool of the runs that follow: one at a time.
         pool=follower.pool,
     )
@@ -75,17 +74,13 @@ def quarantine_job(config: SyncConfig, destination: DestinationConfig) -> dg.Job
         )
         return done
 
-    @dg.job(
+    return op_job(
+        change_quarantine,
         name=follower.quarantine_job,
+        alias=QUARANTINE_OP,
         description=f"Lists the records of {config.source.url} that {destination.name} has set aside, or "
         "stops at, because they cannot be decoded. With `action` in its configuration: skip, retry, drop.",
-        executor_def=dg.in_process_executor,
-        resource_defs={_RESULT: dg.mem_io_manager},
     )
-    def quarantine_one() -> None:
-        change_quarantine.alias(QUARANTINE_OP)()
-
-    return quarantine_one
 
 
 def skip(kept: Quarantine, places: Collection[Place]) -> str:

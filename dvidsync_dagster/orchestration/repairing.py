@@ -11,6 +11,7 @@ from dvidsync_dagster.orchestration.checks import evaluation, log_evaluation
 from dvidsync_dagster.orchestration.comparing import COPIES_AGREE, shown
 from dvidsync_dagster.orchestration.failing import failures_told
 from dvidsync_dagster.orchestration.followers import Follower, destination_follower
+from dvidsync_dagster.orchestration.op_job import RESULT, op_job
 from dvidsync_dagster.orchestration.owning import claimed
 from dvidsync_dagster.orchestration.pools import limit_to_one
 from dvidsync_dagster.orchestration.tables import table
@@ -19,8 +20,6 @@ from dvidsync_dagster.repair.work import Repair
 
 REPAIR_OP = "repair"
 """The step of each job that repairs; its configuration stands under this name."""
-
-_RESULT = "repair_result"
 
 
 class RepairConfig(dg.Config):
@@ -36,7 +35,7 @@ def repair_job(config: SyncConfig, destination: DestinationConfig) -> dg.JobDefi
     @dg.op(
         # Definitions share one room of names, over all destinations and repos.
         name=f"{follower.repair_job}_op",
-        out=dg.Out(io_manager_key=_RESULT),
+        out=dg.Out(io_manager_key=RESULT),
         # The pool of the runs that follow: one at a time.
         pool=follower.pool,
     )
@@ -48,17 +47,13 @@ def repair_job(config: SyncConfig, destination: DestinationConfig) -> dg.JobDefi
         context.add_output_metadata(repair_metadata(done))
         return done
 
-    @dg.job(
+    return op_job(
+        repair_destination,
         name=follower.repair_job,
+        alias=REPAIR_OP,
         description=f"Brings {destination.url} to the state of {config.source.url} where they differ. "
         "`dry_run: false` in its configuration lets it; otherwise it only shows what it would change.",
-        executor_def=dg.in_process_executor,
-        resource_defs={_RESULT: dg.mem_io_manager},
     )
-    def repair_one() -> None:
-        repair_destination.alias(REPAIR_OP)()
-
-    return repair_one
 
 
 def _repair(
