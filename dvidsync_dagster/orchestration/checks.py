@@ -184,19 +184,22 @@ def answer_again(context: Context, key: dg.AssetCheckKey) -> None:
     if not history or history[0].run_id != context.run.run_id:
         return
     known = [each.evaluation for each in history if isinstance(each.evaluation, dg.AssetCheckEvaluation)]
-    before = known[0] if known else None
+    if not known:
+        unknown = "Not known yet: this run failed before it could tell."
+        answer = dg.AssetCheckResult(check_name=key.name, passed=True, description=unknown)
+        log_evaluation(context, evaluation(key.asset_key, key.name, answer))
+        return
+    before = known[0]
     log_evaluation(
         context,
         dg.AssetCheckEvaluation(
             asset_key=key.asset_key,
             check_name=key.name,
-            passed=before.passed if before else True,
-            severity=before.severity if before else dg.AssetCheckSeverity.ERROR,
-            description=_AS_BEFORE + (before.description or "").removeprefix(_AS_BEFORE)
-            if before
-            else "Not known yet: this run failed before it could tell.",
-            metadata=before.metadata if before else {},
+            passed=before.passed,
+            severity=before.severity,
+            description=_AS_BEFORE + (before.description or "").removeprefix(_AS_BEFORE),
+            metadata=before.metadata,
             # Or Dagster goes by times, in whole seconds.
-            target_materialization_data=before.target_materialization_data if before else None,
+            target_materialization_data=before.target_materialization_data,
         ),
     )
