@@ -14,7 +14,7 @@ READY := .venv/ready
 .PHONY: demo test lint types format clean
 
 demo: $(READY)
-	@$(BIN)/python -m dvidsync_dagster.sandbox.demo $(if $(ONCE),--once) $(if $(BROKER),--broker $(BROKER)) $(if $(PORT),--port $(PORT))
+	@$(BIN)/python -m demo $(if $(ONCE),--once) $(if $(BROKER),--broker $(BROKER)) $(if $(PORT),--port $(PORT))
 
 test: $(READY)
 	@$(BIN)/python -m pytest -n 2 --dist loadfile $(TESTS)
@@ -30,14 +30,14 @@ format: $(READY)
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-$(READY): requirements.lock pyproject.toml
+$(READY): requirements.lock pyproject.toml sandbox/pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 	    echo 'Python 3.11 or newer is needed. Name it: make $(MAKECMDGOALS) PYTHON=/path/to/python3.12' >&2; \
 	    exit 1; }
 	@echo 'Making .venv from requirements.lock …'
 	@$(PYTHON) -m venv .venv
 	@$(INSTALL) --require-hashes --only-binary :all: -r requirements.lock
-	@$(INSTALL) --no-build-isolation --editable .
+	@$(INSTALL) --no-build-isolation --editable . --editable sandbox
 	@touch $@
 
 clean:

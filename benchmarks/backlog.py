@@ -22,8 +22,8 @@ from pathlib import Path
 import httpx
 from kafka import KafkaProducer
 
+from dvid_sandbox.launcher import SandboxServer
 from dvidsync_dagster.config import SyncConfig
-from dvidsync_dagster.sandbox.launcher import SandboxServer
 from dvidsync_dagster.sync import follow
 from tests.real_kafka import RealKafka
 

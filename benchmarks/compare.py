@@ -21,13 +21,13 @@ from typing import TypeVar
 
 import httpx
 
+from dvid_sandbox import wire
+from dvid_sandbox.launcher import SandboxServer
+from dvid_sandbox.proofreaders import make_repo
 from dvidsync_dagster.compare.items import Pair, Side, find, side_by_side
 from dvidsync_dagster.compare.labelmap import SIZES, find_mapping
 from dvidsync_dagster.dvid.client import DvidClient, node_path
 from dvidsync_dagster.dvid.protobuf import mapping_ops
-from dvidsync_dagster.sandbox import wire
-from dvidsync_dagster.sandbox.launcher import SandboxServer
-from dvidsync_dagster.sandbox.proofreaders import make_repo
 from tests.real_dvid import RealDvid
 
 LABELMAP = "segmentation"

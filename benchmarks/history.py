@@ -18,10 +18,10 @@ from typing import get_args
 
 import httpx
 
+from dvid_sandbox.broker import EmbeddedBroker
+from dvid_sandbox.launcher import SandboxServer
 from dvidsync_dagster.config import SyncConfig
 from dvidsync_dagster.datatypes.labelmap.combining import History
-from dvidsync_dagster.sandbox.broker import EmbeddedBroker
-from dvidsync_dagster.sandbox.launcher import SandboxServer
 from tests.contract.replay import Replay
 from tests.following import followed
 from tests.real_dvid import RealDvid

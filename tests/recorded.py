@@ -17,8 +17,8 @@ import httpx
 import orjson
 from kafka import KafkaProducer
 
+from dvid_sandbox.launcher import SandboxServer
 from dvidsync_dagster.config import SyncConfig
-from dvidsync_dagster.sandbox.launcher import SandboxServer
 from tests.contract.replay import Replay
 from tests.real_dvid import RealDvid
 from tests.recordings import Recording

@@ -10,10 +10,10 @@ from typing import Any
 
 import httpx
 
+from dvid_sandbox.broker import EmbeddedBroker
+from dvid_sandbox.launcher import SandboxServer
+from dvid_sandbox.proofreaders import make_repo
 from dvidsync_dagster.config import SyncConfig
-from dvidsync_dagster.sandbox.broker import EmbeddedBroker
-from dvidsync_dagster.sandbox.launcher import SandboxServer
-from dvidsync_dagster.sandbox.proofreaders import make_repo
 
 INSTANCE = "segmentation"
 

@@ -12,6 +12,7 @@ import pytest
 CHECKOUT = Path(__file__).resolve().parents[1]
 LOCK = (CHECKOUT / "requirements.lock").read_text()
 PYPROJECT = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())
+SANDBOX = tomllib.loads((CHECKOUT / "sandbox" / "pyproject.toml").read_text())
 
 PINNED = re.findall(r"^([\w.-]+)==\S+ .*\n(?:    --hash=.*\n)+", LOCK, re.M)
 
@@ -32,8 +33,9 @@ def test_what_builds_the_package_is_pinned(requirement: str) -> None:
 
 
 def test_every_group_is_pinned() -> None:
-    project = PYPROJECT["project"]
-    groups = [project["dependencies"], *project["optional-dependencies"].values()]
+    projects = [PYPROJECT["project"], SANDBOX["project"]]
+    groups = [project["dependencies"] for project in projects]
+    groups += [group for project in projects for group in project["optional-dependencies"].values()]
     groups += PYPROJECT["dependency-groups"].values()
     assert {name_of(each) for group in groups for each in group} <= set(PINNED)
 
@@ -49,4 +51,4 @@ def test_nothing_else_is_fetched_or_built() -> None:
     everything, package = re.findall(r"pip install (.*)", made)
     assert "--require-hashes --only-binary :all: -r requirements.lock" in everything
     # Without its own look-up of build tools.
-    assert "--no-deps --no-build-isolation --editable ." in package
+    assert "--no-deps --no-build-isolation --editable . --editable sandbox" in package

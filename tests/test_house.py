@@ -27,9 +27,8 @@ FLOORS = [
     {"sync", "repair", "retry"},
     {"orchestration"},
     {"cli", "definitions", "__init__"},
-    {"sandbox"},
 ]
-"""From the ground up. Nothing knows a room above it; the sandbox is the demo's and the tests'."""
+"""From the ground up. Nothing knows a room above it."""
 
 DATA_TYPES = {"annotation", "keyvalue", "labelmap", "neuronjson"}
 

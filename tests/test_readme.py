@@ -9,10 +9,10 @@ from textwrap import dedent
 import dagster as dg
 import pytest
 
+from demo.setting import DAGSTER_YAML
 from dvidsync_dagster.config import load_configs
 from dvidsync_dagster.orchestration.build import build_definitions
 from dvidsync_dagster.orchestration.component import fill_templates
-from dvidsync_dagster.sandbox.demo.setting import DAGSTER_YAML
 
 README = (Path(__file__).resolve().parents[1] / "README.md").read_text()
 

@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from dvidsync_dagster.sandbox.launcher import SandboxServer
+from dvid_sandbox.launcher import SandboxServer
 from tests.following import followed
 from tests.stage import INSTANCE, Stage, stage
 

@@ -10,10 +10,10 @@ from typing import Any, Protocol
 
 import httpx
 
+from dvid_sandbox.launcher import SandboxServer
+from dvid_sandbox.proofreaders import make_repo
 from dvidsync_dagster.config import SyncConfig
 from dvidsync_dagster.dvid.protobuf import key_values
-from dvidsync_dagster.sandbox.launcher import SandboxServer
-from dvidsync_dagster.sandbox.proofreaders import make_repo
 from tests.state import differences, read_state
 
 TOKEN_ENV = "DVIDSYNC_TEST_ADMIN_TOKEN"

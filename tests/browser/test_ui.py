@@ -63,7 +63,7 @@ class Ui:
 def ui(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ui]:  # noqa: ARG001
     folder = tmp_path_factory.mktemp("demo")
     process = subprocess.Popen(
-        [sys.executable, "-m", "dvidsync_dagster.sandbox.demo", "--folder", str(folder)],
+        [sys.executable, "-m", "demo", "--folder", str(folder)],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -8,11 +8,11 @@ import httpx
 import numpy as np
 import pytest
 
+from dvid_sandbox.launcher import SandboxServer
+from dvid_sandbox.proofreaders import make_repo
 from dvidsync_dagster.compare.comparison import compare
 from dvidsync_dagster.compare.findings import Comparison
 from dvidsync_dagster.config import SyncConfig
-from dvidsync_dagster.sandbox.launcher import SandboxServer
-from dvidsync_dagster.sandbox.proofreaders import make_repo
 from tests.real_dvid import RealDvid, binary
 from tests.two_servers import Editor
 

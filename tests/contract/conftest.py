@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from dvidsync_dagster.sandbox.launcher import SandboxServer
+from dvid_sandbox.launcher import SandboxServer
 from tests.contract.side_by_side import Both, Side
 from tests.real_dvid import RealDvid
 from tests.state import differences, read_state

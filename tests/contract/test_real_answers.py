@@ -13,9 +13,9 @@ import numpy as np
 import orjson
 import pytest
 
-from dvidsync_dagster.sandbox import wire
-from dvidsync_dagster.sandbox.block_codec import read_block, write_block
-from dvidsync_dagster.sandbox.blocks import Block
+from dvid_sandbox import wire
+from dvid_sandbox.block_codec import read_block, write_block
+from dvid_sandbox.blocks import Block
 from tests.contract.side_by_side import Both
 from tests.contract.test_real_dvid import box
 from tests.real_dvid import binary

@@ -9,8 +9,8 @@ import httpx
 import numpy as np
 import pytest
 
-from dvidsync_dagster.sandbox import wire
-from dvidsync_dagster.sandbox.launcher import SandboxServer
+from dvid_sandbox import wire
+from dvid_sandbox.launcher import SandboxServer
 from tests.contract.replay import normalized
 from tests.contract.side_by_side import Both
 from tests.real_dvid import RealDvid, binary

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from dvidsync_dagster.sandbox.broker import EmbeddedBroker
+from dvid_sandbox.broker import EmbeddedBroker
 from tests.datatypes.following import Scene, template
 from tests.datatypes.following import scene as open_scene
 

@@ -13,13 +13,13 @@ from urllib.parse import quote
 
 import httpx
 
+from dvid_sandbox.broker import EmbeddedBroker
+from dvid_sandbox.launcher import SandboxServer
+from dvid_sandbox.proofreaders import make_repo
 from dvidsync_dagster.config import SyncConfig
 from dvidsync_dagster.dvid import protobuf
 from dvidsync_dagster.log.checkpoint import Checkpoint
 from dvidsync_dagster.report import ChunkReport
-from dvidsync_dagster.sandbox.broker import EmbeddedBroker
-from dvidsync_dagster.sandbox.launcher import SandboxServer
-from dvidsync_dagster.sandbox.proofreaders import make_repo
 from dvidsync_dagster.sync import Scope, follow
 from tests.contract.replay import published
 from tests.real_kafka import RealKafka

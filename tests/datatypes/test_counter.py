@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from dvid_sandbox.launcher import SandboxServer
 from dvidsync_dagster.errors import Conflict
 from dvidsync_dagster.report import ChunkReport
-from dvidsync_dagster.sandbox.launcher import SandboxServer
 from dvidsync_dagster.sync import Scope
 from tests.datatypes.following import Scene
 from tests.forging import forge

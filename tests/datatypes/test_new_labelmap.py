@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from dvid_sandbox.launcher import SandboxServer
 from dvidsync_dagster.errors import Conflict
-from dvidsync_dagster.sandbox.launcher import SandboxServer
 from tests.datatypes.following import Scene
 
 NEW = "agglomeration"

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from dvidsync_dagster.sandbox.broker import EmbeddedBroker
-from dvidsync_dagster.sandbox.launcher import SandboxServer
+from dvid_sandbox.broker import EmbeddedBroker
+from dvid_sandbox.launcher import SandboxServer
 from tests.contract.replay import Replay
 from tests.datatypes.following import Scene
 from tests.recordings import Recording, every_op, proofreading

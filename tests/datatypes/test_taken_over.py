@@ -9,9 +9,9 @@ from typing import Any
 import httpx
 import pytest
 
+from dvid_sandbox.launcher import SandboxServer
 from dvidsync_dagster.config import SyncConfig
 from dvidsync_dagster.errors import OwnershipLost
-from dvidsync_dagster.sandbox.launcher import SandboxServer
 from dvidsync_dagster.sync import follow
 from tests.datatypes.following import TOKEN, Scene
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import httpx
 
-from dvidsync_dagster.sandbox.proofreaders import WEIGHTS, Proofreaders
+from dvid_sandbox.proofreaders import WEIGHTS, Proofreaders
 from tests.stage import INSTANCE, Stage, stage
 from tests.state import contradictions, differences, read_state
 

@@ -12,13 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from kafka import KafkaProducer
 
+from dvid_sandbox.broker import EmbeddedBroker
 from dvidsync_dagster.datatypes.decode import decode_records
 from dvidsync_dagster.datatypes.eras import EraClock
 from dvidsync_dagster.dvid.repo import Instance
 from dvidsync_dagster.errors import Conflict, UndecodableRecord
 from dvidsync_dagster.log.quarantine import Place, Quarantine
 from dvidsync_dagster.report import ChunkReport
-from dvidsync_dagster.sandbox.broker import EmbeddedBroker
 from tests.datatypes.following import Scene, template
 from tests.datatypes.following import scene as open_scene
 from tests.forging import now, topic_of

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
+from dvid_sandbox.broker import EmbeddedBroker
 from dvidsync_dagster.dvid.patience import MIB, Patience
 from dvidsync_dagster.errors import DvidSyncError, LoginRefused
-from dvidsync_dagster.sandbox.broker import EmbeddedBroker
 from tests.datatypes.following import Scene, scene, template
 from tests.hostile.proxy import Answer, Proxy, proxy
 from tests.hostile.servers import BEHAVIOURS, Behaviour, Work

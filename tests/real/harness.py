@@ -16,7 +16,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from dvidsync_dagster.sandbox.proofreaders import WEIGHTS, Exchange, Proofreaders, Repo, make_repo
+from dvid_sandbox.proofreaders import WEIGHTS, Exchange, Proofreaders, Repo, make_repo
 from tests.real_dvid import RealDvid
 from tests.real_kafka import RealKafka
 from tests.state import State, contradictions, differences, read_state

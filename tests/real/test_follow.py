@@ -10,11 +10,11 @@ from pathlib import Path
 import httpx
 import pytest
 
+from dvid_sandbox.proofreaders import WEIGHTS
+from dvid_sandbox.proofreaders.repo import INSTANCES
 from dvidsync_dagster.config import SyncConfig
 from dvidsync_dagster.log.checkpoint import Checkpoint
 from dvidsync_dagster.report import ChunkReport
-from dvidsync_dagster.sandbox.proofreaders import WEIGHTS
-from dvidsync_dagster.sandbox.proofreaders.repo import INSTANCES
 from tests.following import followed
 from tests.real.harness import Stage, stage
 from tests.real_kafka import RealKafka

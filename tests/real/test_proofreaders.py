@@ -7,7 +7,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from dvidsync_dagster.sandbox.proofreaders import KINDS, WEIGHTS, Exchange, Proofreaders, make_repo
+from dvid_sandbox.proofreaders import KINDS, WEIGHTS, Exchange, Proofreaders, make_repo
 from tests.real_dvid import RealDvid
 from tests.state import contradictions, differences, read_state
 

@@ -10,8 +10,8 @@ import httpx
 import numpy as np
 import pytest
 
-from dvidsync_dagster.sandbox.proofreaders import make_repo
-from dvidsync_dagster.sandbox.proofreaders.segmentation import sparse_volume
+from dvid_sandbox.proofreaders import make_repo
+from dvid_sandbox.proofreaders.segmentation import sparse_volume
 from tests.real_dvid import RealDvid
 from tests.state import read_state
 

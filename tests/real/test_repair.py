@@ -9,10 +9,10 @@ from pathlib import Path
 import httpx
 import pytest
 
+from dvid_sandbox.proofreaders import make_repo
 from dvidsync_dagster.compare.comparison import compare
 from dvidsync_dagster.repair.repairing import repair
 from dvidsync_dagster.repair.work import Repair
-from dvidsync_dagster.sandbox.proofreaders import make_repo
 from tests.real_dvid import RealDvid
 from tests.two_servers import KEYS, LABELS, NEURONS, SYNAPSES, TOKEN_ENV, Editor, TwoServers, fill
 

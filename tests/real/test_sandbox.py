@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from kafka import KafkaConsumer, TopicPartition
 
-from dvidsync_dagster.sandbox.launcher import SandboxServer
-from dvidsync_dagster.sandbox.proofreaders import KINDS, WEIGHTS, Proofreaders, make_repo
+from dvid_sandbox.launcher import SandboxServer
+from dvid_sandbox.proofreaders import KINDS, WEIGHTS, Proofreaders, make_repo
 from tests.real_dvid import RealDvid
 from tests.real_kafka import RealKafka
 from tests.state import State, differences, read_state

@@ -7,7 +7,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from dvidsync_dagster.sandbox.launcher import SandboxServer
+from dvid_sandbox.launcher import SandboxServer
 from tests.sandbox.conftest import Repo
 
 

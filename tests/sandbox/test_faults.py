@@ -5,7 +5,7 @@ from __future__ import annotations
 import httpx
 import pytest
 
-from dvidsync_dagster.sandbox import wire
+from dvid_sandbox import wire
 from tests.sandbox.conftest import Repo
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from dvidsync_dagster.sandbox.journal import NAME
-from dvidsync_dagster.sandbox.launcher import SandboxServer
+from dvid_sandbox.journal import NAME
+from dvid_sandbox.launcher import SandboxServer
 from tests.sandbox.conftest import Repo
 from tests.state import differences, read_state
 

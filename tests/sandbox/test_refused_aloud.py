@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from dvidsync_dagster.sandbox.launcher import SandboxServer
+from dvid_sandbox.launcher import SandboxServer
 from tests.sandbox.conftest import Repo
 
 NODE = "/api/node/ROOT"

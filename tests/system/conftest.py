@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from dvidsync_dagster.sandbox.broker import EmbeddedBroker
+from dvid_sandbox.broker import EmbeddedBroker
 from tests.recorded import ADMIN_TOKEN, ADMIN_TOKEN_ENV, publish, set_up
 from tests.recordings import Recording
 

@@ -14,9 +14,9 @@ import httpx
 import psutil
 import pytest
 
+from dvid_sandbox.broker import EmbeddedBroker, broker_binary
+from dvid_sandbox.errors import SandboxError
 from dvidsync_dagster.cli.exit_codes import OUTAGE
-from dvidsync_dagster.errors import ConfigurationError
-from dvidsync_dagster.sandbox.broker import EmbeddedBroker, broker_binary
 
 AGREED, DIFFERED, FAILED = 0, 1, 2
 ADMIN_TOKEN = "adm"
@@ -25,7 +25,7 @@ ADMIN_TOKEN = "adm"
 def _embedded_broker() -> bool:
     try:
         broker_binary()
-    except ConfigurationError:
+    except SandboxError:
         return False
     return True
 
@@ -34,7 +34,7 @@ pytestmark = pytest.mark.skipif(not _embedded_broker(), reason="no embedded brok
 
 
 def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "dvidsync_dagster.sandbox.demo", "--folder", str(folder), *arguments]
+    command = [sys.executable, "-m", "demo", "--folder", str(folder), *arguments]
     return subprocess.Popen(
         command,
         stdout=subprocess.PIPE,

@@ -9,6 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dvid_sandbox.launcher import SandboxServer
+from dvid_sandbox.proofreaders import make_repo
 from dvidsync_dagster.datatypes.message import Message
 from dvidsync_dagster.datatypes.versions import (
     Commit,
@@ -25,8 +27,6 @@ from dvidsync_dagster.dvid.repo import read_repo_info
 from dvidsync_dagster.errors import UndecodableRecord
 from dvidsync_dagster.log.record import Origin
 from dvidsync_dagster.plan.outcome import ALREADY_THERE, DONE
-from dvidsync_dagster.sandbox.launcher import SandboxServer
-from dvidsync_dagster.sandbox.proofreaders import make_repo
 
 SECOND = 1_000_000_000
 ORIGIN = Origin(1000 * SECOND, "repo", 0, 0)
