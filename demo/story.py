@@ -17,8 +17,8 @@ from demo.servers import SILENT, Servers, new_people
 from demo.setting import SETTLE_SECONDS, Setting
 from dvid_sandbox.proofreaders import Proofreaders
 from dvidsync_dagster.config import SyncConfig
+from dvidsync_dagster.events.origin import key_text
 from dvidsync_dagster.log.checkpoint import Checkpoint
-from dvidsync_dagster.log.record import key_text
 from dvidsync_dagster.log.topics import parse_topic
 from dvidsync_dagster.orchestration import metadata as meta
 from dvidsync_dagster.orchestration.checkpoints import CheckpointStore
@@ -163,7 +163,7 @@ def _checkpoint_text(checkpoint: Checkpoint, names: Mapping[str, str]) -> str:
         name = parse_topic(topic)
         short = "versions" if name is None or name.data_uuid is None else names[name.data_uuid]
         done.append(f"{short} {sum(position.next for position in partitions.values()):,}")
-    return f"up to {key_text(checkpoint.key)}, epoch {checkpoint.epoch}; records: {', '.join(done)}"
+    return f"up to {key_text(checkpoint.key_ns)}, epoch {checkpoint.epoch}; records: {', '.join(done)}"
 
 
 def _lines(named: Mapping[str, str]) -> None:

@@ -50,10 +50,10 @@ def archive_log(
         checkpoint = checkpoint.as_of(info.clock)
     with MutationLog(kafka_connection(config, info), topics) as log:
         if checkpoint is not None:
-            log.check(checkpoint.positions, checkpoint.key, checkpoint.topics)
+            log.check(checkpoint.positions, checkpoint.key_ns, checkpoint.topics)
         ids = log.ids()
         stored = checkpoint.positions if checkpoint is not None else log.beginning()
-        reached = checkpoint.key if checkpoint is not None else 0
+        reached = checkpoint.key_ns if checkpoint is not None else 0
         lag_before: Lag | None = None
         started = time.monotonic()
         for chunk in log.chunks(stored, cut_key=cut, now=info.now, chunk_records=config.chunk_records):
@@ -71,7 +71,7 @@ def archive_log(
                 lag_before = Lag.at(chunk.behind + records, info.clock, begin)
             yield ChunkReport(
                 checkpoint=Checkpoint(
-                    epoch=epoch, positions=stored, key=reached, clean=chunk.last, topics=ids
+                    epoch=epoch, positions=stored, key_ns=reached, clean=chunk.last, topics=ids
                 ),
                 from_key=begin,
                 to_key=max(begin, reached),

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 
 from dvidsync_dagster.batch import Batch, Plan, make_plan
 from dvidsync_dagster.config import DestinationConfig
+from dvidsync_dagster.datatypes.labelmap.events import BodyEvent
 from dvidsync_dagster.datatypes.labelmap.gather import identity
-from dvidsync_dagster.datatypes.labelmap.messages import BodyMutation
-from dvidsync_dagster.datatypes.registry import Mutation
+from dvidsync_dagster.datatypes.registry import Event
 from dvidsync_dagster.destinations.server import DvidDestination
 from dvidsync_dagster.dvid.repo import read_server_info
 from dvidsync_dagster.errors import (
@@ -44,9 +44,9 @@ class _LookFirst(Exception):
 class _Early(Exception):
     """Operations were refused that perhaps come before something that is late."""
 
-    def __init__(self, mutations: Sequence[BodyMutation]) -> None:
+    def __init__(self, events: Sequence[BodyEvent]) -> None:
         super().__init__()
-        self.mutations = mutations
+        self.events = events
 
 
 def carry_out(
@@ -55,7 +55,7 @@ def carry_out(
     destination: DestinationConfig,
     *,
     looking: bool,
-    may_be_early: Callable[[BodyMutation], bool],
+    may_be_early: Callable[[BodyEvent], bool],
     seconds: dict[str, float],
 ) -> tuple[Plan, Tally]:
     """Plan and apply a batch. After a lost answer, or a surprise, look at the destination and go on.
@@ -85,7 +85,7 @@ def carry_out(
             )
             return plan, tally
         except _Early as early:
-            batch.postponed.update(map(identity, early.mutations))
+            batch.postponed.update(map(identity, early.events))
             looking = True
             continue
         except _LookFirst:
@@ -114,15 +114,15 @@ def _may_be_done(error: ServerError) -> bool:
 def _settled(
     tally: Tally,
     destination: DestinationConfig,
-    may_be_early: Callable[[BodyMutation], bool],
+    may_be_early: Callable[[BodyEvent], bool],
     *,
     looking: bool,
-) -> Callable[[Step[Mutation], Outcome], None]:
-    def settled(step: Step[Mutation], outcome: Outcome) -> None:
-        if outcome.already_there and not looking and isinstance(step.request, BodyMutation):
+) -> Callable[[Step[Event], Outcome], None]:
+    def settled(step: Step[Event], outcome: Outcome) -> None:
+        if outcome.already_there and not looking and isinstance(step.request, BodyEvent):
             raise _LookFirst
         refused = [step.members[refusal.member] for refusal in outcome.refusals]
-        early = [member for member in refused if isinstance(member, BodyMutation) and may_be_early(member)]
+        early = [member for member in refused if isinstance(member, BodyEvent) and may_be_early(member)]
         if early and destination.on_conflict == "skip":
             raise _Early(early)
         tally.already_there += outcome.already_there
@@ -139,13 +139,13 @@ def _settled(
     return settled
 
 
-def _conflict(mutation: Mutation, found: str) -> ConflictRow:
+def _conflict(event: Event, found: str) -> ConflictRow:
     return ConflictRow(
-        where=str(mutation.origin),
-        action=mutation.action,
-        instance=getattr(mutation, "instance", ""),
-        version=mutation.version,
-        mutation_id=getattr(mutation, "mutation_id", None),
+        where=str(event.origin),
+        action=event.action,
+        instance=getattr(event, "instance", ""),
+        version=event.version,
+        mutation_id=getattr(event, "mutation_id", None),
         found=escaped(found, 1500),
     )
 

@@ -13,20 +13,20 @@ from dvidsync_dagster.datatypes.labelmap import claims as label_claims
 from dvidsync_dagster.datatypes.labelmap import combining
 from dvidsync_dagster.datatypes.labelmap.combining import History
 from dvidsync_dagster.datatypes.labelmap.counter_rule import CounterState, left_by
-from dvidsync_dagster.datatypes.labelmap.gather import AskFates, Gathered, Identity, gather, identity
-from dvidsync_dagster.datatypes.labelmap.messages import (
+from dvidsync_dagster.datatypes.labelmap.events import (
     Announcement,
-    BodyMutation,
-    CounterMutation,
-    LabelMutation,
+    BodyEvent,
+    CounterEvent,
+    LabelEvent,
     Merge,
     SetNextLabel,
 )
+from dvidsync_dagster.datatypes.labelmap.gather import AskFates, Gathered, Identity, gather, identity
 from dvidsync_dagster.datatypes.labelmap.presence import Presence
-from dvidsync_dagster.datatypes.operation import DataMutation, Operation
-from dvidsync_dagster.datatypes.registry import DATA_TYPES, Mutation
-from dvidsync_dagster.datatypes.versions import Commit, NewInstance, NewVersion, RepoMutation
-from dvidsync_dagster.log.record import Origin
+from dvidsync_dagster.datatypes.operation import DataEvent, Operation
+from dvidsync_dagster.datatypes.registry import DATA_TYPES, Event
+from dvidsync_dagster.datatypes.versions import Commit, NewInstance, NewVersion, RepoEvent
+from dvidsync_dagster.events.origin import Origin
 from dvidsync_dagster.plan.claims import Claim
 from dvidsync_dagster.plan.order import Ordering, order
 from dvidsync_dagster.plan.steps import Step, build_steps
@@ -39,7 +39,7 @@ class Target(Protocol):
 
     def counter_state(self, instance: str) -> CounterState: ...
 
-    def find_present(self, mutations: Sequence[Mutation], ordering: Ordering) -> Presence: ...
+    def find_present(self, events: Sequence[Event], ordering: Ordering) -> Presence: ...
 
 
 @dataclass
@@ -48,39 +48,39 @@ class Plan:
 
     Args:
         steps: to apply.
-        applied: mutations that are done once the steps are, those that were there already included.
+        applied: events that are done once the steps are, those that were there already included.
         there: of these, the ones that were there.
-        held: mutations that must wait for the next chunk or run.
+        held: events that must wait for the next chunk or run.
         doubtful: operations that may be half done.
     """
 
-    steps: list[Step[Mutation]]
-    applied: list[Mutation]
-    there: list[Mutation]
-    held: list[Mutation]
+    steps: list[Step[Event]]
+    applied: list[Event]
+    there: list[Event]
+    held: list[Event]
     doubtful: frozenset[Identity]
 
     @property
-    def bodies(self) -> list[BodyMutation]:
-        return [mutation for mutation in self.applied if isinstance(mutation, BodyMutation)]
+    def bodies(self) -> list[BodyEvent]:
+        return [event for event in self.applied if isinstance(event, BodyEvent)]
 
     @property
     def missing(self) -> bool:
         """True if an operation on bodies was not there yet."""
-        return any(isinstance(step.request, BodyMutation) for step in self.steps)
+        return any(isinstance(step.request, BodyEvent) for step in self.steps)
 
 
 @dataclass
 class Batch:
-    """The mutations at hand: of the chunk, and those that earlier chunks could not apply yet.
+    """The events at hand: of the chunk, and those that earlier chunks could not apply yet.
 
     Args:
         again: they were read before. To set a label counter once more would take back what it gave since.
     """
 
-    labels: list[Announcement | CounterMutation] = field(default_factory=list)
-    repo: list[RepoMutation] = field(default_factory=list)
-    data: list[DataMutation] = field(default_factory=list)
+    labels: list[Announcement | CounterEvent] = field(default_factory=list)
+    repo: list[RepoEvent] = field(default_factory=list)
+    data: list[DataEvent] = field(default_factory=list)
     again: bool = False
     gathered: Gathered = field(default_factory=Gathered)
     duplicates: int = 0
@@ -119,7 +119,7 @@ class Batch:
         self.labels += decoded.labels
         self.labels.sort(key=_origin)
         self.repo = _without_twins([*self.repo, *decoded.repo])
-        self.data = sorted([*self.data, *decoded.data], key=lambda mutation: mutation.origin)
+        self.data = sorted([*self.data, *decoded.data], key=lambda event: event.origin)
         self.not_followed, self.unknown_actions = decoded.not_followed, decoded.unknown_actions
         if decoded.refused:
             self.not_followed["versions that the source refused to make"] += decoded.refused
@@ -135,15 +135,15 @@ class Batch:
         self._unheard.update(map(identity, self.gathered.unheard))
         self.duplicates = self.gathered.duplicates
 
-    def mutations(self) -> list[Mutation]:
+    def events(self) -> list[Event]:
         """What happened, as far as it is selected. Operations in other versions leave the ids they took."""
-        chosen: list[Mutation] = []
-        for mutation in self.gathered.done:
-            if self.again and isinstance(mutation, SetNextLabel):
+        chosen: list[Event] = []
+        for event in self.gathered.done:
+            if self.again and isinstance(event, SetNextLabel):
                 continue
-            if self._selected(mutation.version):
-                chosen.append(mutation)
-            elif (rest := left_by(mutation)) is not None:
+            if self._selected(event.version):
+                chosen.append(event)
+            elif (rest := left_by(event)) is not None:
                 chosen.append(rest)
         for change in self.repo:
             version = change.child if isinstance(change, NewVersion) else change.version
@@ -152,45 +152,45 @@ class Batch:
         return chosen
 
     def operations(self) -> list[Operation]:
-        """What to copy for the mutations of the other data types."""
-        groups: dict[tuple[str, str, str], list[DataMutation]] = {}
-        for mutation in self.data:
-            if self._selected(mutation.version):
-                group = (mutation.typename, mutation.instance, mutation.version)
-                groups.setdefault(group, []).append(mutation)
+        """What to copy for the events of the other data types."""
+        groups: dict[tuple[str, str, str], list[DataEvent]] = {}
+        for event in self.data:
+            if self._selected(event.version):
+                group = (event.typename, event.instance, event.version)
+                groups.setdefault(group, []).append(event)
         return [
             operation
             for (typename, _, _), own in groups.items()
             for operation in DATA_TYPES[typename].operations(own)
         ]
 
-    def awaited(self) -> list[Mutation]:
+    def awaited(self) -> list[Event]:
         """What has not happened yet, as far as can be told, and comes before some that has."""
         return [
             chosen
-            for mutation in (*self.gathered.pending, *self.gathered.to_come)
-            if (chosen := mutation if self._selected(mutation.version) else left_by(mutation)) is not None
+            for event in (*self.gathered.pending, *self.gathered.to_come)
+            if (chosen := event if self._selected(event.version) else left_by(event)) is not None
         ]
 
     def unapplied(self, plan: Plan) -> list[Origin]:
         """The records that were read and are not applied by the plan."""
-        return [mutation.origin for mutation in (*plan.held, *self.gathered.pending)]
+        return [event.origin for event in (*plan.held, *self.gathered.pending)]
 
     def next_chunk(self, plan: Plan) -> None:
         """Forget what is applied; keep what had to wait."""
-        self._applied_before.append(frozenset(identity(mutation) for mutation in plan.bodies))
+        self._applied_before.append(frozenset(identity(event) for event in plan.bodies))
         self.labels = [Announcement(start, False) for start in self.gathered.pending]
         self.repo = []
         self.data = []
-        for mutation in plan.held:
-            if isinstance(mutation, BodyMutation):
-                self.labels.append(Announcement(mutation, True))
-            elif isinstance(mutation, RepoMutation):
-                self.repo.append(mutation)
-            elif isinstance(mutation, DataMutation):
-                self.data.append(mutation)
-            elif isinstance(mutation, CounterMutation):
-                self.labels.append(mutation)
+        for event in plan.held:
+            if isinstance(event, BodyEvent):
+                self.labels.append(Announcement(event, True))
+            elif isinstance(event, RepoEvent):
+                self.repo.append(event)
+            elif isinstance(event, DataEvent):
+                self.data.append(event)
+            elif isinstance(event, CounterEvent):
+                self.labels.append(event)
 
     def _selected(self, version: str) -> bool:
         return self._versions is None or version in self._versions
@@ -200,56 +200,52 @@ def make_plan(batch: Batch, target: Target, *, looking: bool, history: History =
     """Order the batch, leave out what must wait and (looking) what the destination has, and combine merges as
     far as the destination's history allows."""
     awaited = batch.awaited()
-    mutations: list[Mutation] = [*batch.mutations(), *batch.operations(), *awaited]
-    claims = _claims(mutations, target)
+    events: list[Event] = [*batch.events(), *batch.operations(), *awaited]
+    claims = _claims(events, target)
     ordering = order(claims)
-    first_awaited = len(mutations) - len(awaited)
+    first_awaited = len(events) - len(awaited)
     postponed = (
         index
-        for index, mutation in enumerate(mutations)
-        if isinstance(mutation, BodyMutation) and identity(mutation) in batch.postponed
+        for index, event in enumerate(events)
+        if isinstance(event, BodyEvent) and identity(event) in batch.postponed
     )
-    held = ordering.with_followers([*range(first_awaited, len(mutations)), *postponed])
-    presence = target.find_present(mutations, ordering) if looking else Presence()
+    held = ordering.with_followers([*range(first_awaited, len(events)), *postponed])
+    presence = target.find_present(events, ordering) if looking else Presence()
     # What waits is not there: its predecessor still runs at the source.
     there = presence.there - held
-    steps = build_steps(mutations, claims, ordering, leave_out=held | there, combiner=_Combiner(history))
+    steps = build_steps(events, claims, ordering, leave_out=held | there, combiner=_Combiner(history))
     return Plan(
         steps=_before_labels([_with_members(step) for step in steps]),
-        applied=_members(m for index, m in enumerate(mutations) if index not in held),
-        there=[mutations[index] for index in sorted(there)],
-        held=_members(mutations[index] for index in sorted(held) if index < first_awaited),
+        applied=_members(m for index, m in enumerate(events) if index not in held),
+        there=[events[index] for index in sorted(there)],
+        held=_members(events[index] for index in sorted(held) if index < first_awaited),
         doubtful=frozenset(
-            identity(mutation)
-            for mutation in (mutations[index] for index in presence.doubtful)
-            if isinstance(mutation, BodyMutation)
+            identity(event)
+            for event in (events[index] for index in presence.doubtful)
+            if isinstance(event, BodyEvent)
         ),
     )
 
 
-def _claims(mutations: Sequence[Mutation], target: Target) -> list[Claim]:
-    """The claims of all mutations. Those of one labelmap are made together: its counter ties them."""
-    claims: list[Claim | None] = [None] * len(mutations)
+def _claims(events: Sequence[Event], target: Target) -> list[Claim]:
+    """The claims of all events. Those of one labelmap are made together: its counter ties them."""
+    claims: list[Claim | None] = [None] * len(events)
     by_instance: dict[str, list[int]] = {}
-    for index, mutation in enumerate(mutations):
-        if isinstance(mutation, LabelMutation):
-            by_instance.setdefault(mutation.instance, []).append(index)
-        elif isinstance(mutation, Operation):
-            claims[index] = mutation.claim
-        elif isinstance(mutation, NewInstance):
+    for index, event in enumerate(events):
+        if isinstance(event, LabelEvent):
+            by_instance.setdefault(event.instance, []).append(index)
+        elif isinstance(event, Operation):
+            claims[index] = event.claim
+        elif isinstance(event, NewInstance):
             # One after the other, as they can be synced to each other, and while the version takes settings.
             claims[index] = replace(
-                repo_ops.claim(mutation), keys=(("instances",),), inside=("version", mutation.version)
+                repo_ops.claim(event), keys=(("instances",),), inside=("version", event.version)
             )
-        elif isinstance(mutation, RepoMutation):
-            claims[index] = repo_ops.claim(mutation)
+        elif isinstance(event, RepoEvent):
+            claims[index] = repo_ops.claim(event)
     for instance, indexes in by_instance.items():
-        indexes.sort(key=lambda index: mutations[index].origin)
-        own = [
-            mutation
-            for mutation in (mutations[index] for index in indexes)
-            if isinstance(mutation, LabelMutation)
-        ]
+        indexes.sort(key=lambda index: events[index].origin)
+        own = [event for event in (events[index] for index in indexes) if isinstance(event, LabelEvent)]
         for index, claim in zip(
             indexes, label_claims.claims(own, target.counter_state(instance)), strict=True
         ):
@@ -257,27 +253,25 @@ def _claims(mutations: Sequence[Mutation], target: Target) -> list[Claim]:
     return [claim for claim in claims if claim is not None]
 
 
-def _members(mutations: Iterable[Mutation]) -> list[Mutation]:
-    """The mutations, with those that an operation stands for in its place."""
+def _members(events: Iterable[Event]) -> list[Event]:
+    """The events, with those that an operation stands for in its place."""
     return [
-        member
-        for mutation in mutations
-        for member in (mutation.members if isinstance(mutation, Operation) else (mutation,))
+        member for event in events for member in (event.members if isinstance(event, Operation) else (event,))
     ]
 
 
-def _with_members(step: Step[Mutation]) -> Step[Mutation]:
+def _with_members(step: Step[Event]) -> Step[Event]:
     if isinstance(step.request, Operation):
         return replace(step, members=step.request.members)
     return step
 
 
-def _before_labels(steps: list[Step[Mutation]]) -> list[Step[Mutation]]:
+def _before_labels(steps: list[Step[Event]]) -> list[Step[Event]]:
     """Changes of a labelmap wait for the operations that come before them."""
     waits_for = [set(step.waits_for) for step in steps]
     changes: dict[tuple[str, str], list[int]] = {}
     for index, step in enumerate(steps):
-        if isinstance(step.request, BodyMutation):
+        if isinstance(step.request, BodyEvent):
             changes.setdefault((step.request.instance, step.request.version), []).append(index)
     for index, step in enumerate(steps):
         if isinstance(step.request, Operation):
@@ -291,7 +285,7 @@ def _before_labels(steps: list[Step[Mutation]]) -> list[Step[Mutation]]:
     ]
 
 
-def _waited_for(steps: Sequence[Step[Mutation]], index: int) -> set[int]:
+def _waited_for(steps: Sequence[Step[Event]], index: int) -> set[int]:
     """Everything that a step waits for, directly or not."""
     found: set[int] = set()
     waiting = [index]
@@ -309,20 +303,20 @@ class _Combiner:
 
     history: History
 
-    def joins(self, mutation: Mutation, open_steps: Sequence[Sequence[Mutation]]) -> Sequence[int]:
-        return combining.joins(mutation, open_steps, self.history) if isinstance(mutation, Merge) else ()
+    def joins(self, event: Event, open_steps: Sequence[Sequence[Event]]) -> Sequence[int]:
+        return combining.joins(event, open_steps, self.history) if isinstance(event, Merge) else ()
 
-    def combined(self, members: Sequence[Mutation]) -> Mutation:
+    def combined(self, members: Sequence[Event]) -> Event:
         return combining.combined([member for member in members if isinstance(member, Merge)])
 
 
-def _origin(item: Announcement | CounterMutation) -> Origin:
-    return item.mutation.origin if isinstance(item, Announcement) else item.origin
+def _origin(item: Announcement | CounterEvent) -> Origin:
+    return item.event.origin if isinstance(item, Announcement) else item.origin
 
 
-def _without_twins(changes: Sequence[RepoMutation]) -> list[RepoMutation]:
+def _without_twins(changes: Sequence[RepoEvent]) -> list[RepoEvent]:
     """In log order, each version made and committed once: two commits that raced can both be announced."""
-    kept: list[RepoMutation] = []
+    kept: list[RepoEvent] = []
     made: set[object] = set()
     for change in sorted(changes, key=lambda change: change.origin):
         name: object = change.origin

@@ -14,8 +14,8 @@ from dvidsync_dagster.dvid.client import DvidClient
 from dvidsync_dagster.dvid.labelmap import Labelmap
 from dvidsync_dagster.dvid.repo import Instance, RepoInfo, ServerInfo, read_repo_info, read_server_info
 from dvidsync_dagster.errors import ConfigurationError, RequestRefused
+from dvidsync_dagster.events.origin import key_text
 from dvidsync_dagster.log.kafka import KafkaConnection
-from dvidsync_dagster.log.record import key_text
 from dvidsync_dagster.log.topics import data_topic, old_data_topic, repo_topic
 from dvidsync_dagster.same_server import refuse_source
 

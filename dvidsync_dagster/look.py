@@ -50,7 +50,7 @@ def look(config: SyncConfig, destination: DestinationConfig, checkpoint: Checkpo
         open_source(config) as source,
         open_destination(destination) as copy,
     ):
-        born_since = checkpoint.key if checkpoint is not None else 0
+        born_since = checkpoint.key_ns if checkpoint is not None else 0
         route = discover(config, destination, source, copy, born_since=born_since)
     with MutationLog(route.connection, list(route.topics)) as log:
         return Look(tuple(_positions(log.beginning(), log.end(), checkpoint)), route.clock)

@@ -47,7 +47,7 @@ class QuarantinedRecord:
 
 @dataclass(frozen=True, slots=True)
 class UnexplainedIds:
-    """Mutation ids of the source that no message told of.
+    """Event ids of the source that no message told of.
 
     `are_operations` says that the source's own list has them as operations that it did: else they are a hint
     only. They were given between the messages with the keys `after_key` and `before_key` (ns since 1970),

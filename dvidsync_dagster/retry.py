@@ -15,14 +15,15 @@ from dvidsync_dagster.batch import Batch
 from dvidsync_dagster.config import DestinationConfig, SyncConfig
 from dvidsync_dagster.datatypes.decode import Decoded, decode_records
 from dvidsync_dagster.datatypes.eras import EraClock
+from dvidsync_dagster.datatypes.labelmap.events import Announcement, BodyEvent, CounterEvent
 from dvidsync_dagster.datatypes.labelmap.look import Contact
-from dvidsync_dagster.datatypes.labelmap.messages import Announcement, BodyMutation, CounterMutation
 from dvidsync_dagster.dvid.client import DvidClient
 from dvidsync_dagster.dvid.labelmap import Labelmap
 from dvidsync_dagster.dvid.repo import RepoInfo
+from dvidsync_dagster.events.origin import Origin
 from dvidsync_dagster.log.checkpoint import Checkpoint
 from dvidsync_dagster.log.quarantine import Place, place_of, quarantine_of
-from dvidsync_dagster.log.record import Origin, RawRecord, Record
+from dvidsync_dagster.log.record import RawRecord, Record
 from dvidsync_dagster.opened import Opened, opened
 
 _MEND = "compare, and let `dvidsync repair` bring the destination to the source's state"
@@ -96,14 +97,14 @@ def _apply(
     eras = EraClock(checkpoint.era, checkpoint.boot, checkpoint.mutation_id) if checkpoint else EraClock()
     decoded = decode_records(readable, both.route.topics, both.route.not_followed, eras, both.route.places)
     left: dict[Origin, str] = {record.origin: found for record, found in decoded.undecodable}
-    labels: list[Announcement | CounterMutation] = []
+    labels: list[Announcement | CounterEvent] = []
     for item in decoded.labels:
         # A start says nothing that its completion does not, and a counter follows the source's own.
         if isinstance(item, Announcement) and item.done:
-            if _is_last(item.mutation, both.source, both.route.repo):
+            if _is_last(item.event, both.source, both.route.repo):
                 labels.append(item)
             else:
-                left[item.mutation.origin] = f"its bodies have changed since, or may have; {_MEND}"
+                left[item.event.origin] = f"its bodies have changed since, or may have; {_MEND}"
     batch = Batch()
     batch.take_in(
         replace(decoded, labels=labels),
@@ -118,7 +119,7 @@ def _apply(
     plan, tally = carry_out(
         batch, both.target, destination, looking=True, may_be_early=lambda _: False, seconds={}
     )
-    left |= {mutation.origin: "what it depends on is not there" for mutation in plan.held}
+    left |= {event.origin: "what it depends on is not there" for event in plan.held}
     refused = {row.where: row.found for row in tally.conflicts}
     for origin in (record.origin for record in readable):
         why = left.get(origin) or refused.get(str(origin))
@@ -133,19 +134,19 @@ def _why_not_yet(record: RawRecord, both: Opened, checkpoint: Checkpoint | None)
         return "its instance is not followed anymore"
     if record.value is None or record.key is None or not record.key.isdigit():
         return "its key or value is none that a DVID server writes"
-    if checkpoint is None or record.origin.key > checkpoint.key:
+    if checkpoint is None or record.origin.key_ns > checkpoint.key_ns:
         return "the destination has not followed the log so far yet"
     return None
 
 
-def _is_last(mutation: BodyMutation, source: DvidClient, repo: RepoInfo) -> bool:
+def _is_last(event: BodyEvent, source: DvidClient, repo: RepoInfo) -> bool:
     """Whether the source's bodies are still as the operation left them, with nothing built on its version."""
-    if any(mutation.version in version.parents for version in repo.versions.values()):
+    if any(event.version in version.parents for version in repo.versions.values()):
         return False
-    labelmap = Labelmap(source, mutation.instance)
-    for label in mutation.survivors:
-        last = labelmap.last_mod(mutation.version, label)
-        if last is None or last.mutation_id != mutation.mutation_id:
+    labelmap = Labelmap(source, event.instance)
+    for label in event.survivors:
+        last = labelmap.last_mod(event.version, label)
+        if last is None or last.mutation_id != event.mutation_id:
             return False
-    gone = set(mutation.bodies) - set(mutation.survivors)
-    return all(labelmap.last_mod(mutation.version, label) is None for label in gone)
+    gone = set(event.bodies) - set(event.survivors)
+    return all(labelmap.last_mod(event.version, label) is None for label in gone)

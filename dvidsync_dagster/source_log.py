@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 from dvidsync_dagster.config import DestinationConfig, StartTime, SyncConfig
 from dvidsync_dagster.discovery import Route
+from dvidsync_dagster.events.origin import key_text
 from dvidsync_dagster.log.archive import LogArchive
 from dvidsync_dagster.log.archived import archived_chunks
 from dvidsync_dagster.log.checkpoint import Checkpoint, PartitionPosition, Positions, newly_applied
 from dvidsync_dagster.log.chunk import LogChunk
 from dvidsync_dagster.log.drain import MutationLog
 from dvidsync_dagster.log.merge import Place
-from dvidsync_dagster.log.record import key_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +35,10 @@ class SourceLog:
 
     def onward(self, checkpoint: Checkpoint, cut: int) -> Iterator[LogChunk]:
         """From a checkpoint to the cut. Raises LogGap and LogRecreated."""
-        bridged = self.log.check(checkpoint.positions, checkpoint.key, checkpoint.topics)
+        bridged = self.log.check(checkpoint.positions, checkpoint.key_ns, checkpoint.topics)
         if bridged:
             self.say(f"{bridged} records that Kafka has dropped were read from the archive")
-        return self._read(checkpoint.positions, 0, cut, since=checkpoint.key)
+        return self._read(checkpoint.positions, 0, cut, since=checkpoint.key_ns)
 
     def from_start(self, cut: int) -> tuple[Iterator[LogChunk], int]:
         """From the configured start to the cut, and the key of the start; 0 for the log's beginning."""

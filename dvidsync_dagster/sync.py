@@ -80,7 +80,7 @@ def follow(
             opened(config, destination, born_since=born_since, still_owner=still_owner)
         )
         route, target, notes = both.route, both.target, both.notes
-        clock_fits = checkpoint is not None and checkpoint.key <= route.clock
+        clock_fits = checkpoint is not None and checkpoint.key_ns <= route.clock
         if checkpoint is not None:
             checkpoint = checkpoint.as_of(route.clock)
         else:
@@ -98,17 +98,17 @@ def follow(
         cut = route.clock - int(config.settle_seconds * NANOSECONDS)
         if scope is not None:
             cut = min(cut, scope.to_key - 1)
-        if checkpoint is not None and scope is not None and scope.from_key < checkpoint.key:
-            upto = min(cut, checkpoint.key)
-            yield from run.again(checkpoint, scope.from_key, upto, final=cut <= checkpoint.key)
-        if checkpoint is None or cut > checkpoint.key or scope is None:
+        if checkpoint is not None and scope is not None and scope.from_key < checkpoint.key_ns:
+            upto = min(cut, checkpoint.key_ns)
+            yield from run.again(checkpoint, scope.from_key, upto, final=cut <= checkpoint.key_ns)
+        if checkpoint is None or cut > checkpoint.key_ns or scope is None:
             yield from run.onward(checkpoint, cut)
         run.stop_at_undecodable()
 
 
 def _born_since(destination: DestinationConfig, checkpoint: Checkpoint | None) -> int | None:
     if checkpoint is not None:
-        return checkpoint.key
+        return checkpoint.key_ns
     start = destination.chosen_start()
     if isinstance(start, StartTime):
         return start.key
@@ -142,14 +142,14 @@ class _Run:
             self.mutation_id = checkpoint.mutation_id
             self.applied_before = (checkpoint.era, checkpoint.mutation_id)
             self.ids.heard, self.ids.era = checkpoint.ids, checkpoint.era
-        self.target.reached = checkpoint.key if checkpoint is not None else 0
+        self.target.reached = checkpoint.key_ns if checkpoint is not None else 0
         met_at = checkpoint.contact if checkpoint is not None else 0
         self.target.contact = Contact(met_at or self.target.info().next_mutation_id, self.eras.era)
 
     def onward(self, checkpoint: Checkpoint | None, cut: int) -> Iterator[ChunkReport]:
         """From the checkpoint, or the configured start, to the cut."""
         if checkpoint is not None:
-            chunks, reached = self.source_log.onward(checkpoint, cut), checkpoint.key
+            chunks, reached = self.source_log.onward(checkpoint, cut), checkpoint.key_ns
         else:
             chunks, reached = self.source_log.from_start(cut)
         looking = checkpoint is None or not checkpoint.clean
@@ -161,7 +161,7 @@ class _Run:
         """What lies before the checkpoint once more: only what is missing is applied, nothing else moves."""
         chunks = self.source_log.again(from_key, upto)
         waiting = self.source_log.waiting(checkpoint)
-        lag = Lag.at(waiting, self.route.clock, checkpoint.key)
+        lag = Lag.at(waiting, self.route.clock, checkpoint.key_ns)
         for report in self._chunks(chunks, upto, from_key, looking=True, kept=checkpoint):
             yield replace(report, final=report.final and final, lag_before=lag, lag_after=lag)
 
@@ -199,11 +199,11 @@ class _Run:
             behind = chunk.behind + (len(records) if lag_before is None else 0)
             quarantined = self._take_in(batch, chunk, records, cut, undecodable, watch=kept is None)
             if not looking and lag_before is None:
-                looking = was_overtaken(self.target, batch.mutations(), self.applied_before, self.notes.say)
+                looking = was_overtaken(self.target, batch.events(), self.applied_before, self.notes.say)
             open_for_long = long_open(batch.gathered.pending, self.route.clock)
             for found in open_for_long:
                 self.notes.say(found)
-            batch.postponed = self.ids.still_early(batch.mutations())
+            batch.postponed = self.ids.still_early(batch.events())
             plan, tally = carry_out(
                 batch,
                 self.target,
@@ -230,13 +230,13 @@ class _Run:
             self.target.labelmaps.settle()
             done = cut if chunk.last else min(chunk.horizon, cut)
             previous, reached = reached, max(reached, min(done, undecodable.waiting.reaches))
-            first_key = records[0].origin.key if records else reached
+            first_key = records[0].origin.key_ns if records else reached
             self.mutation_id = max((self.mutation_id, *(m.mutation_id for m in plan.bodies)))
             unexplained = self.ids.settle(reached) if kept is None else None
             checkpoint = kept or Checkpoint(
                 epoch=self.epoch,
                 positions=log.positions(unapplied),
-                key=reached,
+                key_ns=reached,
                 mutation_id=self.mutation_id,
                 clean=chunk.last,
                 era=self.eras.era,

@@ -10,9 +10,10 @@ from dvidsync_dagster.datatypes.decode import Decoded
 from dvidsync_dagster.discovery import Route
 from dvidsync_dagster.dvid.repo import Instance, RepoInfo
 from dvidsync_dagster.errors import UndecodableRecord
+from dvidsync_dagster.events.origin import Origin
 from dvidsync_dagster.log.chunk import LogChunk
 from dvidsync_dagster.log.quarantine import Quarantine, place_of, quarantine_of
-from dvidsync_dagster.log.record import Origin, RawRecord
+from dvidsync_dagster.log.record import RawRecord
 from dvidsync_dagster.report import QuarantinedRecord
 from dvidsync_dagster.waiting import There, Waiting
 
@@ -134,6 +135,6 @@ def undecodable_of(
 
 def _told(found: Iterable[Found]) -> Sequence[QuarantinedRecord]:
     return [
-        QuarantinedRecord(origin.topic, origin.partition, origin.offset, origin.key, words)
+        QuarantinedRecord(origin.topic, origin.partition, origin.offset, origin.key_ns, words)
         for origin, words in ((record.origin, words) for record, words in found)
     ]

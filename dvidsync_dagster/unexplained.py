@@ -1,6 +1,6 @@
-"""Mutation ids of the source that no message explains: lost messages, perhaps.
+"""Event ids of the source that no message explains: lost messages, perhaps.
 
-Where the source keeps a list of its mutations, that tells which of them were label operations; else they are
+Where the source keeps a list of its events, that tells which of them were label operations; else they are
 a hint, as writes of voxels and merges that the source refused take ids too, and nobody announces those.
 """
 
@@ -11,15 +11,15 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from dvidsync_dagster.datatypes.decode import Decoded
+from dvidsync_dagster.datatypes.labelmap.events import Announcement, BodyEvent
 from dvidsync_dagster.datatypes.labelmap.gather import Identity, identity
-from dvidsync_dagster.datatypes.labelmap.messages import Announcement, BodyMutation
-from dvidsync_dagster.datatypes.registry import Mutation
+from dvidsync_dagster.datatypes.registry import Event
 from dvidsync_dagster.discovery import Route
 from dvidsync_dagster.dvid.client import DvidClient
 from dvidsync_dagster.dvid.labelmap import Labelmap
 from dvidsync_dagster.dvid.repo import RepoInfo
+from dvidsync_dagster.events.origin import key_text
 from dvidsync_dagster.log.heard_ids import Gap, HeardIds
-from dvidsync_dagster.log.record import key_text
 from dvidsync_dagster.report import UnexplainedIds
 
 
@@ -44,33 +44,31 @@ class IdWatch:
 
     def take_in(self, decoded: Decoded, ahead: Decoded) -> None:
         """Note whom the messages of a chunk, and what was read past it, tell of."""
-        told = [item.mutation for item in (*decoded.labels, *ahead.labels) if isinstance(item, Announcement)]
-        newest = max((mutation.era for mutation in told), default=self.era)
+        told = [item.event for item in (*decoded.labels, *ahead.labels) if isinstance(item, Announcement)]
+        newest = max((event.era for event in told), default=self.era)
         if newest > self.era:
             # The source counts again.
             self.heard, self.era = HeardIds(), newest
         # An id that the source had not given when it was asked comes from somewhere else.
         self.heard = self.heard.with_ids(
-            (mutation.mutation_id, mutation.origin.key)
-            for mutation in told
-            if mutation.era == self.era and mutation.mutation_id < self.repo.next_mutation_id
+            (event.mutation_id, event.origin.key_ns)
+            for event in told
+            if event.era == self.era and event.mutation_id < self.repo.next_mutation_id
         )
-        self._versions.update(mutation.version for mutation in told)
+        self._versions.update(event.version for event in told)
 
-    def may_be_early(self, mutation: BodyMutation) -> bool:
+    def may_be_early(self, event: BodyEvent) -> bool:
         """Whether the destination may refuse an operation because one before it is late."""
-        return mutation.era == self.era and self.heard.is_missing_before(mutation.mutation_id)
+        return event.era == self.era and self.heard.is_missing_before(event.mutation_id)
 
-    def still_early(self, mutations: Iterable[Mutation]) -> set[Identity]:
-        """Those of the mutations that were refused before, and still may only be early. They are not tried
+    def still_early(self, events: Iterable[Event]) -> set[Identity]:
+        """Those of the events that were refused before, and still may only be early. They are not tried
         again meanwhile: each cleave that is refused burns an id."""
         waiting = set(self.heard.waiting)
         return {
-            identity(mutation)
-            for mutation in mutations
-            if isinstance(mutation, BodyMutation)
-            and mutation.mutation_id in waiting
-            and self.may_be_early(mutation)
+            identity(event)
+            for event in events
+            if isinstance(event, BodyEvent) and event.mutation_id in waiting and self.may_be_early(event)
         }
 
     def note_early(self, postponed: Collection[Identity]) -> None:

@@ -17,11 +17,11 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from dvidsync_dagster.datatypes.decode import Decoded
-from dvidsync_dagster.datatypes.labelmap.messages import Announcement, CounterMutation, LabelMutation
-from dvidsync_dagster.datatypes.operation import DataMutation
+from dvidsync_dagster.datatypes.labelmap.events import Announcement, CounterEvent, LabelEvent
+from dvidsync_dagster.datatypes.operation import DataEvent
 from dvidsync_dagster.datatypes.versions import Commit, NewInstance, NewVersion
 from dvidsync_dagster.dvid.repo import Instance
-from dvidsync_dagster.log.record import Origin
+from dvidsync_dagster.events.origin import Origin
 
 _FIRST = Origin(-1, "", 0, 0)
 _NEVER = 1 << 63
@@ -61,7 +61,7 @@ class Waiting:
     @property
     def reaches(self) -> int:
         """The key (ns since 1970) before that of the first record that waits."""
-        return min((origin.key for origin in self.origins), default=_NEVER) - 1
+        return min((origin.key_ns for origin in self.origins), default=_NEVER) - 1
 
     def let_through(self, decoded: Decoded, undecodable: Iterable[Origin]) -> tuple[Decoded, Decoded]:
         """Of a chunk, what can be applied and what must wait.
@@ -95,12 +95,12 @@ class Waiting:
             self._known = self._will_be_there(passed)
         passed.labels, passed.data = [], []
         for announced in decoded.labels:
-            (behind if self._waits(_mutation(announced)) else passed).labels.append(announced)
-        for mutation in decoded.data:
-            (behind if self._waits(mutation) else passed).data.append(mutation)
+            (behind if self._waits(_event(announced)) else passed).labels.append(announced)
+        for event in decoded.data:
+            (behind if self._waits(event) else passed).data.append(event)
         self.origins += [change.origin for change in behind.repo]
-        self.origins += [mutation.origin for mutation in behind.data]
-        self.origins += [_mutation(announced).origin for announced in behind.labels]
+        self.origins += [event.origin for event in behind.data]
+        self.origins += [_event(announced).origin for announced in behind.labels]
         return passed, behind
 
     def _wait_from(self, instance: str | None, origin: Origin) -> None:
@@ -123,13 +123,13 @@ class Waiting:
         since = self._since.get(instance)
         return since is not None and origin > since
 
-    def _waits(self, mutation: LabelMutation | DataMutation) -> bool:
-        if self._after(mutation.instance, mutation.origin):
+    def _waits(self, event: LabelEvent | DataEvent) -> bool:
+        if self._after(event.instance, event.origin):
             return True
-        return self._after(None, mutation.origin) and (
-            mutation.version not in self._known.versions or mutation.instance not in self._known.instances
+        return self._after(None, event.origin) and (
+            event.version not in self._known.versions or event.instance not in self._known.instances
         )
 
 
-def _mutation(announced: Announcement | CounterMutation) -> LabelMutation:
-    return announced.mutation if isinstance(announced, Announcement) else announced
+def _event(announced: Announcement | CounterEvent) -> LabelEvent:
+    return announced.event if isinstance(announced, Announcement) else announced

@@ -15,6 +15,7 @@ PACKAGE = Path(dvidsync_dagster.__file__).parent
 FLOORS = [
     {"outgoing_text"},
     {"errors"},
+    {"events"},
     {"causes", "config"},
     {"dvid"},
     {"clients", "log", "plan"},

@@ -41,7 +41,7 @@ def quarantine() -> None:
 @arguments.verbose
 def list_records(config: Path, destination: str | None, as_json: bool, verbose: bool) -> None:
     """List what is kept: where it stands, what became of it, its time and size, and what is wrong with it."""
-    from dvidsync_dagster.log.record import key_text
+    from dvidsync_dagster.events.origin import key_text
 
     told: dict[str, object] = {}
 
@@ -196,7 +196,7 @@ def _places(records: Sequence[str]) -> list[Place]:
 
 
 def _shown(row: KeptRow, raw: RawRecord) -> str:
-    from dvidsync_dagster.log.record import key_text
+    from dvidsync_dagster.events.origin import key_text
 
     written = key_text(raw.timestamp * 1_000_000) if raw.timestamp >= 0 else "unknown"
     lines = [
@@ -218,7 +218,7 @@ def _bytes(content: bytes | None) -> str:
 
 
 def _as_json(row: KeptRow) -> dict[str, object]:
-    from dvidsync_dagster.log.record import key_text
+    from dvidsync_dagster.events.origin import key_text
 
     return {
         "record": str(row.place),

@@ -39,7 +39,7 @@ def status(config: Path, destination: str | None, verbose: bool) -> None:
 
 
 def _status(instance: dg.DagsterInstance, follower: Follower) -> None:
-    from dvidsync_dagster.log.record import key_text
+    from dvidsync_dagster.events.origin import key_text
     from dvidsync_dagster.orchestration.abandoned import is_abandoned
     from dvidsync_dagster.orchestration.ticks import known_checkpoint, runs_under_way
 
@@ -48,7 +48,7 @@ def _status(instance: dg.DagsterInstance, follower: Follower) -> None:
     if checkpoint is None:
         click.echo("  checkpoint  none yet")
     else:
-        reached = key_text(checkpoint.key) if checkpoint.key else "offsets only"
+        reached = key_text(checkpoint.key_ns) if checkpoint.key_ns else "offsets only"
         state = "ended in order" if checkpoint.clean else "did not end in order, or is going on"
         click.echo(f"  checkpoint  {reached}, epoch {checkpoint.epoch}; its run {state}")
     for run in runs_under_way(instance, follower):
@@ -63,7 +63,7 @@ def _positions(seen: Look, checkpoint: Checkpoint | None) -> None:
     from dvidsync_dagster.orchestration.metadata import lag_text
     from dvidsync_dagster.report import Lag
 
-    reached = checkpoint.key if checkpoint is not None and checkpoint.key else seen.clock
+    reached = checkpoint.key_ns if checkpoint is not None and checkpoint.key_ns else seen.clock
     click.echo(f"  lag         {lag_text(Lag.at(seen.waiting, seen.clock, reached))}")
     width = max((len(position.topic) for position in seen.positions), default=5)
     click.echo(f"  {'topic':{width}} partition      begins    next      ends   waiting")

@@ -20,7 +20,7 @@ from dvidsync_dagster.compare.scene import Scene, look_at
 from dvidsync_dagster.compare.touched import Touched
 from dvidsync_dagster.config import DestinationConfig, SyncConfig
 from dvidsync_dagster.dvid.client import DvidClient
-from dvidsync_dagster.log.checkpoint import Checkpoint
+from dvidsync_dagster.log.checkpoint import Checkpoint, Positions
 
 ROUNDS = 3
 """How often what is pending is read again, at most."""
@@ -91,7 +91,10 @@ def compare_servers(
         if not pending or before is None:
             break
         checkpoint = reached()
-        if checkpoint is None or (checkpoint.key, checkpoint.positions) == (before.key, before.positions):
+        if checkpoint is None or (checkpoint.key_ns, checkpoint.positions) == (
+            before.key_ns,
+            before.positions,
+        ):
             break
         say("Reading again what later records touch.")
         scene = look()
@@ -102,7 +105,7 @@ def compare_servers(
     return Comparison(
         differences=differences.table(),
         pending=pending.table(),
-        point=point.key if point is not None else 0,
+        point=point.key_ns if point is not None else 0,
         versions=tuple(sorted(scene.versions)) if scene.chosen else (),
         read=reading.read,
         compared=reading.compared,
@@ -142,3 +145,7 @@ def _split(scene: Scene, differing: Differing, touched: Touched) -> tuple[Differ
             if len(found):
                 part.items.append(Suspect(pair, found))
     return clear, pending
+
+
+def _point(checkpoint: Checkpoint) -> tuple[int, Positions]:
+    return checkpoint.key_ns, checkpoint.positions

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from dvidsync_dagster.log.record import key_text
+from dvidsync_dagster.events.origin import key_text
 
 EXAMPLES = 3
 

@@ -8,7 +8,7 @@ from types import TracebackType
 from dvidsync_dagster.compare.scene import Scene
 from dvidsync_dagster.compare.touched import Touched
 from dvidsync_dagster.config import SyncConfig
-from dvidsync_dagster.datatypes.annotation.messages import PostBlocks, PostElements
+from dvidsync_dagster.datatypes.annotation.events import PostBlocks, PostElements
 from dvidsync_dagster.datatypes.decode import decode_records
 from dvidsync_dagster.datatypes.eras import EraClock
 from dvidsync_dagster.datatypes.place import SourcePlaces
@@ -89,7 +89,7 @@ class LaterRecords:
             for chunk in log.chunks(
                 self._positions,
                 cut_key=_END_OF_TIME,
-                since=self._checkpoint.key,
+                since=self._checkpoint.key_ns,
                 chunk_records=self._config.chunk_records,
             ):
                 self._touched.add(

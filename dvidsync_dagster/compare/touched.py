@@ -11,18 +11,18 @@ import numpy.typing as npt
 from dvidsync_dagster.compare.findings import Difference
 from dvidsync_dagster.compare.items import Found
 from dvidsync_dagster.datatypes.annotation import touched as elements
-from dvidsync_dagster.datatypes.annotation.messages import (
+from dvidsync_dagster.datatypes.annotation.events import (
     DeleteElement,
-    ElementMutation,
+    ElementEvent,
     MoveElement,
     PostBlocks,
     PostElements,
 )
 from dvidsync_dagster.datatypes.decode import Decoded
 from dvidsync_dagster.datatypes.keyvalue import DeleteKey, PostKey
-from dvidsync_dagster.datatypes.labelmap.messages import Announcement, BodyMutation, Split, SplitSupervoxel
+from dvidsync_dagster.datatypes.labelmap.events import Announcement, BodyEvent, Split, SplitSupervoxel
 from dvidsync_dagster.datatypes.neuronjson import PostNeuron
-from dvidsync_dagster.datatypes.operation import DataMutation
+from dvidsync_dagster.datatypes.operation import DataEvent
 from dvidsync_dagster.datatypes.versions import NewInstance, NewVersion
 
 Place = tuple[str, str]
@@ -57,12 +57,12 @@ class Touched:
     def add(self, decoded: Decoded, blob: Blob) -> None:
         """Take in some records. An operation counts from its start on, whether it will complete or not."""
         for item in decoded.labels:
-            mutation = item.mutation if isinstance(item, Announcement) else item
-            self.counters.add(mutation.instance)
-            if isinstance(mutation, BodyMutation):
-                self._items(mutation.instance, mutation.version).update(_labels(mutation))
-                if isinstance(mutation, Split | SplitSupervoxel):
-                    self.voxels.add((mutation.instance, mutation.version))
+            event = item.event if isinstance(item, Announcement) else item
+            self.counters.add(event.instance)
+            if isinstance(event, BodyEvent):
+                self._items(event.instance, event.version).update(_labels(event))
+                if isinstance(event, Split | SplitSupervoxel):
+                    self.voxels.add((event.instance, event.version))
         for change in decoded.repo:
             self.versions.add(change.version)
             if isinstance(change, NewVersion):
@@ -105,33 +105,33 @@ class Touched:
     def _items(self, instance: str, version: str) -> set[Hashable]:
         return self.items.setdefault((instance, version), set())
 
-    def _add_data(self, mutation: DataMutation, blob: Blob) -> None:
-        items = self._items(mutation.instance, mutation.version)
-        match mutation:
+    def _add_data(self, event: DataEvent, blob: Blob) -> None:
+        items = self._items(event.instance, event.version)
+        match event:
             case PostKey() | DeleteKey():
-                items.add(mutation.key)
+                items.add(event.key)
             case PostNeuron():
-                items.add(mutation.key if mutation.body is None else mutation.body)
-            case ElementMutation():
-                self._add_elements(mutation, items, blob)
+                items.add(event.key if event.body is None else event.body)
+            case ElementEvent():
+                self._add_elements(event, items, blob)
             case _:
-                self.whole.add((mutation.instance, mutation.version))
+                self.whole.add((event.instance, event.version))
 
-    def _add_elements(self, mutation: ElementMutation, items: set[Hashable], blob: Blob) -> None:
-        place = (mutation.instance, mutation.version)
-        content = blob(mutation) if isinstance(mutation, PostElements | PostBlocks) else b""
+    def _add_elements(self, event: ElementEvent, items: set[Hashable], blob: Blob) -> None:
+        place = (event.instance, event.version)
+        content = blob(event) if isinstance(event, PostElements | PostBlocks) else b""
         found = elements.Touched()
         if content is not None:
-            found.add(0, mutation, content)
+            found.add(0, event, content)
         items.update(found.points)
         if content is None or found.blocks or found.refusals:
             self.whole.add(place)
-        if isinstance(mutation, DeleteElement | MoveElement):
+        if isinstance(event, DeleteElement | MoveElement):
             self.cut_off.setdefault(place, set()).update(found.points)
 
 
-def _labels(mutation: BodyMutation) -> set[int]:
-    labels = set(mutation.bodies)
-    if isinstance(mutation, Split | SplitSupervoxel):
-        labels.update(label for part in mutation.parts for label in part)
+def _labels(event: BodyEvent) -> set[int]:
+    labels = set(event.bodies)
+    if isinstance(event, Split | SplitSupervoxel):
+        labels.update(label for part in event.parts for label in part)
     return labels

@@ -123,7 +123,7 @@ class DestinationConfig(Part):
     history: Literal["by_user", "condensed", "exact"] = Field(
         default="by_user",
         description="which merges may become one request, and so one line in the destination's list of "
-        "mutations: by_user (of one user), condensed (of anybody) or exact (none)",
+        "events: by_user (of one user), condensed (of anybody) or exact (none)",
     )
     requests_in_flight: int = Field(default=4, description="how many requests run side by side, 1 to 64")
     start: Start = Field(

@@ -1,4 +1,4 @@
-"""From the records of a chunk to typed mutations."""
+"""From the records of a chunk to typed events."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import Any
 
 from dvidsync_dagster.datatypes import versions
 from dvidsync_dagster.datatypes.eras import EraClock
-from dvidsync_dagster.datatypes.labelmap import messages as labelmap
-from dvidsync_dagster.datatypes.message import Message
-from dvidsync_dagster.datatypes.operation import DataMutation, Derived
+from dvidsync_dagster.datatypes.labelmap import events as labelmap
+from dvidsync_dagster.datatypes.operation import DataEvent, Derived
 from dvidsync_dagster.datatypes.place import Placed, SourcePlaces
 from dvidsync_dagster.datatypes.registry import DATA_TYPES
 from dvidsync_dagster.dvid.repo import Instance
 from dvidsync_dagster.errors import UndecodableRecord
+from dvidsync_dagster.events.message import Message
 from dvidsync_dagster.log.record import Record
 from dvidsync_dagster.outgoing_text import escaped
 
@@ -30,7 +30,7 @@ class Decoded:
     Args:
         labels: announcements of labelmaps, in log order.
         repo: repo operations, in log order.
-        data: mutations of the other data types, in log order.
+        data: events of the other data types, in log order.
         refused: versions that the source announced but refused to make.
         not_followed: messages of instances that are not followed, by "type name"; and those that tell of mere
             consequences.
@@ -38,9 +38,9 @@ class Decoded:
         undecodable: records that are not what their topic promises, each with what is wrong.
     """
 
-    labels: list[labelmap.Announcement | labelmap.CounterMutation] = field(default_factory=list)
-    repo: list[versions.RepoMutation] = field(default_factory=list)
-    data: list[DataMutation] = field(default_factory=list)
+    labels: list[labelmap.Announcement | labelmap.CounterEvent] = field(default_factory=list)
+    repo: list[versions.RepoEvent] = field(default_factory=list)
+    data: list[DataEvent] = field(default_factory=list)
     refused: int = 0
     not_followed: Counter[str] = field(default_factory=Counter)
     unknown_actions: Counter[str] = field(default_factory=Counter)
@@ -83,8 +83,8 @@ def decode_records(
     return decoded
 
 
-def _check_place(message: Message, mutation: Placed, places: SourcePlaces) -> None:
-    doubt = places.doubt(mutation)
+def _check_place(message: Message, event: Placed, places: SourcePlaces) -> None:
+    doubt = places.doubt(event)
     if doubt is not None:
         raise message.wrong(doubt)
 
@@ -99,14 +99,14 @@ def _count_unknown(message: Message, typename: str, decoded: Decoded) -> None:
 
 
 def _repo(message: Message, decoded: Decoded, places: SourcePlaces) -> None:
-    mutation = versions.decode(message)
-    if mutation is None:
+    event = versions.decode(message)
+    if event is None:
         _count_unknown(message, "repo", decoded)
-    elif isinstance(mutation, versions.Refused):
+    elif isinstance(event, versions.Refused):
         decoded.refused += 1
     else:
-        _check_place(message, mutation, places)
-        decoded.repo.append(mutation)
+        _check_place(message, event, places)
+        decoded.repo.append(event)
 
 
 def _labelmap(
@@ -116,13 +116,13 @@ def _labelmap(
     if found is None:
         _count_unknown(message, instance.typename, decoded)
         return
-    _check_place(message, found.mutation if isinstance(found, labelmap.Announcement) else found, places)
+    _check_place(message, found.event if isinstance(found, labelmap.Announcement) else found, places)
     if isinstance(found, labelmap.Announcement):
-        mutation = found.mutation
-        era = eras.era_of(message.origin.key, message.text("Timestamp", ""), mutation.mutation_id)
+        event = found.event
+        era = eras.era_of(message.origin.key_ns, message.text("Timestamp", ""), event.mutation_id)
         if era:
-            changed: Any = replace(mutation, era=era)
-            found = replace(found, mutation=changed)
+            changed: Any = replace(event, era=era)
+            found = replace(found, event=changed)
     decoded.labels.append(found)
 
 

@@ -12,12 +12,12 @@ from dataclasses import dataclass, field
 from tempfile import TemporaryFile
 from typing import ClassVar
 
-from dvidsync_dagster.datatypes.message import Message
-from dvidsync_dagster.datatypes.operation import DataMutation, DataType, Operation, is_committed
+from dvidsync_dagster.datatypes.operation import DataEvent, DataType, Operation, is_committed
 from dvidsync_dagster.dvid.client import DvidClient
 from dvidsync_dagster.dvid.keyvalue import UNREADABLE, Keyvalue, fits_path
 from dvidsync_dagster.dvid.repo import Instance
 from dvidsync_dagster.errors import RequestRefused
+from dvidsync_dagster.events.message import Message
 from dvidsync_dagster.plan.outcome import Outcome, Refusal
 
 MAX_KEYS = 500
@@ -30,7 +30,7 @@ _LARGE_AT_A_TIME = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PostKey(DataMutation):
+class PostKey(DataEvent):
     """`size` is the length of the value in bytes."""
 
     typename: ClassVar[str] = "keyvalue"
@@ -41,18 +41,18 @@ class PostKey(DataMutation):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DeleteKey(DataMutation):
+class DeleteKey(DataEvent):
     typename: ClassVar[str] = "keyvalue"
     action: ClassVar[str] = "delete"
 
     key: str
 
 
-KeyMutation = PostKey | DeleteKey
+KeyEvent = PostKey | DeleteKey
 
 
-def decode(message: Message, instance: Instance) -> KeyMutation | None:
-    """The mutation in a message; None if its action is unknown.
+def decode(message: Message, instance: Instance) -> KeyEvent | None:
+    """The event in a message; None if its action is unknown.
 
     Raises:
         UndecodableRecord: a known action with a field that is missing or wrong.
@@ -79,15 +79,15 @@ def _key(message: Message) -> str:
     return key
 
 
-def operations(mutations: Sequence[KeyMutation]) -> list[Operation]:
-    """Batches of at most `MAX_KEYS` keys and `MAX_BYTES` bytes; all mutations of a key are in one."""
-    by_key: dict[str, list[KeyMutation]] = {}
-    for mutation in mutations:
-        by_key.setdefault(mutation.key, []).append(mutation)
-    batches: list[list[KeyMutation]] = []
+def operations(events: Sequence[KeyEvent]) -> list[Operation]:
+    """Batches of at most `MAX_KEYS` keys and `MAX_BYTES` bytes; all events of a key are in one."""
+    by_key: dict[str, list[KeyEvent]] = {}
+    for event in events:
+        by_key.setdefault(event.key, []).append(event)
+    batches: list[list[KeyEvent]] = []
     keys = size = 0
     for own in by_key.values():
-        bytes_here = max(mutation.size if isinstance(mutation, PostKey) else 0 for mutation in own)
+        bytes_here = max(event.size if isinstance(event, PostKey) else 0 for event in own)
         if not batches or keys == MAX_KEYS or size + bytes_here > MAX_BYTES:
             batches.append([])
             keys = size = 0
@@ -98,7 +98,7 @@ def operations(mutations: Sequence[KeyMutation]) -> list[Operation]:
             typename="keyvalue",
             instance=batch[0].instance,
             version=batch[0].version,
-            members=tuple(sorted(batch, key=lambda mutation: mutation.origin)),
+            members=tuple(sorted(batch, key=lambda event: event.origin)),
         )
         for batch in batches
     ]
@@ -115,7 +115,7 @@ class KeyvalueWriter:
     def apply(self, operation: Operation) -> Outcome:
         """Copy the keys of an operation. A posted key that the source no longer has is left to the delete
         that follows in the log; a deleted one that it has again is copied."""
-        last: dict[str, tuple[int, KeyMutation]] = {}
+        last: dict[str, tuple[int, KeyEvent]] = {}
         for position, member in enumerate(operation.members):
             assert isinstance(member, PostKey | DeleteKey)
             last[member.key] = (position, member)
@@ -144,14 +144,14 @@ class KeyvalueWriter:
                     return Outcome(refusals=(Refusal(position, refusal.text),))
         return Outcome()
 
-    def _copy(self, version: str, last: Mapping[str, tuple[int, KeyMutation]]) -> Outcome:
+    def _copy(self, version: str, last: Mapping[str, tuple[int, KeyEvent]]) -> Outcome:
         plain = {key: each for key, each in last.items() if UNREADABLE not in key}
         refusals = self._copy_named(version, plain) if plain else []
         for text in last.keys() - plain.keys():
             refusals += self._copy_written_as(version, text, *last[text])
         return Outcome(refusals=tuple(refusals))
 
-    def _copy_named(self, version: str, last: Mapping[str, tuple[int, KeyMutation]]) -> list[Refusal]:
+    def _copy_named(self, version: str, last: Mapping[str, tuple[int, KeyEvent]]) -> list[Refusal]:
         try:
             found = _read(self.source, version, list(last))
         except RequestRefused as refusal:
@@ -172,7 +172,7 @@ class KeyvalueWriter:
                 refusals += self._delete(version, key, position)
         return refusals
 
-    def _copy_written_as(self, version: str, text: str, position: int, member: KeyMutation) -> list[Refusal]:
+    def _copy_written_as(self, version: str, text: str, position: int, member: KeyEvent) -> list[Refusal]:
         """Copy all keys that the message can mean: a byte that is no UTF-8 is a U+FFFD in it."""
         try:
             found, there = (_read_written_as(side, version, text) for side in (self.source, self.destination))

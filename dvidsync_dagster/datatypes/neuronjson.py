@@ -12,12 +12,12 @@ from typing import ClassVar
 
 import orjson
 
-from dvidsync_dagster.datatypes.message import MAX_LABEL, Message
-from dvidsync_dagster.datatypes.operation import DataMutation, DataType, Operation, is_committed
+from dvidsync_dagster.datatypes.operation import DataEvent, DataType, Operation, is_committed
 from dvidsync_dagster.dvid.client import DvidClient
 from dvidsync_dagster.dvid.neuronjson import Neuronjson
 from dvidsync_dagster.dvid.repo import Instance
 from dvidsync_dagster.errors import RequestRefused
+from dvidsync_dagster.events.message import MAX_LABEL, Message
 from dvidsync_dagster.plan.outcome import Outcome, Refusal
 
 MAX_RECORDS = 500
@@ -28,7 +28,7 @@ _ACTIONS = ("postneuronjson", "ingestneuronjson")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PostNeuron(DataMutation):
+class PostNeuron(DataEvent):
     """`key` is a body, or whatever else somebody tried to post."""
 
     typename: ClassVar[str] = "neuronjson"
@@ -44,7 +44,7 @@ class PostNeuron(DataMutation):
 
 
 def decode(message: Message, instance: Instance) -> PostNeuron | None:
-    """The mutation in a message; None if its action is unknown.
+    """The event in a message; None if its action is unknown.
 
     Raises:
         UndecodableRecord: a known action with a field that is missing or wrong.
@@ -56,11 +56,11 @@ def decode(message: Message, instance: Instance) -> PostNeuron | None:
     )
 
 
-def operations(mutations: Sequence[PostNeuron]) -> list[Operation]:
-    """Batches of at most `MAX_RECORDS` keys; all mutations of a key are in one."""
+def operations(events: Sequence[PostNeuron]) -> list[Operation]:
+    """Batches of at most `MAX_RECORDS` keys; all events of a key are in one."""
     by_key: dict[str, list[PostNeuron]] = {}
-    for mutation in mutations:
-        by_key.setdefault(mutation.key, []).append(mutation)
+    for event in events:
+        by_key.setdefault(event.key, []).append(event)
     groups = list(by_key.values())
     batches = [groups[start : start + MAX_RECORDS] for start in range(0, len(groups), MAX_RECORDS)]
     return [

@@ -1,4 +1,4 @@
-"""What data types have in common whose mutations are copied in batches: keyvalue, neuronjson, annotation.
+"""What data types have in common whose events are copied in batches: keyvalue, neuronjson, annotation.
 
 Their messages tell what changed, not always how. So the source's state of what changed is copied, at the
 version where it changed. Doing that twice does no harm, and only the last change counts.
@@ -10,17 +10,17 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
-from dvidsync_dagster.datatypes.message import Message
 from dvidsync_dagster.dvid.client import DvidClient
 from dvidsync_dagster.dvid.repo import Instance
 from dvidsync_dagster.errors import RequestRefused
-from dvidsync_dagster.log.record import Origin
+from dvidsync_dagster.events.message import Message
+from dvidsync_dagster.events.origin import Origin
 from dvidsync_dagster.plan.claims import Claim
 from dvidsync_dagster.plan.outcome import Outcome
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DataMutation:
+class DataEvent:
     """What all have in common."""
 
     typename: ClassVar[str]
@@ -47,7 +47,7 @@ class Operation:
     typename: str
     instance: str
     version: str
-    members: tuple[DataMutation, ...]
+    members: tuple[DataEvent, ...]
     before: tuple[str, ...] = ()
 
     @property
@@ -58,7 +58,7 @@ class Operation:
     def claim(self) -> Claim:
         """Operations of one version may go in any order; they belong between its creation and its commit."""
         last = self.origin
-        order = (last.key, last.topic, last.partition, last.offset)
+        order = (last.key_ns, last.topic, last.partition, last.offset)
         return Claim(
             (),
             order,
@@ -99,11 +99,11 @@ class DataType:
     """A data type that is followed.
 
     Args:
-        decode: the mutation in a message of an instance; None if its action is unknown.
-        operations: what to do for the mutations of one instance and version, which are in log order.
+        decode: the event in a message of an instance; None if its action is unknown.
+        operations: what to do for the events of one instance and version, which are in log order.
         writer: makes the writer of an instance.
     """
 
-    decode: Callable[[Message, Instance], DataMutation | Derived | None]
+    decode: Callable[[Message, Instance], DataEvent | Derived | None]
     operations: Callable[[Sequence[Any]], list[Operation]]
     writer: NewWriter

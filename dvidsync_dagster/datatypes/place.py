@@ -10,16 +10,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from dvidsync_dagster.datatypes.message import shown
 from dvidsync_dagster.datatypes.versions import Commit, NewVersion
 from dvidsync_dagster.dvid.repo import RepoInfo
-from dvidsync_dagster.log.record import Origin
+from dvidsync_dagster.events.message import shown
+from dvidsync_dagster.events.origin import Origin
 
 _NOT_IN_A_PATH = frozenset("/:")
 
 
 class Placed(Protocol):
-    """What a record tells of: a mutation."""
+    """What a record tells of: an event."""
 
     @property
     def origin(self) -> Origin: ...
@@ -41,35 +41,33 @@ class SourcePlaces:
     repo: RepoInfo
     clock: int
 
-    def doubt(self, mutation: Placed) -> str | None:
-        """What is wrong with the place of a mutation; None if nothing is."""
-        if mutation.origin.key > self.clock:
+    def doubt(self, event: Placed) -> str | None:
+        """What is wrong with the place of an event; None if nothing is."""
+        if event.origin.key_ns > self.clock:
             return None
-        named = (
-            (mutation.version, mutation.child) if isinstance(mutation, NewVersion) else (mutation.version,)
-        )
+        named = (event.version, event.child) if isinstance(event, NewVersion) else (event.version,)
         for version in named:
             if version not in self.repo.versions:
                 return f"it names version {shown(version)}, which the source's repo does not have"
-        if mutation.version in (".", "..") or _NOT_IN_A_PATH & set(mutation.version):
-            return f"no request can name version {shown(mutation.version)}"
-        match mutation:
-            case Commit() if not self.repo.versions[mutation.version].locked:
-                return f"it tells of the commit of {mutation.version}, which is open at the source"
-            case NewVersion() if mutation.version not in self.repo.versions[mutation.child].parents:
-                return f"{mutation.child} is no child of {mutation.version} at the source"
+        if event.version in (".", "..") or _NOT_IN_A_PATH & set(event.version):
+            return f"no request can name version {shown(event.version)}"
+        match event:
+            case Commit() if not self.repo.versions[event.version].locked:
+                return f"it tells of the commit of {event.version}, which is open at the source"
+            case NewVersion() if event.version not in self.repo.versions[event.child].parents:
+                return f"{event.child} is no child of {event.version} at the source"
         return None
 
 
-def is_after_commit(mutation: Placed, repo: RepoInfo) -> bool:
-    """Whether the source (its `repo`) committed the version before the mutation: only an administrator can
+def is_after_commit(event: Placed, repo: RepoInfo) -> bool:
+    """Whether the source (its `repo`) committed the version before the event: only an administrator can
     have done that. False where it cannot be told."""
-    version = repo.versions.get(mutation.version)
-    return version is not None and version.locked and 0 < version.committed_by < mutation.origin.key
+    version = repo.versions.get(event.version)
+    return version is not None and version.locked and 0 < version.committed_by < event.origin.key_ns
 
 
-def is_late(mutation: Placed, repo: RepoInfo, reached: int) -> bool:
-    """Whether a mutation belongs before the source's commit of its version, which was applied long since:
+def is_late(event: Placed, repo: RepoInfo, reached: int) -> bool:
+    """Whether an event belongs before the source's commit of its version, which was applied long since:
     everything with a key up to `reached` (ns since 1970) was, as far as it had been read."""
-    version = repo.versions.get(mutation.version)
-    return version is not None and version.locked and mutation.origin.key <= version.committed_by <= reached
+    version = repo.versions.get(event.version)
+    return version is not None and version.locked and event.origin.key_ns <= version.committed_by <= reached

@@ -1,4 +1,4 @@
-"""All mutations that a run can meet, and the data types that are followed."""
+"""All events that a run can meet, and the data types that are followed."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from collections.abc import Mapping
 
 from dvidsync_dagster.datatypes.annotation import ANNOTATION
 from dvidsync_dagster.datatypes.keyvalue import KEYVALUE
-from dvidsync_dagster.datatypes.labelmap.messages import LabelMutation
+from dvidsync_dagster.datatypes.labelmap.events import LabelEvent
 from dvidsync_dagster.datatypes.neuronjson import NEURONJSON
-from dvidsync_dagster.datatypes.operation import DataMutation, DataType, Operation
-from dvidsync_dagster.datatypes.versions import RepoMutation
+from dvidsync_dagster.datatypes.operation import DataEvent, DataType, Operation
+from dvidsync_dagster.datatypes.versions import RepoEvent
 
-Mutation = LabelMutation | RepoMutation | DataMutation | Operation
+Event = LabelEvent | RepoEvent | DataEvent | Operation
 
 DATA_TYPES: Mapping[str, DataType] = {
     "keyvalue": KEYVALUE,

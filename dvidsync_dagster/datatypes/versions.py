@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from dvidsync_dagster.datatypes.message import Message
 from dvidsync_dagster.dvid.client import DvidClient
 from dvidsync_dagster.dvid.repo import (
     Version,
@@ -20,13 +19,14 @@ from dvidsync_dagster.dvid.repo import (
     write_note,
 )
 from dvidsync_dagster.errors import RequestRefused
-from dvidsync_dagster.log.record import Origin
+from dvidsync_dagster.events.message import Message
+from dvidsync_dagster.events.origin import Origin
 from dvidsync_dagster.plan.claims import Claim, Key
 from dvidsync_dagster.plan.outcome import ALREADY_THERE, DONE, Outcome, refused
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RepoMutation:
+class RepoEvent:
     """What all have in common. `version` is the version that changes, for a new one its parent."""
 
     origin: Origin
@@ -38,13 +38,13 @@ class RepoMutation:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Commit(RepoMutation):
+class Commit(RepoEvent):
     note: str
     log: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class NewVersion(RepoMutation):
+class NewVersion(RepoEvent):
     """A child on the same branch, on a new `branch`, or (with `tag`) a locked one named like the tag."""
 
     child: str
@@ -54,24 +54,24 @@ class NewVersion(RepoMutation):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class NodeNote(RepoMutation):
+class NodeNote(RepoEvent):
     note: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class NodeLog(RepoMutation):
+class NodeLog(RepoEvent):
     log: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class NewInstance(RepoMutation):
+class NewInstance(RepoEvent):
     """An instance was born; its settings are at the source, not in the message."""
 
     name: str
     typename: str
 
 
-ACTION_NAMES: dict[type[RepoMutation], str] = {
+ACTION_NAMES: dict[type[RepoEvent], str] = {
     Commit: "commit",
     NewVersion: "newversion",
     NodeNote: "nodenote",
@@ -89,8 +89,8 @@ class Refused:
     origin: Origin
 
 
-def decode(message: Message) -> RepoMutation | Refused | None:
-    """The mutation in a repo-ops message; None if its action is unknown.
+def decode(message: Message) -> RepoEvent | Refused | None:
+    """The event in a repo-ops message; None if its action is unknown.
 
     Raises:
         UndecodableRecord: a known action with a field that is missing or wrong.
@@ -125,20 +125,20 @@ def version_key(uuid: str) -> Key:
     return ("version", uuid)
 
 
-def claim(mutation: RepoMutation) -> Claim:
+def claim(event: RepoEvent) -> Claim:
     """A child is made after its parent's commit; notes, logs and the commit of a version keep their order."""
-    origin = mutation.origin
-    order = (origin.key, origin.topic, origin.partition, origin.offset)
-    version = version_key(mutation.version)
-    match mutation:
+    origin = event.origin
+    order = (origin.key_ns, origin.topic, origin.partition, origin.offset)
+    version = version_key(event.version)
+    match event:
         case NewVersion():
-            child = version_key(mutation.child)
+            child = version_key(event.child)
             return Claim((), order, order, needs=(version,), creates=child, after_end=version)
         case NewInstance():
-            return Claim((), order, order, needs=(version,), creates=("instance", mutation.name))
+            return Claim((), order, order, needs=(version,), creates=("instance", event.name))
         case Commit():
-            return Claim((("state", mutation.version),), order, order, needs=(version,), ends=version)
-    return Claim((("state", mutation.version),), order, order, needs=(version,))
+            return Claim((("state", event.version),), order, order, needs=(version,), ends=version)
+    return Claim((("state", event.version),), order, order, needs=(version,))
 
 
 class VersionWriter:
@@ -154,21 +154,21 @@ class VersionWriter:
         self._destination = destination
         self._root = root
 
-    def apply(self, mutation: RepoMutation) -> Outcome:
+    def apply(self, event: RepoEvent) -> Outcome:
         """Raises what `DvidClient.change` raises; a refusal is an outcome."""
         try:
-            match mutation:
+            match event:
                 case NewVersion():
-                    return self._new_version(mutation)
+                    return self._new_version(event)
                 case Commit():
-                    return self._commit(mutation)
+                    return self._commit(event)
                 case NodeNote():
-                    return self._note(mutation)
+                    return self._note(event)
                 case NodeLog():
-                    return self._log(mutation)
+                    return self._log(event)
         except RequestRefused as refusal:
             return refused(refusal.text)
-        raise TypeError(f"no repo operation: {mutation!r}")
+        raise TypeError(f"no repo operation: {event!r}")
 
     def _version(self, uuid: str) -> Version | None:
         return read_repo_info(self._destination, self._root).versions.get(uuid)
@@ -230,7 +230,7 @@ def has_lines(log: NodeLog, source: Sequence[str], destination: Sequence[str]) -
     for line in destination:
         if reached < len(texts) and _line_text(line) == texts[reached]:
             reached += 1
-    second = log.origin.key // 1_000_000_000
+    second = log.origin.key_ns // 1_000_000_000
     places = [
         place
         for place in range(len(source) - len(log.log) + 1)

@@ -9,8 +9,8 @@ from concurrent.futures import Executor
 from dvidsync_dagster.datatypes.labelmap.apply import LabelmapWriter
 from dvidsync_dagster.datatypes.labelmap.counter import LabelCounter
 from dvidsync_dagster.datatypes.labelmap.counter_rule import CounterState, Ids, PickedBy
+from dvidsync_dagster.datatypes.labelmap.events import BodyEvent, LabelEvent
 from dvidsync_dagster.datatypes.labelmap.look import Contact, is_there
-from dvidsync_dagster.datatypes.labelmap.messages import BodyMutation, LabelMutation
 from dvidsync_dagster.datatypes.labelmap.overtaken import is_past
 from dvidsync_dagster.datatypes.labelmap.source_counter import SourceCounter
 from dvidsync_dagster.dvid.client import DvidClient
@@ -80,14 +80,14 @@ class Labelmaps:
             return _EMPTY
         return self.writer(instance).counter.state
 
-    def is_there(self, mutation: BodyMutation) -> bool:
-        return is_there(mutation, self.here(mutation.instance), self._looks, self._contact())
+    def is_there(self, event: BodyEvent) -> bool:
+        return is_there(event, self.here(event.instance), self._looks, self._contact())
 
-    def is_past(self, mutations: Sequence[BodyMutation], applied: tuple[int, int]) -> bool:
+    def is_past(self, events: Sequence[BodyEvent], applied: tuple[int, int]) -> bool:
         """Whether what these operations touch was changed by one past `applied`, an era and mutation id."""
-        by_instance: dict[str, list[BodyMutation]] = {}
-        for mutation in mutations:
-            by_instance.setdefault(mutation.instance, []).append(mutation)
+        by_instance: dict[str, list[BodyEvent]] = {}
+        for event in events:
+            by_instance.setdefault(event.instance, []).append(event)
         return any(is_past(own, self.here(name), applied) for name, own in by_instance.items())
 
     # Counters
@@ -129,12 +129,12 @@ class Labelmaps:
             else:
                 counter.burned(next_label - 1, "")
 
-    def touched(self, mutations: Iterable[object]) -> None:
+    def touched(self, events: Iterable[object]) -> None:
         """Remember in which versions something was done."""
         self._touched.update(
-            (mutation.instance, mutation.version)
-            for mutation in mutations
-            if isinstance(mutation, LabelMutation) and mutation.version
+            (event.instance, event.version)
+            for event in events
+            if isinstance(event, LabelEvent) and event.version
         )
 
     def follow_max_labels(self) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from enum import Enum
 
-from dvidsync_dagster.datatypes.labelmap.messages import BodyMutation
+from dvidsync_dagster.datatypes.labelmap.events import BodyEvent
 from dvidsync_dagster.datatypes.place import Placed, is_after_commit, is_late
 from dvidsync_dagster.datatypes.versions import Commit, NewVersion
 from dvidsync_dagster.dvid.labelmap import Labelmap
@@ -55,15 +55,15 @@ def explained(outcome: Outcome, came: Timing) -> Outcome:
     return replace(outcome, refusals=tuple(map(explain, outcome.refusals)))
 
 
-def changed_since(mutation: BodyMutation, here: Labelmap, info: RepoInfo) -> str | None:
+def changed_since(event: BodyEvent, here: Labelmap, info: RepoInfo) -> str | None:
     """Why a late change of bodies cannot be made at the destination (its `info`) anymore; None if it can.
 
     A version has bodies of its own as soon as it changes them: what its ancestor gets later does not reach
     them.
     """
-    before = [here.last_mod(mutation.version, label) for label in mutation.bodies]
-    for version in _descendants(mutation.version, info):
-        for label, last in zip(mutation.bodies, before, strict=True):
+    before = [here.last_mod(event.version, label) for label in event.bodies]
+    for version in _descendants(event.version, info):
+        for label, last in zip(event.bodies, before, strict=True):
             if here.last_mod(version, label) != last:
                 return (
                     f"it came later than the commit of its version, and version {version} has changed body "

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Collection, Sequence
 
 from dvidsync_dagster.datatypes.labelmap.claims import body_key
-from dvidsync_dagster.datatypes.labelmap.messages import Merge, Renumber
+from dvidsync_dagster.datatypes.labelmap.events import Merge, Renumber
 from dvidsync_dagster.datatypes.labelmap.presence import Seen
 from dvidsync_dagster.dvid.client import DvidClient
 from dvidsync_dagster.dvid.labelmap import Labelmap
@@ -39,19 +39,19 @@ def wait_for_rest(client: DvidClient, root: str, pause: float) -> None:
 
 
 def merge_seconds(
-    mutations: Sequence[object], there: Collection[int], seen: Seen, here: Callable[[str], Labelmap]
+    events: Sequence[object], there: Collection[int], seen: Seen, here: Callable[[str], Labelmap]
 ) -> float:
-    """How long a merge or renumber could take that is among the mutations and not `there` (by index), and
+    """How long a merge or renumber could take that is among the events and not `there` (by index), and
     could be in the server's hands. 0 if their bodies are small.
 
     Args:
         here: the destination's labelmap of that name.
     """
     keys = {
-        body_key(mutation.instance, mutation.version, label)
-        for index, mutation in enumerate(mutations)
-        if index not in there and isinstance(mutation, Merge | Renumber)
-        for label in mutation.bodies
+        body_key(event.instance, event.version, label)
+        for index, event in enumerate(events)
+        if index not in there and isinstance(event, Merge | Renumber)
+        for label in event.bodies
     }
     slowest = sorted(keys & seen.slow.keys(), key=lambda key: seen.slow[key])[-_TIMED_BODIES:]
     longest = 0.0

@@ -12,13 +12,13 @@ from types import TracebackType
 
 from dvidsync_dagster.datatypes.instances import InstanceWriter
 from dvidsync_dagster.datatypes.labelmap.counter_rule import CounterState
+from dvidsync_dagster.datatypes.labelmap.events import BodyEvent, LabelEvent
 from dvidsync_dagster.datatypes.labelmap.gather import Identity, identity
 from dvidsync_dagster.datatypes.labelmap.look import Contact, look
-from dvidsync_dagster.datatypes.labelmap.messages import BodyMutation, LabelMutation
 from dvidsync_dagster.datatypes.labelmap.presence import Presence, Seen, find_presence
 from dvidsync_dagster.datatypes.operation import Operation, Writer
-from dvidsync_dagster.datatypes.registry import DATA_TYPES, Mutation
-from dvidsync_dagster.datatypes.versions import Commit, NewInstance, RepoMutation, VersionWriter
+from dvidsync_dagster.datatypes.registry import DATA_TYPES, Event
+from dvidsync_dagster.datatypes.versions import Commit, NewInstance, RepoEvent, VersionWriter
 from dvidsync_dagster.destinations.flight import run_steps
 from dvidsync_dagster.destinations.labelmaps import Labelmaps
 from dvidsync_dagster.destinations.late import Timing, changed_since, explained, timing
@@ -131,47 +131,47 @@ class DvidDestination:
         self._openings.clear()
         self._versions_there = frozenset()
 
-    def find_present(self, mutations: Sequence[Mutation], ordering: Ordering) -> Presence:
-        """Which of the mutations are there already; torn ones are mended on the way."""
-        seen = self._look(mutations)
-        presence = find_presence(mutations, ordering, seen)
+    def find_present(self, events: Sequence[Event], ordering: Ordering) -> Presence:
+        """Which of the events are there already; torn ones are mended on the way."""
+        seen = self._look(events)
+        presence = find_presence(events, ordering, seen)
         if self._in_doubt:
             self._in_doubt = False
-            wait = merge_seconds(mutations, presence.there, seen, self.labelmaps.here)
+            wait = merge_seconds(events, presence.there, seen, self.labelmaps.here)
             if wait > REST_SECONDS:
                 self._note(
                     f"waited {wait:.0f} s: what an interrupted run asked for can still be going on here, as "
                     f"the bodies are large"
                 )
                 time.sleep(wait)
-                presence = find_presence(mutations, ordering, self._look(mutations))
+                presence = find_presence(events, ordering, self._look(events))
         for index in presence.fresh:
-            mutation = mutations[index]
-            if isinstance(mutation, BodyMutation):
-                self.labelmaps.writer(mutation.instance).mend_if_torn(mutation)
+            event = events[index]
+            if isinstance(event, BodyEvent):
+                self.labelmaps.writer(event.instance).mend_if_torn(event)
         return presence
 
-    def _look(self, mutations: Sequence[Mutation]) -> Seen:
+    def _look(self, events: Sequence[Event]) -> Seen:
         seen = Seen({})
-        labels = [mutation for mutation in mutations if isinstance(mutation, LabelMutation)]
-        for instance in sorted({mutation.instance for mutation in labels}):
-            own = [mutation for mutation in labels if mutation.instance == instance]
+        labels = [event for event in events if isinstance(event, LabelEvent)]
+        for instance in sorted({event.instance for event in labels}):
+            own = [event for event in labels if event.instance == instance]
             seen |= look(own, self.labelmaps.here(instance), self._looks, self.contact)
         return seen
 
-    def has_any(self, mutations: Sequence[BodyMutation], applied: tuple[int, int]) -> bool:
+    def has_any(self, events: Sequence[BodyEvent], applied: tuple[int, int]) -> bool:
         """Whether one of these is there already, or one past `applied` (era and mutation id): the sign of a
         run that got further than its checkpoint."""
-        return any(map(self.labelmaps.is_there, mutations)) or self.labelmaps.is_past(mutations, applied)
+        return any(map(self.labelmaps.is_there, events)) or self.labelmaps.is_past(events, applied)
 
     # Applying
 
     def apply(
         self,
-        steps: Sequence[Step[Mutation]],
+        steps: Sequence[Step[Event]],
         *,
         doubtful: Collection[Identity],
-        settled: Callable[[Step[Mutation], Outcome], None],
+        settled: Callable[[Step[Event], Outcome], None],
     ) -> None:
         """Apply a graph of steps.
 
@@ -189,14 +189,14 @@ class DvidDestination:
             step = steps[index]
             request = step.request
             # A counter is the whole instance's: whoever moved it can be in a version that is not followed.
-            if not isinstance(request, LabelMutation) or isinstance(request, BodyMutation):
+            if not isinstance(request, LabelEvent) or isinstance(request, BodyEvent):
                 lacking = self._lacks(request.version)
                 if lacking is not None:
                     return _all_refused(step, lacking)
             came = timing(step.members, self._repo, self.reached)
             if came is Timing.USUAL:
                 return send(step)
-            if came is Timing.LATE and isinstance(request, BodyMutation):
+            if came is Timing.LATE and isinstance(request, BodyEvent):
                 changed = changed_since(request, self.labelmaps.here(request.instance), self.info())
                 if changed is not None:
                     return _all_refused(step, changed)
@@ -205,9 +205,9 @@ class DvidDestination:
                 outcome = send(step)
             return outcome if self.client.has_admin_token else explained(outcome, came)
 
-        def send(step: Step[Mutation]) -> Outcome:
+        def send(step: Step[Event]) -> Outcome:
             request = step.request
-            if isinstance(request, BodyMutation):
+            if isinstance(request, BodyEvent):
                 unsure = identity(request) in doubtful
                 try:
                     with self._opened(request) as opening:
@@ -218,7 +218,7 @@ class DvidDestination:
                         return outcome
                 except RequestRefused as refusal:
                     return _all_refused(step, str(refusal))
-            if isinstance(request, LabelMutation):
+            if isinstance(request, LabelEvent):
                 counted = request if request.version else replace(request, version=self._root)
                 try:
                     return self.labelmaps.writer(request.instance).apply(counted)
@@ -231,7 +231,7 @@ class DvidDestination:
             with self._repo_lock:
                 if isinstance(request, NewInstance):
                     return self._instances.apply(request)
-                if isinstance(request, RepoMutation):
+                if isinstance(request, RepoEvent):
                     return self._versions.apply(request)
             raise TypeError(f"no request: {request!r}")
 
@@ -254,7 +254,7 @@ class DvidDestination:
         return f"version {version} is not there; `dvidsync repair` makes it, with all that belongs to it"
 
     @contextmanager
-    def _opened(self, request: BodyMutation) -> Iterator[_Opening]:
+    def _opened(self, request: BodyEvent) -> Iterator[_Opening]:
         """The first change of a labelmap's version goes alone, after a read of the mapping.
 
         DVID reads a version's own log when the mapping is first asked for, and opens it when it is first
@@ -277,17 +277,17 @@ class DvidDestination:
         return self._data_writers[name]
 
 
-def _all_refused(step: Step[Mutation], found: str) -> Outcome:
+def _all_refused(step: Step[Event], found: str) -> Outcome:
     return Outcome(refusals=tuple(Refusal(member, found) for member in range(len(step.members))))
 
 
-def _overlapping(steps: Sequence[Step[Mutation]], index: int) -> set[int]:
+def _overlapping(steps: Sequence[Step[Event]], index: int) -> set[int]:
     """The steps after a refused one that the source was already working on while it did this one: there they
     may have come first."""
-    ended = max(member.origin.key for member in steps[index].members)
+    ended = max(member.origin.key_ns for member in steps[index].members)
     return {
         later
         for later, step in enumerate(steps)
         if index in step.waits_for
-        and any(isinstance(member, BodyMutation) and 0 < member.started < ended for member in step.members)
+        and any(isinstance(member, BodyEvent) and 0 < member.started_ns < ended for member in step.members)
     }

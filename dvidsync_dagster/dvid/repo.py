@@ -23,7 +23,7 @@ _RUNNING = re.compile(r" m=\+(\d{1,12})\.(\d{1,9})$")
 
 @dataclass(frozen=True, slots=True)
 class ServerInfo:
-    """`GET /api/server/info`: where mutations are announced, and the server's clock (ns since 1970).
+    """`GET /api/server/info`: where events are announced, and the server's clock (ns since 1970).
 
     `started` is when the server's process began, by the same clock; None if the server does not tell. It
     comes out the same, within some microseconds, each time that one process is asked. `read_at` is our own
@@ -73,7 +73,7 @@ class Instance:
 
 @dataclass(frozen=True, slots=True)
 class RepoInfo:
-    """`GET /api/repo/ROOT/info`. `next_mutation_id` is the id that the next mutation gets."""
+    """`GET /api/repo/ROOT/info`. `next_mutation_id` is the id that the next event gets."""
 
     root: str
     versions: Mapping[str, Version]

@@ -12,8 +12,9 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
+from dvidsync_dagster.events.origin import Origin
 from dvidsync_dagster.log.merge import Entry
-from dvidsync_dagster.log.record import Origin, RawRecord
+from dvidsync_dagster.log.record import RawRecord
 
 FAR_NS = 86_400_000_000_000
 """What is further ahead than this, a day, is not just waited for: people are told where it is."""

@@ -44,7 +44,7 @@ class Checkpoint:
 
     epoch: int
     positions: Positions = field(default_factory=dict)
-    key: int = 0
+    key_ns: int = 0
     mutation_id: int = 0
     clean: bool = False
     era: int = 0
@@ -59,7 +59,7 @@ class Checkpoint:
         It is, if the clock was wrong in the run that made it, or is in this one. The positions are right all
         the same: they alone say what is read. A key that is too low does no harm.
         """
-        return replace(self, key=min(self.key, clock))
+        return replace(self, key_ns=min(self.key_ns, clock))
 
 
 def checkpoint_json(checkpoint: Checkpoint) -> dict[str, Any]:
@@ -67,7 +67,7 @@ def checkpoint_json(checkpoint: Checkpoint) -> dict[str, Any]:
     return {
         "format": FORMAT,
         "epoch": checkpoint.epoch,
-        "key": checkpoint.key,
+        "key": checkpoint.key_ns,
         "mutation_id": checkpoint.mutation_id,
         "clean": checkpoint.clean,
         "era": checkpoint.era,
@@ -109,7 +109,7 @@ def checkpoint_from_json(stored: object) -> Checkpoint:
     return Checkpoint(
         epoch=_count(found, "epoch", "checkpoint"),
         positions=_positions_from(found.get("positions")),
-        key=_count(found, "key", "checkpoint"),
+        key_ns=_count(found, "key", "checkpoint"),
         mutation_id=_count(found, "mutation_id", "checkpoint"),
         clean=clean,
         era=_count(found, "era", "checkpoint"),

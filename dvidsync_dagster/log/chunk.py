@@ -9,9 +9,10 @@ from itertools import takewhile
 import numpy as np
 import pandas as pd
 
+from dvidsync_dagster.events.origin import Origin
 from dvidsync_dagster.log.ahead import NOTHING_AHEAD, AheadOfClock
 from dvidsync_dagster.log.merge import Entry
-from dvidsync_dagster.log.record import MalformedRecord, Origin, RawRecord, Record
+from dvidsync_dagster.log.record import MalformedRecord, RawRecord, Record
 
 COLUMNS = ("key", "topic", "partition", "offset", "value")
 
@@ -56,7 +57,7 @@ class LogChunk:
         missing = set(wanted) - found.keys()
         for record in self.records() if missing else ():
             if record.origin in missing:
-                key = str(record.origin.key).encode()
+                key = str(record.origin.key_ns).encode()
                 found[record.origin] = RawRecord(record.origin, key, record.value)
         return [found[origin] for origin in wanted]
 

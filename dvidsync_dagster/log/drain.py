@@ -11,6 +11,7 @@ from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
 from kafka.errors import LeaderNotAvailableError, NoError, UnknownTopicOrPartitionError, for_code
 
 from dvidsync_dagster.errors import LogGap, LogRecreated
+from dvidsync_dagster.events.origin import Origin, key_text
 from dvidsync_dagster.log.archive import LogArchive
 from dvidsync_dagster.log.bridge import BridgedFeed
 from dvidsync_dagster.log.checkpoint import PartitionPosition, Positions
@@ -21,7 +22,6 @@ from dvidsync_dagster.log.merge import Place
 from dvidsync_dagster.log.moment import MomentSeeker
 from dvidsync_dagster.log.ranges import Range, without
 from dvidsync_dagster.log.reading import LATEST_KEY, Feed, Reading
-from dvidsync_dagster.log.record import Origin, key_text
 
 REORDER_NS = 10_000_000_000
 CHUNK_BYTES = 64 << 20

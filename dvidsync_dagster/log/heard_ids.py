@@ -1,6 +1,6 @@
 """Which mutation ids of the source the log has told of, and which it has not.
 
-Mutation ids are one sequence over a repo. Label operations take one each, and so do writes of voxels, which
+Event ids are one sequence over a repo. Label operations take one each, and so do writes of voxels, which
 nobody announces, and merges that are refused. A server that is started again goes on at the next stride. So
 an id that nobody told of is a hint at a lost message, and no proof. Pure; memory grows with the gaps alone.
 """

@@ -11,7 +11,8 @@ from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from dvidsync_dagster.log.record import Origin, RawRecord
+from dvidsync_dagster.events.origin import Origin
+from dvidsync_dagster.log.record import RawRecord
 
 Place = tuple[str, int]
 """Topic and partition."""

@@ -20,8 +20,9 @@ import pyarrow.parquet as pq
 
 from dvidsync_dagster.config import SyncConfig
 from dvidsync_dagster.errors import ConfigurationError
+from dvidsync_dagster.events.origin import Origin
 from dvidsync_dagster.log.folder import Folder
-from dvidsync_dagster.log.record import Origin, RawRecord
+from dvidsync_dagster.log.record import RawRecord
 from dvidsync_dagster.outgoing_text import escaped
 
 State = Literal["stopped", "quarantined", "skipped", "applied"]
@@ -267,7 +268,7 @@ def place_of(record: RawRecord) -> Place:
 def _cells(record: RawRecord, found: str, state: State, since: int, destination: str) -> dict[str, Any]:
     return {
         **place_of(record)._asdict(),
-        "key": record.origin.key,
+        "key": record.origin.key_ns,
         "raw_key": record.key,
         "value": record.value,
         "headers": [{"name": name, "value": value} for name, value in record.headers],

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
+from dvidsync_dagster.events.origin import Origin
 from dvidsync_dagster.log.ahead import SetAside
 from dvidsync_dagster.log.checkpoint import Positions
 from dvidsync_dagster.log.chunk import LogChunk, log_frame, malformed, without_duplicates
 from dvidsync_dagster.log.ledger import OffsetLedger
 from dvidsync_dagster.log.merge import Entry, Headers, KeyMerge, Place
-from dvidsync_dagster.log.record import Origin
 
 LATEST_KEY = (1 << 63) - 1
 _KEY_DIGITS = 19

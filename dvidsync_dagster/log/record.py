@@ -3,23 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
-
-@dataclass(frozen=True, slots=True, order=True)
-class Origin:
-    """Where a record stands, ordered as the log is: by key, then topic, partition and offset.
-
-    `key` is the time at which the server made the message, in nanoseconds since 1970 (the record's key).
-    """
-
-    key: int
-    topic: str
-    partition: int
-    offset: int
-
-    def __str__(self) -> str:
-        return f"{self.topic} partition {self.partition} offset {self.offset} ({key_text(self.key)})"
+from dvidsync_dagster.events.origin import Origin
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +40,3 @@ class MalformedRecord:
     @property
     def origin(self) -> Origin:
         return self.raw.origin
-
-
-def key_text(key: int) -> str:
-    """A key (nanoseconds since 1970) as UTC text with microseconds, for messages."""
-    return datetime.fromtimestamp(key / 1e9, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

@@ -110,7 +110,7 @@ class FollowerRun:
     def _follow(self, selected: list[str], scope: Scope | None) -> None:
         claim = self._store.claim(self._context.log_event)
         checkpoint = self._checkpoint(claim)
-        self._end.reached = checkpoint.key if checkpoint is not None else 0
+        self._end.reached = checkpoint.key_ns if checkpoint is not None else 0
         self._context.log.info(meta.start_text(checkpoint, claim.epoch))
         materialized: set[str] = set()
         reports = self._follower.follow(

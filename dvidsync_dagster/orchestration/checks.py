@@ -48,7 +48,7 @@ class RunEnd:
     def add(self, report: ChunkReport) -> None:
         self.chunks += 1
         self.lag = report.lag_after
-        self.reached = report.checkpoint.key
+        self.reached = report.checkpoint.key_ns
         self.lag_told = time.monotonic()
         self.ahead = report.ahead
         self.conflicts += report.conflicts

@@ -7,8 +7,8 @@ from datetime import timedelta
 
 import dagster as dg
 
+from dvidsync_dagster.events.origin import key_text
 from dvidsync_dagster.log.checkpoint import Checkpoint, checkpoint_json
-from dvidsync_dagster.log.record import key_text
 from dvidsync_dagster.outgoing_text import escaped, markdown
 from dvidsync_dagster.report import ChunkReport, ConflictRow, Lag, QuarantinedRecord
 
@@ -90,8 +90,8 @@ def chunk_metadata(report: ChunkReport, checkpoint: Checkpoint) -> Metadata:
         QUARANTINED: dg.MetadataValue.int(len(report.quarantined)),
         ROW_COUNT: dg.MetadataValue.int(report.records),
     }
-    if checkpoint.key:
-        metadata[LOG_TIME] = dg.MetadataValue.timestamp(checkpoint.key / 1e9)
+    if checkpoint.key_ns:
+        metadata[LOG_TIME] = dg.MetadataValue.timestamp(checkpoint.key_ns / 1e9)
     for stage, seconds in report.seconds.items():
         metadata[SECONDS + stage] = _seconds(seconds)
     for key, counts in ((NOT_FOLLOWED, report.not_followed), (UNKNOWN_ACTIONS, report.unknown_actions)):
@@ -114,8 +114,8 @@ def _seconds(seconds: float) -> dg.FloatMetadataValue:
 def log_metadata(report: ChunkReport) -> Metadata:
     """What a run saw of the source's log."""
     metadata: Metadata = {LAG_RECORDS: dg.MetadataValue.int(report.lag_after.records)}
-    if report.checkpoint.key:
-        metadata[LOG_TIME] = dg.MetadataValue.timestamp(report.checkpoint.key / 1e9)
+    if report.checkpoint.key_ns:
+        metadata[LOG_TIME] = dg.MetadataValue.timestamp(report.checkpoint.key_ns / 1e9)
     return metadata
 
 
@@ -123,7 +123,7 @@ def start_text(checkpoint: Checkpoint | None, epoch: int) -> str:
     """Where a run begins, in one line."""
     if checkpoint is None:
         return f"no checkpoint yet, so the configured start counts; epoch {epoch}"
-    reached = key_text(checkpoint.key) if checkpoint.key else "the offsets of the checkpoint file"
+    reached = key_text(checkpoint.key_ns) if checkpoint.key_ns else "the offsets of the checkpoint file"
     return f"goes on from {reached}; epoch {epoch}"
 
 
@@ -145,7 +145,7 @@ def chunk_text(report: ChunkReport) -> str:
     ):
         if count:
             parts.append(f"{count:,} {what}")
-    reached = key_text(report.checkpoint.key) if report.checkpoint.key else "the start"
+    reached = key_text(report.checkpoint.key_ns) if report.checkpoint.key_ns else "the start"
     return f"{', '.join(parts)}; up to {reached}; lag {lag_text(report.lag_after)}"
 
 

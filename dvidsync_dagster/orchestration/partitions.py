@@ -85,7 +85,7 @@ def follow_windows(windows: Windows, checkpoint: Checkpoint | None, start_key: i
     added as they are done, and those before it stay empty. So it is where there would be more than
     `PLANNED_AT_MOST`: a clock that is wrong for one run must not fill years of windows.
     """
-    begin = checkpoint.key if checkpoint is not None and checkpoint.key else start_key
+    begin = checkpoint.key_ns if checkpoint is not None and checkpoint.key_ns else start_key
     current = windows.current()
     selected = windows.span(windows.at(begin), current) if begin is not None else []
     return selected if 0 < len(selected) <= PLANNED_AT_MOST else [current]

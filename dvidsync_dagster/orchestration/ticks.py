@@ -8,8 +8,8 @@ import dagster as dg
 
 from dvidsync_dagster.causes import OUTAGE, cause_of, found_and_remedy
 from dvidsync_dagster.errors import ConfigurationError, DvidSyncError
+from dvidsync_dagster.events.origin import key_text
 from dvidsync_dagster.log.checkpoint import Checkpoint
-from dvidsync_dagster.log.record import key_text
 from dvidsync_dagster.look import Look
 from dvidsync_dagster.orchestration.abandoned import fail_abandoned
 from dvidsync_dagster.orchestration.checkpoint_file import read_checkpoint_file
@@ -89,7 +89,7 @@ def _sensor(follower: Follower, look: Callable[[Checkpoint | None], Look]) -> dg
             found, remedy = found_and_remedy(error)
             return dg.SkipReason(f"{OUTAGE.title}: {found} {remedy}")
         if seen.waiting == 0:
-            reached = f" up to {key_text(checkpoint.key)}" if checkpoint and checkpoint.key else ""
+            reached = f" up to {key_text(checkpoint.key_ns)}" if checkpoint and checkpoint.key_ns else ""
             return dg.SkipReason(
                 f"Nothing to do: all {len(seen.positions)} partitions of the log are applied{reached}."
             )

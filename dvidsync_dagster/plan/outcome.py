@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """One mutation (by position among the step's members) that the destination refused, and why."""
+    """One event (by position among the step's members) that the destination refused, and why."""
 
     member: int
     found: str

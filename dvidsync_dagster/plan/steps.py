@@ -13,10 +13,10 @@ M = TypeVar("M")
 
 
 class Combiner(Protocol[M]):
-    """Decides which mutations one request can repeat."""
+    """Decides which events one request can repeat."""
 
-    def joins(self, mutation: M, open_steps: Sequence[Sequence[M]]) -> Sequence[int]:
-        """Which of the open steps that it touches (each given by its members) the mutation can be one request
+    def joins(self, event: M, open_steps: Sequence[Sequence[M]]) -> Sequence[int]:
+        """Which of the open steps that it touches (each given by its members) the event can be one request
         with, by position; none if it must stand alone."""
         ...
 
@@ -31,7 +31,7 @@ class Step(Generic[M]):
 
     Args:
         request: what to do.
-        members: the mutations that it repeats, in their order; the request itself if it is just one.
+        members: the events that it repeats, in their order; the request itself if it is just one.
         waits_for: indexes of the steps that must be done before.
     """
 
@@ -54,14 +54,14 @@ class _Draft(Generic[M]):
 
 
 def build_steps(
-    mutations: Sequence[M],
+    events: Sequence[M],
     claims: Sequence[Claim],
     ordering: Ordering,
     *,
     leave_out: Collection[int],
     combiner: Combiner[M],
 ) -> list[Step[M]]:
-    """The steps for all mutations but those left out.
+    """The steps for all events but those left out.
 
     Nothing waits for an open step yet, so whatever joins it can bring its own waiting along without closing a
     circle.
@@ -81,7 +81,7 @@ def build_steps(
             continue
         touching = list({id(draft): draft for draft in (last_on.get(key) for key in keys) if draft}.values())
         candidates = [draft for draft in touching if draft.is_open]
-        positions = combiner.joins(mutations[index], [draft.members for draft in candidates])
+        positions = combiner.joins(events[index], [draft.members for draft in candidates])
         joined = sorted((candidates[position] for position in positions), key=lambda draft: -len(draft.keys))
         for draft in touching:
             draft.is_open = False
@@ -91,7 +91,7 @@ def build_steps(
             _absorb(draft, other, last_on)
             draft_of.update((member, draft) for member in other.places)
         draft.places.append(index)
-        draft.members.append(mutations[index])
+        draft.members.append(events[index])
         draft.keys.update(keys)
         draft.waits_for |= before
         draft_of[index] = draft

@@ -15,8 +15,9 @@ import pytest
 from kafka import KafkaProducer
 
 from dvidsync_dagster.cli.exit_codes import DONE, FAILED, LEFT_OUT, WRONG_CONFIGURATION
+from dvidsync_dagster.events.origin import Origin
 from dvidsync_dagster.log.quarantine import Quarantine
-from dvidsync_dagster.log.record import Origin, RawRecord
+from dvidsync_dagster.log.record import RawRecord
 from dvidsync_dagster.orchestration.build import build_definitions
 from dvidsync_dagster.orchestration.followers import destination_follower
 from dvidsync_dagster.orchestration.quarantine import QUARANTINE_OP

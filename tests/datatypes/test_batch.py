@@ -8,17 +8,18 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dvidsync_dagster.batch import Batch, make_plan
-from dvidsync_dagster.datatypes.annotation.messages import PostElements
+from dvidsync_dagster.datatypes.annotation.events import PostElements
 from dvidsync_dagster.datatypes.decode import decode_records
 from dvidsync_dagster.datatypes.eras import EraClock
 from dvidsync_dagster.datatypes.keyvalue import PostKey
 from dvidsync_dagster.datatypes.labelmap.counter_rule import CounterState
-from dvidsync_dagster.datatypes.labelmap.messages import Merge
+from dvidsync_dagster.datatypes.labelmap.events import Merge
 from dvidsync_dagster.datatypes.labelmap.presence import Presence
 from dvidsync_dagster.datatypes.operation import Operation
-from dvidsync_dagster.datatypes.registry import Mutation
+from dvidsync_dagster.datatypes.registry import Event
 from dvidsync_dagster.dvid.repo import Instance
-from dvidsync_dagster.log.record import Origin, Record
+from dvidsync_dagster.events.origin import Origin
+from dvidsync_dagster.log.record import Record
 from dvidsync_dagster.plan.order import Ordering
 from tests.places import UNJUDGED, all_failed
 
@@ -37,7 +38,7 @@ class Nowhere:
     def counter_state(self, _instance: str) -> CounterState:
         return CounterState(next_label=1000, was_set=False)
 
-    def find_present(self, _mutations: Sequence[Mutation], _ordering: Ordering) -> Presence:
+    def find_present(self, _mutations: Sequence[Event], _ordering: Ordering) -> Presence:
         raise AssertionError("nobody looks")
 
 
@@ -79,7 +80,7 @@ def test_keys_of_a_version_that_cannot_be_made_yet_are_held() -> None:
     # Held records stay unapplied in the checkpoint, and are in the next chunk.
     assert 4 in [origin.offset for origin in made.unapplied(plan)]
     made.next_chunk(plan)
-    assert [(mutation.version, mutation.origin.offset) for mutation in made.data] == [("v2", 4)]
+    assert [(event.version, event.origin.offset) for event in made.data] == [("v2", 4)]
 
 
 def test_a_commit_waits_for_keys_and_elements() -> None:

@@ -101,7 +101,7 @@ def test_a_source_clock_that_is_wrong_for_one_run_does_no_harm(
         relay.publish(relay.fresh(1))
         report = scene.sync(kafka=relay.settings(), source={"url": clock.url}, **settings)[-1]
         now = go_time(httpx.get(f"{clock.url}/api/server/info").json()["Server time"])
-        assert report.checkpoint.key <= now
+        assert report.checkpoint.key_ns <= now
         assert min(report.lag_before.seconds, report.lag_after.seconds) >= 0
         return report
 

@@ -1,4 +1,4 @@
-"""What a copy's own list of mutations says of merges, under each `history`."""
+"""What a copy's own list of events says of merges, under each `history`."""
 
 from __future__ import annotations
 

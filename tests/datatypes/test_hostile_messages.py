@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 from dvidsync_dagster.datatypes.decode import Decoded, decode_records
 from dvidsync_dagster.datatypes.eras import EraClock
-from dvidsync_dagster.datatypes.message import shown
 from dvidsync_dagster.dvid.repo import Instance
-from dvidsync_dagster.log.record import Origin, Record
+from dvidsync_dagster.events.message import shown
+from dvidsync_dagster.events.origin import Origin
+from dvidsync_dagster.log.record import Record
 from tests.places import UNJUDGED
 
 ROOT = "0" * 32

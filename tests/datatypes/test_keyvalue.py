@@ -14,10 +14,10 @@ from dvidsync_dagster.datatypes.keyvalue import (
     decode,
     operations,
 )
-from dvidsync_dagster.datatypes.message import Message
 from dvidsync_dagster.dvid.repo import Instance
 from dvidsync_dagster.errors import UndecodableRecord
-from dvidsync_dagster.log.record import Origin
+from dvidsync_dagster.events.message import Message
+from dvidsync_dagster.events.origin import Origin
 from dvidsync_dagster.sync import Scope
 from tests.datatypes.following import Scene
 

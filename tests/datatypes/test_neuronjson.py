@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from dvidsync_dagster.datatypes.neuronjson import MAX_RECORDS, PostNeuron, operations
-from dvidsync_dagster.log.record import Origin
+from dvidsync_dagster.events.origin import Origin
 from tests.datatypes.following import Scene
 
 NEURONS = "neurons"

@@ -16,7 +16,8 @@ import orjson
 
 from dvidsync_dagster.dvid.labelmap import LastMod
 from dvidsync_dagster.dvid.repo import Instance
-from dvidsync_dagster.log.record import Origin, Record
+from dvidsync_dagster.events.origin import Origin
+from dvidsync_dagster.log.record import Record
 from tests.labelmap.model import ModelLabelmap
 
 ROOT = "a" * 32

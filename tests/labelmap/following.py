@@ -15,12 +15,12 @@ from dvidsync_dagster.datatypes.labelmap.apply import LabelmapWriter
 from dvidsync_dagster.datatypes.labelmap.combining import History
 from dvidsync_dagster.datatypes.labelmap.counter import LabelCounter
 from dvidsync_dagster.datatypes.labelmap.counter_rule import CounterState
+from dvidsync_dagster.datatypes.labelmap.events import BodyEvent, LabelEvent
 from dvidsync_dagster.datatypes.labelmap.gather import Identity, identity
 from dvidsync_dagster.datatypes.labelmap.look import Contact, is_there, look
-from dvidsync_dagster.datatypes.labelmap.messages import BodyMutation, LabelMutation
 from dvidsync_dagster.datatypes.labelmap.presence import Presence, find_presence
 from dvidsync_dagster.datatypes.labelmap.source_counter import SourceCounter
-from dvidsync_dagster.datatypes.registry import Mutation
+from dvidsync_dagster.datatypes.registry import Event
 from dvidsync_dagster.datatypes.versions import Commit, NewVersion
 from dvidsync_dagster.dvid.labelmap import Labelmap
 from dvidsync_dagster.dvid.repo import Instance
@@ -54,9 +54,9 @@ class Follower:
     root: str = ROOT
     plans: list[Plan] = field(default_factory=list)
     refusals: list[tuple[object, Refusal]] = field(default_factory=list)
-    applied: list[Mutation] = field(default_factory=list)
-    sent: list[Mutation] = field(default_factory=list)
-    there: list[Mutation] = field(default_factory=list)
+    applied: list[Event] = field(default_factory=list)
+    sent: list[Event] = field(default_factory=list)
+    there: list[Event] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         view = cast(Labelmap, CopysView(self.copy))
@@ -71,7 +71,7 @@ class Follower:
             source=cast(Labelmap, CopysView(self.source)),
             destination=view,
             counter=self.counter,
-            is_there=lambda mutation: is_there(mutation, view, POOL, self.contact),
+            is_there=lambda event: is_there(event, view, POOL, self.contact),
             goes_on=True,
             note=lambda _: None,
         )
@@ -81,9 +81,9 @@ class Follower:
     def counter_state(self, _instance: str) -> CounterState:
         return self.counter.state
 
-    def find_present(self, mutations: Sequence[Mutation], ordering: Ordering) -> Presence:
-        labels = [mutation for mutation in mutations if isinstance(mutation, LabelMutation)]
-        return find_presence(mutations, ordering, look(labels, self.view, POOL, self.contact))
+    def find_present(self, events: Sequence[Event], ordering: Ordering) -> Presence:
+        labels = [event for event in events if isinstance(event, LabelEvent)]
+        return find_presence(events, ordering, look(labels, self.view, POOL, self.contact))
 
     # What a log says
 
@@ -99,10 +99,10 @@ class Follower:
         )
         return batch
 
-    def read(self, records: Sequence[Record]) -> list[Mutation]:
-        return self.batch(records).mutations()
+    def read(self, records: Sequence[Record]) -> list[Event]:
+        return self.batch(records).events()
 
-    def presence(self, records: Sequence[Record]) -> tuple[list[Mutation], frozenset[Identity]]:
+    def presence(self, records: Sequence[Record]) -> tuple[list[Event], frozenset[Identity]]:
         plan = make_plan(self.batch(records), self, looking=True)
         return plan.there, plan.doubtful
 
@@ -115,7 +115,7 @@ class Follower:
             last = number == len(chunks) - 1
             decoded = decode_records(records, self.topics, {}, eras, UNJUDGED)
             assert not decoded.undecodable, decoded.undecodable
-            horizon = max((record.origin.key for record in records), default=0)
+            horizon = max((record.origin.key_ns for record in records), default=0)
             ahead = [record for chunk in chunks[number + 1 :] for record in chunk]
             batch.take_in(
                 decoded,
@@ -154,7 +154,7 @@ class Follower:
             self.do(step, plan)
             self.sent += step.members
 
-    def do(self, step: Step[Mutation], plan: Plan) -> None:
+    def do(self, step: Step[Event], plan: Plan) -> None:
         request = step.request
         if isinstance(request, NewVersion):
             if request.child not in self.copy.versions:
@@ -165,15 +165,15 @@ class Follower:
                 if self.counter.is_behind and not self.copy.versions[request.version].locked:
                     self.counter.settle(request.version)
             self.copy.versions[request.version].locked = True
-        elif isinstance(request, LabelMutation):
-            unsure = isinstance(request, BodyMutation) and identity(request) in plan.doubtful
+        elif isinstance(request, LabelEvent):
+            unsure = isinstance(request, BodyEvent) and identity(request) in plan.doubtful
             outcome = self.writer.apply(request, step.members, doubtful=unsure)
             self.refusals += [(step.members[refusal.member], refusal) for refusal in outcome.refusals]
         else:
             raise TypeError(f"not in this model: {request}")
 
 
-def any_order(steps: Sequence[Step[Mutation]], random: Random) -> Iterator[int]:
+def any_order(steps: Sequence[Step[Event]], random: Random) -> Iterator[int]:
     """One of the orders that `waits_for` allows."""
     missing = [len(step.waits_for) for step in steps]
     ready = [index for index, count in enumerate(missing) if not count]

@@ -17,13 +17,11 @@ from dvidsync_dagster.datatypes.labelmap.counter_rule import (
     after,
     left_by,
 )
-from dvidsync_dagster.datatypes.labelmap.gather import gather
-from dvidsync_dagster.datatypes.labelmap.look import Contact
-from dvidsync_dagster.datatypes.labelmap.messages import (
+from dvidsync_dagster.datatypes.labelmap.events import (
     Announcement,
-    BodyMutation,
+    BodyEvent,
     Cleave,
-    LabelMutation,
+    LabelEvent,
     Merge,
     RaiseMaxLabel,
     Renumber,
@@ -32,7 +30,9 @@ from dvidsync_dagster.datatypes.labelmap.messages import (
     Split,
     SplitSupervoxel,
 )
-from dvidsync_dagster.log.record import Origin
+from dvidsync_dagster.datatypes.labelmap.gather import gather
+from dvidsync_dagster.datatypes.labelmap.look import Contact
+from dvidsync_dagster.events.origin import Origin
 from tests.labelmap.crowd import ROOT, WEIGHTS, Crowd
 from tests.labelmap.following import Follower
 from tests.labelmap.model import ModelLabelmap
@@ -69,8 +69,8 @@ MERGE = Merge(**BODY, target=1, labels=(2,))
 RAISED = RaiseMaxLabel(**COMMON, max_label=700)
 
 # The counter stands at 100: where it stands afterwards, in mode 1 and in mode 2; and where it would if the
-# mutation were not selected, and if it had failed.
-TABLE: list[tuple[LabelMutation, tuple[int, int], tuple[int, int], tuple[int, int] | None]] = [
+# event were not selected, and if it had failed.
+TABLE: list[tuple[LabelEvent, tuple[int, int], tuple[int, int], tuple[int, int] | None]] = [
     (MERGE, (100, 100), (100, 100), (100, 100)),
     (cleave(100), (101, 101), (101, 101), (101, 101)),
     (cleave(103), (104, 104), (104, 104), (104, 104)),
@@ -91,34 +91,34 @@ TABLE: list[tuple[LabelMutation, tuple[int, int], tuple[int, int], tuple[int, in
 ]
 
 
-@pytest.mark.parametrize(("mutation", "done", "unselected", "failed"), TABLE)
+@pytest.mark.parametrize(("event", "done", "unselected", "failed"), TABLE)
 @pytest.mark.parametrize("was_set", [False, True], ids=["mode 1", "mode 2"])
 def test_where_the_counter_stands_afterwards(
-    mutation: LabelMutation,
+    event: LabelEvent,
     done: tuple[int, int],
     unselected: tuple[int, int],
     failed: tuple[int, int] | None,
     was_set: bool,
 ) -> None:
     before = CounterState(100, was_set)
-    now_set = was_set or isinstance(mutation, SetNextLabel)
-    assert after(before, mutation) == CounterState(done[was_set], now_set)
-    rest = left_by(mutation)
+    now_set = was_set or isinstance(event, SetNextLabel)
+    assert after(before, event) == CounterState(done[was_set], now_set)
+    rest = left_by(event)
     assert (after(before, rest) if rest else before).next_label == unselected[was_set]
     if failed is not None:
-        rest = left_by(mutation, failed=True)
+        rest = left_by(event, failed=True)
         assert (after(before, rest) if rest else before).next_label == failed[was_set]
 
 
 def test_what_is_left_is_left_once_and_loses_no_version() -> None:
-    for mutation, *_ in TABLE:
-        rest = left_by(mutation)
+    for event, *_ in TABLE:
+        rest = left_by(event)
         if rest is not None:
             assert left_by(rest) == rest
-            expected = "" if isinstance(mutation, SetNextLabel) else ROOT
+            expected = "" if isinstance(event, SetNextLabel) else ROOT
             assert (rest.origin, rest.instance, rest.version) == (
-                mutation.origin,
-                mutation.instance,
+                event.origin,
+                event.instance,
                 expected,
             )
 
@@ -135,23 +135,23 @@ def test_the_rule_says_what_a_server_does(seed: int, operations: int) -> None:
     for _ in range(operations):
         said = len(crowd.log)
         crowd.work(1)
-        for mutation in reader.read(crowd.log[said:]):
-            assert isinstance(mutation, LabelMutation)
-            state = after(state, mutation)
+        for event in reader.read(crowd.log[said:]):
+            assert isinstance(event, LabelEvent)
+            state = after(state, event)
         assert state == CounterState(model.following, model.set_label != 0)
 
 
 @settings(max_examples=100)
 @given(st.permutations([entry[0] for entry in TABLE]), st.booleans())
-def test_only_setting_it_moves_a_counter_back(mutations: list[LabelMutation], was_set: bool) -> None:
+def test_only_setting_it_moves_a_counter_back(events: list[LabelEvent], was_set: bool) -> None:
     state = CounterState(100, was_set)
-    for mutation in mutations:
-        now = after(state, mutation)
-        if not isinstance(mutation, SetNextLabel):
+    for event in events:
+        now = after(state, event)
+        if not isinstance(event, SetNextLabel):
             assert now.next_label >= state.next_label
             assert now.was_set == state.was_set
-            assert after(now, mutation) == now
-            assert after(state, replace(mutation, version="b" * 32)) == now
+            assert after(now, event) == now
+            assert after(state, replace(event, version="b" * 32)) == now
         state = now
 
 
@@ -165,9 +165,9 @@ def test_only_setting_it_moves_a_counter_back(mutations: list[LabelMutation], wa
         (renumber(900_000), None, True),
     ],
 )
-def test_who_took_an_id_before_and_says_so_after(done: LabelMutation, own: int | None, waits: bool) -> None:
+def test_who_took_an_id_before_and_says_so_after(done: LabelEvent, own: int | None, waits: bool) -> None:
     """Of what lies above the source's own counter nobody has to wait for anything."""
-    said = Announcement(done, True) if isinstance(done, BodyMutation) else done
+    said = Announcement(done, True) if isinstance(done, BodyEvent) else done
     assert isinstance(said, Announcement | ReserveLabels)
     later = replace(cleave(101), mutation_id=8)
     found = gather(

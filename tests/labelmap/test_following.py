@@ -10,10 +10,10 @@ from random import Random
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from dvidsync_dagster.datatypes.labelmap.events import BodyEvent, Merge
 from dvidsync_dagster.datatypes.labelmap.gather import Identity, identity
 from dvidsync_dagster.datatypes.labelmap.look import Contact
-from dvidsync_dagster.datatypes.labelmap.messages import BodyMutation, Merge
-from dvidsync_dagster.datatypes.registry import Mutation
+from dvidsync_dagster.datatypes.registry import Event
 from dvidsync_dagster.datatypes.versions import Commit
 from dvidsync_dagster.log.record import Record
 from tests.labelmap.crowd import ROOT, WEIGHTS, Crowd
@@ -69,13 +69,13 @@ PIECES = st.integers(1, 6)
 
 
 def completed(log: list[Record]) -> set[Identity]:
-    """Every body mutation that the log says is done."""
+    """Every body event that the log says is done."""
     batch = Follower(ModelLabelmap.filled(ROOT, 1), ModelLabelmap.filled(ROOT, 1), Contact(0), Random(0))
-    return {identity(m) for m in batch.read(log) if isinstance(m, BodyMutation)}
+    return {identity(m) for m in batch.read(log) if isinstance(m, BodyEvent)}
 
 
-def identities(mutations: list[Mutation]) -> list[Identity]:
-    return [identity(mutation) for mutation in mutations if isinstance(mutation, BodyMutation)]
+def identities(events: list[Event]) -> list[Identity]:
+    return [identity(event) for event in events if isinstance(event, BodyEvent)]
 
 
 @settings(max_examples=100)
@@ -163,8 +163,8 @@ def test_a_record_of_labels_that_were_never_given_moves_the_counter_nowhere(
 
 def moved_to_any_key(record: Record, log: list[Record], random: Random) -> Record:
     """As if it had been written beside another one of the log."""
-    key = random.choice(log).origin.key + 1 if log else record.origin.key
-    return replace(record, origin=replace(record.origin, key=key, offset=10**6))
+    key = random.choice(log).origin.key_ns + 1 if log else record.origin.key_ns
+    return replace(record, origin=replace(record.origin, key_ns=key, offset=10**6))
 
 
 @settings(max_examples=50)
@@ -186,7 +186,7 @@ def test_steps_that_share_a_body_wait_for_each_other(seed: int, operations: int,
         waiting -= ready
         done += len(ready)
     touched = [
-        {(m.version, body) for m in step.members if isinstance(m, BodyMutation) for body in m.bodies}
+        {(m.version, body) for m in step.members if isinstance(m, BodyEvent) for body in m.bodies}
         for step in plan.steps
     ]
     for one, other in combinations(range(len(plan.steps)), 2):
@@ -275,16 +275,14 @@ def test_a_record_that_comes_late_is_applied_though_its_bodies_are_past_it(
     assert bodies == {uuid: node.bodies for uuid, node in this.source.versions.items()}
 
 
-def is_leaf(merge: Merge, mutations: list[Mutation]) -> bool:
+def is_leaf(merge: Merge, events: list[Event]) -> bool:
     """Only its target is touched later, and only by merges into it; its version stays open."""
     later = [
-        m
-        for m in mutations
-        if isinstance(m, BodyMutation) and m.version == merge.version and m.rank > merge.rank
+        m for m in events if isinstance(m, BodyEvent) and m.version == merge.version and m.rank > merge.rank
     ]
     on_labels = [m for m in later if set(m.bodies) & set(merge.labels)]
     on_target = [m for m in later if merge.target in m.bodies]
-    closed = any(isinstance(m, Commit) and m.version == merge.version for m in mutations)
+    closed = any(isinstance(m, Commit) and m.version == merge.version for m in events)
     into = all(isinstance(m, Merge) and m.target == merge.target for m in on_target)
     return bool(on_target) and not on_labels and into and not closed
 

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 
 from dvidsync_dagster.datatypes import versions
 from dvidsync_dagster.datatypes.eras import EraClock
-from dvidsync_dagster.datatypes.labelmap.messages import Announcement, Cleave, decode
+from dvidsync_dagster.datatypes.labelmap.events import Announcement, Cleave, decode
 from dvidsync_dagster.datatypes.labelmap.tags import NANOSECONDS, app_of, rank_of, tagged
-from dvidsync_dagster.datatypes.message import Message
 from dvidsync_dagster.errors import UndecodableRecord
-from dvidsync_dagster.log.record import Origin
+from dvidsync_dagster.events.message import Message
+from dvidsync_dagster.events.origin import Origin
 from tests.recordings import Recording, crowd, every_op, huge_cleave, proofreading
 
 ORIGIN = Origin(1, "topic", 2, 3)
@@ -37,7 +37,7 @@ def test_everything_that_was_recorded_is_understood(recording: Recording) -> Non
     read = [decode(each, "segmentation") for each in messages(recording, recording.data["segmentation"])]
     assert read
     assert None not in read
-    done = Counter(each.mutation.mutation_id for each in read if isinstance(each, Announcement) and each.done)
+    done = Counter(each.event.mutation_id for each in read if isinstance(each, Announcement) and each.done)
     assert set(done.values()) == {1}
     repo = messages(recording, "repo-ops")
     assert None not in [versions.decode(each) for each in repo]
@@ -46,9 +46,9 @@ def test_everything_that_was_recorded_is_understood(recording: Recording) -> Non
 def test_a_huge_cleave_points_to_its_blob() -> None:
     read = [decode(each, "segmentation") for each in messages(huge_cleave, huge_cleave.data["segmentation"])]
     (cleave,) = [
-        each.mutation
+        each.event
         for each in read
-        if isinstance(each, Announcement) and each.done and isinstance(each.mutation, Cleave)
+        if isinstance(each, Announcement) and each.done and isinstance(each.event, Cleave)
     ]
     assert cleave.supervoxels is None
     assert len(orjson.loads(huge_cleave.blobs[cleave.data_ref])["CleavedSupervoxels"]) == 79_000

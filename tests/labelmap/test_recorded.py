@@ -11,7 +11,8 @@ from dvidsync_dagster.datatypes.labelmap.combining import History as KeptHistory
 from dvidsync_dagster.datatypes.labelmap.look import Contact
 from dvidsync_dagster.dvid.labelmap import LastMod
 from dvidsync_dagster.dvid.repo import Instance
-from dvidsync_dagster.log.record import Origin, Record
+from dvidsync_dagster.events.origin import Origin
+from dvidsync_dagster.log.record import Record
 from tests.labelmap.following import Follower
 from tests.labelmap.model import ModelLabelmap, Node
 from tests.recordings import Recording, crowd, proofreading

@@ -13,10 +13,10 @@ from kafka.errors import KafkaError
 
 from dvid_sandbox.broker import EmbeddedBroker, broker_binary
 from dvidsync_dagster.errors import BrokerUnreachable, ConfigurationError, LogGap, LogRecreated
+from dvidsync_dagster.events.origin import Origin
 from dvidsync_dagster.log.checkpoint import PartitionPosition, Positions
 from dvidsync_dagster.log.chunk import LogChunk
 from dvidsync_dagster.log.drain import MutationLog
-from dvidsync_dagster.log.record import Origin
 from tests import recordings
 from tests.log.kafka_topics import (
     BASE,

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dvidsync_dagster.events.origin import Origin
 from dvidsync_dagster.log.checkpoint import PartitionPosition
 from dvidsync_dagster.log.ledger import OffsetLedger
-from dvidsync_dagster.log.record import Origin
 from tests.log.positions import applied, is_tidy, partition_positions
 
 END = 80

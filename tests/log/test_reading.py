@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dvidsync_dagster.events.origin import Origin
 from dvidsync_dagster.log.checkpoint import PartitionPosition, Positions
 from dvidsync_dagster.log.chunk import LogChunk
 from dvidsync_dagster.log.merge import Place
 from dvidsync_dagster.log.reading import Reading
-from dvidsync_dagster.log.record import Origin
 from tests.log.memory_feed import MemoryFeed, Stored
 
 REORDER = 10

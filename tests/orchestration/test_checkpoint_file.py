@@ -33,7 +33,7 @@ def test_the_form_of_2017(tmp_path: Path) -> None:
 def test_a_copy_replaces_the_old_form_and_keeps_the_other_repos(tmp_path: Path) -> None:
     path = tmp_path / "log"
     path.write_text(json.dumps({TOPIC: 12, OTHER_TOPIC: 7}))
-    reached = Checkpoint(3, {TOPIC: {0: PartitionPosition(20, ((22, 25),))}}, key=5, clean=True)
+    reached = Checkpoint(3, {TOPIC: {0: PartitionPosition(20, ((22, 25),))}}, key_ns=5, clean=True)
     write_checkpoint_file(path, ROOT, reached)
     assert read_checkpoint_file(path, ROOT) == reached
     assert read_checkpoint_file(path, OTHER) == Checkpoint(0, {OTHER_TOPIC: {0: PartitionPosition(7)}})
@@ -41,7 +41,7 @@ def test_a_copy_replaces_the_old_form_and_keeps_the_other_repos(tmp_path: Path) 
 
 def test_a_half_written_copy_does_not_count(tmp_path: Path) -> None:
     path = tmp_path / "log"
-    reached = Checkpoint(3, {TOPIC: {0: PartitionPosition(20)}}, key=5)
+    reached = Checkpoint(3, {TOPIC: {0: PartitionPosition(20)}}, key_ns=5)
     write_checkpoint_file(path, ROOT, reached)
     (tmp_path / ".log.new").write_text('{"checkpoints": {')
     assert read_checkpoint_file(path, ROOT) == reached

@@ -41,7 +41,7 @@ def leave(
     checkpoint = Checkpoint(
         epoch=owner.epoch,
         positions={"topic": {0: PartitionPosition(offset, ((offset + 2, offset + 4),))}},
-        key=offset * HOUR,
+        key_ns=offset * HOUR,
         clean=clean,
     )
     report = ChunkReport(checkpoint, 0, 1, Lag(0, 0.0), Lag(0, 0.0), records=1)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from dvidsync_dagster.events.origin import Origin
 from dvidsync_dagster.log.ahead import FAR_NS, NOTHING_AHEAD, AheadOfClock
 from dvidsync_dagster.log.checkpoint import Checkpoint
-from dvidsync_dagster.log.record import Origin, RawRecord
+from dvidsync_dagster.log.record import RawRecord
 from dvidsync_dagster.orchestration.checks import LAG_ALLOWED_SECONDS, RunEnd, check_lag
 from dvidsync_dagster.report import ChunkReport, Lag
 
@@ -14,7 +15,7 @@ from dvidsync_dagster.report import ChunkReport, Lag
 def end(lag: Lag, ahead: AheadOfClock = NOTHING_AHEAD) -> RunEnd:
     # The source's clock is years behind this machine's.
     run = RunEnd()
-    run.add(ChunkReport(Checkpoint(1, key=5), 0, 5, lag, lag, ahead=ahead))
+    run.add(ChunkReport(Checkpoint(1, key_ns=5), 0, 5, lag, lag, ahead=ahead))
     return run
 
 

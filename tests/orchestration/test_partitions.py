@@ -58,7 +58,7 @@ def test_windows_have_keys() -> None:
 def test_a_run_goes_from_the_checkpoints_window_to_the_current_one() -> None:
     daily = windows("daily")
     current = daily.current()
-    at = Checkpoint(1, key=key("2026-02-01T10:00Z"))
+    at = Checkpoint(1, key_ns=key("2026-02-01T10:00Z"))
     assert follow_tags(daily, at, None) == {RANGE_START: "2026-02-01", RANGE_END: current, FOLLOW: "true"}
     assert follow_tags(daily, None, key("2026-02-02T10:00Z"))[RANGE_START] == "2026-02-02"
     assert follow_tags(daily, None, None)[RANGE_START] == current

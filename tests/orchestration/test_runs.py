@@ -105,7 +105,7 @@ def test_an_empty_tick_leaves_a_materialization(runs: Runs) -> None:
     assert first is not None
     assert second is not None
     assert second.epoch == first.epoch + 1
-    assert second.key >= first.key
+    assert second.key_ns >= first.key_ns
     assert second.positions == first.positions
 
 
@@ -120,7 +120,7 @@ def test_a_backfill_of_old_windows_does_not_move_the_checkpoint(runs: Runs, serv
     after = runs.checkpoint()
     assert before is not None
     assert after is not None
-    assert (after.positions, after.key) == (before.positions, before.key)
+    assert (after.positions, after.key_ns) == (before.positions, before.key_ns)
     servers.merge_next()
     assert runs.follow().success
     servers.assert_same()

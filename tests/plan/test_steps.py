@@ -21,13 +21,13 @@ class Into:
 
 
 class Merges:
-    def joins(self, mutation: Into, open_steps: Sequence[Sequence[Into]]) -> Sequence[int]:
+    def joins(self, event: Into, open_steps: Sequence[Sequence[Into]]) -> Sequence[int]:
         return [
             place
             for place, members in enumerate(open_steps)
-            if mutation.labels
+            if event.labels
             and members[-1].labels
-            and (members[-1].target == mutation.target or members[-1].target in mutation.labels)
+            and (members[-1].target == event.target or members[-1].target in event.labels)
         ]
 
     def combined(self, members: Sequence[Into]) -> Into:
@@ -40,30 +40,30 @@ def claim(rank: int, *bodies: str, take: int | None = None) -> Claim:
 
 
 def test_merges_into_one_body_are_one_request() -> None:
-    mutations = [Into("T", ("a",)), Into("T", ("b",))]
+    events = [Into("T", ("a",)), Into("T", ("b",))]
     claims = [claim(1, "T", "a"), claim(2, "T", "b")]
-    (step,) = build_steps(mutations, claims, order(claims), leave_out=(), combiner=Merges())
+    (step,) = build_steps(events, claims, order(claims), leave_out=(), combiner=Merges())
     assert step.request == Into("T", ("a", "b"))
-    assert step.members == tuple(mutations)
+    assert step.members == tuple(events)
 
 
 def test_what_touched_a_body_in_between_keeps_them_apart() -> None:
-    mutations = [Into("T", ("a",)), Into("a"), Into("T", ("a",))]
+    events = [Into("T", ("a",)), Into("a"), Into("T", ("a",))]
     claims = [claim(1, "T", "a"), claim(2, "a", "x"), claim(3, "T", "a")]
-    steps = build_steps(mutations, claims, order(claims), leave_out=(), combiner=Merges())
+    steps = build_steps(events, claims, order(claims), leave_out=(), combiner=Merges())
     assert [(step.request, step.waits_for) for step in steps] == [
-        (mutations[0], ()),
-        (mutations[1], (0,)),
-        (mutations[2], (0, 1)),
+        (events[0], ()),
+        (events[1], (0,)),
+        (events[2], (0, 1)),
     ]
 
 
 def test_what_is_left_out_closes_what_it_touched() -> None:
     """It waits for it, and hands that on: a merge that joined then would wait for itself."""
-    mutations = [Into("A", ("b",)), Into("A"), Into("C"), Into("C", ("A",))]
+    events = [Into("A", ("b",)), Into("A"), Into("C"), Into("C", ("A",))]
     claims = [claim(1, "A", "b"), claim(2, "A", take=5), claim(3, "C", take=6), claim(4, "C", "A")]
-    steps = build_steps(mutations, claims, order(claims), leave_out={1}, combiner=Merges())
-    assert [step.members for step in steps] == [(mutations[0],), (mutations[2],), (mutations[3],)]
+    steps = build_steps(events, claims, order(claims), leave_out={1}, combiner=Merges())
+    assert [step.members for step in steps] == [(events[0],), (events[2],), (events[3],)]
     assert all(before < place for place, step in enumerate(steps) for before in step.waits_for)
 
 

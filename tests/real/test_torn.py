@@ -14,15 +14,15 @@ import pytest
 from dvidsync_dagster.datatypes.labelmap.apply import LabelmapWriter
 from dvidsync_dagster.datatypes.labelmap.counter import LabelCounter
 from dvidsync_dagster.datatypes.labelmap.counter_rule import CounterState
+from dvidsync_dagster.datatypes.labelmap.events import Merge, Split, SplitSupervoxel
 from dvidsync_dagster.datatypes.labelmap.look import Contact, look
-from dvidsync_dagster.datatypes.labelmap.messages import Merge, Split, SplitSupervoxel
 from dvidsync_dagster.datatypes.labelmap.source_counter import SourceCounter
 from dvidsync_dagster.dvid import sparsevol
 from dvidsync_dagster.dvid.client import DvidClient
 from dvidsync_dagster.dvid.label_blocks import LabelBlock
 from dvidsync_dagster.dvid.labelmap import Labelmap
 from dvidsync_dagster.dvid.repo import make_instance
-from dvidsync_dagster.log.record import Origin
+from dvidsync_dagster.events.origin import Origin
 from dvidsync_dagster.plan.outcome import DONE
 from tests.real_dvid import RealDvid
 

@@ -11,13 +11,12 @@ from hypothesis import strategies as st
 
 from dvid_sandbox.launcher import SandboxServer
 from dvid_sandbox.proofreaders import make_repo
-from dvidsync_dagster.datatypes.message import Message
 from dvidsync_dagster.datatypes.versions import (
     Commit,
     NewVersion,
     NodeLog,
     Refused,
-    RepoMutation,
+    RepoEvent,
     VersionWriter,
     decode,
     has_lines,
@@ -25,7 +24,8 @@ from dvidsync_dagster.datatypes.versions import (
 from dvidsync_dagster.dvid.client import DvidClient
 from dvidsync_dagster.dvid.repo import read_repo_info
 from dvidsync_dagster.errors import UndecodableRecord
-from dvidsync_dagster.log.record import Origin
+from dvidsync_dagster.events.message import Message
+from dvidsync_dagster.events.origin import Origin
 from dvidsync_dagster.plan.outcome import ALREADY_THERE, DONE
 
 SECOND = 1_000_000_000
@@ -61,7 +61,7 @@ def test_a_damaged_message_is_named(fields: dict[str, Any]) -> None:
 def test_everything_is_repeated_once(tmp_path: Path) -> None:
     with SandboxServer.start(tmp_path / "server") as server:
         root = make_repo(server.url, server.admin_token, size=64, cube=16).root
-        steps: list[RepoMutation] = [
+        steps: list[RepoEvent] = [
             NodeLog(origin=ORIGIN, version=root, log=("one", "two")),
             Commit(origin=ORIGIN, version=root, note="the end", log=("three",)),
             NewVersion(origin=ORIGIN, version=root, child=CHILD, note="next"),

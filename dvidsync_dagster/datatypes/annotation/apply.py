@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 
-from dvidsync_dagster.datatypes.annotation.messages import ElementMutation, PostBlocks, PostElements
+from dvidsync_dagster.datatypes.annotation.events import ElementEvent, PostBlocks, PostElements
 from dvidsync_dagster.datatypes.annotation.region import Region
 from dvidsync_dagster.datatypes.annotation.touched import Touched
 from dvidsync_dagster.datatypes.operation import Operation, is_committed
@@ -43,7 +43,7 @@ class AnnotationWriter:
 
     def apply(self, operation: Operation) -> Outcome:
         """Copy what an operation touched. What the source refuses to tell is a refusal too."""
-        members = [member for member in operation.members if isinstance(member, ElementMutation)]
+        members = [member for member in operation.members if isinstance(member, ElementEvent)]
         with ThreadPoolExecutor(_READS_AT_A_TIME) as pool:
             touched = self._touched(members, pool)
             try:
@@ -55,7 +55,7 @@ class AnnotationWriter:
             refusals = [*touched.refusals, *self._write(touched, source, copy, members)]
         return Outcome(refusals=tuple({refusal.member: refusal for refusal in refusals}.values()))
 
-    def _touched(self, members: Sequence[ElementMutation], pool: Executor) -> Touched:
+    def _touched(self, members: Sequence[ElementEvent], pool: Executor) -> Touched:
         touched = Touched()
         for start in range(0, len(members), _BLOBS_AT_ONCE):
             some = members[start : start + _BLOBS_AT_ONCE]
@@ -66,7 +66,7 @@ class AnnotationWriter:
                     touched.add(at, member, blob)
         return touched
 
-    def _blob(self, member: ElementMutation) -> bytes | RequestRefused:
+    def _blob(self, member: ElementEvent) -> bytes | RequestRefused:
         if not isinstance(member, PostElements | PostBlocks):
             return b""
         try:
@@ -75,7 +75,7 @@ class AnnotationWriter:
             return refusal
 
     def _write(
-        self, touched: Touched, source: Region, copy: Region, members: Sequence[ElementMutation]
+        self, touched: Touched, source: Region, copy: Region, members: Sequence[ElementEvent]
     ) -> Iterator[Refusal]:
         """Delete first: it takes relations along, and what is posted has the last word."""
         version = source.version
@@ -139,7 +139,7 @@ def _posts(touched: Touched, source: Region, copy: Region) -> Iterator[tuple[int
 
 
 def _by_user(
-    posts: Iterable[tuple[int, list[Element]]], members: Sequence[ElementMutation]
+    posts: Iterable[tuple[int, list[Element]]], members: Sequence[ElementEvent]
 ) -> dict[str, list[tuple[int, list[Element]]]]:
     by_user: dict[str, list[tuple[int, list[Element]]]] = {}
     for at, elements in posts:

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 
 import orjson
 
-from dvidsync_dagster.datatypes.annotation.messages import (
+from dvidsync_dagster.datatypes.annotation.events import (
     DeleteElement,
-    ElementMutation,
+    ElementEvent,
     MoveElement,
     PostBlocks,
     PostElements,
@@ -34,7 +34,7 @@ class Touched:
     arrivals: set[Point] = field(default_factory=set)
     refusals: list[Refusal] = field(default_factory=list)
 
-    def add(self, at: int, member: ElementMutation, blob: bytes) -> None:
+    def add(self, at: int, member: ElementEvent, blob: bytes) -> None:
         """Take in a member; `blob` is what it posted, empty if it did not."""
         match member:
             case DeleteElement():

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 
 from dvidsync_dagster.datatypes.labelmap.blobs import cleaved_supervoxels, split_volume
 from dvidsync_dagster.datatypes.labelmap.counter import LabelCounter
-from dvidsync_dagster.datatypes.labelmap.messages import (
-    BodyMutation,
+from dvidsync_dagster.datatypes.labelmap.events import (
+    BodyEvent,
     BurnLabels,
     Cleave,
-    LabelMutation,
+    LabelEvent,
     Merge,
     RaiseMaxLabel,
     Renumber,
@@ -47,12 +47,12 @@ class LabelmapWriter:
     source: Labelmap
     destination: Labelmap
     counter: LabelCounter
-    is_there: Callable[[BodyMutation], bool]
+    is_there: Callable[[BodyEvent], bool]
     goes_on: bool
     note: Callable[[str], None]
 
     def apply(
-        self, request: LabelMutation, members: Sequence[object] = (), *, doubtful: bool = False
+        self, request: LabelEvent, members: Sequence[object] = (), *, doubtful: bool = False
     ) -> Outcome:
         """Repeat an operation.
 
@@ -68,7 +68,7 @@ class LabelmapWriter:
         except RequestRefused as refusal:
             return refused(str(refusal))
 
-    def _apply(self, request: LabelMutation, members: Sequence[object], doubtful: bool) -> Outcome:
+    def _apply(self, request: LabelEvent, members: Sequence[object], doubtful: bool) -> Outcome:
         match request:
             case Merge() as merge:
                 return self._merge(merge, members)
@@ -130,30 +130,30 @@ class LabelmapWriter:
         return self._cleave_off(cleave, cleave.orig, cleaved_supervoxels(cleave, self.source), doubtful)
 
     def _cleave_off(
-        self, mutation: Cleave | Split, orig: int, supervoxels: tuple[int, ...], doubtful: bool
+        self, event: Cleave | Split, orig: int, supervoxels: tuple[int, ...], doubtful: bool
     ) -> Outcome:
         if doubtful:
-            outcome = self._finish_cleave(mutation, orig, supervoxels)
+            outcome = self._finish_cleave(event, orig, supervoxels)
             if outcome is not None:
                 return outcome
-        self.counter.prepare(mutation.version, mutation.new)
-        if self.counter.next_label != mutation.new:
+        self.counter.prepare(event.version, event.new)
+        if self.counter.next_label != event.new:
             # Its id is gone already, perhaps by an earlier try: one that is refused would burn another.
-            stray = self._elsewhere(mutation.version, orig, supervoxels)
+            stray = self._elsewhere(event.version, orig, supervoxels)
             if stray is not None:
-                return ALREADY_THERE if self.is_there(mutation) else refused(stray)
+                return ALREADY_THERE if self.is_there(event) else refused(stray)
         try:
-            label = self.destination.cleave(mutation.version, orig, supervoxels, **_signature(mutation))
+            label = self.destination.cleave(event.version, orig, supervoxels, **_signature(event))
         except RequestRefused as refusal:
-            self.counter.read_again(mutation.version)
-            return ALREADY_THERE if self.is_there(mutation) else refused(refusal.text)
-        if label != mutation.new and supervoxels and self._made(mutation, label) is None:
+            self.counter.read_again(event.version)
+            return ALREADY_THERE if self.is_there(event) else refused(refusal.text)
+        if label != event.new and supervoxels and self._made(event, label) is None:
             raise ServerFailed(f"POST cleave/{orig}", f"answered with body {label}, which is another one")
         self.counter.took(label)
         # Where nothing was cleaved there is no body to rename.
-        if label == mutation.new or not supervoxels:
+        if label == event.new or not supervoxels:
             return DONE
-        return self._rename(mutation, mutation.new, label)
+        return self._rename(event, event.new, label)
 
     def _elsewhere(self, version: str, orig: int, supervoxels: tuple[int, ...]) -> str | None:
         """Why a cleave would be refused: a supervoxel that is in another body."""
@@ -164,56 +164,56 @@ class LabelmapWriter:
         return None
 
     def _finish_cleave(
-        self, mutation: Cleave | Split, orig: int, supervoxels: tuple[int, ...]
+        self, event: Cleave | Split, orig: int, supervoxels: tuple[int, ...]
     ) -> Outcome | None:
         """What an interrupted run or a killed server left of a cleave; None if there is nothing of it."""
-        version, new = mutation.version, mutation.new
+        version, new = event.version, event.new
         bodies = set(self.destination.mapping(version, supervoxels))
         index = self.destination.supervoxels(version, new)
         if bodies == {new} and index is not None:
             return ALREADY_THERE
         if bodies == {orig}:
-            got = new if index is not None else self._last_label(mutation)
-            if got is not None and self.mend_if_torn(mutation, got):
-                return DONE if got == new else self._rename(mutation, new, got)
+            got = new if index is not None else self._last_label(event)
+            if got is not None and self.mend_if_torn(event, got):
+                return DONE if got == new else self._rename(event, new, got)
         elif len(bodies) == 1 and index is None:
             (body,) = bodies
             # A renumber that a killed server left torn has changed the mapping only.
-            got = self._last_label(mutation) if body == new else body
-            if got is not None and got not in (0, orig) and self._made(mutation, got) is not None:
-                return self._rename(mutation, new, got)
+            got = self._last_label(event) if body == new else body
+            if got is not None and got not in (0, orig) and self._made(event, got) is not None:
+                return self._rename(event, new, got)
         return None
 
-    def _last_label(self, mutation: Cleave | Split) -> int | None:
+    def _last_label(self, event: Cleave | Split) -> int | None:
         """The label that the server gave last, if it was for this."""
-        self.counter.read_again(mutation.version)
+        self.counter.read_again(event.version)
         label = self.counter.next_label - 1
-        return label if self._made(mutation, label) is not None else None
+        return label if self._made(event, label) is not None else None
 
-    def _made(self, mutation: BodyMutation, label: int) -> LastMod | None:
+    def _made(self, event: BodyEvent, label: int) -> LastMod | None:
         """The last change of a body here, if it was this one."""
-        last = self.destination.last_mod(mutation.version, label) if label else None
-        return last if last is not None and last.app == _signature(mutation)["app"] else None
+        last = self.destination.last_mod(event.version, label) if label else None
+        return last if last is not None and last.app == _signature(event)["app"] else None
 
     # What a killed server left half done
 
-    def mend_if_torn(self, mutation: BodyMutation, got: int | None = None) -> bool:
+    def mend_if_torn(self, event: BodyEvent, got: int | None = None) -> bool:
         """Mend an operation that looks done and is not; True if it was so.
 
         Args:
             got: the label that a cleave got here, if not the source's.
         """
-        match mutation:
-            case Cleave() if mutation.supervoxels is not None or mutation.data_ref:
-                parts = cleaved_supervoxels(mutation, self.source)
-                mended = self._mend_cleave(mutation.version, mutation.orig, got or mutation.new, parts)
+        match event:
+            case Cleave() if event.supervoxels is not None or event.data_ref:
+                parts = cleaved_supervoxels(event, self.source)
+                mended = self._mend_cleave(event.version, event.orig, got or event.new, parts)
             case Split():
-                parts = tuple(part for _, part, _ in mutation.parts)
-                mended = self._mend_cleave(mutation.version, mutation.target, got or mutation.new, parts)
+                parts = tuple(part for _, part, _ in event.parts)
+                mended = self._mend_cleave(event.version, event.target, got or event.new, parts)
             case SplitSupervoxel():
                 with self.counter.lock:
-                    (cut,) = self._cuts(mutation)
-                    mended = self._mend_cut(mutation, cut)
+                    (cut,) = self._cuts(event)
+                    mended = self._mend_cut(event, cut)
             case _:
                 return False
         return mended
@@ -230,11 +230,11 @@ class LabelmapWriter:
         self._tell_of_torn()
         return True
 
-    def _mend_cut(self, mutation: SplitSupervoxel | Split, cut: TornSplit) -> bool:
+    def _mend_cut(self, event: SplitSupervoxel | Split, cut: TornSplit) -> bool:
         if not cut.is_torn():
             return False
         cut.take_back()
-        self._post_cut(mutation, cut)
+        self._post_cut(event, cut)
         self._tell_of_torn()
         return True
 
@@ -246,10 +246,10 @@ class LabelmapWriter:
 
     # Cleaves, renumbers, splits
 
-    def _rename(self, mutation: BodyMutation, wanted: int, got: int) -> Outcome:
+    def _rename(self, event: BodyEvent, wanted: int, got: int) -> Outcome:
         """The server picked another label than the source did."""
         try:
-            self.destination.renumber(mutation.version, wanted, got, **_signature(mutation))
+            self.destination.renumber(event.version, wanted, got, **_signature(event))
         except RequestRefused as refusal:
             return refused(f"the body is there as {got}, but cannot get its label {wanted}: {refusal.text}")
         self.counter.passed(wanted)
@@ -301,33 +301,33 @@ class LabelmapWriter:
         parts = tuple(cut.split for cut in cuts)
         return self._cleave_off(split, split.target, parts, doubtful=True)
 
-    def _cuts(self, mutation: SplitSupervoxel | Split) -> list[TornSplit]:
-        body, parts = mutation.survivors[0], mutation.parts
-        return [TornSplit(self.destination, mutation.version, body, *part) for part in parts]
+    def _cuts(self, event: SplitSupervoxel | Split) -> list[TornSplit]:
+        body, parts = event.survivors[0], event.parts
+        return [TornSplit(self.destination, event.version, body, *part) for part in parts]
 
-    def _cut(self, mutation: SplitSupervoxel | Split, cut: TornSplit) -> str | None:
+    def _cut(self, event: SplitSupervoxel | Split, cut: TornSplit) -> str | None:
         """Split one supervoxel; what the server refused it for, else None."""
         try:
-            self._post_cut(mutation, cut)
+            self._post_cut(event, cut)
         except RequestRefused as refusal:
             self.counter.read_again(cut.version)
-            if not any(text in refusal.text for text in _TORN_SPLIT) or not self._mend_cut(mutation, cut):
+            if not any(text in refusal.text for text in _TORN_SPLIT) or not self._mend_cut(event, cut):
                 return refusal.text
         return None
 
-    def _post_cut(self, mutation: SplitSupervoxel | Split, cut: TornSplit) -> None:
-        volume = split_volume(mutation, self.source)
-        if isinstance(mutation, Split):
-            where = f"split {mutation.mutation_id} of body {mutation.target}"
-            whole = self.destination.sparsevol(mutation.version, cut.supervoxel)
+    def _post_cut(self, event: SplitSupervoxel | Split, cut: TornSplit) -> None:
+        volume = split_volume(event, self.source)
+        if isinstance(event, Split):
+            where = f"split {event.mutation_id} of body {event.target}"
+            whole = self.destination.sparsevol(event.version, cut.supervoxel)
             volume = sparsevol.intersect(volume, sparsevol.parse_runs(whole, where, header=True))
         self.destination.split_supervoxel(
-            mutation.version,
+            event.version,
             cut.supervoxel,
             cut.split,
             cut.remain,
             sparsevol.request_body(volume),
-            **_signature(mutation),
+            **_signature(event),
         )
         self.counter.passed(cut.split, cut.remain)
 
@@ -336,6 +336,6 @@ _TORN_SPLIT = ("has been split", "different from label index")
 """Why a supervoxel split is refused that a killed server left half done."""
 
 
-def _signature(mutation: BodyMutation) -> dict[str, str]:
+def _signature(event: BodyEvent) -> dict[str, str]:
     """User, and app with the tag, as a body keeps them."""
-    return {"user": mutation.user, "app": tagged(mutation.app, mutation.rank)}
+    return {"user": event.user, "app": tagged(event.app, event.rank)}

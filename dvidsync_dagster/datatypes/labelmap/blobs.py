@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import orjson
 
-from dvidsync_dagster.datatypes.labelmap.messages import Cleave, Split, SplitSupervoxel
+from dvidsync_dagster.datatypes.labelmap.events import Cleave, Split, SplitSupervoxel
 from dvidsync_dagster.dvid import sparsevol
 from dvidsync_dagster.dvid.labelmap import Labelmap
 from dvidsync_dagster.errors import ServerFailed

@@ -1,4 +1,4 @@
-"""What labelmap mutations touch: bodies of a version, and the instance's label counter."""
+"""What labelmap events touch: bodies of a version, and the instance's label counter."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from dvidsync_dagster.datatypes.labelmap.counter_rule import CounterState, ids_of
-from dvidsync_dagster.datatypes.labelmap.messages import (
-    BodyMutation,
+from dvidsync_dagster.datatypes.labelmap.events import (
+    BodyEvent,
     BurnLabels,
-    LabelMutation,
+    LabelEvent,
     ReserveLabels,
     SetNextLabel,
 )
@@ -24,10 +24,10 @@ def counter_key(instance: str) -> Key:
     return ("label counter", instance)
 
 
-def claims(mutations: Sequence[LabelMutation], counter: CounterState) -> list[Claim]:
-    """The claims of one instance's mutations, which are given in log order."""
+def claims(events: Sequence[LabelEvent], counter: CounterState) -> list[Claim]:
+    """The claims of one instance's events, which are given in log order."""
     course = _Course(highest=counter.next_label - 1, was_set=counter.was_set)
-    return [_claim(mutation, counter, course) for mutation in mutations]
+    return [_claim(event, counter, course) for event in events]
 
 
 @dataclass(slots=True)
@@ -51,19 +51,19 @@ class _Course:
         return CounterState(self.highest + 1, self.was_set)
 
 
-def _claim(mutation: LabelMutation, counter: CounterState, course: _Course) -> Claim:
-    origin, instance = mutation.origin, mutation.instance
+def _claim(event: LabelEvent, counter: CounterState, course: _Course) -> Claim:
+    origin, instance = event.origin, event.instance
     needs: tuple[Key, ...] = (("instance", instance),)
     creates = None
     taken: int | None = None
-    ids = ids_of(mutation)
-    if isinstance(mutation, SetNextLabel):
-        if mutation.next_label < course.highest:
-            course.setbacks.append(origin.key)
-        course.highest, course.was_set = mutation.next_label, True
-        creates = (*counter_key(instance), "set", origin.key)
+    ids = ids_of(event)
+    if isinstance(event, SetNextLabel):
+        if event.next_label < course.highest:
+            course.setbacks.append(origin.key_ns)
+        course.highest, course.was_set = event.next_label, True
+        creates = (*counter_key(instance), "set", origin.key_ns)
         course.set_by = (creates,)
-        taken = mutation.next_label
+        taken = event.next_label
     elif ids is not None:
         if ids.given_by(course.state) or ids.move(CounterState(counter.next_label, course.was_set)):
             taken, course.highest = ids.last, max(course.highest, ids.last)
@@ -72,28 +72,28 @@ def _claim(mutation: LabelMutation, counter: CounterState, course: _Course) -> C
             needs += course.set_by
     take = None
     if taken is not None:
-        segment = sum(1 for setback in course.setbacks if setback <= _taken_at(mutation))
+        segment = sum(1 for setback in course.setbacks if setback <= _taken_at(event))
         take = Take(counter_key(instance), segment, taken)
-    bodies = mutation.bodies if isinstance(mutation, BodyMutation) else ()
-    if not isinstance(mutation, BodyMutation):
+    bodies = event.bodies if isinstance(event, BodyEvent) else ()
+    if not isinstance(event, BodyEvent):
         # Only an administrator sets the counter, on a committed version too; the rest needs no request.
-        needs += (("version", mutation.version),)
+        needs += (("version", event.version),)
     return Claim(
-        keys=tuple(body_key(instance, mutation.version, label) for label in bodies),
-        rank=mutation.rank if isinstance(mutation, BodyMutation) else (origin.key,),
-        log_order=(origin.key, origin.topic, origin.partition, origin.offset),
+        keys=tuple(body_key(instance, event.version, label) for label in bodies),
+        rank=event.rank if isinstance(event, BodyEvent) else (origin.key_ns,),
+        log_order=(origin.key_ns, origin.topic, origin.partition, origin.offset),
         needs=needs,
         # Ids that are gone are reserved before the commit: after it, that needs another version.
-        inside=("version", mutation.version)
-        if isinstance(mutation, BodyMutation | BurnLabels | ReserveLabels)
+        inside=("version", event.version)
+        if isinstance(event, BodyEvent | BurnLabels | ReserveLabels)
         else None,
         creates=creates,
         take=take,
     )
 
 
-def _taken_at(mutation: LabelMutation) -> int:
+def _taken_at(event: LabelEvent) -> int:
     """The latest moment at which the ids can have been taken: a start is announced right after."""
-    if isinstance(mutation, BodyMutation) and mutation.started:
-        return mutation.started
-    return mutation.origin.key
+    if isinstance(event, BodyEvent) and event.started_ns:
+        return event.started_ns
+    return event.origin.key_ns

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
-from dvidsync_dagster.datatypes.labelmap.messages import Merge
+from dvidsync_dagster.datatypes.labelmap.events import Merge
 
 MAX_LABELS = 20_000
 """Labels in one merge. The destination announces it in one message too, which must stay below 980 kB."""

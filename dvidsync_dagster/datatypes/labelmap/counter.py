@@ -19,8 +19,8 @@ from dvidsync_dagster.datatypes.labelmap.counter_rule import (
     after,
     ids_of,
 )
-from dvidsync_dagster.datatypes.labelmap.messages import (
-    CounterMutation,
+from dvidsync_dagster.datatypes.labelmap.events import (
+    CounterEvent,
     RaiseMaxLabel,
     SetNextLabel,
     Split,
@@ -156,7 +156,7 @@ class LabelCounter:
             if self.expected != before:
                 self.reserve_below(split.version, self.expected.next_label)
 
-    def follow(self, change: CounterMutation) -> None:
+    def follow(self, change: CounterEvent) -> None:
         """Move as the source's counter was moved."""
         may_set = self._labelmap.client.has_admin_token
         match change:

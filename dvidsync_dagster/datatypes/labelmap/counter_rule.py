@@ -23,11 +23,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum, auto
 
-from dvidsync_dagster.datatypes.labelmap.messages import (
-    BodyMutation,
+from dvidsync_dagster.datatypes.labelmap.events import (
+    BodyEvent,
     BurnLabels,
     Cleave,
-    LabelMutation,
+    LabelEvent,
     RaiseMaxLabel,
     Renumber,
     ReserveLabels,
@@ -67,7 +67,7 @@ class PickedBy(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Ids:
-    """The ids from `first` to `last` that a mutation brought into the world."""
+    """The ids from `first` to `last` that an event brought into the world."""
 
     first: int
     last: int
@@ -84,62 +84,62 @@ class Ids:
         return self.given_by(state) or (not state.was_set and self.last >= state.next_label)
 
 
-def ids_of(mutation: LabelMutation) -> Ids | None:
+def ids_of(event: LabelEvent) -> Ids | None:
     """None if it brings none."""
-    match mutation:
+    match event:
         case Cleave():
-            return Ids(mutation.new, mutation.new, PickedBy.COUNTER)
+            return Ids(event.new, event.new, PickedBy.COUNTER)
         case Split():
-            ids = [mutation.new, *(label for _, *pair in mutation.parts for label in pair)]
+            ids = [event.new, *(label for _, *pair in event.parts for label in pair)]
             return Ids(min(ids), max(ids), PickedBy.COUNTER)
         case SplitSupervoxel():
-            ids = [mutation.split, mutation.remain]
+            ids = [event.split, event.remain]
             return Ids(min(ids), max(ids), PickedBy.EITHER)
         case ReserveLabels():
-            return Ids(mutation.first, mutation.last, PickedBy.COUNTER)
+            return Ids(event.first, event.last, PickedBy.COUNTER)
         case Renumber():
-            return Ids(mutation.new, mutation.new, PickedBy.REQUEST)
+            return Ids(event.new, event.new, PickedBy.REQUEST)
         case RaiseMaxLabel():
-            return Ids(mutation.max_label, mutation.max_label, PickedBy.REQUEST)
+            return Ids(event.max_label, event.max_label, PickedBy.REQUEST)
         case BurnLabels():
-            return ids_of(mutation.left_by)
+            return ids_of(event.left_by)
     return None
 
 
-def after(state: CounterState, mutation: LabelMutation) -> CounterState:
-    """How a counter stands that stood so before the mutation."""
-    if isinstance(mutation, SetNextLabel):
-        return CounterState(mutation.next_label + 1, was_set=True)
-    ids = ids_of(mutation)
+def after(state: CounterState, event: LabelEvent) -> CounterState:
+    """How a counter stands that stood so before the event."""
+    if isinstance(event, SetNextLabel):
+        return CounterState(event.next_label + 1, was_set=True)
+    ids = ids_of(event)
     if ids is None or not ids.move(state):
         return state
     return CounterState(max(state.next_label, ids.last + 1), state.was_set)
 
 
-def left_by(mutation: LabelMutation, *, failed: bool = False) -> LabelMutation | None:
-    """What the counter keeps of a mutation that is not repeated, as it failed or is not selected.
+def left_by(event: LabelEvent, *, failed: bool = False) -> LabelEvent | None:
+    """What the counter keeps of an event that is not repeated, as it failed or is not selected.
 
     None if it keeps nothing. Setting the counter is for the whole instance: its version, which may be missing
     at the destination, is left out.
     """
-    match mutation:
+    match event:
         case SetNextLabel():
             return SetNextLabel(
-                origin=mutation.origin,
-                instance=mutation.instance,
+                origin=event.origin,
+                instance=event.instance,
                 version="",
-                next_label=mutation.next_label,
-                ceiling=mutation.ceiling,
+                next_label=event.next_label,
+                ceiling=event.ceiling,
             )
         case Renumber() if failed:
             return None
-        case BodyMutation() | RaiseMaxLabel() if ids_of(mutation) is not None:
+        case BodyEvent() | RaiseMaxLabel() if ids_of(event) is not None:
             return BurnLabels(
-                origin=mutation.origin,
-                instance=mutation.instance,
-                version=mutation.version,
-                left_by=mutation,
+                origin=event.origin,
+                instance=event.instance,
+                version=event.version,
+                left_by=event,
             )
         case ReserveLabels() | BurnLabels():
-            return mutation
+            return event
     return None

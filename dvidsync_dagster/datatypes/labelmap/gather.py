@@ -8,11 +8,11 @@ from enum import Enum
 from typing import TypeGuard
 
 from dvidsync_dagster.datatypes.labelmap.counter_rule import HIGHEST_GIVEN, Ids, PickedBy, ids_of, left_by
-from dvidsync_dagster.datatypes.labelmap.messages import (
+from dvidsync_dagster.datatypes.labelmap.events import (
     Announcement,
-    BodyMutation,
-    CounterMutation,
-    LabelMutation,
+    BodyEvent,
+    CounterEvent,
+    LabelEvent,
     SetNextLabel,
 )
 
@@ -20,8 +20,8 @@ Identity = tuple[str, str, int, int]
 """Instance, version, era and mutation id: one operation."""
 
 
-def identity(mutation: BodyMutation) -> Identity:
-    return (mutation.instance, mutation.version, mutation.era, mutation.mutation_id)
+def identity(event: BodyEvent) -> Identity:
+    return (event.instance, event.version, event.era, event.mutation_id)
 
 
 class Fate(Enum):
@@ -32,7 +32,7 @@ class Fate(Enum):
     UNKNOWN = "unknown"
 
 
-AskFates = Callable[[Sequence[BodyMutation], Sequence[LabelMutation]], Mapping[Identity, Fate]]
+AskFates = Callable[[Sequence[BodyEvent], Sequence[LabelEvent]], Mapping[Identity, Fate]]
 """Asks the source about starts; the second are what is known to be done. What the answer lacks is unknown."""
 
 
@@ -49,18 +49,18 @@ class Gathered:
         failed: starts that will never complete.
     """
 
-    done: list[LabelMutation] = field(default_factory=list)
-    pending: list[BodyMutation] = field(default_factory=list)
-    to_come: list[LabelMutation] = field(default_factory=list)
-    unheard: list[BodyMutation] = field(default_factory=list)
+    done: list[LabelEvent] = field(default_factory=list)
+    pending: list[BodyEvent] = field(default_factory=list)
+    to_come: list[LabelEvent] = field(default_factory=list)
+    unheard: list[BodyEvent] = field(default_factory=list)
     duplicates: int = 0
     failed: int = 0
 
 
 def gather(
-    announcements: Sequence[Announcement | CounterMutation],
+    announcements: Sequence[Announcement | CounterEvent],
     *,
-    ahead: Sequence[Announcement | CounterMutation],
+    ahead: Sequence[Announcement | CounterEvent],
     applied_before: Collection[Identity],
     ended_before: int,
     ask: AskFates,
@@ -79,11 +79,11 @@ def gather(
         next_labels: the source's own counters, by instance; one that is not named can stand anywhere.
     """
     gathered = Gathered()
-    done_later = {identity(item.mutation) for item in ahead if _is_done(item)}
-    starts: dict[Identity, BodyMutation] = {}
-    completed: dict[Identity, list[BodyMutation]] = {}
-    events: list[LabelMutation] = []
-    counters: set[CounterMutation] = set()
+    done_later = {identity(item.event) for item in ahead if _is_done(item)}
+    starts: dict[Identity, BodyEvent] = {}
+    completed: dict[Identity, list[BodyEvent]] = {}
+    happened: list[LabelEvent] = []
+    counters: set[CounterEvent] = set()
     duplicates = failed = 0
     for announcement in announcements:
         if not isinstance(announcement, Announcement):
@@ -92,88 +92,88 @@ def gather(
                 duplicates += 1
             else:
                 counters.add(twin)
-                events.append(announcement)
+                happened.append(announcement)
             continue
-        mutation = announcement.mutation
-        name = identity(mutation)
+        event = announcement.event
+        name = identity(event)
         if not announcement.done:
-            if starts.setdefault(name, mutation) is not mutation:
+            if starts.setdefault(name, event) is not event:
                 duplicates += 1
             continue
-        if name in applied_before or any(_same(mutation, twin) for twin in completed.get(name, ())):
+        if name in applied_before or any(_same(event, twin) for twin in completed.get(name, ())):
             duplicates += 1
             continue
-        completed.setdefault(name, []).append(mutation)
+        completed.setdefault(name, []).append(event)
         start = starts.get(name)
-        events.append(replace(mutation, started=start.origin.key) if start else mutation)
+        happened.append(replace(event, started_ns=start.origin.key_ns) if start else event)
     open_starts = {
         name: start for name, start in starts.items() if name not in completed and name not in applied_before
     }
     asked = [
         start
         for name, start in open_starts.items()
-        if name not in done_later and start.origin.key < ended_before and start.instance not in waiting
+        if name not in done_later and start.origin.key_ns < ended_before and start.instance not in waiting
     ]
-    fates = ask(asked, [*events, *(item.mutation for item in ahead if _is_done(item))]) if asked else {}
+    fates = ask(asked, [*happened, *(item.event for item in ahead if _is_done(item))]) if asked else {}
     for name, start in open_starts.items():
         fate = fates.get(name, Fate.UNKNOWN)
         if fate is Fate.UNKNOWN:
             gathered.pending.append(start)
             continue
         if fate is Fate.DONE:
-            done = replace(start, started=start.origin.key)
+            done = replace(start, started_ns=start.origin.key_ns)
             gathered.unheard.append(done)
-            events.append(done)
+            happened.append(done)
             continue
         failed += 1
         if (burned := left_by(start, failed=True)) is not None:
-            events.append(burned)
-    events.sort(key=lambda event: event.origin)
-    gathered.done.extend(events)
+            happened.append(burned)
+    happened.sort(key=lambda each: each.origin)
+    gathered.done.extend(happened)
     known = {*starts, *completed, *applied_before}
-    gathered.to_come.extend(_out_of_turn(ahead, known, events, next_labels))
+    gathered.to_come.extend(_out_of_turn(ahead, known, happened, next_labels))
     return replace(gathered, duplicates=duplicates, failed=failed)
 
 
-def _is_done(item: Announcement | CounterMutation) -> TypeGuard[Announcement]:
+def _is_done(item: Announcement | CounterEvent) -> TypeGuard[Announcement]:
     return isinstance(item, Announcement) and item.done
 
 
 def _out_of_turn(
-    ahead: Sequence[Announcement | CounterMutation],
+    ahead: Sequence[Announcement | CounterEvent],
     known: set[Identity],
-    events: Sequence[LabelMutation],
+    happened: Sequence[LabelEvent],
     next_labels: Mapping[str, int],
-) -> list[LabelMutation]:
+) -> list[LabelEvent]:
     """Who takes an id says so a moment later, and another's announcement can come between."""
     highest: dict[str, int] = {}
-    for event in events:
-        passed = event.next_label if isinstance(event, SetNextLabel) else _ids(event).last
+    for each in happened:
+        passed = each.next_label if isinstance(each, SetNextLabel) else _ids(each).last
         # What lies above the source's own counter did not come from it, and tells nothing of it.
-        if passed < next_labels.get(event.instance, HIGHEST_GIVEN + 1):
-            highest[event.instance] = max(highest.get(event.instance, 0), passed)
-    found: list[LabelMutation] = []
+        if passed < next_labels.get(each.instance, HIGHEST_GIVEN + 1):
+            highest[each.instance] = max(highest.get(each.instance, 0), passed)
+    found: list[LabelEvent] = []
     for item in ahead:
-        mutation = item.mutation if isinstance(item, Announcement) else item
-        if isinstance(mutation, BodyMutation):
-            if identity(mutation) in known:
+        event = item.event if isinstance(item, Announcement) else item
+        if isinstance(event, BodyEvent):
+            if identity(event) in known:
                 continue
-            known.add(identity(mutation))
-        before = highest.get(mutation.instance, 0)
-        if isinstance(mutation, SetNextLabel):
-            if mutation.next_label < before:
-                highest[mutation.instance] = 0  # what comes now says nothing about what came before
-        elif _ids(mutation).picked_by is not PickedBy.REQUEST and _ids(mutation).first < before:
-            found.append(mutation)
+            known.add(identity(event))
+        before = highest.get(event.instance, 0)
+        if isinstance(event, SetNextLabel):
+            if event.next_label < before:
+                highest[event.instance] = 0  # what comes now says nothing about what came before
+        elif _ids(event).picked_by is not PickedBy.REQUEST and _ids(event).first < before:
+            found.append(event)
     return found
 
 
-def _ids(mutation: LabelMutation) -> Ids:
-    return ids_of(mutation) or _NONE
+def _ids(event: LabelEvent) -> Ids:
+    return ids_of(event) or _NONE
 
 
 _NONE = Ids(0, 0, PickedBy.REQUEST)
 
 
-def _same(one: BodyMutation, other: BodyMutation) -> bool:
-    return replace(one, origin=other.origin, started=other.started) == other
+def _same(one: BodyEvent, other: BodyEvent) -> bool:
+    return replace(one, origin=other.origin, started_ns=other.started_ns) == other

@@ -10,10 +10,10 @@ from datetime import datetime
 
 from dvidsync_dagster.datatypes.labelmap.claims import body_key, claims
 from dvidsync_dagster.datatypes.labelmap.counter_rule import CounterState
-from dvidsync_dagster.datatypes.labelmap.messages import (
-    BodyMutation,
+from dvidsync_dagster.datatypes.labelmap.events import (
+    BodyEvent,
     Cleave,
-    LabelMutation,
+    LabelEvent,
     Split,
     SplitSupervoxel,
 )
@@ -63,14 +63,14 @@ def _time(text: str) -> int:
 
 
 def look(
-    mutations: Sequence[LabelMutation],
+    events: Sequence[LabelEvent],
     labelmap: Labelmap,
     pool: Executor,
     contact: Contact,
     *,
     alone: bool = False,
 ) -> Seen:
-    """Ask for every body that the mutations of one instance touch, and for every supervoxel they split.
+    """Ask for every body that the events of one instance touch, and for every supervoxel they split.
 
     Cost: one small request per body. A version that the destination does not have yet has no bodies. A body
     is gone if the destination says so twice: that it has no such body, and no voxels of it.
@@ -79,10 +79,10 @@ def look(
         alone: only what the bodies that exist tell, not what became of those that are gone.
     """
     bodies = {
-        (mutation.version, label)
-        for mutation in mutations
-        if isinstance(mutation, BodyMutation)
-        for label in mutation.bodies
+        (event.version, label)
+        for event in events
+        if isinstance(event, BodyEvent)
+        for label in event.bodies
         if label  # of the background DVID tells nothing
     }
 
@@ -111,7 +111,7 @@ def look(
     _check_missing(labelmap, missing)
     gone = frozenset(body_key(labelmap.name, version, label) for version, label in missing)
     existed = frozenset[Key]() if alone else _existed(labelmap, gone, contact)
-    return Seen(found, _gone(mutations, labelmap), existed, _left(mutations, labelmap, gone, contact), slow)
+    return Seen(found, _gone(events, labelmap), existed, _left(events, labelmap, gone, contact), slow)
 
 
 def _has(labelmap: Labelmap, version: str) -> bool:
@@ -166,7 +166,7 @@ def _existed(labelmap: Labelmap, gone: frozenset[Key], contact: Contact) -> froz
 
 
 def _left(
-    mutations: Sequence[LabelMutation], labelmap: Labelmap, gone: frozenset[Key], contact: Contact
+    events: Sequence[LabelEvent], labelmap: Labelmap, gone: frozenset[Key], contact: Contact
 ) -> frozenset[tuple[str, str, tuple[int, int]]]:
     """The cleaves and splits whose new body something later took: its parts are in a third one, or split.
 
@@ -174,46 +174,46 @@ def _left(
     server still knows that the new one's label was given away.
     """
     cleaved: list[tuple[Cleave | Split, int, tuple[int, ...]]] = []
-    for mutation in mutations:
-        if isinstance(mutation, Cleave):
-            old, parts = mutation.orig, mutation.supervoxels or ()
-        elif isinstance(mutation, Split):
-            old, parts = mutation.target, tuple(part for _, part, _ in mutation.parts)
+    for event in events:
+        if isinstance(event, Cleave):
+            old, parts = event.orig, event.supervoxels or ()
+        elif isinstance(event, Split):
+            old, parts = event.target, tuple(part for _, part, _ in event.parts)
         else:
             continue
         # Supervoxels that only a blob at the source names are looked for when the cleave is repeated.
-        if parts and body_key(labelmap.name, mutation.version, mutation.new) in gone:
-            cleaved.append((mutation, old, parts))
+        if parts and body_key(labelmap.name, event.version, event.new) in gone:
+            cleaved.append((event, old, parts))
     found = set()
     retired: dict[str, frozenset[int]] = {}
-    bodies = _bodies(labelmap, [(mutation.version, part) for mutation, _, parts in cleaved for part in parts])
-    for mutation, old, parts in cleaved:
-        homes = {bodies[mutation.version][part] for part in parts} - {0}
+    bodies = _bodies(labelmap, [(event.version, part) for event, _, parts in cleaved for part in parts])
+    for event, old, parts in cleaved:
+        homes = {bodies[event.version][part] for part in parts} - {0}
         if homes == {old}:
-            if mutation.version not in retired:
-                retired[mutation.version] = labelmap.retired(mutation.version)
+            if event.version not in retired:
+                retired[event.version] = labelmap.retired(event.version)
             # What brought them back would have left its own tag; without it they have yet to be cleaved. That
             # the label was given tells nothing then: it may have been another's until that was renamed.
-            last = labelmap.last_mod(mutation.version, old)
-            waiting = last is not None and body_of(last, contact).reached == mutation.rank
-            taken = not waiting and mutation.new in retired[mutation.version]
+            last = labelmap.last_mod(event.version, old)
+            waiting = last is not None and body_of(last, contact).reached == event.rank
+            taken = not waiting and event.new in retired[event.version]
         else:
-            lasts = [labelmap.last_mod(mutation.version, home) for home in sorted(homes - {old})[:1]]
+            lasts = [labelmap.last_mod(event.version, home) for home in sorted(homes - {old})[:1]]
             ranks = [body_of(last, contact).reached for last in lasts if last is not None]
-            taken = not homes or any(rank is not None and rank > mutation.rank for rank in ranks)
+            taken = not homes or any(rank is not None and rank > event.rank for rank in ranks)
         if taken:
-            found.add((labelmap.name, mutation.version, mutation.rank))
+            found.add((labelmap.name, event.version, event.rank))
     return frozenset(found)
 
 
-def _gone(mutations: Sequence[LabelMutation], labelmap: Labelmap) -> frozenset[tuple[str, str, int]]:
-    """The supervoxels among those that the mutations split which are not there anymore."""
+def _gone(events: Sequence[LabelEvent], labelmap: Labelmap) -> frozenset[tuple[str, str, int]]:
+    """The supervoxels among those that the events split which are not there anymore."""
     split = []
-    for mutation in mutations:
-        if isinstance(mutation, SplitSupervoxel):
-            split.append((mutation.version, mutation.supervoxel))
-        elif isinstance(mutation, Split):
-            split += [(mutation.version, part) for part, _, _ in mutation.parts]
+    for event in events:
+        if isinstance(event, SplitSupervoxel):
+            split.append((event.version, event.supervoxel))
+        elif isinstance(event, Split):
+            split += [(event.version, part) for part, _, _ in event.parts]
     return frozenset(
         (labelmap.name, version, supervoxel)
         for version, bodies in _bodies(labelmap, split).items()
@@ -237,9 +237,9 @@ def _bodies(labelmap: Labelmap, supervoxels: Sequence[tuple[str, int]]) -> dict[
     return found
 
 
-def is_there(mutation: BodyMutation, labelmap: Labelmap, pool: Executor, contact: Contact) -> bool:
+def is_there(event: BodyEvent, labelmap: Labelmap, pool: Executor, contact: Contact) -> bool:
     """Whether one operation has been applied, as far as its own bodies tell."""
     # One operation alone cannot tell whether its bodies were taken away by the source or by somebody here.
-    seen = look([mutation], labelmap, pool, contact, alone=True)
-    alone = order(claims([mutation], CounterState(next_label=0, was_set=True)))
-    return 0 in find_presence([mutation], alone, seen).there
+    seen = look([event], labelmap, pool, contact, alone=True)
+    alone = order(claims([event], CounterState(next_label=0, was_set=True)))
+    return 0 in find_presence([event], alone, seen).there

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from dvidsync_dagster.datatypes.labelmap.messages import BodyMutation, Cleave, Split
+from dvidsync_dagster.datatypes.labelmap.events import BodyEvent, Cleave, Split
 from dvidsync_dagster.datatypes.labelmap.tags import rank_of
 from dvidsync_dagster.dvid.answer import is_absent
 from dvidsync_dagster.dvid.labelmap import Labelmap
@@ -19,17 +19,17 @@ _PARTS = 10
 """Supervoxels of one operation that are looked for."""
 
 
-def is_past(mutations: Iterable[BodyMutation], labelmap: Labelmap, applied: tuple[int, int]) -> bool:
+def is_past(events: Iterable[BodyEvent], labelmap: Labelmap, applied: tuple[int, int]) -> bool:
     """Whether a body that holds voxels of these operations was changed by an operation past `applied`.
 
     Args:
-        mutations: of one instance.
+        events: of one instance.
         labelmap: the destination's.
         applied: era and mutation id of the last operation that is known to be applied.
     """
     wanted: dict[str, set[int]] = {}
-    for mutation in mutations:
-        wanted.setdefault(mutation.version, set()).update(_supervoxels(mutation))
+    for event in events:
+        wanted.setdefault(event.version, set()).update(_supervoxels(event))
     for version, supervoxels in wanted.items():
         try:
             homes = set(labelmap.mapping(version, sorted(supervoxels))) - {0}
@@ -45,10 +45,10 @@ def is_past(mutations: Iterable[BodyMutation], labelmap: Labelmap, applied: tupl
     return False
 
 
-def _supervoxels(mutation: BodyMutation) -> Iterator[int]:
+def _supervoxels(event: BodyEvent) -> Iterator[int]:
     """Some that the operation may have moved. The first supervoxel of a body has its label."""
-    yield from (label for label in mutation.bodies[:_PARTS] if label)
-    if isinstance(mutation, Cleave):
-        yield from (mutation.supervoxels or ())[:_PARTS]
-    elif isinstance(mutation, Split):
-        yield from (part for _, part, _ in mutation.parts[:_PARTS])
+    yield from (label for label in event.bodies[:_PARTS] if label)
+    if isinstance(event, Cleave):
+        yield from (event.supervoxels or ())[:_PARTS]
+    elif isinstance(event, Split):
+        yield from (part for _, part, _ in event.parts[:_PARTS])

@@ -19,8 +19,8 @@ from dataclasses import dataclass, field
 
 from dvidsync_dagster.datatypes.labelmap.claims import body_key
 from dvidsync_dagster.datatypes.labelmap.counter_rule import PickedBy, ids_of
-from dvidsync_dagster.datatypes.labelmap.messages import (
-    BodyMutation,
+from dvidsync_dagster.datatypes.labelmap.events import (
+    BodyEvent,
     Cleave,
     Merge,
     Renumber,
@@ -94,82 +94,80 @@ class Presence:
     fresh: set[int] = field(default_factory=set)
 
 
-def find_presence(mutations: Sequence[object], ordering: Ordering, seen: Seen) -> Presence:
+def find_presence(events: Sequence[object], ordering: Ordering, seen: Seen) -> Presence:
     """Walk the operations from the end (see above); those that are no labelmap's are passed over."""
     ended: set[int] = set()
     while True:
-        presence = _walk(mutations, ordering, seen, ended)
-        more = _ended(mutations, ordering, seen, presence.there)
+        presence = _walk(events, ordering, seen, ended)
+        more = _ended(events, ordering, seen, presence.there)
         if more <= ended:
             return presence
         # What is known to have made a body, which is gone, tells of what came after it on that body.
         ended |= more
 
 
-def _ended(mutations: Sequence[object], ordering: Ordering, seen: Seen, there: set[int]) -> set[int]:
+def _ended(events: Sequence[object], ordering: Ordering, seen: Seen, there: set[int]) -> set[int]:
     """Operations on bodies that are gone: all from where such a body is known to have existed to its end."""
     found = set()
     for key in seen.gone & ordering.chains.keys():
         label = key[-1]
-        first = mutations[ordering.chains[key][0]]
-        exists = isinstance(first, BodyMutation) and label not in _made(first)
+        first = events[ordering.chains[key][0]]
+        exists = isinstance(first, BodyEvent) and label not in _made(first)
         for index in ordering.chains[key]:
-            mutation = mutations[index]
-            if not isinstance(mutation, BodyMutation):
+            event = events[index]
+            if not isinstance(event, BodyEvent):
                 continue
             if exists:
                 found.add(index)
-            exists = label in mutation.survivors and (exists or (label in _made(mutation) and index in there))
+            exists = label in event.survivors and (exists or (label in _made(event) and index in there))
     return found
 
 
-def _walk(mutations: Sequence[object], ordering: Ordering, seen: Seen, ended: set[int]) -> Presence:
+def _walk(events: Sequence[object], ordering: Ordering, seen: Seen, ended: set[int]) -> Presence:
     presence = Presence()
     later_there: set[Key] = set()
     remade: set[Key] = set()
     counting: set[str] = set()
     for index in reversed(ordering.sequence):
-        mutation = mutations[index]
-        if isinstance(mutation, SetNextLabel):
+        event = events[index]
+        if isinstance(event, SetNextLabel):
             # Setting the counter again would take back the ids that were given since.
-            if mutation.instance in counting:
+            if event.instance in counting:
                 presence.there.add(index)
             continue
-        if not isinstance(mutation, BodyMutation):
+        if not isinstance(event, BodyEvent):
             continue
-        keys = {label: body_key(mutation.instance, mutation.version, label) for label in mutation.bodies}
+        keys = {label: body_key(event.instance, event.version, label) for label in event.bodies}
         # A body that the operation ended and that carries a later rank has been made again since.
-        reached = any(_reached(seen, key, mutation.rank) for key in keys.values())
+        reached = any(_reached(seen, key, event.rank) for key in keys.values())
         # Where one of its bodies is left, that tells more: what is gone may be the destination's own doing.
-        if index in ended and not any(keys[label] in seen.bodies for label in mutation.survivors):
-            later_there.update(keys[label] for label in mutation.bodies if label not in _made(mutation))
+        if index in ended and not any(keys[label] in seen.bodies for label in event.survivors):
+            later_there.update(keys[label] for label in event.bodies if label not in _made(event))
         followed = any(key in later_there for key in keys.values())
         if not (reached or followed):
             bodies = [
-                seen.bodies[key]
-                for key in (keys[label] for label in mutation.survivors)
-                if key in seen.bodies
+                seen.bodies[key] for key in (keys[label] for label in event.survivors) if key in seen.bodies
             ]
             if not bodies or any(body.reached is not None for body in bodies):
                 continue
             # The destination's own edits hide the tags; only the traces are left.
-            if isinstance(mutation, Cleave | Split):
+            if isinstance(event, Cleave | Split):
                 presence.doubtful.add(index)
                 continue
-        if not _left_traces(mutation, keys, seen, later_there, remade):
+        if not _left_traces(event, keys, seen, later_there, remade):
             if reached or followed:
                 presence.doubtful.add(index)
             continue
         presence.there.add(index)
-        if (ids := ids_of(mutation)) is not None and ids.picked_by is not PickedBy.REQUEST:
-            counting.add(mutation.instance)
+        if (ids := ids_of(event)) is not None and ids.picked_by is not PickedBy.REQUEST:
+            counting.add(event.instance)
         if any(
-            key in seen.bodies and seen.bodies[key].reached == mutation.rank
-            for key in (keys[label] for label in mutation.survivors)
+            key in seen.bodies and seen.bodies[key].reached == event.rank
+            for key in (keys[label] for label in event.survivors)
         ):
             presence.fresh.add(index)
         later_there.update(keys.values())
-        remade.update(keys[label] for label in _made(mutation))
+        remade.update(keys[label] for label in _made(event))
     return presence
 
 
@@ -179,7 +177,7 @@ def _reached(seen: Seen, key: Key, rank: Rank) -> bool:
 
 
 def _left_traces(
-    mutation: BodyMutation, keys: Mapping[int, Key], seen: Seen, later_there: set[Key], remade: set[Key]
+    event: BodyEvent, keys: Mapping[int, Key], seen: Seen, later_there: set[Key], remade: set[Key]
 ) -> bool:
     """Whether the destination looks as it does after the operation."""
 
@@ -188,33 +186,33 @@ def _left_traces(
         if body is None or keys[label] in remade:
             return True
         # Whatever changed it later has made it again.
-        return body.reached is not None and body.reached > mutation.rank
+        return body.reached is not None and body.reached > event.rank
 
     def made(label: int) -> bool:
         return keys[label] in seen.bodies or keys[label] in later_there
 
-    left = (mutation.instance, mutation.version, mutation.rank) in seen.left
+    left = (event.instance, event.version, event.rank) in seen.left
 
-    match mutation:
+    match event:
         case Merge():
-            return all(gone(label) for label in mutation.labels)
+            return all(gone(label) for label in event.labels)
         case Renumber():
-            return gone(mutation.orig)
+            return gone(event.orig)
         case Cleave():
             # A cleave of nothing makes no body: only the old one's tag tells of it.
-            return made(mutation.new) or left or mutation.supervoxels == ()
+            return made(event.new) or left or event.supervoxels == ()
         case SplitSupervoxel():
-            return (mutation.instance, mutation.version, mutation.supervoxel) in seen.split
+            return (event.instance, event.version, event.supervoxel) in seen.split
         case Split():
-            return made(mutation.new) or left
+            return made(event.new) or left
     return True
 
 
-def _made(mutation: BodyMutation) -> tuple[int, ...]:
+def _made(event: BodyEvent) -> tuple[int, ...]:
     """The bodies that exist only since the operation."""
-    match mutation:
+    match event:
         case Cleave() | Split():
-            return (mutation.new,)
+            return (event.new,)
         case Renumber():
-            return mutation.survivors
+            return event.survivors
     return ()

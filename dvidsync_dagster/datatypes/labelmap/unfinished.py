@@ -15,16 +15,16 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 
-from dvidsync_dagster.datatypes.labelmap.gather import Fate, Identity, identity
-from dvidsync_dagster.datatypes.labelmap.messages import (
-    BodyMutation,
+from dvidsync_dagster.datatypes.labelmap.events import (
+    BodyEvent,
     Cleave,
-    LabelMutation,
+    LabelEvent,
     Merge,
     Renumber,
     Split,
     SplitSupervoxel,
 )
+from dvidsync_dagster.datatypes.labelmap.gather import Fate, Identity, identity
 from dvidsync_dagster.dvid.client import DvidClient
 from dvidsync_dagster.dvid.labelmap import Labelmap, LastMod
 from dvidsync_dagster.errors import RequestRefused
@@ -56,7 +56,7 @@ class SourceBodies:
     pool: Executor
     _made: float = field(default_factory=time.monotonic)
 
-    def fates(self, starts: Sequence[BodyMutation], done: Sequence[LabelMutation]) -> Mapping[Identity, Fate]:
+    def fates(self, starts: Sequence[BodyEvent], done: Sequence[LabelEvent]) -> Mapping[Identity, Fate]:
         """What became of the starts, as far as the source tells; a few small requests for each.
 
         Args:
@@ -66,25 +66,25 @@ class SourceBodies:
             ServerError: the source does not answer.
         """
         now = self.clock + int((time.monotonic() - self._made) * NANOSECONDS)
-        wait = max(start.origin.key for start in starts) + LOCKED_WITHIN - now
+        wait = max(start.origin.key_ns for start in starts) + LOCKED_WITHIN - now
         time.sleep(min(max(wait, 0), LOCKED_WITHIN) / NANOSECONDS)
         takers = _takers(done)
         found = zip(starts, self.pool.map(lambda start: self._fate(start, takers), starts), strict=True)
         return {
             identity(start): fate
             for start, fate in found
-            if fate is not Fate.DONE or start.origin.key < now - HEARD_WITHIN
+            if fate is not Fate.DONE or start.origin.key_ns < now - HEARD_WITHIN
         }
 
-    def _fate(self, start: BodyMutation, takers: Mapping[tuple[str, str, int], int]) -> Fate:
+    def _fate(self, start: BodyEvent, takers: Mapping[tuple[str, str, int], int]) -> Fate:
         look = _Look(Labelmap(self.source, start.instance), start, self._restarted_since(start), takers)
         try:
             return look.fate()
         except RequestRefused:
             return Fate.UNKNOWN
 
-    def _restarted_since(self, start: BodyMutation) -> bool:
-        return self.started is not None and start.origin.key < self.started
+    def _restarted_since(self, start: BodyEvent) -> bool:
+        return self.started is not None and start.origin.key_ns < self.started
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +92,7 @@ class _Look:
     """A look at the source for one start. `takers` holds the last operation known to take each body away."""
 
     labelmap: Labelmap
-    start: BodyMutation
+    start: BodyEvent
     restarted: bool
     takers: Mapping[tuple[str, str, int], int]
 
@@ -165,24 +165,24 @@ class _Look:
         return last is not None and last.mutation_id < self.start.mutation_id
 
 
-def _takers(done: Sequence[LabelMutation]) -> dict[tuple[str, str, int], int]:
+def _takers(done: Sequence[LabelEvent]) -> dict[tuple[str, str, int], int]:
     """By instance, version and body, the last operation that took the body away."""
     found: dict[tuple[str, str, int], int] = {}
-    for mutation in done:
-        if isinstance(mutation, Merge | Renumber):
-            labels = mutation.labels if isinstance(mutation, Merge) else (mutation.orig,)
+    for event in done:
+        if isinstance(event, Merge | Renumber):
+            labels = event.labels if isinstance(event, Merge) else (event.orig,)
             for label in labels:
-                place = (mutation.instance, mutation.version, label)
-                found[place] = max(found.get(place, 0), mutation.mutation_id)
+                place = (event.instance, event.version, label)
+                found[place] = max(found.get(place, 0), event.mutation_id)
     return found
 
 
-def long_open(pending: Sequence[BodyMutation], clock: int) -> tuple[str, ...]:
+def long_open(pending: Sequence[BodyEvent], clock: int) -> tuple[str, ...]:
     """For people: operations that began long before `clock` (ns since 1970) and whose end nobody knows."""
     return tuple(
         f"{start.action} {start.mutation_id} of {start.instance} has begun and not ended, as far as the "
         f"source tells: {start.origin}. What depends on it waits. If it goes on no more, start the source's "
         f"server again: nothing survives that, and its bodies then tell what became of it."
         for start in pending
-        if start.origin.key < clock - LONG_AGO
+        if start.origin.key_ns < clock - LONG_AGO
     )

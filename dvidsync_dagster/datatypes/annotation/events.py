@@ -1,4 +1,4 @@
-"""What an annotation instance announces in Kafka, as typed mutations.
+"""What an annotation instance announces in Kafka, as typed events.
 
 What was posted is in the source's blob store. An instance that is synced to a labelmap also tells there how
 its elements changed bodies: consequences, which the destination's own sync brings about.
@@ -10,16 +10,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from dvidsync_dagster.datatypes.message import Message
-from dvidsync_dagster.datatypes.operation import DataMutation, Derived, Operation
+from dvidsync_dagster.datatypes.operation import DataEvent, Derived, Operation
 from dvidsync_dagster.dvid.annotation import Point, point
 from dvidsync_dagster.dvid.repo import Instance
+from dvidsync_dagster.events.message import Message
 
 _DERIVED = ("merge", "cleave", "split", "split-coarse", "mutate-block", "ingest-block")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ElementMutation(DataMutation):
+class ElementEvent(DataEvent):
     """What all have in common. `synced` are the labelmaps by which the instance sorts its elements."""
 
     typename: ClassVar[str] = "annotation"
@@ -29,7 +29,7 @@ class ElementMutation(DataMutation):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PostElements(ElementMutation):
+class PostElements(ElementEvent):
     """Elements were added or replaced; the list is in blob `data_ref`."""
 
     action: ClassVar[str] = "element-post"
@@ -38,7 +38,7 @@ class PostElements(ElementMutation):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PostBlocks(ElementMutation):
+class PostBlocks(ElementEvent):
     """Whole blocks were replaced; their elements by block are in blob `data_ref`."""
 
     action: ClassVar[str] = "blocks-post"
@@ -47,22 +47,22 @@ class PostBlocks(ElementMutation):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DeleteElement(ElementMutation):
+class DeleteElement(ElementEvent):
     action: ClassVar[str] = "element-delete"
 
     at: Point
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MoveElement(ElementMutation):
+class MoveElement(ElementEvent):
     action: ClassVar[str] = "element-move"
 
     start: Point
     end: Point
 
 
-def decode(message: Message, instance: Instance) -> ElementMutation | Derived | None:
-    """The mutation in a message; None if its action is unknown.
+def decode(message: Message, instance: Instance) -> ElementEvent | Derived | None:
+    """The event in a message; None if its action is unknown.
 
     Raises:
         UndecodableRecord: a known action with a field that is missing or wrong.
@@ -72,9 +72,9 @@ def decode(message: Message, instance: Instance) -> ElementMutation | Derived | 
         return Derived()
     common: dict[str, Any] = {"origin": message.origin, "instance": instance.name, "synced": instance.syncs}
     if action in ("element-post", "blocks-post"):
-        mutation = PostElements if action == "element-post" else PostBlocks
+        event = PostElements if action == "element-post" else PostBlocks
         common |= {"version": message.version, "user": message.text("User", "")}
-        return mutation(**common, data_ref=message.name("DataRef"))
+        return event(**common, data_ref=message.name("DataRef"))
     if action in ("element-delete", "element-move"):
         common |= {"version": message.version, "user": message.text("User", "")}
         if action == "element-delete":
@@ -90,9 +90,9 @@ def _point(message: Message, field: str) -> Point:
         raise message.wrong(f"field {field!r} is {error}") from None
 
 
-def operations(mutations: Sequence[ElementMutation]) -> list[Operation]:
+def operations(events: Sequence[ElementEvent]) -> list[Operation]:
     """One for all: elements are tied to each other by their relations."""
-    first = mutations[0]
+    first = events[0]
     # DVID sorts elements by body behind its answers, and loses what is posted meanwhile. So elements come
     # first, while no label changes; its own sync then moves them along with the bodies.
     return [
@@ -100,7 +100,7 @@ def operations(mutations: Sequence[ElementMutation]) -> list[Operation]:
             typename="annotation",
             instance=first.instance,
             version=first.version,
-            members=tuple(mutations),
+            members=tuple(events),
             before=first.synced,
         )
     ]

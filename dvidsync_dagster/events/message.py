@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 
 from dvidsync_dagster.errors import UndecodableRecord
-from dvidsync_dagster.log.record import Origin
+from dvidsync_dagster.events.origin import Origin
 
 MAX_LABEL = 2**64 - 1
 _MAX_NAME = 1024

@@ -1,4 +1,4 @@
-"""What a labelmap instance announces in Kafka, as typed mutations.
+"""What a labelmap instance announces in Kafka, as typed events.
 
 An operation is announced when it starts and again, as ``…-complete``, when it is done. Only the second means
 that it happened. The field names are DVID's (see the table in its documentation of Kafka mutations, corrected
@@ -12,18 +12,14 @@ from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from typing import Any
 
-from dvidsync_dagster.datatypes.message import Message
 from dvidsync_dagster.errors import UndecodableRecord
-from dvidsync_dagster.log.record import Origin
+from dvidsync_dagster.events.event import Event, NumberedEvent
+from dvidsync_dagster.events.message import Message
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LabelMutation:
-    """What all have in common. `started` is the key of the start's announcement, if that was seen."""
-
-    origin: Origin
-    instance: str
-    version: str
+class LabelEvent(Event):
+    """What all have in common."""
 
     @property
     def action(self) -> str:
@@ -31,18 +27,8 @@ class LabelMutation:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BodyMutation(LabelMutation):
-    """A mutation of bodies. `rank` orders those that share a body: the era, then the mutation id."""
-
-    mutation_id: int
-    era: int = 0
-    started: int = 0
-    user: str = ""
-    app: str = ""
-
-    @property
-    def rank(self) -> tuple[int, int]:
-        return (self.era, self.mutation_id)
+class BodyEvent(LabelEvent, NumberedEvent):
+    """An event that changes bodies. Its rank orders those that share a body."""
 
     @property
     def bodies(self) -> tuple[int, ...]:
@@ -56,7 +42,7 @@ class BodyMutation(LabelMutation):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Merge(BodyMutation):
+class Merge(BodyEvent):
     """Bodies `labels` become part of `target`; 0 is no body, but the background, and DVID takes it."""
 
     target: int
@@ -72,7 +58,7 @@ class Merge(BodyMutation):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Cleave(BodyMutation):
+class Cleave(BodyEvent):
     """`supervoxels` go from body `orig` to `new`. They are None where only the blob `data_ref` has them."""
 
     orig: int
@@ -90,7 +76,7 @@ class Cleave(BodyMutation):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Renumber(BodyMutation):
+class Renumber(BodyEvent):
     """Body `orig` becomes `new`, or with 0 part of the background."""
 
     orig: int
@@ -110,7 +96,7 @@ def _but_background(label: int) -> tuple[int, ...]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SplitSupervoxel(BodyMutation):
+class SplitSupervoxel(BodyEvent):
     """`supervoxel` of `body` becomes `split` (the voxels in blob `volume`) and `remain`."""
 
     supervoxel: int
@@ -134,7 +120,7 @@ class SplitSupervoxel(BodyMutation):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Split(BodyMutation):
+class Split(BodyEvent):
     """The voxels in blob `volume` leave body `target` for `new`; `parts` are (supervoxel, split, remain)."""
 
     target: int
@@ -152,7 +138,7 @@ class Split(BodyMutation):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ReserveLabels(LabelMutation):
+class ReserveLabels(LabelEvent):
     """`POST nextlabel/k` took the ids `first` to `last`."""
 
     first: int
@@ -160,12 +146,12 @@ class ReserveLabels(LabelMutation):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RaiseMaxLabel(LabelMutation):
+class RaiseMaxLabel(LabelEvent):
     max_label: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SetNextLabel(LabelMutation):
+class SetNextLabel(LabelEvent):
     """`POST set-nextlabel/n`: the next label is n + 1. `ceiling` None leaves the ceiling as it is."""
 
     next_label: int
@@ -173,24 +159,24 @@ class SetNextLabel(LabelMutation):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BurnLabels(LabelMutation):
-    """Ids that no body here gets: of a mutation that failed, or that is not selected."""
+class BurnLabels(LabelEvent):
+    """Ids that no body here gets: of an event that failed, or that is not selected."""
 
-    left_by: LabelMutation
+    left_by: LabelEvent
 
 
-CounterMutation = ReserveLabels | RaiseMaxLabel | SetNextLabel | BurnLabels
+CounterEvent = ReserveLabels | RaiseMaxLabel | SetNextLabel | BurnLabels
 
 
 @dataclass(frozen=True, slots=True)
 class Announcement:
-    """A body mutation that has started (`done` False) or is complete."""
+    """A body event that has started (`done` False) or is complete."""
 
-    mutation: BodyMutation
+    event: BodyEvent
     done: bool
 
 
-ACTION_NAMES: Mapping[type[LabelMutation], str] = {
+ACTION_NAMES: Mapping[type[LabelEvent], str] = {
     Merge: "merge",
     Cleave: "cleave",
     Renumber: "renumber",
@@ -206,15 +192,15 @@ _COMPLETE = "-complete"
 _LABEL_DIGITS = 20
 
 
-def decode(message: Message, instance: str) -> Announcement | CounterMutation | None:
-    """The mutation in a labelmap's message; None if its action is none that this module knows.
+def decode(message: Message, instance: str) -> Announcement | CounterEvent | None:
+    """The event in a labelmap's message; None if its action is none that this module knows.
 
     Raises:
         UndecodableRecord: a known action with a field that is missing or wrong.
     """
     action = message.action
     done = action.endswith(_COMPLETE)
-    read = _BODY_MUTATIONS.get(action.removesuffix(_COMPLETE))
+    read = _BODY_EVENTS.get(action.removesuffix(_COMPLETE))
     if read is not None:
         common: dict[str, Any] = {
             "origin": message.origin,
@@ -225,7 +211,7 @@ def decode(message: Message, instance: str) -> Announcement | CounterMutation | 
             "app": message.text("App", ""),
         }
         return Announcement(read(message, common, done), done)
-    counter = _COUNTER_MUTATIONS.get(action)
+    counter = _COUNTER_EVENTS.get(action)
     if counter is not None:
         return counter(message, {"origin": message.origin, "instance": instance, "version": message.version})
     return None
@@ -303,14 +289,14 @@ def _set_next(message: Message, common: dict[str, Any]) -> SetNextLabel:
     return SetNextLabel(**common, next_label=message.label("Next Label"), ceiling=ceiling)
 
 
-_BODY_MUTATIONS: Mapping[str, Callable[[Message, dict[str, Any], bool], BodyMutation]] = {
+_BODY_EVENTS: Mapping[str, Callable[[Message, dict[str, Any], bool], BodyEvent]] = {
     "merge": _merge,
     "cleave": _cleave,
     "renumber": _renumber,
     "split-supervoxel": _split_supervoxel,
     "split": _split,
 }
-_COUNTER_MUTATIONS: Mapping[str, Callable[[Message, dict[str, Any]], CounterMutation]] = {
+_COUNTER_EVENTS: Mapping[str, Callable[[Message, dict[str, Any]], CounterEvent]] = {
     "post-nextlabel": _reserve,
     "post-maxlabel": _raise_max,
     "setnextlabel": _set_next,
