@@ -30,7 +30,7 @@ CHECKPOINTS = st.builds(
     Checkpoint,
     epoch=COUNTS,
     positions=POSITIONS,
-    key=COUNTS,
+    key_ns=COUNTS,
     mutation_id=COUNTS,
     clean=st.booleans(),
     era=COUNTS,
