@@ -26,7 +26,7 @@ from dvid_sandbox.broker import EmbeddedBroker
 from dvid_sandbox.launcher import SandboxServer
 from dvid_sandbox.proofreaders import make_repo
 from dvidsync_dagster.config import SyncConfig
-from dvidsync_dagster.sync import follow
+from dvidsync_dagster.run.follow import follow
 from tests.real_dvid import RealDvid
 
 ADMIN_TOKEN = "adm"

@@ -24,7 +24,7 @@ from kafka import KafkaProducer
 
 from dvid_sandbox.launcher import SandboxServer
 from dvidsync_dagster.config import SyncConfig
-from dvidsync_dagster.sync import follow
+from dvidsync_dagster.run.follow import follow
 from tests.real_kafka import RealKafka
 
 ADMIN_TOKEN = "adm"

@@ -24,8 +24,8 @@ import httpx
 from dvid_sandbox import wire
 from dvid_sandbox.launcher import SandboxServer
 from dvid_sandbox.proofreaders import make_repo
-from dvidsync_dagster.compare.items import Pair, Side, find, side_by_side
 from dvidsync_dagster.compare.labelmap import SIZES, find_mapping
+from dvidsync_dagster.differences.items import Pair, Side, find, side_by_side
 from dvidsync_dagster.dvid.client import DvidClient, node_path
 from dvidsync_dagster.dvid.protobuf import mapping_ops
 from tests.real_dvid import RealDvid

@@ -26,7 +26,7 @@ from dvidsync_dagster.orchestration.compare_once import repair_once, verify_once
 from dvidsync_dagster.orchestration.followers import Follower, destination_follower, followers
 from dvidsync_dagster.orchestration.once import RunSummary, run_once
 from dvidsync_dagster.repair.text import comparison_text, repair_text
-from dvidsync_dagster.report import Lag
+from dvidsync_dagster.run.report import Lag
 
 PIECES_OF_WORK = 600
 PIECES_OF_SILENT_WORK = 40

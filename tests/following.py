@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dvidsync_dagster.config import SyncConfig
 from dvidsync_dagster.log.checkpoint import Checkpoint
-from dvidsync_dagster.report import ChunkReport
-from dvidsync_dagster.sync import Scope, follow
+from dvidsync_dagster.run.follow import Scope, follow
+from dvidsync_dagster.run.report import ChunkReport
 
 
 def followed(

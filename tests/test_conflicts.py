@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from dvidsync_dagster.errors import Conflict
-from dvidsync_dagster.report import ChunkReport
+from dvidsync_dagster.run.report import ChunkReport
 from tests.following import followed
 from tests.stage import Stage, stage
 

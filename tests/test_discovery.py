@@ -15,11 +15,11 @@ from dvid_sandbox.broker import EmbeddedBroker
 from dvid_sandbox.launcher import SandboxServer
 from dvid_sandbox.proofreaders import make_repo
 from dvidsync_dagster.config import SyncConfig
-from dvidsync_dagster.discovery import Route, discover, is_another
 from dvidsync_dagster.dvid.client import DvidClient
 from dvidsync_dagster.dvid.patience import Patience
 from dvidsync_dagster.dvid.repo import Instance, RepoInfo, read_repo_info, read_server_info
 from dvidsync_dagster.errors import ConfigurationError, ServerUnreachable
+from dvidsync_dagster.run.discovery import Route, discover, is_another
 
 BROKER = "127.0.0.1:1"  # named by the servers; nobody asks it here
 ABSENT = "0" * 32

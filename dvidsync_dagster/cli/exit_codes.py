@@ -11,8 +11,8 @@ from types import FrameType
 
 import click
 
-from dvidsync_dagster import causes
 from dvidsync_dagster.errors import DvidSyncError
+from dvidsync_dagster.run import causes
 
 DONE = 0
 FAILED = 1

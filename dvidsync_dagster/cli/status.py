@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     import dagster as dg
 
     from dvidsync_dagster.log.checkpoint import Checkpoint
-    from dvidsync_dagster.look import Look
     from dvidsync_dagster.orchestration.followers import Follower
+    from dvidsync_dagster.run.lag import Look
 
 
 @click.command(epilog=STATUS_EXIT_CODES)
@@ -61,7 +61,7 @@ def _status(instance: dg.DagsterInstance, follower: Follower) -> None:
 
 def _positions(seen: Look, checkpoint: Checkpoint | None) -> None:
     from dvidsync_dagster.orchestration.metadata import lag_text
-    from dvidsync_dagster.report import Lag
+    from dvidsync_dagster.run.report import Lag
 
     reached = checkpoint.key_ns if checkpoint is not None and checkpoint.key_ns else seen.clock
     click.echo(f"  lag         {lag_text(Lag.at(seen.waiting, seen.clock, reached))}")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from dvidsync_dagster.compare.findings import Difference
 from dvidsync_dagster.config import SyncConfig
+from dvidsync_dagster.differences.findings import Difference
 from dvidsync_dagster.dvid.repo import Instance, RepoInfo
 
 

@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from dvidsync_dagster.compare.digest import Numbers, Page, Wanted, numbered
-from dvidsync_dagster.compare.findings import Difference
-from dvidsync_dagster.compare.items import (
+from dvidsync_dagster.differences.digest import Numbers, Page, Wanted, numbered
+from dvidsync_dagster.differences.findings import Difference
+from dvidsync_dagster.differences.items import (
     Found,
     Kind,
     Pair,

@@ -8,12 +8,12 @@ from hashlib import blake2b
 
 import numpy as np
 
-from dvidsync_dagster.compare.findings import Difference
 from dvidsync_dagster.compare.instances import Twins
-from dvidsync_dagster.compare.items import Found, Pair
 from dvidsync_dagster.compare.labelmap import compare_counter, compare_max_label
 from dvidsync_dagster.compare.scene import Scene
 from dvidsync_dagster.compare.versions import compare_versions
+from dvidsync_dagster.differences.findings import Difference
+from dvidsync_dagster.differences.items import Found, Pair
 
 Say = Callable[[str], None]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 
-from dvidsync_dagster.compare.findings import Difference
+from dvidsync_dagster.differences.findings import Difference
 from dvidsync_dagster.dvid.repo import RepoInfo, Version
 
 

@@ -7,12 +7,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from dvidsync_dagster.datatypes import versions
+from dvidsync_dagster.datatypes.copied import DataEvent, Derived
 from dvidsync_dagster.datatypes.eras import EraClock
 from dvidsync_dagster.datatypes.labelmap import events as labelmap
-from dvidsync_dagster.datatypes.operation import DataEvent, Derived
 from dvidsync_dagster.datatypes.place import Placed, SourcePlaces
 from dvidsync_dagster.datatypes.registry import DATA_TYPES
+from dvidsync_dagster.datatypes.repo import writer as versions
 from dvidsync_dagster.dvid.repo import Instance
 from dvidsync_dagster.errors import UndecodableRecord
 from dvidsync_dagster.events.message import Message

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from dvidsync_dagster.datatypes.versions import Commit, NewVersion
+from dvidsync_dagster.datatypes.repo.writer import Commit, NewVersion
 from dvidsync_dagster.dvid.repo import RepoInfo
 from dvidsync_dagster.events.message import shown
 from dvidsync_dagster.events.origin import Origin

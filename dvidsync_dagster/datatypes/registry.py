@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from dvidsync_dagster.datatypes.annotation import ANNOTATION
-from dvidsync_dagster.datatypes.keyvalue import KEYVALUE
+from dvidsync_dagster.datatypes.copied import DataEvent, DataType, Operation
+from dvidsync_dagster.datatypes.keyvalue.writer import KEYVALUE
 from dvidsync_dagster.datatypes.labelmap.events import LabelEvent
-from dvidsync_dagster.datatypes.neuronjson import NEURONJSON
-from dvidsync_dagster.datatypes.operation import DataEvent, DataType, Operation
-from dvidsync_dagster.datatypes.versions import RepoEvent
+from dvidsync_dagster.datatypes.neuronjson.writer import NEURONJSON
+from dvidsync_dagster.datatypes.repo.writer import RepoEvent
 
 Event = LabelEvent | RepoEvent | DataEvent | Operation
 

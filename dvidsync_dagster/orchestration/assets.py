@@ -21,8 +21,8 @@ from dvidsync_dagster.orchestration.followers import Follower
 from dvidsync_dagster.orchestration.names import kafka_key
 from dvidsync_dagster.orchestration.partitions import FOLLOW, Windows
 from dvidsync_dagster.orchestration.pools import limit_to_one
-from dvidsync_dagster.report import ChunkReport
-from dvidsync_dagster.sync import Scope
+from dvidsync_dagster.run.follow import Scope
+from dvidsync_dagster.run.report import ChunkReport
 
 
 def kafka_spec(config: SyncConfig) -> dg.AssetSpec:

@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 
 import dagster as dg
 
-from dvidsync_dagster.causes import ANOTHER_RUN, LOGIN, OUTAGE, cause_of
 from dvidsync_dagster.errors import DvidSyncError
 from dvidsync_dagster.log.checkpoint import Checkpoint
 from dvidsync_dagster.orchestration.assets import FollowerRun
 from dvidsync_dagster.orchestration.followers import Follower
 from dvidsync_dagster.orchestration.partitions import Windows, follow_windows
 from dvidsync_dagster.orchestration.ticks import known_checkpoint
+from dvidsync_dagster.run.causes import ANOTHER_RUN, LOGIN, OUTAGE, cause_of
 
 
 @dataclass

@@ -11,7 +11,8 @@ from typing import Any
 import dagster as dg
 
 from dvidsync_dagster.compare.comparison import compare
-from dvidsync_dagster.compare.findings import Comparison
+from dvidsync_dagster.differences.findings import Comparison
+from dvidsync_dagster.differences.work import Repair
 from dvidsync_dagster.errors import DvidSyncError
 from dvidsync_dagster.log.quarantine import Place
 from dvidsync_dagster.orchestration.abandoned import held
@@ -26,8 +27,7 @@ from dvidsync_dagster.orchestration.pools import limit_to_one
 from dvidsync_dagster.orchestration.quarantine import QUARANTINE_OP
 from dvidsync_dagster.orchestration.repairing import REPAIR_OP
 from dvidsync_dagster.orchestration.ticks import run_under_way
-from dvidsync_dagster.repair.work import Repair
-from dvidsync_dagster.retry import Retried
+from dvidsync_dagster.run.retry import Retried
 
 Say = Callable[[str], None]
 

@@ -12,8 +12,8 @@ import dagster as dg
 from pydantic import Field
 
 from dvidsync_dagster.compare.comparison import compare
-from dvidsync_dagster.compare.findings import Comparison
 from dvidsync_dagster.config import DestinationConfig, SyncConfig
+from dvidsync_dagster.differences.findings import Comparison
 from dvidsync_dagster.errors import ConfigurationError
 from dvidsync_dagster.orchestration.catching_up import catching_up_here
 from dvidsync_dagster.orchestration.checks import answer_again

@@ -7,8 +7,8 @@ from contextlib import contextmanager
 
 import dagster as dg
 
-from dvidsync_dagster.causes import cause_of, found_and_remedy
 from dvidsync_dagster.errors import DvidSyncError
+from dvidsync_dagster.run.causes import cause_of, found_and_remedy
 
 CAUSE_TAG = "dvidsync/cause"
 """A tag of the run: Dagster's list of runs can be filtered by it."""

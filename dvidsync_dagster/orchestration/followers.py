@@ -8,14 +8,14 @@ from pathlib import Path
 
 import dagster as dg
 
-from dvidsync_dagster.archiving import archive_log
 from dvidsync_dagster.config import DestinationConfig, StartTime, SyncConfig
 from dvidsync_dagster.log.archive import LogArchive
 from dvidsync_dagster.log.checkpoint import Checkpoint
-from dvidsync_dagster.look import Look, look
 from dvidsync_dagster.orchestration.names import ARCHIVE, destination_key, kafka_key, log_key
-from dvidsync_dagster.report import ChunkReport
-from dvidsync_dagster.sync import Scope, follow
+from dvidsync_dagster.run.archiving import archive_log
+from dvidsync_dagster.run.follow import Scope, follow
+from dvidsync_dagster.run.lag import Look, look
+from dvidsync_dagster.run.report import ChunkReport
 
 Follow = Callable[
     [Checkpoint | None, int, Callable[[], None], Scope | None], Generator[ChunkReport, None, None]

@@ -10,7 +10,7 @@ import dagster as dg
 from dvidsync_dagster.events.origin import key_text
 from dvidsync_dagster.log.checkpoint import Checkpoint, checkpoint_json
 from dvidsync_dagster.outgoing_text import escaped, markdown
-from dvidsync_dagster.report import ChunkReport, ConflictRow, Lag, QuarantinedRecord
+from dvidsync_dagster.run.report import ChunkReport, ConflictRow, Lag, QuarantinedRecord
 
 CHECKPOINT = "dvidsync/checkpoint"
 CHUNK = "dvidsync/chunk"

@@ -16,7 +16,7 @@ from dvidsync_dagster.orchestration.followers import Follower, destination_follo
 from dvidsync_dagster.orchestration.op_job import RESULT, op_job
 from dvidsync_dagster.orchestration.owning import claimed
 from dvidsync_dagster.orchestration.pools import limit_to_one
-from dvidsync_dagster.retry import Retried, retry
+from dvidsync_dagster.run.retry import Retried, retry
 
 QUARANTINE_OP = "quarantine"
 SHOWN = 200

@@ -6,6 +6,7 @@ import dagster as dg
 from pydantic import Field
 
 from dvidsync_dagster.config import DestinationConfig, SyncConfig
+from dvidsync_dagster.differences.work import Repair
 from dvidsync_dagster.orchestration.catching_up import catching_up_here
 from dvidsync_dagster.orchestration.checks import evaluation, log_evaluation
 from dvidsync_dagster.orchestration.comparing import COPIES_AGREE, shown
@@ -16,7 +17,6 @@ from dvidsync_dagster.orchestration.owning import claimed
 from dvidsync_dagster.orchestration.pools import limit_to_one
 from dvidsync_dagster.orchestration.tables import table
 from dvidsync_dagster.repair.repairing import repair
-from dvidsync_dagster.repair.work import Repair
 
 REPAIR_OP = "repair"
 """The step of each job that repairs; its configuration stands under this name."""

@@ -7,8 +7,8 @@ from dataclasses import asdict
 
 import dagster as dg
 
-from dvidsync_dagster.compare.findings import Difference
-from dvidsync_dagster.repair.work import Change, Left
+from dvidsync_dagster.differences.findings import Difference
+from dvidsync_dagster.differences.work import Change, Left
 
 _COLUMNS = ("version", "instance", "what", "count", "examples")
 

@@ -6,17 +6,17 @@ from collections.abc import Callable
 
 import dagster as dg
 
-from dvidsync_dagster.causes import OUTAGE, cause_of, found_and_remedy
 from dvidsync_dagster.errors import ConfigurationError, DvidSyncError
 from dvidsync_dagster.events.origin import key_text
 from dvidsync_dagster.log.checkpoint import Checkpoint
-from dvidsync_dagster.look import Look
 from dvidsync_dagster.orchestration.abandoned import fail_abandoned
 from dvidsync_dagster.orchestration.checkpoint_file import read_checkpoint_file
 from dvidsync_dagster.orchestration.checkpoints import CheckpointStore
 from dvidsync_dagster.orchestration.followers import Follower
 from dvidsync_dagster.orchestration.partitions import Windows, follow_tags
 from dvidsync_dagster.orchestration.pools import limit_to_one
+from dvidsync_dagster.run.causes import OUTAGE, cause_of, found_and_remedy
+from dvidsync_dagster.run.lag import Look
 
 SENSOR_SECONDS = 30
 

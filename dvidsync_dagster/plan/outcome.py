@@ -1,4 +1,4 @@
-"""What became of a step."""
+"""What became of a command."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """One event (by position among the step's members) that the destination refused, and why."""
+    """One part of a command, by its position, that the destination refused, and why."""
 
-    member: int
+    part: int
     found: str
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of a step: how many of its members were there already, and which were refused."""
+    """What became of a command: how many of its parts were present already, and which were refused."""
 
     already_there: int = 0
     refusals: tuple[Refusal, ...] = ()
@@ -25,5 +25,6 @@ DONE = Outcome()
 ALREADY_THERE = Outcome(already_there=1)
 
 
-def refused(found: str) -> Outcome:
-    return Outcome(refusals=(Refusal(0, found),))
+def refused(found: str, parts: int = 1) -> Outcome:
+    """All parts of a command were refused."""
+    return Outcome(refusals=tuple(Refusal(part, found) for part in range(parts)))

@@ -7,9 +7,9 @@ from collections.abc import Collection, Iterator
 from itertools import islice
 
 from dvidsync_dagster.compare.annotation import ELEMENTS, Element, Position, read_elements
-from dvidsync_dagster.compare.items import Found, Pair, Side, find
+from dvidsync_dagster.differences.items import Found, Pair, Side, find
+from dvidsync_dagster.differences.work import Work
 from dvidsync_dagster.dvid.annotation import Annotation
-from dvidsync_dagster.repair.work import Work
 
 ELEMENTS_PER_REQUEST = 5_000
 

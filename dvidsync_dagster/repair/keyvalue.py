@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dvidsync_dagster.compare.items import Pair, find
 from dvidsync_dagster.compare.keyvalue import KEYS_PER_REQUEST, VALUES, read_values
+from dvidsync_dagster.differences.items import Pair, find
+from dvidsync_dagster.differences.work import Work
 from dvidsync_dagster.dvid.keyvalue import Keyvalue
-from dvidsync_dagster.repair.work import Work
 
 BYTES_PER_REQUEST = 8 << 20
 

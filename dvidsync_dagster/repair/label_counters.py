@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dvidsync_dagster.compare.instances import Twins
-from dvidsync_dagster.compare.items import Pair
 from dvidsync_dagster.compare.scene import Scene
 from dvidsync_dagster.datatypes.labelmap.counter_rule import CounterState, Ids, PickedBy
+from dvidsync_dagster.differences.items import Pair
+from dvidsync_dagster.differences.work import Work
 from dvidsync_dagster.dvid.labelmap import Labelmap
 from dvidsync_dagster.errors import RequestRefused
-from dvidsync_dagster.repair.work import Work
 
 _RESERVE = "reserve labels"
 _TOKEN = "It takes the destination's admin token: name its variable in `admin_token_env`."

@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from dvidsync_dagster.compare.items import Found, Pair
 from dvidsync_dagster.compare.labelmap import find_mapping
-from dvidsync_dagster.datatypes.labelmap.tags import tagged
+from dvidsync_dagster.datatypes.labelmap.server.tags import tagged
+from dvidsync_dagster.differences.items import Found, Pair
+from dvidsync_dagster.differences.work import Work
 from dvidsync_dagster.dvid.labelmap import Labelmap, LastMod
 from dvidsync_dagster.errors import RequestRefused
 from dvidsync_dagster.repair.label_plan import Cleave, Merge, Renumber, Step, plan_labels
 from dvidsync_dagster.repair.label_steps import LabelSteps
-from dvidsync_dagster.repair.work import Work
 
 LABELS_PER_MERGE = 50_000
 """A merge message over 980 kB never reaches Kafka."""

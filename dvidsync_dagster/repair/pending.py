@@ -6,12 +6,12 @@ import time
 from dataclasses import dataclass, replace
 
 from dvidsync_dagster.compare.apart import apart
-from dvidsync_dagster.compare.findings import Difference
 from dvidsync_dagster.compare.instances import Twins
-from dvidsync_dagster.compare.items import Found, Pair
 from dvidsync_dagster.compare.later import LaterRecords
 from dvidsync_dagster.compare.scene import Scene
-from dvidsync_dagster.repair.work import Work
+from dvidsync_dagster.differences.findings import Difference
+from dvidsync_dagster.differences.items import Found, Pair
+from dvidsync_dagster.differences.work import Work
 
 
 @dataclass(frozen=True)

@@ -7,12 +7,13 @@ from dataclasses import asdict
 
 from dvidsync_dagster.clients import open_destination, open_source
 from dvidsync_dagster.compare.comparison import compare_servers
-from dvidsync_dagster.compare.items import Pair
 from dvidsync_dagster.compare.later import LaterRecords
 from dvidsync_dagster.compare.reading import Say
 from dvidsync_dagster.compare.scene import Scene, look_at
 from dvidsync_dagster.compare.versions import ordered
 from dvidsync_dagster.config import DestinationConfig, SyncConfig
+from dvidsync_dagster.differences.items import Pair
+from dvidsync_dagster.differences.work import Left, Repair, Work
 from dvidsync_dagster.errors import RequestRefused
 from dvidsync_dagster.log.checkpoint import Checkpoint
 from dvidsync_dagster.repair.annotation import repair_annotation
@@ -23,7 +24,6 @@ from dvidsync_dagster.repair.labelmap import VOXELS, repair_labelmap
 from dvidsync_dagster.repair.neuronjson import repair_neuronjson
 from dvidsync_dagster.repair.pending import Pending
 from dvidsync_dagster.repair.versions import finish_version, make_version
-from dvidsync_dagster.repair.work import Left, Repair, Work
 
 REPAIRS: Mapping[str, Callable[[Pair, Work], None]] = {
     "labelmap": repair_labelmap,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from dvidsync_dagster.compare.findings import Comparison, Difference
-from dvidsync_dagster.repair.work import Change, Left, Repair
+from dvidsync_dagster.differences.findings import Comparison, Difference
+from dvidsync_dagster.differences.work import Change, Left, Repair
 
 _COLUMNS = ("version", "instance", "what", "count", "first examples")
 

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from dvidsync_dagster.compare.comparison import compare
-from dvidsync_dagster.compare.findings import Comparison
+from dvidsync_dagster.differences.findings import Comparison
 from tests.two_servers import KEYS, LABELS, NEURONS, SYNAPSES, TOKEN_ENV, TwoServers, two_sandboxes
 
 

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dvidsync_dagster.compare.digest import Page, Wanted, named, numbered
-from dvidsync_dagster.compare.items import Kind, Pair, Side, find
+from dvidsync_dagster.differences.digest import Page, Wanted, named, numbered
+from dvidsync_dagster.differences.items import Kind, Pair, Side, find
 from dvidsync_dagster.dvid.client import DvidClient
 
 Items = dict[int, int]

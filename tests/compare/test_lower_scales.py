@@ -11,8 +11,8 @@ import pytest
 from dvid_sandbox.launcher import SandboxServer
 from dvid_sandbox.proofreaders import make_repo
 from dvidsync_dagster.compare.comparison import compare
-from dvidsync_dagster.compare.findings import Comparison
 from dvidsync_dagster.config import SyncConfig
+from dvidsync_dagster.differences.findings import Comparison
 from tests.real_dvid import RealDvid, binary
 from tests.two_servers import Editor
 

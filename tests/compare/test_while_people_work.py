@@ -16,11 +16,11 @@ from dvid_sandbox.broker import EmbeddedBroker
 from dvid_sandbox.launcher import SandboxServer
 from dvid_sandbox.proofreaders import WEIGHTS, Proofreaders, make_repo
 from dvidsync_dagster.compare.comparison import compare
-from dvidsync_dagster.compare.findings import Comparison
 from dvidsync_dagster.config import SyncConfig
+from dvidsync_dagster.differences.findings import Comparison
+from dvidsync_dagster.differences.work import Repair
 from dvidsync_dagster.log.checkpoint import Checkpoint
 from dvidsync_dagster.repair.repairing import repair
-from dvidsync_dagster.repair.work import Repair
 from tests.following import followed
 from tests.two_servers import KEYS, LABELS, NEURONS, SYNAPSES, Editor
 

@@ -19,8 +19,8 @@ from dvid_sandbox.proofreaders import make_repo
 from dvidsync_dagster.config import SyncConfig
 from dvidsync_dagster.dvid import protobuf
 from dvidsync_dagster.log.checkpoint import Checkpoint
-from dvidsync_dagster.report import ChunkReport
-from dvidsync_dagster.sync import Scope, follow
+from dvidsync_dagster.run.follow import Scope, follow
+from dvidsync_dagster.run.report import ChunkReport
 from tests.contract.replay import published
 from tests.real_kafka import RealKafka
 from tests.state import State, differences, read_state

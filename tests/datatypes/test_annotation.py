@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from dvidsync_dagster.sync import Scope
+from dvidsync_dagster.run.follow import Scope
 from tests.datatypes.following import Scene
 
 SYNAPSES = "synapses"

@@ -7,20 +7,20 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from dvidsync_dagster.batch import Batch, make_plan
 from dvidsync_dagster.datatypes.annotation.events import PostElements
+from dvidsync_dagster.datatypes.copied import Operation
 from dvidsync_dagster.datatypes.decode import decode_records
 from dvidsync_dagster.datatypes.eras import EraClock
-from dvidsync_dagster.datatypes.keyvalue import PostKey
+from dvidsync_dagster.datatypes.keyvalue.writer import PostKey
 from dvidsync_dagster.datatypes.labelmap.counter_rule import CounterState
 from dvidsync_dagster.datatypes.labelmap.events import Merge
-from dvidsync_dagster.datatypes.labelmap.presence import Presence
-from dvidsync_dagster.datatypes.operation import Operation
+from dvidsync_dagster.datatypes.labelmap.server.presence import Presence
 from dvidsync_dagster.datatypes.registry import Event
 from dvidsync_dagster.dvid.repo import Instance
 from dvidsync_dagster.events.origin import Origin
 from dvidsync_dagster.log.record import Record
 from dvidsync_dagster.plan.order import Ordering
+from dvidsync_dagster.run.batching import Batch, make_plan
 from tests.places import UNJUDGED, all_failed
 
 TOPICS: Mapping[str, Instance | None] = {

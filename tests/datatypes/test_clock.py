@@ -14,8 +14,8 @@ import pytest
 from dvidsync_dagster.dvid.repo import go_time
 from dvidsync_dagster.errors import ConfigurationError
 from dvidsync_dagster.log.quarantine import Quarantine
-from dvidsync_dagster.report import ChunkReport
-from dvidsync_dagster.sync import Scope
+from dvidsync_dagster.run.follow import Scope
+from dvidsync_dagster.run.report import ChunkReport
 from tests.datatypes.following import Scene
 from tests.relay import SECOND, Relay
 from tests.wrong_clock import WrongClock, wrong_clock

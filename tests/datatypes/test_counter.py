@@ -9,8 +9,8 @@ import pytest
 
 from dvid_sandbox.launcher import SandboxServer
 from dvidsync_dagster.errors import Conflict
-from dvidsync_dagster.report import ChunkReport
-from dvidsync_dagster.sync import Scope
+from dvidsync_dagster.run.follow import Scope
+from dvidsync_dagster.run.report import ChunkReport
 from tests.datatypes.following import Scene
 from tests.forging import forge
 

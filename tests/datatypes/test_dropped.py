@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from dvidsync_dagster.archiving import archive_log
 from dvidsync_dagster.config import SyncConfig
 from dvidsync_dagster.errors import LogGap
 from dvidsync_dagster.log.archive import LogArchive
+from dvidsync_dagster.run.archiving import archive_log
 from tests.datatypes.following import Scene
 from tests.datatypes.following import scene as open_scene
 from tests.log.kafka_topics import drop_before, open_log

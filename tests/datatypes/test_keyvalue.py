@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from dvidsync_dagster.datatypes.keyvalue import (
+from dvidsync_dagster.datatypes.keyvalue.writer import (
     MAX_BYTES,
     MAX_KEYS,
     DeleteKey,
@@ -18,7 +18,7 @@ from dvidsync_dagster.dvid.repo import Instance
 from dvidsync_dagster.errors import UndecodableRecord
 from dvidsync_dagster.events.message import Message
 from dvidsync_dagster.events.origin import Origin
-from dvidsync_dagster.sync import Scope
+from dvidsync_dagster.run.follow import Scope
 from tests.datatypes.following import Scene
 
 KV = "segmentation_annotations"

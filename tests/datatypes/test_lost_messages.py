@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from dvidsync_dagster.orchestration.checks import RunEnd, check_log_complete
-from dvidsync_dagster.report import ChunkReport, UnexplainedIds
+from dvidsync_dagster.run.report import ChunkReport, UnexplainedIds
 from tests.datatypes.following import Scene
 from tests.datatypes.test_unfinished import LABELS, relay, sync
 from tests.relay import Relay, Row

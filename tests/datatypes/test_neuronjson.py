@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from dvidsync_dagster.datatypes.neuronjson import MAX_RECORDS, PostNeuron, operations
+from dvidsync_dagster.datatypes.neuronjson.writer import MAX_RECORDS, PostNeuron, operations
 from dvidsync_dagster.events.origin import Origin
 from tests.datatypes.following import Scene
 

@@ -7,8 +7,8 @@ from urllib.parse import quote
 import httpx
 import pytest
 
-from dvidsync_dagster.compare.items import Pair, Side
 from dvidsync_dagster.compare.keyvalue import compare_keyvalue
+from dvidsync_dagster.differences.items import Pair, Side
 from dvidsync_dagster.dvid.client import DvidClient
 from dvidsync_dagster.dvid.keyvalue import Keyvalue
 from tests.datatypes.following import Scene

@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from dvidsync_dagster.errors import ConfigurationError, Conflict, UndecodableRecord
-from dvidsync_dagster.sync import Scope
+from dvidsync_dagster.run.follow import Scope
 from tests.datatypes.following import Scene
 from tests.forging import forge
 

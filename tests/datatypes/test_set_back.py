@@ -5,7 +5,7 @@ from __future__ import annotations
 import httpx
 import pytest
 
-from dvidsync_dagster.report import ChunkReport
+from dvidsync_dagster.run.report import ChunkReport
 from tests.datatypes.following import Scene
 
 LABELS = "segmentation"

@@ -12,7 +12,7 @@ import pytest
 from dvid_sandbox.launcher import SandboxServer
 from dvidsync_dagster.config import SyncConfig
 from dvidsync_dagster.errors import OwnershipLost
-from dvidsync_dagster.sync import follow
+from dvidsync_dagster.run.follow import follow
 from tests.datatypes.following import TOKEN, Scene
 
 LABELS = "segmentation"
@@ -48,7 +48,7 @@ def test_a_slow_answer_about_a_version_that_is_not_there_yet(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As on a busy machine."""
-    monkeypatch.setattr("dvidsync_dagster.datatypes.labelmap.look.SLOW_SECONDS", 0.0)
+    monkeypatch.setattr("dvidsync_dagster.datatypes.labelmap.server.seen.SLOW_SECONDS", 0.0)
     scene.sync()
     scene.post("commit", json={"note": "done"})
     version = scene.post("newversion", json={"note": "next"})["child"]
@@ -60,7 +60,7 @@ def test_a_slow_answer_about_a_version_that_is_not_there_yet(
 def test_a_run_that_lost_its_destination_stops_within_its_chunk(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("dvidsync_dagster.destinations.ownership.EVERY_SECONDS", 0.2)
+    monkeypatch.setattr("dvidsync_dagster.destinations.dvid_server.ownership.EVERY_SECONDS", 0.2)
     for body in range(1, 21):
         scene.post(f"{LABELS}/merge", json=[body, body + 20])
     scene.await_messages(40)

@@ -9,7 +9,7 @@ import pytest
 
 from dvidsync_dagster.errors import UndecodableRecord
 from dvidsync_dagster.log.quarantine import Place, Quarantine
-from dvidsync_dagster.report import ChunkReport
+from dvidsync_dagster.run.report import ChunkReport
 from tests.datatypes.following import Scene
 from tests.forging import now, publish
 

@@ -8,7 +8,7 @@ import httpx
 import orjson
 import pytest
 
-from dvidsync_dagster.report import ChunkReport
+from dvidsync_dagster.run.report import ChunkReport
 from tests.datatypes.following import Scene
 from tests.relay import Relay, Row
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from dvidsync_dagster.config import SyncConfig
 from dvidsync_dagster.log.checkpoint import checkpoint_from_json, checkpoint_json
-from dvidsync_dagster.sync import follow
+from dvidsync_dagster.run.follow import follow
 
 
 def main(config_text: str, file: Path) -> None:

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from dvid_sandbox.broker import EmbeddedBroker
-from dvidsync_dagster.archiving import archive_log
 from dvidsync_dagster.compare.comparison import compare
 from dvidsync_dagster.config import SyncConfig
 from dvidsync_dagster.log.archive import LogArchive
-from dvidsync_dagster.look import look
 from dvidsync_dagster.repair.repairing import repair
+from dvidsync_dagster.run.archiving import archive_log
+from dvidsync_dagster.run.lag import look
 from tests.datatypes.following import scene, template
 from tests.following import followed
 from tests.hostile.proxy import proxy

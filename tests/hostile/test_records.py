@@ -18,7 +18,7 @@ from dvidsync_dagster.datatypes.eras import EraClock
 from dvidsync_dagster.dvid.repo import Instance
 from dvidsync_dagster.errors import Conflict, UndecodableRecord
 from dvidsync_dagster.log.quarantine import Place, Quarantine
-from dvidsync_dagster.report import ChunkReport
+from dvidsync_dagster.run.report import ChunkReport
 from tests.datatypes.following import Scene, template
 from tests.datatypes.following import scene as open_scene
 from tests.forging import now, topic_of
@@ -104,7 +104,7 @@ def broker() -> Iterator[EmbeddedBroker]:
 
 @pytest.fixture(autouse=True)
 def rested(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dvidsync_dagster.destinations.server.REST_SECONDS", 0.01)
+    monkeypatch.setattr("dvidsync_dagster.destinations.dvid_server.server.REST_SECONDS", 0.01)
 
 
 @pytest.fixture(scope="module")

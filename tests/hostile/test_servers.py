@@ -76,7 +76,7 @@ class Ground:
 @pytest.fixture(autouse=True)
 def rested(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody else writes to these servers: no need to wait for requests of a run that died."""
-    monkeypatch.setattr("dvidsync_dagster.destinations.server.REST_SECONDS", 0.01)
+    monkeypatch.setattr("dvidsync_dagster.destinations.dvid_server.server.REST_SECONDS", 0.01)
 
 
 @pytest.fixture(scope="module")

@@ -8,26 +8,26 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import cast
 
-from dvidsync_dagster.batch import Batch, Plan, make_plan
 from dvidsync_dagster.datatypes.decode import decode_records
 from dvidsync_dagster.datatypes.eras import EraClock
-from dvidsync_dagster.datatypes.labelmap.apply import LabelmapWriter
-from dvidsync_dagster.datatypes.labelmap.combining import History
-from dvidsync_dagster.datatypes.labelmap.counter import LabelCounter
 from dvidsync_dagster.datatypes.labelmap.counter_rule import CounterState
 from dvidsync_dagster.datatypes.labelmap.events import BodyEvent, LabelEvent
 from dvidsync_dagster.datatypes.labelmap.gather import Identity, identity
-from dvidsync_dagster.datatypes.labelmap.look import Contact, is_there, look
-from dvidsync_dagster.datatypes.labelmap.presence import Presence, find_presence
+from dvidsync_dagster.datatypes.labelmap.server.combining import History
+from dvidsync_dagster.datatypes.labelmap.server.counter import LabelCounter
+from dvidsync_dagster.datatypes.labelmap.server.presence import Presence, find_presence
+from dvidsync_dagster.datatypes.labelmap.server.seen import Contact, is_there, look
+from dvidsync_dagster.datatypes.labelmap.server.writer import LabelmapWriter
 from dvidsync_dagster.datatypes.labelmap.source_counter import SourceCounter
 from dvidsync_dagster.datatypes.registry import Event
-from dvidsync_dagster.datatypes.versions import Commit, NewVersion
+from dvidsync_dagster.datatypes.repo.writer import Commit, NewVersion
 from dvidsync_dagster.dvid.labelmap import Labelmap
 from dvidsync_dagster.dvid.repo import Instance
 from dvidsync_dagster.log.record import Record
 from dvidsync_dagster.plan.order import Ordering
 from dvidsync_dagster.plan.outcome import Refusal
 from dvidsync_dagster.plan.steps import Step
+from dvidsync_dagster.run.batching import Batch, Plan, make_plan
 from tests.labelmap.crowd import ROOT, TOPICS
 from tests.labelmap.model import CopysView, ModelLabelmap
 from tests.places import UNJUDGED, all_failed

@@ -31,7 +31,7 @@ from dvidsync_dagster.datatypes.labelmap.events import (
     SplitSupervoxel,
 )
 from dvidsync_dagster.datatypes.labelmap.gather import gather
-from dvidsync_dagster.datatypes.labelmap.look import Contact
+from dvidsync_dagster.datatypes.labelmap.server.seen import Contact
 from dvidsync_dagster.events.origin import Origin
 from tests.labelmap.crowd import ROOT, WEIGHTS, Crowd
 from tests.labelmap.following import Follower

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from dvidsync_dagster.datatypes.labelmap.events import BodyEvent, Merge
 from dvidsync_dagster.datatypes.labelmap.gather import Identity, identity
-from dvidsync_dagster.datatypes.labelmap.look import Contact
+from dvidsync_dagster.datatypes.labelmap.server.seen import Contact
 from dvidsync_dagster.datatypes.registry import Event
-from dvidsync_dagster.datatypes.versions import Commit
+from dvidsync_dagster.datatypes.repo.writer import Commit
 from dvidsync_dagster.log.record import Record
 from tests.labelmap.crowd import ROOT, WEIGHTS, Crowd
 from tests.labelmap.following import Follower, Killed, cut

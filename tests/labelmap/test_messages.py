@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dvidsync_dagster.datatypes import versions
 from dvidsync_dagster.datatypes.eras import EraClock
 from dvidsync_dagster.datatypes.labelmap.events import Announcement, Cleave, decode
-from dvidsync_dagster.datatypes.labelmap.tags import NANOSECONDS, app_of, rank_of, tagged
+from dvidsync_dagster.datatypes.labelmap.server.tags import NANOSECONDS, app_of, rank_of, tagged
+from dvidsync_dagster.datatypes.repo import writer as versions
 from dvidsync_dagster.errors import UndecodableRecord
 from dvidsync_dagster.events.message import Message
 from dvidsync_dagster.events.origin import Origin

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 from kafka.errors import KafkaError, SaslAuthenticationFailedError, TopicAuthorizationFailedError
 
-from dvidsync_dagster.causes import LOGIN, cause_of
 from dvidsync_dagster.errors import BrokerLoginRefused, BrokerUnreachable, ConfigurationError
 from dvidsync_dagster.log.drain import MutationLog
 from dvidsync_dagster.log.kafka import KafkaConnection
+from dvidsync_dagster.run.causes import LOGIN, cause_of
 from tests.log.kafka_topics import BASE, Message, new_name, produce
 from tests.real_kafka import Login, RealKafka
 

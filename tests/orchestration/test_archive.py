@@ -7,7 +7,6 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from dvidsync_dagster.archiving import archive_log
 from dvidsync_dagster.errors import ConfigurationError
 from dvidsync_dagster.log.archive import LogArchive
 from dvidsync_dagster.log.topics import data_topic
@@ -17,6 +16,7 @@ from dvidsync_dagster.orchestration.checkpoints import CheckpointStore
 from dvidsync_dagster.orchestration.followers import Follower, followers
 from dvidsync_dagster.orchestration.names import kafka_key, log_key
 from dvidsync_dagster.orchestration.ticks import next_run_tags
+from dvidsync_dagster.run.archiving import archive_log
 from tests.stage import Stage
 
 

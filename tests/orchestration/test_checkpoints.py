@@ -13,7 +13,7 @@ from dvidsync_dagster.errors import CheckpointError, OwnershipLost
 from dvidsync_dagster.log.checkpoint import Checkpoint, PartitionPosition
 from dvidsync_dagster.orchestration import metadata as meta
 from dvidsync_dagster.orchestration.checkpoints import CheckpointStore, Claim
-from dvidsync_dagster.report import ChunkReport, Lag
+from dvidsync_dagster.run.report import ChunkReport, Lag
 
 KEY = dg.AssetKey(["repo", "copy"])
 HOUR = 3600 * 10**9

@@ -9,7 +9,7 @@ from dvidsync_dagster.log.ahead import FAR_NS, NOTHING_AHEAD, AheadOfClock
 from dvidsync_dagster.log.checkpoint import Checkpoint
 from dvidsync_dagster.log.record import RawRecord
 from dvidsync_dagster.orchestration.checks import LAG_ALLOWED_SECONDS, RunEnd, check_lag
-from dvidsync_dagster.report import ChunkReport, Lag
+from dvidsync_dagster.run.report import ChunkReport, Lag
 
 
 def end(lag: Lag, ahead: AheadOfClock = NOTHING_AHEAD) -> RunEnd:

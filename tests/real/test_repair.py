@@ -11,8 +11,8 @@ import pytest
 
 from dvid_sandbox.proofreaders import make_repo
 from dvidsync_dagster.compare.comparison import compare
+from dvidsync_dagster.differences.work import Repair
 from dvidsync_dagster.repair.repairing import repair
-from dvidsync_dagster.repair.work import Repair
 from tests.real_dvid import RealDvid
 from tests.two_servers import KEYS, LABELS, NEURONS, SYNAPSES, TOKEN_ENV, Editor, TwoServers, fill
 

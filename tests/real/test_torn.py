@@ -11,11 +11,11 @@ import numpy as np
 import orjson
 import pytest
 
-from dvidsync_dagster.datatypes.labelmap.apply import LabelmapWriter
-from dvidsync_dagster.datatypes.labelmap.counter import LabelCounter
 from dvidsync_dagster.datatypes.labelmap.counter_rule import CounterState
 from dvidsync_dagster.datatypes.labelmap.events import Merge, Split, SplitSupervoxel
-from dvidsync_dagster.datatypes.labelmap.look import Contact, look
+from dvidsync_dagster.datatypes.labelmap.server.counter import LabelCounter
+from dvidsync_dagster.datatypes.labelmap.server.seen import Contact, look
+from dvidsync_dagster.datatypes.labelmap.server.writer import LabelmapWriter
 from dvidsync_dagster.datatypes.labelmap.source_counter import SourceCounter
 from dvidsync_dagster.dvid import sparsevol
 from dvidsync_dagster.dvid.client import DvidClient

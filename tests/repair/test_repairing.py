@@ -10,9 +10,9 @@ import httpx
 import pytest
 
 from dvidsync_dagster.compare.comparison import compare
+from dvidsync_dagster.differences.work import Repair
 from dvidsync_dagster.errors import OwnershipLost
 from dvidsync_dagster.repair.repairing import repair
-from dvidsync_dagster.repair.work import Repair
 from tests.two_servers import KEYS, LABELS, NEURONS, SYNAPSES, TOKEN_ENV, Editor, TwoServers, two_sandboxes
 
 

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from dvidsync_dagster.log.checkpoint import Checkpoint
-from dvidsync_dagster.report import ChunkReport
+from dvidsync_dagster.run.report import ChunkReport
 from tests.following import followed
 from tests.log.kafka_topics import create
 from tests.real_kafka import RealKafka

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from dvid_sandbox.launcher import SandboxServer
 from dvid_sandbox.proofreaders import make_repo
-from dvidsync_dagster.datatypes.versions import (
+from dvidsync_dagster.datatypes.repo.writer import (
     Commit,
     NewVersion,
     NodeLog,

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from dvidsync_dagster.datatypes.operation import DataEvent, Derived, Operation
+from dvidsync_dagster.datatypes.copied import DataEvent, Derived, Operation
 from dvidsync_dagster.dvid.annotation import Point, point
 from dvidsync_dagster.dvid.repo import Instance
 from dvidsync_dagster.events.message import Message

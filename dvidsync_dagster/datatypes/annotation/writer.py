@@ -1,0 +1,172 @@
+"""Elements copied from source to destination, as they are at the positions that the log names.
+
+Repeating the requests would be no copy: a post that comes again after a later delete brings the element back,
+a move that comes again doubles it. What the source has at a position can be copied any number of times.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
+from dataclasses import dataclass
+
+from dvidsync_dagster.datatypes.annotation.events import ElementEvent, PostBlocks, PostElements
+from dvidsync_dagster.datatypes.annotation.region import Region
+from dvidsync_dagster.datatypes.annotation.touched import Touched
+from dvidsync_dagster.datatypes.copied import Operation, is_committed
+from dvidsync_dagster.dvid.annotation import Annotation, Element, Point, position, related
+from dvidsync_dagster.dvid.client import DvidClient
+from dvidsync_dagster.dvid.repo import Instance
+from dvidsync_dagster.errors import RequestRefused
+from dvidsync_dagster.plan.outcome import Outcome, Refusal
+
+MAX_ELEMENTS = 2000
+"""Elements in one request."""
+
+_READS_AT_A_TIME = 4
+_BLOBS_AT_ONCE = 64
+_BLOCK_EDGE = 64
+_MOST_AT_ONE_POINT = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class AnnotationWriter:
+    """Copies elements of one instance.
+
+    Args:
+        edge: voxels along each side of a block.
+    """
+
+    source: Annotation
+    destination: Annotation
+    edge: Point
+
+    def apply(self, operation: Operation) -> Outcome:
+        """Copy what an operation touched. What the source refuses to tell is a refusal too."""
+        members = [member for member in operation.members if isinstance(member, ElementEvent)]
+        with ThreadPoolExecutor(_READS_AT_A_TIME) as pool:
+            touched = self._touched(members, pool)
+            try:
+                source = Region(self.source, operation.version, self.edge, pool)
+                copy = Region(self.destination, operation.version, self.edge, pool)
+                _read(touched, source, copy)
+            except RequestRefused as refusal:
+                return Outcome(refusals=tuple(Refusal(at, str(refusal)) for at in range(len(members))))
+            refusals = [*touched.refusals, *self._write(touched, source, copy, members)]
+        return Outcome(refusals=tuple({refusal.member: refusal for refusal in refusals}.values()))
+
+    def _touched(self, members: Sequence[ElementEvent], pool: Executor) -> Touched:
+        touched = Touched()
+        for start in range(0, len(members), _BLOBS_AT_ONCE):
+            some = members[start : start + _BLOBS_AT_ONCE]
+            for at, (member, blob) in enumerate(zip(some, pool.map(self._blob, some), strict=True), start):
+                if isinstance(blob, RequestRefused):
+                    touched.refusals.append(Refusal(at, f"source: {blob}"))
+                else:
+                    touched.add(at, member, blob)
+        return touched
+
+    def _blob(self, member: ElementEvent) -> bytes | RequestRefused:
+        if not isinstance(member, PostElements | PostBlocks):
+            return b""
+        try:
+            return self.source.blob(member.version, member.data_ref)
+        except RequestRefused as refusal:
+            return refusal
+
+    def _write(
+        self, touched: Touched, source: Region, copy: Region, members: Sequence[ElementEvent]
+    ) -> Iterator[Refusal]:
+        """Delete first: it takes relations along, and what is posted has the last word."""
+        version = source.version
+        for point, at in touched.points.items():
+            user = members[at].user or None
+            try:
+                for _ in range(_deletes(point, source, copy)):
+                    if not self.destination.delete(version, point, user=user):
+                        break
+            except RequestRefused as refusal:
+                yield Refusal(at, refusal.text)
+        for poster, posts in _by_user(_posts(touched, source, copy), members).items():
+            for some in _slices(posts):
+                elements = [element for _, own in some for element in own]
+                try:
+                    self.destination.post(version, elements, user=poster or None)
+                except RequestRefused as refusal:
+                    if is_committed(refusal):
+                        # What a committed version has is there: by an earlier run, or with the copy.
+                        copy.read({copy.block_of(position(element)) for element in elements})
+                        some = [(at, own) for at, own in some if own != copy.at(position(own[0]))]
+                    yield from (Refusal(at, refusal.text) for at, _ in some)
+
+
+def _read(touched: Touched, source: Region, copy: Region) -> None:
+    """Read what is needed to tell what to delete and what to post."""
+    source.read({source.block_of(point) for point in touched.points} | touched.blocks.keys())
+    gone = [point for point in touched.points if not source.at(point)]
+    copy.read({copy.block_of(point) for point in gone} | touched.blocks.keys())
+    for block, at in touched.blocks.items():
+        for point in (*source.points_in(block), *copy.points_in(block)):
+            touched.points.setdefault(point, at)
+    # A move or a delete changes what leads to the element, as far as the element leads back there.
+    moved = [element for point in touched.arrivals for element in source.at(point)]
+    left = [element for point in touched.points for element in copy.at(point)]
+    source.read({source.block_of(point) for element in (*moved, *left) for point in related(element)})
+
+
+def _deletes(point: Point, source: Region, copy: Region) -> int:
+    """How often to delete at a point. DVID replaces one by one; several at one point are posted anew."""
+    here, there = source.at(point), copy.at(point)
+    if len(here) > 1 and here != there:
+        return _MOST_AT_ONE_POINT
+    return len(there) if len(there) > len(here) else 0
+
+
+def _posts(touched: Touched, source: Region, copy: Region) -> Iterator[tuple[int, list[Element]]]:
+    """What to post: the member that answers for it, and the elements at one point.
+
+    A delete takes along what leads to the element, in all blocks that the element leads to itself. At the
+    source it may have stayed: blocks that are replaced whole take nothing along.
+    """
+    changed = touched.arrivals | {point for point in touched.points if _deletes(point, source, copy)}
+    for point in dict.fromkeys((*touched.points, *(point for point, _ in source.everything()))):
+        elements = source.at(point)
+        ends = changed.intersection(end for each in elements for end in related(each))
+        if point in touched.points and elements and (ends or elements != copy.at(point)):
+            yield touched.points[point], elements
+        elif point not in touched.points and ends:
+            yield max(touched.points[end] for end in ends), elements
+
+
+def _by_user(
+    posts: Iterable[tuple[int, list[Element]]], members: Sequence[ElementEvent]
+) -> dict[str, list[tuple[int, list[Element]]]]:
+    by_user: dict[str, list[tuple[int, list[Element]]]] = {}
+    for at, elements in posts:
+        by_user.setdefault(members[at].user, []).append((at, elements))
+    return by_user
+
+
+def _slices(posts: Sequence[tuple[int, list[Element]]]) -> Iterator[list[tuple[int, list[Element]]]]:
+    some: list[tuple[int, list[Element]]] = []
+    count = 0
+    for at, elements in posts:
+        if some and count + len(elements) > MAX_ELEMENTS:
+            yield some
+            some, count = [], 0
+        some.append((at, elements))
+        count += len(elements)
+    if some:
+        yield some
+
+
+def new_writer(
+    source: DvidClient, destination: DvidClient, name: str, instances: Mapping[str, Instance]
+) -> AnnotationWriter:
+    """The writer of an instance. Its blocks are as large as those of the labels that it is synced to."""
+    edge: Point = (_BLOCK_EDGE,) * 3
+    for synced in instances[name].syncs if name in instances else ():
+        size = instances[synced].settings.get("BlockSize") if synced in instances else None
+        if isinstance(size, list) and len(size) == 3 and all(type(n) is int and n > 0 for n in size):
+            edge = (size[0], size[1], size[2])
+    return AnnotationWriter(Annotation(source, name), Annotation(destination, name), edge)

@@ -1,0 +1,212 @@
+"""What every data type brings along. A new one is a package with a `DataType`, and a line in the registry.
+
+What is there by default fits a data type whose state is copied: its events are done when they are announced,
+they need no completion and no ids, and the source is asked for nothing but what changed.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import ClassVar
+
+from dvidsync_dagster.datatypes.server_side import CarryOut, Servers, ServerSide
+from dvidsync_dagster.differences.findings import Difference
+from dvidsync_dagster.differences.items import Found, Pair
+from dvidsync_dagster.differences.touched import Touched
+from dvidsync_dagster.differences.work import Work
+from dvidsync_dagster.dvid.client import DvidClient
+from dvidsync_dagster.dvid.repo import Instance
+from dvidsync_dagster.events.event import Announcement, Consequence, Event
+from dvidsync_dagster.events.message import Message
+
+
+class Fate(Enum):
+    """What became of an event whose completion was not read."""
+
+    DONE = "done"
+    FAILED = "failed"
+    UNKNOWN = "unknown"
+
+
+AskFates = Callable[[Sequence[Event], Sequence[Event]], Mapping[Hashable, Fate]]
+"""Asks the source about starts, by their identities; the second are what is known to be done. What the
+answer lacks is unknown."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """What a stretch of the log announced, of one data type.
+
+    Args:
+        announced: in log order.
+        ahead: what has been read, but lies past the stretch; in log order too.
+        applied_before: identities of events that were handed on in earlier stretches of the same run.
+        ended_before: whether a start with a smaller key than this (ns) and no completion has failed, or goes
+            on for long, or lost its completion, is asked of the source.
+        ask: does that.
+        waiting: instances in which completions may be among what must wait: no start is asked about there.
+        counters: the source's own counters of ids, by instance; one that is not named can stand anywhere.
+    """
+
+    announced: Sequence[Announcement]
+    ahead: Sequence[Announcement]
+    applied_before: Collection[Hashable]
+    ended_before: int
+    ask: AskFates
+    waiting: Collection[str]
+    counters: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Gathered:
+    """What happened in a stretch.
+
+    Args:
+        done: in log order.
+        pending: started, and neither done nor known to have failed. What depends on them must wait.
+        unheard: those of `done` whose completion was not read: the source has them.
+        to_come: what came before something in this stretch, and is announced only after it.
+        duplicates: announcements that said the same again.
+        failed: starts that will never complete.
+    """
+
+    done: list[Event] = field(default_factory=list)
+    pending: list[Event] = field(default_factory=list)
+    unheard: list[Event] = field(default_factory=list)
+    to_come: list[Event] = field(default_factory=list)
+    duplicates: int = 0
+    failed: int = 0
+
+
+class SourceSide:
+    """What a data type asks of the source while a run lasts. This one asks nothing.
+
+    Args:
+        client: of the source.
+        clock: its time at the start of the run (ns since 1970).
+        started: when its process began, by the same clock; None if it does not tell.
+        pool: for requests side by side.
+    """
+
+    def __init__(self, client: DvidClient, clock: int, started: int | None, pool: Executor) -> None:
+        self.client = client
+        self.clock = clock
+        self.started = started
+        self.pool = pool
+
+    def fates(self, starts: Sequence[Event], done: Sequence[Event]) -> Mapping[Hashable, Fate]:  # noqa: ARG002
+        """See `AskFates`. Raises ServerError if the source does not answer."""
+        return {}
+
+    def listed_ids(self, instance: str, version: str) -> Collection[int]:  # noqa: ARG002
+        """The mutation ids of the events that the source's own list has, where it keeps one."""
+        return ()
+
+    def why_not_late(self, event: Event, *, has_children: bool) -> str | None:  # noqa: ARG002
+        """Why an event that was set aside cannot be repeated now, long after it happened; None if it can.
+
+        Args:
+            has_children: whether versions were made from the event's.
+        """
+        return None
+
+
+class DataComparison(ABC):
+    """How instances of one data type are compared."""
+
+    @abstractmethod
+    def items(self, pair: Pair, *, lower_scales: bool) -> tuple[list[Found], int]:
+        """What differs in one version, and how many items the source has.
+
+        Args:
+            lower_scales: compare lower resolutions too, where there are any.
+
+        Raises ServerError.
+        """
+
+    def in_version(self, pair: Pair) -> tuple[list[Difference], list[str]]:  # noqa: ARG002
+        """Rows for what differs in one version besides its items, and notes."""
+        return [], []
+
+    def of_instance(self, pair: Pair) -> list[Difference]:  # noqa: ARG002
+        """Rows for what differs in what all versions of an instance share."""
+        return []
+
+    @abstractmethod
+    def touch(self, event: Event, touched: Touched, source: DvidClient) -> None:
+        """Note what an event touches, whether it is done or has only begun."""
+
+
+class DataRepair(ABC):
+    """How instances of one data type are brought to the source's state."""
+
+    @abstractmethod
+    def version(self, pair: Pair, work: Work, carry_out: CarryOut) -> None:
+        """Bring one version to the source's state. Raises ServerError, OwnershipLost."""
+
+    def instance(self, pairs: Sequence[Pair], root: str, work: Work, carry_out: CarryOut) -> None:  # noqa: ARG002
+        """Bring what all versions share to the source's state, once each of them is.
+
+        Args:
+            pairs: of all versions that both have, parents before children.
+            root: the repo.
+        """
+
+
+class DataType(ABC):
+    """One data type of DVID, or `repo`: what a repo announces of itself."""
+
+    typename: ClassVar[str]
+    """As DVID names it."""
+
+    numbers_events: ClassVar[bool] = False
+    """Whether each of its events has a mutation id, so that one that is missing shows."""
+
+    sorts_anew_when_synced: ClassVar[bool] = False
+    """Whether an instance must be told (`POST reload`) to sort what it has by a labelmap that it is newly
+    synced to."""
+
+    comparison: DataComparison | None = None
+    repair: DataRepair | None = None
+
+    # The log
+
+    @abstractmethod
+    def decode(self, message: Message, instance: Instance | None) -> Announcement | Consequence | None:
+        """What a message says; None if its action is not known.
+
+        Raises:
+            UndecodableRecord: a known action with a field that is missing or wrong.
+        """
+
+    def gather(self, stretch: Stretch) -> Gathered:
+        """From announcements to what happened."""
+        happened = {each.event.identity: each.event for each in reversed(stretch.announced)}
+        return Gathered(done=sorted(happened.values(), key=lambda event: event.origin))
+
+    def unselected(self, event: Event) -> Event | None:  # noqa: ARG002
+        """What remains to be done of an event whose version is not selected."""
+        return None
+
+    def not_again(self, event: Event) -> bool:  # noqa: ARG002
+        """Whether an event must not be repeated when a part of the log is read again."""
+        return False
+
+    # The servers
+
+    def source_side(
+        self, client: DvidClient, clock: int, started: int | None, pool: Executor
+    ) -> SourceSide:
+        return SourceSide(client, clock, started, pool)
+
+    def counter(self, source: DvidClient, instance: str, root: str) -> int | None:  # noqa: ARG002
+        """The id that the source gives next in an instance; None if instances have no counter of ids."""
+        return None
+
+    @abstractmethod
+    def server_side(self, servers: Servers) -> ServerSide:
+        """Its half of a destination that is a DVID server."""

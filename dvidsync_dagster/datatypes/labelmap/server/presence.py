@@ -1,0 +1,218 @@
+"""Which operations a destination already has, seen from its bodies.
+
+Operations on one body are applied in the order of their ranks, so the tag of a body tells how far it is: what
+touches it up to that rank is there. A body that is gone tells nothing itself, but what took it away does. So
+the operations are walked from the end: one is there if a body that it leaves behind has reached it, or if
+something later on one of its bodies is there. What took it away can lie beyond the operations at hand. That
+a body is gone proves nothing then: it may never have been at the destination, or somebody there took it away.
+But if its voxels are in a body that the source changed last, or its label is known to have been given, it was
+there before the operations, and has had all of them up to the one that ends it.
+
+A record that arrives late is the exception: the tag of its body is past it though it never was applied. Its
+traces show that: the labels that it merged still exist, the body that it made does not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from dvidsync_dagster.datatypes.labelmap.counter_rule import PickedBy, ids_of
+from dvidsync_dagster.datatypes.labelmap.events import (
+    BodyEvent,
+    Cleave,
+    Merge,
+    Renumber,
+    SetNextLabel,
+    Split,
+    SplitSupervoxel,
+)
+from dvidsync_dagster.datatypes.labelmap.server.claims import body_key
+from dvidsync_dagster.plan.claims import Key
+from dvidsync_dagster.plan.order import Ordering
+
+Rank = tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """A body at the destination.
+
+    Args:
+        reached: the rank of the source's last operation on it; None if the last change was the destination's
+            own.
+        tagged: that operation was repeated by dvidsync, and not in a copied folder.
+    """
+
+    reached: Rank | None
+    tagged: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What was read of the destination.
+
+    Args:
+        bodies: those that exist, by key; every body that the operations touch was asked for.
+        split: supervoxels (instance, version, supervoxel) that have been split and are gone.
+        gone: keys of bodies that are proven to have existed, and do not anymore.
+        left: cleaves and splits (instance, version, rank) whose new body is gone and whose supervoxels are in
+            bodies that the source put them into later.
+        slow: how many seconds the server took to tell of a body, where that was long.
+    """
+
+    bodies: Mapping[Key, Body]
+    split: frozenset[tuple[str, str, int]] = frozenset()
+    gone: frozenset[Key] = frozenset()
+    left: frozenset[tuple[str, str, Rank]] = frozenset()
+    slow: Mapping[Key, float] = field(default_factory=dict)
+
+    def __or__(self, other: Seen) -> Seen:
+        """What was read of both."""
+        return Seen(
+            {**self.bodies, **other.bodies},
+            self.split | other.split,
+            self.gone | other.gone,
+            self.left | other.left,
+            {**self.slow, **other.slow},
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Presence:
+    """Indexes of operations.
+
+    Args:
+        there: applied already.
+        doubtful: not there, though a body that they touch has their rank or a later one: half done, torn by a
+            crash of the server, or late. Look closer before repeating them.
+        fresh: there, and the last on the body that they made: if the server was killed, they can be torn.
+    """
+
+    there: set[int] = field(default_factory=set)
+    doubtful: set[int] = field(default_factory=set)
+    fresh: set[int] = field(default_factory=set)
+
+
+def find_presence(events: Sequence[object], ordering: Ordering, seen: Seen) -> Presence:
+    """Walk the operations from the end (see above); those that are no labelmap's are passed over."""
+    ended: set[int] = set()
+    while True:
+        presence = _walk(events, ordering, seen, ended)
+        more = _ended(events, ordering, seen, presence.there)
+        if more <= ended:
+            return presence
+        # What is known to have made a body, which is gone, tells of what came after it on that body.
+        ended |= more
+
+
+def _ended(events: Sequence[object], ordering: Ordering, seen: Seen, there: set[int]) -> set[int]:
+    """Operations on bodies that are gone: all from where such a body is known to have existed to its end."""
+    found = set()
+    for key in seen.gone & ordering.chains.keys():
+        label = key[-1]
+        first = events[ordering.chains[key][0]]
+        exists = isinstance(first, BodyEvent) and label not in _made(first)
+        for index in ordering.chains[key]:
+            event = events[index]
+            if not isinstance(event, BodyEvent):
+                continue
+            if exists:
+                found.add(index)
+            exists = label in event.survivors and (exists or (label in _made(event) and index in there))
+    return found
+
+
+def _walk(events: Sequence[object], ordering: Ordering, seen: Seen, ended: set[int]) -> Presence:
+    presence = Presence()
+    later_there: set[Key] = set()
+    remade: set[Key] = set()
+    counting: set[str] = set()
+    for index in reversed(ordering.sequence):
+        event = events[index]
+        if isinstance(event, SetNextLabel):
+            # Setting the counter again would take back the ids that were given since.
+            if event.instance in counting:
+                presence.there.add(index)
+            continue
+        if not isinstance(event, BodyEvent):
+            continue
+        keys = {label: body_key(event.instance, event.version, label) for label in event.bodies}
+        # A body that the operation ended and that carries a later rank has been made again since.
+        reached = any(_reached(seen, key, event.rank) for key in keys.values())
+        # Where one of its bodies is left, that tells more: what is gone may be the destination's own doing.
+        if index in ended and not any(keys[label] in seen.bodies for label in event.survivors):
+            later_there.update(keys[label] for label in event.bodies if label not in _made(event))
+        followed = any(key in later_there for key in keys.values())
+        if not (reached or followed):
+            bodies = [
+                seen.bodies[key] for key in (keys[label] for label in event.survivors) if key in seen.bodies
+            ]
+            if not bodies or any(body.reached is not None for body in bodies):
+                continue
+            # The destination's own edits hide the tags; only the traces are left.
+            if isinstance(event, Cleave | Split):
+                presence.doubtful.add(index)
+                continue
+        if not _left_traces(event, keys, seen, later_there, remade):
+            if reached or followed:
+                presence.doubtful.add(index)
+            continue
+        presence.there.add(index)
+        if (ids := ids_of(event)) is not None and ids.picked_by is not PickedBy.REQUEST:
+            counting.add(event.instance)
+        if any(
+            key in seen.bodies and seen.bodies[key].reached == event.rank
+            for key in (keys[label] for label in event.survivors)
+        ):
+            presence.fresh.add(index)
+        later_there.update(keys.values())
+        remade.update(keys[label] for label in _made(event))
+    return presence
+
+
+def _reached(seen: Seen, key: Key, rank: Rank) -> bool:
+    body = seen.bodies.get(key)
+    return body is not None and body.reached is not None and body.reached >= rank
+
+
+def _left_traces(
+    event: BodyEvent, keys: Mapping[int, Key], seen: Seen, later_there: set[Key], remade: set[Key]
+) -> bool:
+    """Whether the destination looks as it does after the operation."""
+
+    def gone(label: int) -> bool:
+        body = seen.bodies.get(keys[label])
+        if body is None or keys[label] in remade:
+            return True
+        # Whatever changed it later has made it again.
+        return body.reached is not None and body.reached > event.rank
+
+    def made(label: int) -> bool:
+        return keys[label] in seen.bodies or keys[label] in later_there
+
+    left = (event.instance, event.version, event.rank) in seen.left
+
+    match event:
+        case Merge():
+            return all(gone(label) for label in event.labels)
+        case Renumber():
+            return gone(event.orig)
+        case Cleave():
+            # A cleave of nothing makes no body: only the old one's tag tells of it.
+            return made(event.new) or left or event.supervoxels == ()
+        case SplitSupervoxel():
+            return (event.instance, event.version, event.supervoxel) in seen.split
+        case Split():
+            return made(event.new) or left
+    return True
+
+
+def _made(event: BodyEvent) -> tuple[int, ...]:
+    """The bodies that exist only since the operation."""
+    match event:
+        case Cleave() | Split():
+            return (event.new,)
+        case Renumber():
+            return event.survivors
+    return ()

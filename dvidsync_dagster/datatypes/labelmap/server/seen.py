@@ -1,0 +1,245 @@
+"""Reading a destination's bodies: how far is each?"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from dvidsync_dagster.datatypes.labelmap.counter_rule import CounterState
+from dvidsync_dagster.datatypes.labelmap.events import (
+    BodyEvent,
+    Cleave,
+    LabelEvent,
+    Split,
+    SplitSupervoxel,
+)
+from dvidsync_dagster.datatypes.labelmap.server.claims import body_key, claims
+from dvidsync_dagster.datatypes.labelmap.server.presence import Body, Seen, find_presence
+from dvidsync_dagster.datatypes.labelmap.server.tags import NANOSECONDS, rank_of
+from dvidsync_dagster.dvid.answer import is_absent
+from dvidsync_dagster.dvid.labelmap import Labelmap, LastMod
+from dvidsync_dagster.errors import RequestRefused, ServerFailed
+from dvidsync_dagster.plan.claims import Key
+from dvidsync_dagster.plan.order import order
+
+SLOW_SECONDS = 0.05
+"""A look at a body of usual size is quicker."""
+
+
+@dataclass(frozen=True, slots=True)
+class Contact:
+    """How the destination was found when dvidsync first met it.
+
+    Args:
+        next_mutation_id: the destination's own at that time. An untagged change below it came with the copy
+            and is the source's; one above is the destination's own.
+        era: the key at which the source last began to count its ids again, or 0.
+    """
+
+    next_mutation_id: int
+    era: int = 0
+
+
+def body_of(last_mod: LastMod, contact: Contact) -> Body:
+    """What a body's last change says."""
+    rank = rank_of(last_mod.app)
+    if rank is not None:
+        return Body(reached=rank, tagged=True)
+    if last_mod.mutation_id >= contact.next_mutation_id:
+        return Body(reached=None, tagged=False)
+    era = contact.era if contact.era and _time(last_mod.time) >= contact.era else 0
+    return Body(reached=(era, last_mod.mutation_id), tagged=False)
+
+
+def _time(text: str) -> int:
+    """RFC 3339 as ns since 1970; 0 if it is none."""
+    try:
+        return int(datetime.fromisoformat(text).timestamp()) * NANOSECONDS
+    except ValueError:
+        return 0
+
+
+def look(
+    events: Sequence[LabelEvent],
+    labelmap: Labelmap,
+    pool: Executor,
+    contact: Contact,
+    *,
+    alone: bool = False,
+) -> Seen:
+    """Ask for every body that the events of one instance touch, and for every supervoxel they split.
+
+    Cost: one small request per body. A version that the destination does not have yet has no bodies. A body
+    is gone if the destination says so twice: that it has no such body, and no voxels of it.
+
+    Args:
+        alone: only what the bodies that exist tell, not what became of those that are gone.
+    """
+    bodies = {
+        (event.version, label)
+        for event in events
+        if isinstance(event, BodyEvent)
+        for label in event.bodies
+        if label  # of the background DVID tells nothing
+    }
+
+    slow: dict[Key, float] = {}
+
+    def ask(where: tuple[str, int]) -> LastMod | None:
+        began = time.monotonic()
+        try:
+            return labelmap.last_mod(*where)
+        finally:
+            took = time.monotonic() - began
+            if took > SLOW_SECONDS:
+                slow[body_key(labelmap.name, *where)] = took
+
+    there = {version for version in {version for version, _ in bodies} if _has(labelmap, version)}
+    wanted = sorted((version, label) for version, label in bodies if version in there)
+    found = {}
+    answers = list(pool.map(ask, wanted))
+    # A tagged change has one of the copy's own numbers, which are above all that came with it.
+    tagged = [answer.mutation_id for answer in answers if answer and rank_of(answer.app) is not None]
+    contact = replace(contact, next_mutation_id=min((contact.next_mutation_id, *tagged)))
+    for (version, label), answer in zip(wanted, answers, strict=True):
+        if answer is not None:
+            found[body_key(labelmap.name, version, label)] = body_of(answer, contact)
+    missing = [where for where, answer in zip(wanted, answers, strict=True) if answer is None]
+    _check_missing(labelmap, missing)
+    gone = frozenset(body_key(labelmap.name, version, label) for version, label in missing)
+    existed = frozenset[Key]() if alone else _existed(labelmap, gone, contact)
+    return Seen(found, _gone(events, labelmap), existed, _left(events, labelmap, gone, contact), slow)
+
+
+def _has(labelmap: Labelmap, version: str) -> bool:
+    try:
+        labelmap.mapping(version, [1])
+    except RequestRefused as refusal:
+        if is_absent(refusal):
+            return False
+        raise
+    return True
+
+
+def _check_missing(labelmap: Labelmap, missing: Sequence[tuple[str, int]]) -> None:
+    """Raises ServerFailed if one of them has voxels: the answer that it is missing has no text of DVID's, and
+    can be anybody's."""
+    wanted: dict[str, list[int]] = {}
+    for version, label in missing:
+        wanted.setdefault(version, []).append(label)
+    for version, labels in wanted.items():
+        for label, size in zip(labels, labelmap.sizes(version, labels), strict=True):
+            if size:
+                raise ServerFailed(
+                    f"GET lastmod/{label}",
+                    f"answered that there is no such body, but it has {size} voxels in version {version}: "
+                    f"does something before the server answer in its place?",
+                )
+
+
+def _existed(labelmap: Labelmap, gone: frozenset[Key], contact: Contact) -> frozenset[Key]:
+    """Those of the bodies that are gone which the source took away, as far as the destination proves it.
+
+    The supervoxel of a body's name lies in another body, which the source changed last. Or there is none of
+    that name, but the server knows the label: a cleave or a renumber gave it, or the supervoxel was split.
+    What the destination never had is in neither.
+    """
+    bodies = _bodies(labelmap, [(str(key[2]), int(key[3])) for key in sorted(gone)])
+    found = set()
+    for version, homes in bodies.items():
+        given = labelmap.retired(version) if 0 in homes.values() else frozenset()
+        sources = {
+            home
+            for home in set(homes.values()) - {0}
+            if (last := labelmap.last_mod(version, home)) is not None
+            and body_of(last, contact).reached is not None
+        }
+        found |= {
+            body_key(labelmap.name, version, label)
+            for label, home in homes.items()
+            if home in sources or (home == 0 and label in given)
+        }
+    return frozenset(found)
+
+
+def _left(
+    events: Sequence[LabelEvent], labelmap: Labelmap, gone: frozenset[Key], contact: Contact
+) -> frozenset[tuple[str, str, tuple[int, int]]]:
+    """The cleaves and splits whose new body something later took: its parts are in a third one, or split.
+
+    A body with the tag of the cleave itself only waits to be renamed. Where all are back in the old body, the
+    server still knows that the new one's label was given away.
+    """
+    cleaved: list[tuple[Cleave | Split, int, tuple[int, ...]]] = []
+    for event in events:
+        if isinstance(event, Cleave):
+            old, parts = event.orig, event.supervoxels or ()
+        elif isinstance(event, Split):
+            old, parts = event.target, tuple(part for _, part, _ in event.parts)
+        else:
+            continue
+        # Supervoxels that only a blob at the source names are looked for when the cleave is repeated.
+        if parts and body_key(labelmap.name, event.version, event.new) in gone:
+            cleaved.append((event, old, parts))
+    found = set()
+    retired: dict[str, frozenset[int]] = {}
+    bodies = _bodies(labelmap, [(event.version, part) for event, _, parts in cleaved for part in parts])
+    for event, old, parts in cleaved:
+        homes = {bodies[event.version][part] for part in parts} - {0}
+        if homes == {old}:
+            if event.version not in retired:
+                retired[event.version] = labelmap.retired(event.version)
+            # What brought them back would have left its own tag; without it they have yet to be cleaved. That
+            # the label was given tells nothing then: it may have been another's until that was renamed.
+            last = labelmap.last_mod(event.version, old)
+            waiting = last is not None and body_of(last, contact).reached == event.rank
+            taken = not waiting and event.new in retired[event.version]
+        else:
+            lasts = [labelmap.last_mod(event.version, home) for home in sorted(homes - {old})[:1]]
+            ranks = [body_of(last, contact).reached for last in lasts if last is not None]
+            taken = not homes or any(rank is not None and rank > event.rank for rank in ranks)
+        if taken:
+            found.add((labelmap.name, event.version, event.rank))
+    return frozenset(found)
+
+
+def _gone(events: Sequence[LabelEvent], labelmap: Labelmap) -> frozenset[tuple[str, str, int]]:
+    """The supervoxels among those that the events split which are not there anymore."""
+    split = []
+    for event in events:
+        if isinstance(event, SplitSupervoxel):
+            split.append((event.version, event.supervoxel))
+        elif isinstance(event, Split):
+            split += [(event.version, part) for part, _, _ in event.parts]
+    return frozenset(
+        (labelmap.name, version, supervoxel)
+        for version, bodies in _bodies(labelmap, split).items()
+        for supervoxel, body in bodies.items()
+        if body == 0
+    )
+
+
+def _bodies(labelmap: Labelmap, supervoxels: Sequence[tuple[str, int]]) -> dict[str, dict[int, int]]:
+    """By version and supervoxel its body, 0 for none. A version that is not there is left out."""
+    wanted: dict[str, list[int]] = {}
+    for version, supervoxel in dict.fromkeys(supervoxels):
+        wanted.setdefault(version, []).append(supervoxel)
+    found = {}
+    for version, parts in wanted.items():
+        try:
+            found[version] = dict(zip(parts, labelmap.mapping(version, parts), strict=True))
+        except RequestRefused as refusal:
+            if not is_absent(refusal):
+                raise
+    return found
+
+
+def is_there(event: BodyEvent, labelmap: Labelmap, pool: Executor, contact: Contact) -> bool:
+    """Whether one operation has been applied, as far as its own bodies tell."""
+    # One operation alone cannot tell whether its bodies were taken away by the source or by somebody here.
+    seen = look([event], labelmap, pool, contact, alone=True)
+    alone = order(claims([event], CounterState(next_label=0, was_set=True)))
+    return 0 in find_presence([event], alone, seen).there

@@ -1,0 +1,119 @@
+"""Instances that are born in the log: made at the destination with the source's settings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import orjson
+
+from dvidsync_dagster.datatypes.repo.writer import NewInstance
+from dvidsync_dagster.dvid.client import DvidClient, node_path
+from dvidsync_dagster.dvid.repo import Instance, RepoInfo, make_instance, read_repo_info
+from dvidsync_dagster.errors import RequestRefused
+from dvidsync_dagster.plan.outcome import ALREADY_THERE, DONE, Outcome, refused
+
+_LISTS = ("BlockSize", "VoxelSize", "VoxelUnits")
+_TEXTS = ("MaxDownresLevel", "Background", "GridStore")
+_COMPRESSIONS = {"LZ4": "lz4", "gzip": "gzip", "Snappy": "snappy", "JPEG": "jpeg", "No": "none"}
+
+
+def creation_settings(instance: Instance) -> dict[str, str]:
+    """What `POST /api/repo/UUID/instance` wants, from what the source's info says of an instance."""
+    settings = {"typename": instance.typename, "dataname": instance.name}
+    for name in _LISTS:
+        values = instance.settings.get(name)
+        if isinstance(values, list) and values:
+            settings[name] = ",".join(str(value) for value in values)
+    for name in _TEXTS:
+        value = instance.settings.get(name)
+        if value not in (None, ""):
+            settings[name] = str(value)
+    compression = _COMPRESSIONS.get(str(instance.base.get("Compression", "")).split(" ")[0])
+    if compression:
+        settings["Compression"] = compression
+    if instance.base.get("Versioned") is False:
+        settings["Versioned"] = "false"
+    return settings
+
+
+class InstanceWriter:
+    """Makes instances at the destination.
+
+    Args:
+        source: the source's repo, as discovered.
+        followed: whether an instance (by name) is one of those that are followed.
+        note: says something once per run.
+    """
+
+    def __init__(
+        self,
+        source: RepoInfo,
+        destination: DvidClient,
+        root: str,
+        *,
+        followed: Callable[[str], bool],
+        note: Callable[[str], None],
+    ) -> None:
+        self._source = source
+        self._destination = destination
+        self._root = root
+        self._followed = followed
+        self._note = note
+
+    def apply(self, new: NewInstance) -> Outcome:
+        """Raises what `DvidClient.change` raises; a refusal is an outcome."""
+        there = self._there().get(new.name)
+        if there is not None:
+            if there.typename == new.typename:
+                self._settle(new)
+                return ALREADY_THERE
+            return refused(f"{new.name} is there, but as a {there.typename}, not a {new.typename}")
+        instance = self._source.instances.get(new.name)
+        if instance is None or instance.typename != new.typename:
+            self._note(
+                f"{new.typename} {new.name} was made in the log, but the source has no such instance now"
+            )
+            return DONE
+        if not self._followed(new.name):
+            self._note(f"{new.typename} {new.name} was made at the source and is not followed")
+            return DONE
+        try:
+            make_instance(self._destination, new.version, creation_settings(instance))
+        except RequestRefused as refusal:
+            return refused(refusal.text)
+        self._settle(new)
+        return DONE
+
+    def _there(self) -> Mapping[str, Instance]:
+        return read_repo_info(self._destination, self._root).instances
+
+    def _settle(self, new: NewInstance) -> None:
+        """Give an instance its tags, and every instance that follows it, or that it follows, its syncs."""
+        there = self._there()
+        for name, instance in self._source.instances.items():
+            twin = there.get(name)
+            if twin is None or not self._followed(name):
+                continue
+            if name == new.name and _tags(instance).items() - _tags(twin).items():
+                self._change(new, name, "tags", orjson.dumps(_tags(instance)))
+            syncs = [
+                other
+                for other in instance.syncs
+                if other in there and other not in twin.syncs and new.name in (name, other)
+            ]
+            if syncs:
+                self._change(new, name, "sync", orjson.dumps({"sync": ",".join(syncs)}))
+                if instance.typename == "annotation" and name != new.name:
+                    # It can have elements already, which are not sorted by the new labels yet.
+                    self._change(new, name, "reload", b"")
+
+    def _change(self, new: NewInstance, name: str, endpoint: str, body: bytes) -> None:
+        try:
+            self._destination.change("POST", node_path(new.version, name, endpoint), body=body)
+        except RequestRefused as refusal:
+            self._note(f"{name}: its {endpoint} cannot be set as at the source: {refusal.text}")
+
+
+def _tags(instance: Instance) -> dict[str, str]:
+    tags = instance.base.get("Tags")
+    return {str(name): str(value) for name, value in tags.items()} if isinstance(tags, dict) else {}

@@ -1,0 +1,169 @@
+"""What a data type does at a DVID server that follows: its half of planning and of carrying out."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Collection, Mapping, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass, field
+from typing import Literal
+
+from dvidsync_dagster.datatypes.commands import Command, Step
+from dvidsync_dagster.dvid.client import DvidClient
+from dvidsync_dagster.dvid.repo import RepoInfo
+from dvidsync_dagster.events.event import Event
+from dvidsync_dagster.log.checkpoint import Checkpoint
+from dvidsync_dagster.plan.claims import Claim
+from dvidsync_dagster.plan.order import Ordering
+from dvidsync_dagster.plan.outcome import Outcome
+
+History = Literal["by_user", "condensed", "exact"]
+"""Which merges are combined: those of one user, those of anybody, or none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """Events that are ordered as one: what a command can repeat at the least.
+
+    Args:
+        events: in log order; those of one instance and version.
+        claim: what it touches.
+    """
+
+    events: tuple[Event, ...]
+    claim: Claim
+
+
+@dataclass(frozen=True, slots=True)
+class Presence:
+    """What a destination has already, as indexes of units.
+
+    Args:
+        present: applied already.
+        doubtful: not applied, and perhaps half done. Look closer before repeating them.
+    """
+
+    present: set[int] = field(default_factory=set)
+    doubtful: set[int] = field(default_factory=set)
+
+
+@dataclass(frozen=True, slots=True)
+class Servers:
+    """The two servers of a run, and what was asked of the source at its start.
+
+    Args:
+        source, destination: open.
+        root: the repo on both.
+        repo: the source's, as discovered.
+        counters: the source's counters of ids by instance, as they stood at the start of the run.
+        followed: whether an instance (by name) is one of those that are followed.
+        skips: what is refused is left out; else nothing that comes after it may be applied.
+        history: which merges may be combined.
+        pool: threads for reads, which steps cannot occupy.
+        note: says something once per run.
+    """
+
+    source: DvidClient
+    destination: DvidClient
+    root: str
+    repo: RepoInfo
+    counters: Mapping[str, int]
+    followed: Callable[[str], bool]
+    skips: bool
+    history: History
+    pool: Executor
+    note: Callable[[str], None]
+
+
+class ServerSide(ABC):
+    """One data type at one destination, for the time of a run. It is asked by several threads.
+
+    Copying the source's state does no harm when it is repeated: then `units`, `command` and `carry_out` are
+    all that is needed.
+    """
+
+    def __init__(self, servers: Servers) -> None:
+        self.servers = servers
+
+    # Planning
+
+    @abstractmethod
+    def units(self, events: Sequence[Event]) -> list[Unit]:
+        """The events in units, with their claims.
+
+        Args:
+            events: of this data type, of any instance and version.
+        """
+
+    @abstractmethod
+    def command(self, units: Sequence[Unit]) -> Step:
+        """The step that repeats units that were joined, which are in their order. It waits for nothing yet."""
+
+    def joins(self, unit: Unit, open_groups: Sequence[Sequence[Unit]]) -> Sequence[int]:  # noqa: ARG002
+        """Which groups of units, by position, one command can repeat together with this unit. Nothing else
+        has touched in between what they touch."""
+        return ()
+
+    # What the destination has
+
+    def meet(self, checkpoint: Checkpoint | None) -> int:  # noqa: ARG002
+        """A pass over the log begins at this checkpoint. What of the destination is to be remembered as it
+        was when it was first met, as a number for the checkpoint; 0 if nothing."""
+        return 0
+
+    def find_present(self, units: Sequence[Unit], ordering: Ordering) -> Presence:  # noqa: ARG002
+        """Which of the units, given by their indexes in the ordering, the destination has already. Units of
+        other data types are among them."""
+        return Presence()
+
+    def is_past(self, events: Sequence[Event], checkpoint: Checkpoint) -> bool:  # noqa: ARG002
+        """Whether the destination shows that it got further than the checkpoint says.
+
+        Args:
+            events: the first that come after the checkpoint.
+        """
+        return False
+
+    def forget(self) -> None:
+        """What was known of the destination may no longer be true."""
+
+    # Carrying out
+
+    @abstractmethod
+    def carry_out(self, step: Step, *, doubtful: bool) -> Outcome:
+        """Do a step.
+
+        Args:
+            doubtful: it may be half done.
+
+        Raises what `DvidClient` raises if a server does not answer; a refusal is an outcome.
+        """
+
+    def came_too_late(self, step: Step) -> str | None:  # noqa: ARG002
+        """Why the step, which belongs before a commit that is applied, cannot be done anymore, if so."""
+        return None
+
+    def may_overtake(self, step: Step, refused: Step) -> bool:  # noqa: ARG002
+        """Whether the source may have done a step before another one that was refused, and is before it."""
+        return False
+
+    def before_commit(self, version: str) -> None:
+        """A version is about to be committed at the destination."""
+
+    def end_of_chunk(self, applied: Collection[Event], *, at_cut: bool, caught_up: bool) -> None:
+        """All steps of a chunk are done.
+
+        Args:
+            applied: what is applied, what was present before included.
+            at_cut: it was the last chunk of a pass.
+            caught_up: all that the source announced up to the start of the run is applied.
+        """
+
+
+CarryOut = Callable[[Sequence[Step]], Sequence[Outcome]]
+"""Carries out a graph of steps and gives what became of each, by position. Raises ServerError, OwnershipLost."""
+
+
+def single(command: Command, event: Event) -> Step:
+    """A step of one command that repeats one event."""
+    return Step(command, (event,), (event,))

@@ -1,0 +1,117 @@
+"""The source's log as a run reads it: on from a checkpoint or the configured start, or a span of it again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from dvidsync_dagster.config import DestinationConfig, StartTime, SyncConfig
+from dvidsync_dagster.events.origin import key_text
+from dvidsync_dagster.log.archive import LogArchive
+from dvidsync_dagster.log.archived import archived_chunks
+from dvidsync_dagster.log.checkpoint import Checkpoint, PartitionPosition, Positions, newly_applied
+from dvidsync_dagster.log.chunk import LogChunk
+from dvidsync_dagster.log.drain import MutationLog
+from dvidsync_dagster.log.merge import Place
+from dvidsync_dagster.run.discovery import Route
+
+
+@dataclass(frozen=True, slots=True)
+class SourceLog:
+    """What a run reads, as chunks.
+
+    Args:
+        log: open.
+        archive: where the log is kept, if it is.
+        say: says something once per run.
+    """
+
+    config: SyncConfig
+    destination: DestinationConfig
+    route: Route
+    log: MutationLog
+    archive: LogArchive | None
+    say: Callable[[str], None]
+
+    def onward(self, checkpoint: Checkpoint, cut: int) -> Iterator[LogChunk]:
+        """From a checkpoint to the cut. Raises LogGap and LogRecreated."""
+        bridged = self.log.check(checkpoint.positions, checkpoint.key_ns, checkpoint.topics)
+        if bridged:
+            self.say(f"{bridged} records that Kafka has dropped were read from the archive")
+        return self._read(checkpoint.positions, 0, cut, since=checkpoint.key_ns)
+
+    def from_start(self, cut: int) -> tuple[Iterator[LogChunk], int]:
+        """From the configured start to the cut, and the key of the start; 0 for the log's beginning."""
+        start = self.destination.chosen_start()
+        if start == "beginning":
+            return self._read(self.log.beginning(), 0, cut), 0
+        if not isinstance(start, StartTime):
+            # What the log holds now is before it, whatever the source's clock says.
+            return self._read(self.log.end(), 0, cut, since=self.route.clock), self.route.clock
+        key = start.key
+        positions = self._from_archive(key, self.log.at(key))
+        return self._read(positions, key, cut, since=key), key
+
+    def again(self, from_key: int, upto: int) -> Iterator[LogChunk]:
+        """From the archive what Kafka may have dropped, from Kafka what is left of it."""
+        held_from = from_key
+        if self._may_be_dropped(self.log.at(from_key)):
+            if self.archive is None:
+                self.say(
+                    f"Kafka no longer holds everything since {key_text(from_key)}, and no `archive` is "
+                    f"configured: only what it still holds was read again"
+                )
+            else:
+                for chunk in archived_chunks(self.archive, self.route.topics, from_key, upto):
+                    held_from = chunk.horizon + 1
+                    yield chunk
+        yield from self._read(self.log.at(held_from), held_from, upto)
+
+    def waiting(self, checkpoint: Checkpoint) -> int:
+        """The offsets that the log has and the checkpoint does not call applied."""
+        return sum(
+            last - first
+            for ranges in newly_applied(checkpoint.positions, self.log.end()).values()
+            for first, last in ranges
+        )
+
+    def _from_archive(self, key: int, positions: Positions) -> Positions:
+        """The positions of a start; where Kafka may have dropped records since, as the archive has them."""
+        dropped = self._may_be_dropped(positions)
+        if not dropped:
+            return positions
+        found = {topic: dict(partitions) for topic, partitions in positions.items()}
+        archived = self.archive.first_offsets(key) if self.archive is not None else {}
+        unsure = False
+        for topic, partition in dropped:
+            held = positions[topic][partition].next
+            first = min(held, archived.get((topic, partition), held))
+            found[topic][partition] = PartitionPosition(first)
+            before = [(first - 1, first)] if first else []
+            unsure |= self.archive is None or not self.archive.covers(topic, partition, before)
+        if unsure:
+            self.say(
+                f"neither Kafka nor an archive holds anything from before its first record after the start "
+                f"{key_text(key)}: if records since the start are missing there, only a comparison shows it"
+            )
+        return found
+
+    def _read(self, positions: Positions, from_key: int, cut: int, *, since: int = 0) -> Iterator[LogChunk]:
+        return self.log.chunks(
+            positions,
+            cut_key=cut,
+            from_key=from_key,
+            now=self.route.now,
+            since=since,
+            chunk_records=self.config.chunk_records,
+        )
+
+    def _may_be_dropped(self, positions: Positions) -> list[Place]:
+        """The partitions whose first record that is still there is the first that is wanted."""
+        beginning = self.log.beginning()
+        return [
+            (topic, partition)
+            for topic, partitions in positions.items()
+            for partition, position in partitions.items()
+            if position.next == beginning[topic][partition].next > 0
+        ]
