@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 
-from dvidsync_dagster.datatypes.labelmap.events import BodyEvent, LabelEvent
-from dvidsync_dagster.datatypes.labelmap.gather import Fate, Identity, identity
+from dvidsync_dagster.datatypes.contract import Fate, SourceSide
 from dvidsync_dagster.datatypes.place import SourcePlaces
 from dvidsync_dagster.dvid.repo import RepoInfo
+from dvidsync_dagster.events.event import Event
 
 UNJUDGED = SourcePlaces(RepoInfo("", {}, {}, 0), clock=-1)
 """What the source has is not known yet, so every place will do."""
 
 
-def all_failed(starts: Sequence[BodyEvent], _done: Sequence[LabelEvent]) -> Mapping[Identity, Fate]:
-    """No operation without a completion happened."""
-    return {identity(start): Fate.FAILED for start in starts}
+class AllFailed(SourceSide):
+    """No event without a completion happened."""
+
+    def __init__(self) -> None:
+        """Without a server."""
+
+    def fates(self, starts: Sequence[Event], done: Sequence[Event]) -> Mapping[Hashable, Fate]:
+        return {start.identity: Fate.FAILED for start in starts}
+
+
+ALL_FAILED: Mapping[str, SourceSide] = {"labelmap": AllFailed()}

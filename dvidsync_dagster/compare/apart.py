@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from dvidsync_dagster.compare.annotation import ELEMENTS, related
-from dvidsync_dagster.differences.touched import Touched
 from dvidsync_dagster.differences.items import Found, Pair
+from dvidsync_dagster.differences.touched import Touched
 
 
 def apart(found: Found, pair: Pair, touched: Touched, versions: Collection[str]) -> tuple[Found, Found]:

@@ -16,9 +16,9 @@ from dvidsync_dagster.compare.apart import apart
 from dvidsync_dagster.compare.later import LaterRecords
 from dvidsync_dagster.compare.reading import Differing, Say, Suspect, read_again, read_everything
 from dvidsync_dagster.compare.scene import Scene, look_at
-from dvidsync_dagster.differences.touched import Touched
 from dvidsync_dagster.config import DestinationConfig, SyncConfig
 from dvidsync_dagster.differences.findings import Comparison
+from dvidsync_dagster.differences.touched import Touched
 from dvidsync_dagster.dvid.client import DvidClient
 from dvidsync_dagster.log.checkpoint import Checkpoint, Positions
 

@@ -6,13 +6,13 @@ from collections.abc import Callable
 from types import TracebackType
 
 from dvidsync_dagster.compare.scene import Scene
-from dvidsync_dagster.differences.touched import Touched
 from dvidsync_dagster.config import SyncConfig
 from dvidsync_dagster.datatypes.annotation.events import PostBlocks, PostElements
 from dvidsync_dagster.datatypes.decode import decode_records
 from dvidsync_dagster.datatypes.eras import EraClock
 from dvidsync_dagster.datatypes.place import SourcePlaces
 from dvidsync_dagster.datatypes.registry import FOLLOWED_TYPES
+from dvidsync_dagster.differences.touched import Touched
 from dvidsync_dagster.dvid.annotation import Annotation
 from dvidsync_dagster.dvid.repo import Instance
 from dvidsync_dagster.errors import LogGap, LogRecreated, RequestRefused

@@ -82,7 +82,7 @@ class StartTime(Part):
         return time.astimezone(UTC)
 
     @property
-    def key(self) -> int:
+    def key_ns(self) -> int:
         """The time as a record key: nanoseconds since 1970."""
         seconds, micros = divmod(
             round((self.time - datetime(1970, 1, 1, tzinfo=UTC)).total_seconds() * 1e6), 10**6

@@ -11,17 +11,19 @@ from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from dvidsync_dagster.datatypes.server_side import CarryOut, Servers, ServerSide
-from dvidsync_dagster.differences.findings import Difference
-from dvidsync_dagster.differences.items import Found, Pair
-from dvidsync_dagster.differences.touched import Touched
-from dvidsync_dagster.differences.work import Work
 from dvidsync_dagster.dvid.client import DvidClient
 from dvidsync_dagster.dvid.repo import Instance
 from dvidsync_dagster.events.event import Announcement, Consequence, Event
 from dvidsync_dagster.events.message import Message
+
+if TYPE_CHECKING:
+    from dvidsync_dagster.differences.findings import Difference
+    from dvidsync_dagster.differences.items import Found, Pair
+    from dvidsync_dagster.differences.touched import Touched
+    from dvidsync_dagster.differences.work import Work
 
 
 class Fate(Enum):
@@ -98,15 +100,15 @@ class SourceSide:
         self.started = started
         self.pool = pool
 
-    def fates(self, starts: Sequence[Event], done: Sequence[Event]) -> Mapping[Hashable, Fate]:  # noqa: ARG002
+    def fates(self, starts: Sequence[Event], done: Sequence[Event]) -> Mapping[Hashable, Fate]:
         """See `AskFates`. Raises ServerError if the source does not answer."""
         return {}
 
-    def listed_ids(self, instance: str, version: str) -> Collection[int]:  # noqa: ARG002
+    def listed_ids(self, instance: str, version: str) -> Collection[int]:
         """The mutation ids of the events that the source's own list has, where it keeps one."""
         return ()
 
-    def why_not_late(self, event: Event, *, has_children: bool) -> str | None:  # noqa: ARG002
+    def why_not_late(self, event: Event, *, has_children: bool) -> str | None:
         """Why an event that was set aside cannot be repeated now, long after it happened; None if it can.
 
         Args:
@@ -128,11 +130,11 @@ class DataComparison(ABC):
         Raises ServerError.
         """
 
-    def in_version(self, pair: Pair) -> tuple[list[Difference], list[str]]:  # noqa: ARG002
+    def in_version(self, pair: Pair) -> tuple[list[Difference], list[str]]:
         """Rows for what differs in one version besides its items, and notes."""
         return [], []
 
-    def of_instance(self, pair: Pair) -> list[Difference]:  # noqa: ARG002
+    def of_instance(self, pair: Pair) -> list[Difference]:
         """Rows for what differs in what all versions of an instance share."""
         return []
 
@@ -148,7 +150,7 @@ class DataRepair(ABC):
     def version(self, pair: Pair, work: Work, carry_out: CarryOut) -> None:
         """Bring one version to the source's state. Raises ServerError, OwnershipLost."""
 
-    def instance(self, pairs: Sequence[Pair], root: str, work: Work, carry_out: CarryOut) -> None:  # noqa: ARG002
+    def instance(self, pairs: Sequence[Pair], root: str, work: Work, carry_out: CarryOut) -> None:
         """Bring what all versions share to the source's state, once each of them is.
 
         Args:
@@ -188,22 +190,20 @@ class DataType(ABC):
         happened = {each.event.identity: each.event for each in reversed(stretch.announced)}
         return Gathered(done=sorted(happened.values(), key=lambda event: event.origin))
 
-    def unselected(self, event: Event) -> Event | None:  # noqa: ARG002
+    def unselected(self, event: Event) -> Event | None:
         """What remains to be done of an event whose version is not selected."""
         return None
 
-    def not_again(self, event: Event) -> bool:  # noqa: ARG002
+    def not_again(self, event: Event) -> bool:
         """Whether an event must not be repeated when a part of the log is read again."""
         return False
 
     # The servers
 
-    def source_side(
-        self, client: DvidClient, clock: int, started: int | None, pool: Executor
-    ) -> SourceSide:
+    def source_side(self, client: DvidClient, clock: int, started: int | None, pool: Executor) -> SourceSide:
         return SourceSide(client, clock, started, pool)
 
-    def counter(self, source: DvidClient, instance: str, root: str) -> int | None:  # noqa: ARG002
+    def counter(self, source: DvidClient, instance: str, root: str) -> int | None:
         """The id that the source gives next in an instance; None if instances have no counter of ids."""
         return None
 

@@ -1,4 +1,4 @@
-"""What data types have in common whose events are copied in batches: keyvalue, neuronjson, annotation.
+"""What data types have in common that are copied as they stand: keyvalue, neuronjson, annotation.
 
 Their messages tell what changed, not always how. So the source's state of what changed is copied, at the
 version where it changed. Doing that twice does no harm, and only the last change counts.
@@ -6,104 +6,98 @@ version where it changed. Doing that twice does no harm, and only the last chang
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from abc import abstractmethod
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol
+from typing import ClassVar, Generic, TypeVar
 
-from dvidsync_dagster.dvid.client import DvidClient
+from dvidsync_dagster.datatypes.commands import Command, Step
+from dvidsync_dagster.datatypes.server_side import Servers, ServerSide, Unit
 from dvidsync_dagster.dvid.repo import Instance
 from dvidsync_dagster.errors import RequestRefused
-from dvidsync_dagster.events.message import Message
-from dvidsync_dagster.events.origin import Origin
-from dvidsync_dagster.plan.claims import Claim
-from dvidsync_dagster.plan.outcome import Outcome
+from dvidsync_dagster.events.event import Event
+from dvidsync_dagster.plan.claims import Claim, Key
+
+E = TypeVar("E", bound=Event)
+W = TypeVar("W")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DataEvent:
+class DataEvent(Event):
     """What all have in common."""
 
-    typename: ClassVar[str]
-    """The data type of the instance."""
-    action: ClassVar[str]
-    """As DVID names it."""
-
-    origin: Origin
-    instance: str
-    version: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Operation:
-    """Mutations of one instance and version that are copied together.
-
-    Args:
-        members: in log order.
-        before: labelmaps whose changes to the version come after it.
-    """
-
-    action: ClassVar[str] = "copy"
-
-    typename: str
-    instance: str
-    version: str
-    members: tuple[DataEvent, ...]
-    before: tuple[str, ...] = ()
+    name: ClassVar[str]
+    """The action, as DVID names it."""
 
     @property
-    def origin(self) -> Origin:
-        return self.members[-1].origin
+    def action(self) -> str:
+        return self.name
 
-    @property
-    def claim(self) -> Claim:
-        """Operations of one version may go in any order; they belong between its creation and its commit."""
-        last = self.origin
+
+class CopyingSide(ServerSide, Generic[E, W]):
+    """Copies events of one instance and version together. What can be repeated needs no look at the
+    destination before it."""
+
+    event_type: type[E]
+
+    def __init__(self, servers: Servers) -> None:
+        super().__init__(servers)
+        self._writers: dict[str, W] = {}
+
+    @abstractmethod
+    def batches(self, events: Sequence[E]) -> list[Sequence[E]]:
+        """Events of one instance and version, which are in log order, as they are copied together."""
+
+    @abstractmethod
+    def new_writer(self, instance: str) -> W:
+        """What carries out commands for one instance."""
+
+    @abstractmethod
+    def repeated(self, events: Sequence[E]) -> tuple[Command, Iterable[Event]]:
+        """The command that repeats a batch, and for each part of it the event that answers for it."""
+
+    def goes_before(self, events: Sequence[E]) -> tuple[Key, ...]:
+        """Changes of others that come after a batch."""
+        return ()
+
+    def units(self, events: Sequence[Event]) -> list[Unit]:
+        groups: dict[tuple[str, str], list[E]] = {}
+        for event in events:
+            assert isinstance(event, self.event_type)
+            groups.setdefault((event.instance, event.version), []).append(event)
+        return [
+            Unit(tuple(batch), self._claim(batch)) for own in groups.values() for batch in self.batches(own)
+        ]
+
+    def command(self, units: Sequence[Unit]) -> Step:
+        ((*events,),) = (unit.events for unit in units)
+        own = [event for event in events if isinstance(event, self.event_type)]
+        command, answering = self.repeated(own)
+        return Step(command, tuple(events), tuple(answering))
+
+    def writer(self, instance: str) -> W:
+        if instance not in self._writers:
+            self._writers.setdefault(instance, self.new_writer(instance))
+        return self._writers[instance]
+
+    def _claim(self, events: Sequence[E]) -> Claim:
+        """Batches of one version may go in any order; they belong between its creation and its commit."""
+        last = events[-1].origin
         order = (last.key_ns, last.topic, last.partition, last.offset)
         return Claim(
             (),
             order,
             order,
-            needs=(("instance", self.instance),),
-            inside=("version", self.version),
+            needs=(("instance", events[0].instance),),
+            inside=("version", events[0].version),
+            goes_before=self.goes_before(events),
         )
 
-
-@dataclass(frozen=True, slots=True)
-class Derived:
-    """A message that tells of a consequence, never to be applied."""
+    def instance(self, name: str) -> Instance | None:
+        """The source's."""
+        return self.servers.repo.instances.get(name)
 
 
 def is_committed(refusal: RequestRefused) -> bool:
     """Whether a request was refused because its version is committed."""
     return refusal.text.startswith("Cannot do ") and "locked node" in refusal.text
-
-
-class Writer(Protocol):
-    """Copies operations of one instance to a destination."""
-
-    def apply(self, operation: Operation) -> Outcome:
-        """Raises what `DvidClient` raises if a server does not answer; a refusal is an outcome."""
-        ...
-
-
-class NewWriter(Protocol):
-    """Makes the writer of one instance, from the source's repo: its instances by name."""
-
-    def __call__(
-        self, source: DvidClient, destination: DvidClient, name: str, instances: Mapping[str, Instance]
-    ) -> Writer: ...
-
-
-@dataclass(frozen=True, slots=True)
-class DataType:
-    """A data type that is followed.
-
-    Args:
-        decode: the event in a message of an instance; None if its action is unknown.
-        operations: what to do for the events of one instance and version, which are in log order.
-        writer: makes the writer of an instance.
-    """
-
-    decode: Callable[[Message, Instance], DataEvent | Derived | None]
-    operations: Callable[[Sequence[Any]], list[Operation]]
-    writer: NewWriter

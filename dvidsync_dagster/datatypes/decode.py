@@ -1,21 +1,20 @@
-"""From the records of a chunk to typed events."""
+"""From the records of a chunk to announcements of events."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
 
-from dvidsync_dagster.datatypes.copied import DataEvent, Derived
+from dvidsync_dagster.datatypes.contract import DataType
 from dvidsync_dagster.datatypes.eras import EraClock
-from dvidsync_dagster.datatypes.labelmap import events as labelmap
-from dvidsync_dagster.datatypes.place import Placed, SourcePlaces
-from dvidsync_dagster.datatypes.registry import DATA_TYPES
-from dvidsync_dagster.datatypes.repo import writer as versions
+from dvidsync_dagster.datatypes.place import SourcePlaces
+from dvidsync_dagster.datatypes.registry import FOLLOWED, REPO
 from dvidsync_dagster.dvid.repo import Instance
 from dvidsync_dagster.errors import UndecodableRecord
+from dvidsync_dagster.events.event import Announcement, Consequence, Event, NumberedEvent
 from dvidsync_dagster.events.message import Message
+from dvidsync_dagster.events.repo import RefusedVersion
 from dvidsync_dagster.log.record import Record
 from dvidsync_dagster.outgoing_text import escaped
 
@@ -28,23 +27,22 @@ class Decoded:
     """What the records of a chunk say.
 
     Args:
-        labels: announcements of labelmaps, in log order.
-        repo: repo operations, in log order.
-        data: events of the other data types, in log order.
-        refused: versions that the source announced but refused to make.
-        not_followed: messages of instances that are not followed, by "type name"; and those that tell of mere
-            consequences.
+        announcements: in log order.
+        not_followed: messages that are only counted, by what they are: of instances that are not followed, of
+            mere consequences, of versions that the source announced but refused to make.
         unknown_actions: messages with an action that is not known, by "type action".
         undecodable: records that are not what their topic promises, each with what is wrong.
     """
 
-    labels: list[labelmap.Announcement | labelmap.CounterEvent] = field(default_factory=list)
-    repo: list[versions.RepoEvent] = field(default_factory=list)
-    data: list[DataEvent] = field(default_factory=list)
-    refused: int = 0
+    announcements: list[Announcement] = field(default_factory=list)
     not_followed: Counter[str] = field(default_factory=Counter)
     unknown_actions: Counter[str] = field(default_factory=Counter)
     undecodable: list[tuple[Record, str]] = field(default_factory=list)
+
+    @property
+    def events(self) -> Iterable[Event]:
+        """Those that are announced, also those that have only begun."""
+        return (announcement.event for announcement in self.announcements)
 
 
 def decode_records(
@@ -68,13 +66,7 @@ def decode_records(
             decoded.not_followed[not_followed[instance.name]] += 1
             continue
         try:
-            message = Message.parse(record.origin, record.value)
-            if instance is None:
-                _repo(message, decoded, places)
-            elif instance.typename == "labelmap":
-                _labelmap(message, instance, decoded, eras, places)
-            else:
-                _data(message, instance, decoded, places)
+            _decode(Message.parse(record.origin, record.value), instance, decoded, eras, places)
         except UndecodableRecord as error:
             decoded.undecodable.append((record, error.found))
         except Exception as error:
@@ -83,10 +75,31 @@ def decode_records(
     return decoded
 
 
-def _check_place(message: Message, event: Placed, places: SourcePlaces) -> None:
-    doubt = places.doubt(event)
-    if doubt is not None:
-        raise message.wrong(doubt)
+def _decode(
+    message: Message, instance: Instance | None, decoded: Decoded, eras: EraClock, places: SourcePlaces
+) -> None:
+    data_type: DataType = REPO if instance is None else FOLLOWED[instance.typename]
+    said = data_type.decode(message, instance)
+    if said is None:
+        _count_unknown(message, data_type.typename, decoded)
+    elif isinstance(said, Consequence):
+        name = instance.name if instance is not None else ""
+        decoded.not_followed[f"derived messages of {data_type.typename} {name}"] += 1
+    elif isinstance(said.event, RefusedVersion):
+        decoded.not_followed["versions that the source refused to make"] += 1
+    else:
+        doubt = places.doubt(said.event)
+        if doubt is not None:
+            raise message.wrong(doubt)
+        decoded.announcements.append(_of_era(said, message, eras))
+
+
+def _of_era(said: Announcement, message: Message, eras: EraClock) -> Announcement:
+    event = said.event
+    if not isinstance(event, NumberedEvent):
+        return said
+    era = eras.era_of(message.origin.key_ns, message.text("Timestamp", ""), event.mutation_id)
+    return replace(said, event=replace(event, era=era)) if era else said
 
 
 def _count_unknown(message: Message, typename: str, decoded: Decoded) -> None:
@@ -96,42 +109,3 @@ def _count_unknown(message: Message, typename: str, decoded: Decoded) -> None:
     if name not in decoded.unknown_actions and len(decoded.unknown_actions) >= _UNKNOWN_ACTIONS:
         name = f"{typename}, other actions"
     decoded.unknown_actions[name] += 1
-
-
-def _repo(message: Message, decoded: Decoded, places: SourcePlaces) -> None:
-    event = versions.decode(message)
-    if event is None:
-        _count_unknown(message, "repo", decoded)
-    elif isinstance(event, versions.Refused):
-        decoded.refused += 1
-    else:
-        _check_place(message, event, places)
-        decoded.repo.append(event)
-
-
-def _labelmap(
-    message: Message, instance: Instance, decoded: Decoded, eras: EraClock, places: SourcePlaces
-) -> None:
-    found = labelmap.decode(message, instance.name)
-    if found is None:
-        _count_unknown(message, instance.typename, decoded)
-        return
-    _check_place(message, found.event if isinstance(found, labelmap.Announcement) else found, places)
-    if isinstance(found, labelmap.Announcement):
-        event = found.event
-        era = eras.era_of(message.origin.key_ns, message.text("Timestamp", ""), event.mutation_id)
-        if era:
-            changed: Any = replace(event, era=era)
-            found = replace(found, event=changed)
-    decoded.labels.append(found)
-
-
-def _data(message: Message, instance: Instance, decoded: Decoded, places: SourcePlaces) -> None:
-    found = DATA_TYPES[instance.typename].decode(message, instance)
-    if found is None:
-        _count_unknown(message, instance.typename, decoded)
-    elif isinstance(found, Derived):
-        decoded.not_followed[f"derived messages of {instance.typename} {instance.name}"] += 1
-    else:
-        _check_place(message, found, places)
-        decoded.data.append(found)

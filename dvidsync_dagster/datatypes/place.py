@@ -8,24 +8,13 @@ a commit cannot be taken back: it is believed only if the source's version is co
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
 
-from dvidsync_dagster.datatypes.repo.writer import Commit, NewVersion
 from dvidsync_dagster.dvid.repo import RepoInfo
+from dvidsync_dagster.events.event import Event
 from dvidsync_dagster.events.message import shown
-from dvidsync_dagster.events.origin import Origin
+from dvidsync_dagster.events.repo import Commit, NewVersion
 
 _NOT_IN_A_PATH = frozenset("/:")
-
-
-class Placed(Protocol):
-    """What a record tells of: an event."""
-
-    @property
-    def origin(self) -> Origin: ...
-
-    @property
-    def version(self) -> str: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +30,7 @@ class SourcePlaces:
     repo: RepoInfo
     clock: int
 
-    def doubt(self, event: Placed) -> str | None:
+    def doubt(self, event: Event) -> str | None:
         """What is wrong with the place of an event; None if nothing is."""
         if event.origin.key_ns > self.clock:
             return None
@@ -59,14 +48,14 @@ class SourcePlaces:
         return None
 
 
-def is_after_commit(event: Placed, repo: RepoInfo) -> bool:
+def is_after_commit(event: Event, repo: RepoInfo) -> bool:
     """Whether the source (its `repo`) committed the version before the event: only an administrator can
     have done that. False where it cannot be told."""
     version = repo.versions.get(event.version)
     return version is not None and version.locked and 0 < version.committed_by < event.origin.key_ns
 
 
-def is_late(event: Placed, repo: RepoInfo, reached: int) -> bool:
+def is_late(event: Event, repo: RepoInfo, reached: int) -> bool:
     """Whether an event belongs before the source's commit of its version, which was applied long since:
     everything with a key up to `reached` (ns since 1970) was, as far as it had been read."""
     version = repo.versions.get(event.version)

@@ -1,24 +1,22 @@
-"""All events that a run can meet, and the data types that are followed."""
+"""The data types that are followed. A new one is a line here."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
-from dvidsync_dagster.datatypes.annotation import ANNOTATION
-from dvidsync_dagster.datatypes.copied import DataEvent, DataType, Operation
-from dvidsync_dagster.datatypes.keyvalue.writer import KEYVALUE
-from dvidsync_dagster.datatypes.labelmap.events import LabelEvent
-from dvidsync_dagster.datatypes.neuronjson.writer import NEURONJSON
-from dvidsync_dagster.datatypes.repo.writer import RepoEvent
+from dvidsync_dagster.datatypes.annotation import AnnotationType
+from dvidsync_dagster.datatypes.contract import DataType
+from dvidsync_dagster.datatypes.keyvalue import KeyvalueType
+from dvidsync_dagster.datatypes.labelmap import LabelmapType
+from dvidsync_dagster.datatypes.neuronjson import NeuronjsonType
+from dvidsync_dagster.datatypes.repo import RepoType
 
-Event = LabelEvent | RepoEvent | DataEvent | Operation
+_FOLLOWED: Sequence[DataType] = (LabelmapType(), KeyvalueType(), NeuronjsonType(), AnnotationType())
 
-DATA_TYPES: Mapping[str, DataType] = {
-    "keyvalue": KEYVALUE,
-    "neuronjson": NEURONJSON,
-    "annotation": ANNOTATION,
-}
-"""By name, those that are copied in batches. labelmap is another matter: its operations are repeated."""
+FOLLOWED: Mapping[str, DataType] = {data_type.typename: data_type for data_type in _FOLLOWED}
+"""By DVID's name. Messages of other data types are counted and shown, and not applied."""
 
-FOLLOWED_TYPES = ("labelmap", *DATA_TYPES)
-"""The data types whose messages are applied. Those of others are counted and shown."""
+REPO = RepoType([name for name, data_type in FOLLOWED.items() if data_type.sorts_anew_when_synced])
+
+ALL: Mapping[str, DataType] = {REPO.typename: REPO, **FOLLOWED}
+"""With what a repo announces of itself."""

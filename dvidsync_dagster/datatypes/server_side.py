@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Executor
@@ -73,6 +74,9 @@ class Servers:
     history: History
     pool: Executor
     note: Callable[[str], None]
+    repo_lock: threading.Lock = field(default_factory=threading.Lock)
+    """Held while the destination's repo is changed, or read beside other requests: DVID locks itself up for
+    good when two do that at once."""
 
 
 class ServerSide(ABC):
@@ -97,26 +101,26 @@ class ServerSide(ABC):
 
     @abstractmethod
     def command(self, units: Sequence[Unit]) -> Step:
-        """The step that repeats units that were joined, which are in their order. It waits for nothing yet."""
+        """The step that repeats units that were joined, in their order. It waits for nothing yet."""
 
-    def joins(self, unit: Unit, open_groups: Sequence[Sequence[Unit]]) -> Sequence[int]:  # noqa: ARG002
+    def joins(self, unit: Unit, open_groups: Sequence[Sequence[Unit]]) -> Sequence[int]:
         """Which groups of units, by position, one command can repeat together with this unit. Nothing else
         has touched in between what they touch."""
         return ()
 
     # What the destination has
 
-    def meet(self, checkpoint: Checkpoint | None) -> int:  # noqa: ARG002
+    def meet(self, checkpoint: Checkpoint | None) -> int:
         """A pass over the log begins at this checkpoint. What of the destination is to be remembered as it
         was when it was first met, as a number for the checkpoint; 0 if nothing."""
         return 0
 
-    def find_present(self, units: Sequence[Unit], ordering: Ordering) -> Presence:  # noqa: ARG002
+    def find_present(self, units: Sequence[Unit], ordering: Ordering) -> Presence:
         """Which of the units, given by their indexes in the ordering, the destination has already. Units of
         other data types are among them."""
         return Presence()
 
-    def is_past(self, events: Sequence[Event], checkpoint: Checkpoint) -> bool:  # noqa: ARG002
+    def is_past(self, events: Sequence[Event], checkpoint: Checkpoint) -> bool:
         """Whether the destination shows that it got further than the checkpoint says.
 
         Args:
@@ -139,11 +143,15 @@ class ServerSide(ABC):
         Raises what `DvidClient` raises if a server does not answer; a refusal is an outcome.
         """
 
-    def came_too_late(self, step: Step) -> str | None:  # noqa: ARG002
+    def needs_version(self, step: Step) -> bool:
+        """Whether a step can only be done if the destination has its version."""
+        return True
+
+    def came_too_late(self, step: Step) -> str | None:
         """Why the step, which belongs before a commit that is applied, cannot be done anymore, if so."""
         return None
 
-    def may_overtake(self, step: Step, refused: Step) -> bool:  # noqa: ARG002
+    def may_overtake(self, step: Step, refused: Step) -> bool:
         """Whether the source may have done a step before another one that was refused, and is before it."""
         return False
 
@@ -161,7 +169,7 @@ class ServerSide(ABC):
 
 
 CarryOut = Callable[[Sequence[Step]], Sequence[Outcome]]
-"""Carries out a graph of steps and gives what became of each, by position. Raises ServerError, OwnershipLost."""
+"""Carries out a graph of steps; gives what became of each, by position. Raises ServerError, OwnershipLost."""
 
 
 def single(command: Command, event: Event) -> Step:

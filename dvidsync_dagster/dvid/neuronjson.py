@@ -100,11 +100,18 @@ class Neuronjson:
         self.client.change("DELETE", node_path(version, self.name, "key", body))
 
     def schema(self, version: str, kind: str) -> bytes | None:
-        """A schema; None if there is none. Kinds are ``schema`` and ``schema_batch``."""
-        return self.client.read_or_none(node_path(version, self.name, "key", kind)) or None
+        """A schema; None if there is none. Kinds are ``json_schema``, ``schema`` and ``schema_batch``."""
+        return self.client.read_or_none(self._schema_path(version, kind)) or None
 
     def write_schema(self, version: str, kind: str, schema: bytes) -> None:
-        self.client.change("POST", node_path(version, self.name, "key", kind), body=schema)
+        self.client.change("POST", self._schema_path(version, kind), body=schema)
+
+    def delete_schema(self, version: str, kind: str) -> None:
+        self.client.change("DELETE", node_path(version, self.name, kind))
+
+    def _schema_path(self, version: str, kind: str) -> str:
+        parts = (kind,) if kind == _JSON_SCHEMA else ("key", kind)
+        return node_path(version, self.name, *parts)
 
 
 def _without_stamps(record: bytes) -> bytes | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 from dataclasses import dataclass
+from typing import ClassVar
 
 from dvidsync_dagster.events.origin import Origin
 
@@ -22,6 +23,9 @@ class Event:
             instance can have none ("").
         instance: name of the instance that changed; "" for what the repo itself announces.
     """
+
+    typename: ClassVar[str]
+    """The data type that it is of; ``repo`` for what the repo itself announces."""
 
     origin: Origin
     version: str

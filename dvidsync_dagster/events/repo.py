@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 from dataclasses import dataclass
+from typing import ClassVar
 
 from dvidsync_dagster.events.event import Event
 
@@ -11,6 +12,8 @@ from dvidsync_dagster.events.event import Event
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RepoEvent(Event):
     """What all have in common. `version` is the version that changes, for a new one its parent."""
+
+    typename: ClassVar[str] = "repo"
 
     @property
     def action(self) -> str:
@@ -57,7 +60,7 @@ class NewInstance(RepoEvent):
     """An instance was born; its settings are at the source, not in the message."""
 
     name: str
-    typename: str
+    data_type: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,7 +20,7 @@ class _Lenient(bytearray):
         part = super().__getitem__(item)
         return _Lenient(part) if isinstance(item, slice) else part
 
-    def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:  # noqa: ARG002
+    def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
         return super().decode(encoding, "backslashreplace")
 
 

@@ -126,7 +126,7 @@ class FollowerRun:
     def _touched(self, report: ChunkReport, selected: list[str], materialized: set[str]) -> list[str]:
         """The windows to materialize for this report: one at least, as that is what stores its checkpoint."""
         is_empty = report.final and not report.records
-        touched = [] if is_empty else self._windows.between(report.from_key, report.to_key)
+        touched = [] if is_empty else self._windows.between(report.from_ns, report.to_ns)
         if report.final:
             # A window of the run without a materialization would show red.
             touched += [window for window in selected if window not in materialized.union(touched)]

@@ -13,13 +13,14 @@ from dataclasses import dataclass, field
 
 import dagster as dg
 
+from dvidsync_dagster.destinations.protocol import ConflictRow
 from dvidsync_dagster.errors import LogGap, LogRecreated
 from dvidsync_dagster.log.ahead import NOTHING_AHEAD, AheadOfClock
 from dvidsync_dagster.orchestration.followers import Follower
 from dvidsync_dagster.orchestration.metadata import SHOWN, conflict_table, quarantine_table
 from dvidsync_dagster.outgoing_text import markdown
 from dvidsync_dagster.run.lost_messages import told
-from dvidsync_dagster.run.report import ChunkReport, ConflictRow, Lag, QuarantinedRecord, UnexplainedIds
+from dvidsync_dagster.run.report import ChunkReport, Lag, QuarantinedRecord, UnexplainedIds
 
 LAG_ALLOWED_SECONDS = 900.0
 

@@ -178,5 +178,5 @@ class DvidSyncComponent(dg.Component, SyncConfig, _Described):
         """
         return cls.model_validate(_values(context, model.model_dump(exclude_unset=True)))
 
-    def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:  # noqa: ARG002
+    def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
         return build_definitions(self)

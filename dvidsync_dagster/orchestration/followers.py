@@ -104,7 +104,7 @@ def destination_follower(config: SyncConfig, destination: DestinationConfig) -> 
         kind="dvid",
         follow=follow_source,
         look=lambda checkpoint: look(config, destination, checkpoint),
-        start_key=destination.start.key if isinstance(destination.start, StartTime) else None,
+        start_key=destination.start.key_ns if isinstance(destination.start, StartTime) else None,
         checkpoint_file=Path(destination.checkpoint_file) if destination.checkpoint_file else None,
     )
 
@@ -121,7 +121,7 @@ def archive_follower(config: SyncConfig, uri: str) -> Follower:
             checkpoint=checkpoint,
             epoch=epoch,
             still_owner=still_owner,
-            upto=scope.to_key if scope is not None else None,
+            upto=scope.to_ns if scope is not None else None,
         )
 
     return Follower(

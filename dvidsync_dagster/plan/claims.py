@@ -2,7 +2,7 @@
 
 Two operations that share an exclusive key keep the order of their ranks. Data operations of a version come
 after its creation and before its end (the commit); a child is created after its parent's end. Operations that
-take ids from one label counter go in the order of these ids, as far as everything else allows.
+take ids from one counter go in the order of these ids, as far as everything else allows.
 """
 
 from __future__ import annotations
@@ -41,6 +41,8 @@ class Claim:
         creates, ends: what begins or ends with this operation.
         after_end: what must have ended before.
         take: the ids it takes from a counter.
+        changes: what it changes together with many others, in no order among them.
+        goes_before: what must not be changed by others before it, unless it waits for these itself.
     """
 
     keys: tuple[Key, ...]
@@ -52,3 +54,5 @@ class Claim:
     ends: Key | None = None
     after_end: Key | None = None
     take: Take | None = None
+    changes: Key | None = None
+    goes_before: tuple[Key, ...] = ()

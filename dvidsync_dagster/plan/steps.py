@@ -1,131 +1,156 @@
-"""From an order to steps: operations that one request can repeat become one step."""
+"""From an order to groups: operations that one command can repeat become one group."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar
 
 from dvidsync_dagster.plan.claims import Claim, Key
 from dvidsync_dagster.plan.order import Ordering
 
-M = TypeVar("M")
-
-
-class Combiner(Protocol[M]):
-    """Decides which events one request can repeat."""
-
-    def joins(self, event: M, open_steps: Sequence[Sequence[M]]) -> Sequence[int]:
-        """Which of the open steps that it touches (each given by its members) the event can be one request
-        with, by position; none if it must stand alone."""
-        ...
-
-    def combined(self, members: Sequence[M]) -> M:
-        """The one request that repeats all members, which are in their order."""
-        ...
+Joins = Callable[[int, Sequence[Sequence[int]]], Sequence[int]]
+"""Tells which of the open groups that an operation touches (each given by its members) it can be one command
+with, by position; none if it must stand alone. Operations are given by their indexes."""
 
 
 @dataclass(frozen=True, slots=True)
-class Step(Generic[M]):
-    """One request (or few that belong together).
+class Group:
+    """Operations that one command repeats.
 
     Args:
-        request: what to do.
-        members: the events that it repeats, in their order; the request itself if it is just one.
-        waits_for: indexes of the steps that must be done before.
+        members: their indexes, in their order.
+        waits_for: indexes of the groups that must be done before.
     """
 
-    request: M
-    members: tuple[M, ...]
+    members: tuple[int, ...]
     waits_for: tuple[int, ...]
 
 
-class _Draft(Generic[M]):
-    """A step in the making. It is open while it is the last that touches anything it touches."""
+class _Draft:
+    """A group in the making. It is open while it is the last that touches anything it touches."""
 
-    __slots__ = ("is_open", "keys", "members", "places", "waits_for")
+    __slots__ = ("is_open", "keys", "members", "waits_for")
 
     def __init__(self) -> None:
-        self.places: list[int] = []
-        self.members: list[M] = []
+        self.members: list[int] = []
         self.keys: set[Key] = set()
         self.waits_for: set[int] = set()
         self.is_open = True
 
 
-def build_steps(
-    events: Sequence[M],
-    claims: Sequence[Claim],
-    ordering: Ordering,
-    *,
-    leave_out: Collection[int],
-    combiner: Combiner[M],
-) -> list[Step[M]]:
-    """The steps for all events but those left out.
+def build_groups(
+    claims: Sequence[Claim], ordering: Ordering, *, leave_out: Collection[int], joins: Joins
+) -> list[Group]:
+    """The groups for all operations but those left out.
 
-    Nothing waits for an open step yet, so whatever joins it can bring its own waiting along without closing a
-    circle.
+    Nothing waits for an open group yet, so whatever joins it can bring its own waiting along without closing
+    a circle.
     """
-    last_on: dict[Key, _Draft[M]] = {}
-    draft_of: dict[int, _Draft[M]] = {}
-    passed_on: dict[int, set[int]] = {}
+    building = _Building(claims, joins)
     for index in ordering.sequence:
-        before = _through(ordering.waits_for[index], passed_on)
-        keys = claims[index].keys
         if index in leave_out:
-            passed_on[index] = before
-            # What comes after it waits for what came before it.
-            for key in keys:
-                if key in last_on:
-                    last_on[key].is_open = False
-            continue
-        touching = list({id(draft): draft for draft in (last_on.get(key) for key in keys) if draft}.values())
-        candidates = [draft for draft in touching if draft.is_open]
-        positions = combiner.joins(events[index], [draft.members for draft in candidates])
-        joined = sorted((candidates[position] for position in positions), key=lambda draft: -len(draft.keys))
-        for draft in touching:
-            draft.is_open = False
-        draft = joined[0] if joined else _Draft[M]()
+            building.pass_over(index, ordering.waits_for[index])
+        else:
+            building.place(index, ordering.waits_for[index])
+    return _before_changes(building.groups(ordering), claims)
+
+
+class _Building:
+    def __init__(self, claims: Sequence[Claim], joins: Joins) -> None:
+        self._claims = claims
+        self._joins = joins
+        self._last_on: dict[Key, _Draft] = {}
+        self._draft_of: dict[int, _Draft] = {}
+        self._passed_on: dict[int, set[int]] = {}
+
+    def pass_over(self, index: int, before: Sequence[int]) -> None:
+        """What comes after an operation that is left out waits for what came before it."""
+        self._passed_on[index] = self._through(before)
+        for key in self._claims[index].keys:
+            if key in self._last_on:
+                self._last_on[key].is_open = False
+
+    def place(self, index: int, before: Sequence[int]) -> None:
+        keys = self._claims[index].keys
+        drafts = (self._last_on.get(key) for key in keys)
+        touching = list({id(draft): draft for draft in drafts if draft is not None}.values())
+        draft = self._joined(index, [draft for draft in touching if draft.is_open])
+        for other in touching:
+            other.is_open = False
         draft.is_open = True
-        for other in joined[1:]:
-            _absorb(draft, other, last_on)
-            draft_of.update((member, draft) for member in other.places)
-        draft.places.append(index)
-        draft.members.append(events[index])
+        draft.members.append(index)
         draft.keys.update(keys)
-        draft.waits_for |= before
-        draft_of[index] = draft
+        draft.waits_for |= self._through(before)
+        self._draft_of[index] = draft
         for key in keys:
-            last_on[key] = draft
-    return _finish(ordering, draft_of, combiner)
+            self._last_on[key] = draft
+
+    def _joined(self, index: int, candidates: Sequence[_Draft]) -> _Draft:
+        positions = self._joins(index, [draft.members for draft in candidates])
+        joined = sorted((candidates[position] for position in positions), key=lambda draft: -len(draft.keys))
+        if not joined:
+            return _Draft()
+        for other in joined[1:]:
+            self._absorb(joined[0], other)
+        return joined[0]
+
+    def _absorb(self, draft: _Draft, other: _Draft) -> None:
+        self._draft_of.update((member, draft) for member in other.members)
+        draft.members += other.members
+        draft.keys |= other.keys
+        draft.waits_for |= other.waits_for
+        for key in other.keys:
+            self._last_on[key] = draft
+
+    def _through(self, before: Sequence[int]) -> set[int]:
+        """What to wait for when some of it is left out: what that waited for."""
+        found: set[int] = set()
+        for index in before:
+            found |= self._passed_on.get(index, {index})
+        return found
+
+    def groups(self, ordering: Ordering) -> list[Group]:
+        place_of = {index: place for place, index in enumerate(ordering.sequence)}
+        drafts = list({id(draft): draft for draft in self._draft_of.values()}.values())
+        number = {id(draft): position for position, draft in enumerate(drafts)}
+        groups = []
+        for draft in drafts:
+            waits_for = {number[id(self._draft_of[index])] for index in draft.waits_for}
+            waits_for.discard(number[id(draft)])
+            members = tuple(sorted(draft.members, key=place_of.__getitem__))
+            groups.append(Group(members, tuple(sorted(waits_for))))
+        return groups
 
 
-def _through(before: Sequence[int], passed_on: dict[int, set[int]]) -> set[int]:
-    """What to wait for when some of it is left out: what that waited for."""
+def _before_changes(groups: list[Group], claims: Sequence[Claim]) -> list[Group]:
+    """What changes something waits for what goes before such changes."""
+    changing: dict[Key, list[int]] = {}
+    for index, group in enumerate(groups):
+        for key in {claims[member].changes for member in group.members} - {None}:
+            assert key is not None
+            changing.setdefault(key, []).append(index)
+    waits_for = [set(group.waits_for) for group in groups]
+    for index, group in enumerate(groups):
+        wanted = {key for member in group.members for key in claims[member].goes_before}
+        if not wanted & changing.keys():
+            continue
+        earlier = _waited_for(groups, index)
+        for key in wanted & changing.keys():
+            for change in changing[key]:
+                if change not in earlier:
+                    waits_for[change].add(index)
+    return [
+        Group(group.members, tuple(sorted(before))) for group, before in zip(groups, waits_for, strict=True)
+    ]
+
+
+def _waited_for(groups: Sequence[Group], index: int) -> set[int]:
+    """Everything that a group waits for, directly or not."""
     found: set[int] = set()
-    for index in before:
-        found |= passed_on.get(index, {index})
+    waiting = [index]
+    while waiting:
+        for before in groups[waiting.pop()].waits_for:
+            if before not in found:
+                found.add(before)
+                waiting.append(before)
     return found
-
-
-def _absorb(draft: _Draft[M], other: _Draft[M], last_on: dict[Key, _Draft[M]]) -> None:
-    draft.places += other.places
-    draft.members += other.members
-    draft.keys |= other.keys
-    draft.waits_for |= other.waits_for
-    for key in other.keys:
-        last_on[key] = draft
-
-
-def _finish(ordering: Ordering, draft_of: dict[int, _Draft[M]], combiner: Combiner[M]) -> list[Step[M]]:
-    place_of = {index: place for place, index in enumerate(ordering.sequence)}
-    drafts = list({id(draft): draft for draft in draft_of.values()}.values())
-    number = {id(draft): position for position, draft in enumerate(drafts)}
-    steps = []
-    for draft in drafts:
-        pairs = sorted(zip(draft.places, draft.members, strict=True), key=lambda pair: place_of[pair[0]])
-        members = tuple(member for _, member in pairs)
-        waits_for = {number[id(draft_of[index])] for index in draft.waits_for} - {number[id(draft)]}
-        request = members[0] if len(members) == 1 else combiner.combined(members)
-        steps.append(Step(request, members, tuple(sorted(waits_for))))
-    return steps

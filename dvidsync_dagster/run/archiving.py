@@ -73,8 +73,8 @@ def archive_log(
                 checkpoint=Checkpoint(
                     epoch=epoch, positions=stored, key_ns=reached, clean=chunk.last, topics=ids
                 ),
-                from_key=begin,
-                to_key=max(begin, reached),
+                from_ns=begin,
+                to_ns=max(begin, reached),
                 lag_before=lag_before,
                 lag_after=Lag.at(chunk.behind, info.now(), reached),
                 records=records,

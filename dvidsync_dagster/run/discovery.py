@@ -9,9 +9,8 @@ from datetime import datetime
 
 from dvidsync_dagster.config import DestinationConfig, StartTime, SyncConfig
 from dvidsync_dagster.datatypes.place import SourcePlaces
-from dvidsync_dagster.datatypes.registry import FOLLOWED_TYPES
+from dvidsync_dagster.datatypes.registry import FOLLOWED
 from dvidsync_dagster.dvid.client import DvidClient
-from dvidsync_dagster.dvid.labelmap import Labelmap
 from dvidsync_dagster.dvid.repo import Instance, RepoInfo, ServerInfo, read_repo_info, read_server_info
 from dvidsync_dagster.errors import ConfigurationError, RequestRefused
 from dvidsync_dagster.events.origin import key_text
@@ -32,8 +31,8 @@ class Route:
         repo: the source's repo.
         topics: by name, the instance whose messages it holds; None for the repo's own operations.
         versions: the selected versions and the ancestors that they need; None for all.
-        next_labels: by labelmap instance, its counter, read after `repo`. Once all that was announced up to
-            then is applied, the copy's must be there too.
+        counters: by instance, its counter of ids, read after `repo`. Once all that was announced up to then
+            is applied, the destination's must stand there too.
         not_followed: instances whose data type is not followed, or that are not selected, or that are the
             destination's own, by name: as what they are counted.
         source_started: when the source's process began, by the clock of `clock`; None if it does not tell.
@@ -45,7 +44,7 @@ class Route:
     connection: KafkaConnection
     topics: Mapping[str, Instance | None]
     versions: frozenset[str] | None
-    next_labels: Mapping[str, int]
+    counters: Mapping[str, int]
     not_followed: Mapping[str, str]
     source_started: int | None = None
 
@@ -86,7 +85,7 @@ def discover(
     followed = {
         instance.name
         for instance in instances
-        if instance.typename in FOLLOWED_TYPES and instance.name not in destination.own
+        if instance.typename in FOLLOWED and instance.name not in destination.own
     }
     return Route(
         clock=source_info.clock,
@@ -95,11 +94,7 @@ def discover(
         connection=kafka_connection(config, source_info),
         topics=log_topics(config, source_info, instances),
         versions=select_versions(config, repo),
-        next_labels={
-            instance.name: Labelmap(source, instance.name).next_label(config.repo)
-            for instance in instances
-            if instance.typename == "labelmap" and instance.name in followed
-        },
+        counters=_counters(source, config.repo, [each for each in instances if each.name in followed]),
         not_followed={
             name: f"{instance.typename} {name}" + (" (own)" if name in destination.own else "")
             for name, instance in repo.instances.items()
@@ -109,6 +104,11 @@ def discover(
     )
 
 
+def _counters(source: DvidClient, root: str, instances: Iterable[Instance]) -> dict[str, int]:
+    asked = {each.name: FOLLOWED[each.typename].counter(source, each.name, root) for each in instances}
+    return {name: next_id for name, next_id in asked.items() if next_id is not None}
+
+
 def refuse_future(destination: DestinationConfig, clock: int) -> None:
     """A start ahead of the source's clock (ns since 1970) would leave out all that is done until then.
 
@@ -116,10 +116,10 @@ def refuse_future(destination: DestinationConfig, clock: int) -> None:
         ConfigurationError: it is.
     """
     start = destination.chosen_start()
-    if isinstance(start, StartTime) and start.key > clock:
+    if isinstance(start, StartTime) and start.key_ns > clock:
         raise ConfigurationError(
             f"destinations[{destination.name}].start",
-            f"{key_text(start.key)} is in the future: the source's clock says {key_text(clock)}",
+            f"{key_text(start.key_ns)} is in the future: the source's clock says {key_text(clock)}",
             "Give the time at which the destination was copied from the source; check the year and the zone, "
             "and the source's clock.",
         )
@@ -213,7 +213,7 @@ def _instances(
     field = f"destinations[{destination.name}]"
     chosen = chosen_instances(config, repo)
     for instance in chosen:
-        if instance.typename not in FOLLOWED_TYPES or instance.name in destination.own:
+        if instance.typename not in FOLLOWED or instance.name in destination.own:
             continue
         twin = copied.instances.get(instance.name)
         renamed = {each.data_uuid: each.name for each in copied.instances.values()}.get(instance.data_uuid)

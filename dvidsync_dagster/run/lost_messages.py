@@ -7,16 +7,14 @@ a hint, as writes of voxels and merges that the source refused take ids too, and
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from dvidsync_dagster.datatypes.contract import SourceSide
 from dvidsync_dagster.datatypes.decode import Decoded
-from dvidsync_dagster.datatypes.labelmap.events import Announcement, BodyEvent
-from dvidsync_dagster.datatypes.labelmap.gather import Identity, identity
-from dvidsync_dagster.datatypes.registry import Event
-from dvidsync_dagster.dvid.client import DvidClient
-from dvidsync_dagster.dvid.labelmap import Labelmap
-from dvidsync_dagster.dvid.repo import RepoInfo
+from dvidsync_dagster.datatypes.registry import FOLLOWED
+from dvidsync_dagster.dvid.repo import Instance, RepoInfo
+from dvidsync_dagster.events.event import Event, NumberedEvent
 from dvidsync_dagster.events.origin import key_text
 from dvidsync_dagster.log.heard_ids import Gap, HeardIds
 from dvidsync_dagster.run.discovery import Route
@@ -29,14 +27,16 @@ class IdWatch:
 
     Args:
         repo: the source's.
-        labelmaps: those that are followed, at the source.
-        whole: whether no labelmap is left out. If one is, only the source's lists tell.
+        sources: by data type, what asks the source.
+        instances: those that are followed whose events have mutation ids.
+        whole: whether no such instance is left out. If one is, only the source's lists tell.
         heard: as the checkpoint remembers it.
         era: of these ids.
     """
 
     repo: RepoInfo
-    labelmaps: Sequence[Labelmap]
+    sources: Mapping[str, SourceSide]
+    instances: Sequence[Instance]
     whole: bool
     heard: HeardIds = field(default_factory=HeardIds)
     era: int = 0
@@ -44,7 +44,7 @@ class IdWatch:
 
     def take_in(self, decoded: Decoded, ahead: Decoded) -> None:
         """Note whom the messages of a chunk, and what was read past it, tell of."""
-        told = [item.event for item in (*decoded.labels, *ahead.labels) if isinstance(item, Announcement)]
+        told = [event for event in (*decoded.events, *ahead.events) if isinstance(event, NumberedEvent)]
         newest = max((event.era for event in told), default=self.era)
         if newest > self.era:
             # The source counts again.
@@ -57,23 +57,24 @@ class IdWatch:
         )
         self._versions.update(event.version for event in told)
 
-    def may_be_early(self, event: BodyEvent) -> bool:
+    def may_be_early(self, event: NumberedEvent) -> bool:
         """Whether the destination may refuse an operation because one before it is late."""
         return event.era == self.era and self.heard.is_missing_before(event.mutation_id)
 
-    def still_early(self, events: Iterable[Event]) -> set[Identity]:
+    def still_early(self, events: Iterable[Event]) -> set[Hashable]:
         """Those of the events that were refused before, and still may only be early. They are not tried
         again meanwhile: each cleave that is refused burns an id."""
         waiting = set(self.heard.waiting)
         return {
-            identity(event)
+            event.identity
             for event in events
-            if isinstance(event, BodyEvent) and event.mutation_id in waiting and self.may_be_early(event)
+            if isinstance(event, NumberedEvent) and event.mutation_id in waiting and self.may_be_early(event)
         }
 
-    def note_early(self, postponed: Collection[Identity]) -> None:
+    def note_early(self, postponed: Iterable[Event]) -> None:
         """Remember them for the next chunk or run."""
-        self.heard = replace(self.heard, waiting=tuple(sorted({each[-1] for each in postponed})))
+        ids = {event.mutation_id for event in postponed if isinstance(event, NumberedEvent)}
+        self.heard = replace(self.heard, waiting=tuple(sorted(ids)))
 
     def settle(self, horizon: int) -> UnexplainedIds | None:
         """What nothing tells of anymore, once the log was read up to `horizon` (ns since 1970).
@@ -104,9 +105,9 @@ class IdWatch:
         unlocked = {version.uuid for version in self.repo.versions.values() if not version.locked}
         return sorted(
             mutation_id
-            for labelmap in self.labelmaps
+            for instance in self.instances
             for version in sorted(unlocked | self._versions)
-            for mutation_id in labelmap.mutation_ids(version)
+            for mutation_id in self.sources[instance.typename].listed_ids(instance.name, version)
         )
 
 
@@ -114,17 +115,20 @@ def _between(listed: Sequence[int], gap: Gap) -> int:
     return bisect_right(listed, gap.last) - bisect_left(listed, gap.first)
 
 
-def id_watch(route: Route, source: DvidClient) -> IdWatch:
+def id_watch(route: Route, sources: Mapping[str, SourceSide]) -> IdWatch:
     """What a run watches that follows this route."""
-    labelmaps = {name for name, instance in route.repo.instances.items() if instance.typename == "labelmap"}
+    numbered = {
+        name: instance
+        for name, instance in route.repo.instances.items()
+        if instance.typename in FOLLOWED and FOLLOWED[instance.typename].numbers_events
+    }
     followed = {
         instance.name
         for instance in route.topics.values()
-        if instance is not None and instance.name in labelmaps - route.not_followed.keys()
+        if instance is not None and instance.name in numbered.keys() - route.not_followed.keys()
     }
-    return IdWatch(
-        route.repo, [Labelmap(source, name) for name in sorted(followed)], whole=followed == labelmaps
-    )
+    instances = [numbered[name] for name in sorted(followed)]
+    return IdWatch(route.repo, sources, instances, whole=followed == numbered.keys())
 
 
 def early_text(count: int) -> str:

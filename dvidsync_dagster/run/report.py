@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from dvidsync_dagster.destinations.protocol import ConflictRow
 from dvidsync_dagster.log.ahead import NOTHING_AHEAD, AheadOfClock
 from dvidsync_dagster.log.checkpoint import Checkpoint
 
@@ -22,16 +23,7 @@ class Lag:
         return Lag(records, max(0, clock - reached) / 1e9)
 
 
-@dataclass(frozen=True, slots=True)
-class ConflictRow:
-    """An operation that was left out because the destination could not take it."""
-
-    where: str
-    action: str
-    instance: str
-    version: str
-    mutation_id: int | None
-    found: str
+NO_LAG = Lag(0, 0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,19 +57,19 @@ class UnexplainedIds:
 class ChunkReport:
     """One chunk that is done, or (with no records) a run that found nothing to do.
 
-    `checkpoint` is safe to store: everything before it is applied. `from_key` and `to_key` are the span of
-    the log that the chunk covers, in nanoseconds since 1970. `operations` counts what the source announced,
+    `checkpoint` is safe to store: everything before it is applied. `from_ns` and `to_ns` are the span of keys
+    that the chunk covers. `operations` counts what the source announced,
     `requests` what was sent to the destination to repeat it, `seconds` the time per stage. `open_for_long`
     tells of operations that began long ago and whose end nobody knows, `ahead` of records that wait as their
     keys are ahead of the source's clock, `unexplained` of what the log may lack. `notes` are said once per
     run. `final` marks the last report of a run.
     """
 
-    checkpoint: Checkpoint
-    from_key: int
-    to_key: int
-    lag_before: Lag
-    lag_after: Lag
+    checkpoint: Checkpoint = Checkpoint(epoch=0)  # noqa: RUF009 (it is frozen)
+    from_ns: int = 0
+    to_ns: int = 0
+    lag_before: Lag = NO_LAG
+    lag_after: Lag = NO_LAG
     records: int = 0
     duplicates: int = 0
     empty: int = 0

@@ -11,20 +11,16 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
 
 from dvidsync_dagster.config import DestinationConfig, SyncConfig
-from dvidsync_dagster.datatypes.decode import Decoded, decode_records
+from dvidsync_dagster.datatypes.decode import decode_records
 from dvidsync_dagster.datatypes.eras import EraClock
-from dvidsync_dagster.datatypes.labelmap.events import Announcement, BodyEvent, CounterEvent
-from dvidsync_dagster.datatypes.labelmap.server.seen import Contact
-from dvidsync_dagster.destinations.dvid_server.attempts import carry_out
-from dvidsync_dagster.dvid.client import DvidClient
-from dvidsync_dagster.dvid.labelmap import Labelmap
-from dvidsync_dagster.dvid.repo import RepoInfo
+from dvidsync_dagster.events.batch import Batch
+from dvidsync_dagster.events.event import Announcement, Event
 from dvidsync_dagster.events.origin import Origin
 from dvidsync_dagster.log.checkpoint import Checkpoint
 from dvidsync_dagster.log.quarantine import Place, place_of, quarantine_of
 from dvidsync_dagster.log.record import RawRecord, Record
-from dvidsync_dagster.run.batching import Batch
-from dvidsync_dagster.run.session import Opened, opened
+from dvidsync_dagster.run.at_hand import AtHand
+from dvidsync_dagster.run.session import Session, opened
 
 _MEND = "compare, and let `dvidsync repair` bring the destination to the source's state"
 
@@ -72,55 +68,43 @@ def retry(
         return done
     records = quarantine.read(waiting)
     lenient = destination.model_copy(update={"on_conflict": "skip"})
-    with opened(config, lenient, born_since=0, still_owner=still_owner) as both:
-        _apply(both, lenient, records, checkpoint, done)
+    with opened(config, lenient, born_since=0, still_owner=still_owner) as session:
+        _apply(session, records, checkpoint, done)
         still_owner()
     quarantine.mark(set(done.applied), "applied")
     return done
 
 
 def _apply(
-    both: Opened,
-    destination: DestinationConfig,
-    records: Collection[RawRecord],
-    checkpoint: Checkpoint | None,
-    done: Retried,
+    session: Session, records: Collection[RawRecord], checkpoint: Checkpoint | None, done: Retried
 ) -> None:
     places = {record.origin: place_of(record) for record in records}
     readable = []
     for record in records:
-        why = _why_not_yet(record, both, checkpoint)
+        why = _why_not_yet(record, session, checkpoint)
         if why is None:
             readable.append(Record(record.origin, record.value or b""))
         else:
             done.left[places[record.origin]] = why
+    route = session.route
     eras = EraClock(checkpoint.era, checkpoint.boot, checkpoint.mutation_id) if checkpoint else EraClock()
-    decoded = decode_records(readable, both.route.topics, both.route.not_followed, eras, both.route.places)
+    decoded = decode_records(readable, route.topics, route.not_followed, eras, route.places)
     left: dict[Origin, str] = {record.origin: found for record, found in decoded.undecodable}
-    labels: list[Announcement | CounterEvent] = []
-    for item in decoded.labels:
-        # A start says nothing that its completion does not, and a counter follows the source's own.
-        if isinstance(item, Announcement) and item.done:
-            if _is_last(item.event, both.source, both.route.repo):
-                labels.append(item)
+    wanted: list[Announcement] = []
+    for announcement in decoded.announcements:
+        # A start says nothing that its completion does not.
+        if announcement.done:
+            why = _why_too_late(announcement.event, session)
+            if why is None:
+                wanted.append(announcement)
             else:
-                left[item.event.origin] = f"its bodies have changed since, or may have; {_MEND}"
-    batch = Batch()
-    batch.take_in(
-        replace(decoded, labels=labels),
-        Decoded(),
-        ended_before=0,
-        ask=lambda _starts, _done: {},
-        versions=both.route.versions,
-    )
-    met_at = checkpoint.contact if checkpoint else 0
-    both.target.contact = Contact(met_at or both.target.info().next_mutation_id, eras.era)
-    both.target.come_to_rest()
-    plan, tally = carry_out(
-        batch, both.target, destination, looking=True, may_be_early=lambda _: False, seconds={}
-    )
-    left |= {event.origin: "what it depends on is not there" for event in plan.held}
-    refused = {row.where: row.found for row in tally.conflicts}
+                left[announcement.event.origin] = f"{why}; {_MEND}"
+    at_hand = AtHand({}, route.versions)
+    at_hand.take_in(replace(decoded, announcements=wanted), [], ended_before=0)
+    session.destination.meet(checkpoint, again=True)
+    brought = session.destination.bring(Batch(events=at_hand.events(), again=True))
+    left |= {event.origin: "what it depends on is not there" for event in brought.held}
+    refused = {row.where: row.found for row in brought.conflicts}
     for origin in (record.origin for record in readable):
         why = left.get(origin) or refused.get(str(origin))
         if why is None:
@@ -129,24 +113,17 @@ def _apply(
             done.left[places[origin]] = why
 
 
-def _why_not_yet(record: RawRecord, both: Opened, checkpoint: Checkpoint | None) -> str | None:
-    if record.origin.topic not in both.route.topics:
+def _why_too_late(event: Event, session: Session) -> str | None:
+    versions = session.route.repo.versions.values()
+    has_children = any(event.version in version.parents for version in versions)
+    return session.sources[event.typename].why_not_late(event, has_children=has_children)
+
+
+def _why_not_yet(record: RawRecord, session: Session, checkpoint: Checkpoint | None) -> str | None:
+    if record.origin.topic not in session.route.topics:
         return "its instance is not followed anymore"
     if record.value is None or record.key is None or not record.key.isdigit():
         return "its key or value is none that a DVID server writes"
     if checkpoint is None or record.origin.key_ns > checkpoint.key_ns:
         return "the destination has not followed the log so far yet"
     return None
-
-
-def _is_last(event: BodyEvent, source: DvidClient, repo: RepoInfo) -> bool:
-    """Whether the source's bodies are still as the operation left them, with nothing built on its version."""
-    if any(event.version in version.parents for version in repo.versions.values()):
-        return False
-    labelmap = Labelmap(source, event.instance)
-    for label in event.survivors:
-        last = labelmap.last_mod(event.version, label)
-        if last is None or last.mutation_id != event.mutation_id:
-            return False
-    gone = set(event.bodies) - set(event.survivors)
-    return all(labelmap.last_mod(event.version, label) is None for label in gone)

@@ -48,7 +48,7 @@ class SourceLog:
         if not isinstance(start, StartTime):
             # What the log holds now is before it, whatever the source's clock says.
             return self._read(self.log.end(), 0, cut, since=self.route.clock), self.route.clock
-        key = start.key
+        key = start.key_ns
         positions = self._from_archive(key, self.log.at(key))
         return self._read(positions, key, cut, since=key), key
 

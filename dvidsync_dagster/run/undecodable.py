@@ -9,6 +9,7 @@ from dvidsync_dagster.config import DestinationConfig, SyncConfig
 from dvidsync_dagster.datatypes.decode import Decoded
 from dvidsync_dagster.dvid.repo import Instance, RepoInfo
 from dvidsync_dagster.errors import UndecodableRecord
+from dvidsync_dagster.events.event import Announcement
 from dvidsync_dagster.events.origin import Origin
 from dvidsync_dagster.log.chunk import LogChunk
 from dvidsync_dagster.log.quarantine import Quarantine, place_of, quarantine_of
@@ -42,7 +43,7 @@ class Undecodable:
 
     def sort_out(
         self, chunk: LogChunk, decoded: Decoded
-    ) -> tuple[Decoded, Decoded, tuple[QuarantinedRecord, ...]]:
+    ) -> tuple[Decoded, list[Announcement], tuple[QuarantinedRecord, ...]]:
         """Of a chunk's records: what can be applied, what must wait, and what is set aside.
 
         Raises:

@@ -16,12 +16,11 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
-from dvidsync_dagster.datatypes.copied import DataEvent
 from dvidsync_dagster.datatypes.decode import Decoded
-from dvidsync_dagster.datatypes.labelmap.events import Announcement, CounterEvent, LabelEvent
-from dvidsync_dagster.datatypes.repo.writer import Commit, NewInstance, NewVersion
 from dvidsync_dagster.dvid.repo import Instance
+from dvidsync_dagster.events.event import Announcement, Event
 from dvidsync_dagster.events.origin import Origin
+from dvidsync_dagster.events.repo import Commit, NewInstance, NewVersion, RepoEvent
 
 _FIRST = Origin(-1, "", 0, 0)
 _NEVER = 1 << 63
@@ -63,8 +62,10 @@ class Waiting:
         """The key (ns since 1970) before that of the first record that waits."""
         return min((origin.key_ns for origin in self.origins), default=_NEVER) - 1
 
-    def let_through(self, decoded: Decoded, undecodable: Iterable[Origin]) -> tuple[Decoded, Decoded]:
-        """Of a chunk, what can be applied and what must wait.
+    def let_through(
+        self, decoded: Decoded, undecodable: Iterable[Origin]
+    ) -> tuple[Decoded, list[Announcement]]:
+        """Of a chunk, what can be applied, and the announcements that must wait.
 
         Args:
             undecodable: the records of the chunk at which the run stops.
@@ -75,7 +76,9 @@ class Waiting:
         finally:
             self.fresh = len(self.origins) - before
 
-    def _let_through(self, decoded: Decoded, undecodable: Iterable[Origin]) -> tuple[Decoded, Decoded]:
+    def _let_through(
+        self, decoded: Decoded, undecodable: Iterable[Origin]
+    ) -> tuple[Decoded, list[Announcement]]:
         # What comes in a later chunk than the record waits, even if its key is older.
         self._since = dict.fromkeys(self._since, _FIRST)
         for origin in undecodable:
@@ -83,53 +86,48 @@ class Waiting:
             instance = self.topics[origin.topic]
             self._wait_from(instance.name if instance else None, origin)
         if not self._since:
-            return decoded, Decoded()
+            return decoded, []
         self._commits_wait(decoded)
-        behind = Decoded()
-        passed = replace(
-            decoded,
-            repo=[each for each in decoded.repo if not self._after(None, each.origin)],
-        )
-        behind.repo += [each for each in decoded.repo if self._after(None, each.origin)]
         if None in self._since:
-            self._known = self._will_be_there(passed)
-        passed.labels, passed.data = [], []
-        for announced in decoded.labels:
-            (behind if self._waits(_event(announced)) else passed).labels.append(announced)
-        for event in decoded.data:
-            (behind if self._waits(event) else passed).data.append(event)
-        self.origins += [change.origin for change in behind.repo]
-        self.origins += [event.origin for event in behind.data]
-        self.origins += [_event(announced).origin for announced in behind.labels]
-        return passed, behind
+            self._known = self._will_be_there(decoded)
+        behind = [each for each in decoded.announcements if self._waits(each.event)]
+        self.origins += [each.event.origin for each in behind]
+        passed = [each for each in decoded.announcements if not self._waits(each.event)]
+        return replace(decoded, announcements=passed), behind
 
     def _wait_from(self, instance: str | None, origin: Origin) -> None:
         self._since[instance] = min(origin, self._since.get(instance, origin))
 
     def _commits_wait(self, decoded: Decoded) -> None:
         first = min(self._since.values())
-        commits = [each.origin for each in decoded.repo if isinstance(each, Commit) and each.origin > first]
+        commits = [
+            event.origin for event in decoded.events if isinstance(event, Commit) and event.origin > first
+        ]
         if commits:
             self._wait_from(None, min(commits))
 
-    def _will_be_there(self, passed: Decoded) -> There:
+    def _will_be_there(self, decoded: Decoded) -> There:
+        """With what the repo's events make that pass."""
         there = self.there()
+        passed = [
+            event
+            for event in decoded.events
+            if isinstance(event, RepoEvent) and not self._after(None, event.origin)
+        ]
         return There(
-            {*there.versions, *(each.child for each in passed.repo if isinstance(each, NewVersion))},
-            {*there.instances, *(each.name for each in passed.repo if isinstance(each, NewInstance))},
+            {*there.versions, *(event.child for event in passed if isinstance(event, NewVersion))},
+            {*there.instances, *(event.name for event in passed if isinstance(event, NewInstance))},
         )
 
     def _after(self, instance: str | None, origin: Origin) -> bool:
         since = self._since.get(instance)
         return since is not None and origin > since
 
-    def _waits(self, event: LabelEvent | DataEvent) -> bool:
+    def _waits(self, event: Event) -> bool:
+        if isinstance(event, RepoEvent):
+            return self._after(None, event.origin)
         if self._after(event.instance, event.origin):
             return True
         return self._after(None, event.origin) and (
             event.version not in self._known.versions or event.instance not in self._known.instances
         )
-
-
-def _event(announced: Announcement | CounterEvent) -> LabelEvent:
-    return announced.event if isinstance(announced, Announcement) else announced

@@ -252,7 +252,7 @@ def test_an_unset_start_explains_the_choice() -> None:
 
 def test_a_start_time_is_a_record_key() -> None:
     start = StartTime(time=datetime.fromisoformat("2026-01-31T01:00:00.000001+01:00"))
-    assert start.key == 1_769_817_600_000_001_000
+    assert start.key_ns == 1_769_817_600_000_001_000
 
 
 def test_instances_by_name_or_with_their_data_uuid() -> None:

@@ -80,4 +80,4 @@ def test_a_start_in_the_future_loads(every: str) -> None:
     config = SyncConfig.model_validate({**FIELDS, "destinations": destinations, "windows": {"every": every}})
     windows, start = Windows.of(config), config.destinations[0].start
     assert isinstance(start, StartTime)
-    assert follow_tags(windows, None, start.key)[RANGE_START] == windows.current()
+    assert follow_tags(windows, None, start.key_ns)[RANGE_START] == windows.current()

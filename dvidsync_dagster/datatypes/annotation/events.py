@@ -6,13 +6,13 @@ its elements changed bodies: consequences, which the destination's own sync brin
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from dvidsync_dagster.datatypes.copied import DataEvent, Derived, Operation
+from dvidsync_dagster.datatypes.copied import DataEvent
 from dvidsync_dagster.dvid.annotation import Point, point
 from dvidsync_dagster.dvid.repo import Instance
+from dvidsync_dagster.events.event import Consequence
 from dvidsync_dagster.events.message import Message
 
 _DERIVED = ("merge", "cleave", "split", "split-coarse", "mutate-block", "ingest-block")
@@ -32,7 +32,7 @@ class ElementEvent(DataEvent):
 class PostElements(ElementEvent):
     """Elements were added or replaced; the list is in blob `data_ref`."""
 
-    action: ClassVar[str] = "element-post"
+    name: ClassVar[str] = "element-post"
 
     data_ref: str
 
@@ -41,27 +41,27 @@ class PostElements(ElementEvent):
 class PostBlocks(ElementEvent):
     """Whole blocks were replaced; their elements by block are in blob `data_ref`."""
 
-    action: ClassVar[str] = "blocks-post"
+    name: ClassVar[str] = "blocks-post"
 
     data_ref: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeleteElement(ElementEvent):
-    action: ClassVar[str] = "element-delete"
+    name: ClassVar[str] = "element-delete"
 
     at: Point
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MoveElement(ElementEvent):
-    action: ClassVar[str] = "element-move"
+    name: ClassVar[str] = "element-move"
 
     start: Point
     end: Point
 
 
-def decode(message: Message, instance: Instance) -> ElementEvent | Derived | None:
+def decode(message: Message, instance: Instance) -> ElementEvent | Consequence | None:
     """The event in a message; None if its action is unknown.
 
     Raises:
@@ -69,7 +69,7 @@ def decode(message: Message, instance: Instance) -> ElementEvent | Derived | Non
     """
     action = message.action
     if action in _DERIVED:
-        return Derived()
+        return Consequence()
     common: dict[str, Any] = {"origin": message.origin, "instance": instance.name, "synced": instance.syncs}
     if action in ("element-post", "blocks-post"):
         event = PostElements if action == "element-post" else PostBlocks
@@ -88,19 +88,3 @@ def _point(message: Message, field: str) -> Point:
         return point(message.fields.get(field))
     except ValueError as error:
         raise message.wrong(f"field {field!r} is {error}") from None
-
-
-def operations(events: Sequence[ElementEvent]) -> list[Operation]:
-    """One for all: elements are tied to each other by their relations."""
-    first = events[0]
-    # DVID sorts elements by body behind its answers, and loses what is posted meanwhile. So elements come
-    # first, while no label changes; its own sync then moves them along with the bodies.
-    return [
-        Operation(
-            typename="annotation",
-            instance=first.instance,
-            version=first.version,
-            members=tuple(events),
-            before=first.synced,
-        )
-    ]

@@ -1,4 +1,4 @@
-"""Which positions a stretch of the log touched, and for whom."""
+"""Which positions a command for elements covers, and for whom."""
 
 from __future__ import annotations
 
@@ -7,13 +7,7 @@ from dataclasses import dataclass, field
 
 import orjson
 
-from dvidsync_dagster.datatypes.annotation.events import (
-    DeleteElement,
-    ElementEvent,
-    MoveElement,
-    PostBlocks,
-    PostElements,
-)
+from dvidsync_dagster.datatypes.annotation.commands import Place
 from dvidsync_dagster.dvid.annotation import Element, Point, position
 from dvidsync_dagster.outgoing_text import escaped
 from dvidsync_dagster.plan.outcome import Refusal
@@ -21,12 +15,13 @@ from dvidsync_dagster.plan.outcome import Refusal
 
 @dataclass(slots=True)
 class Touched:
-    """
+    """The positions that the places of a command cover.
+
     Args:
-        points: each with the position of the last member that touched it; that member answers for it.
+        points: each with the place (by index) that touched it last; that one answers for it.
         blocks: likewise, blocks (in block coordinates) that were replaced whole.
         arrivals: where elements were moved to.
-        refusals: members whose blob makes no sense.
+        refusals: places whose blob makes no sense.
     """
 
     points: dict[Point, int] = field(default_factory=dict)
@@ -34,26 +29,24 @@ class Touched:
     arrivals: set[Point] = field(default_factory=set)
     refusals: list[Refusal] = field(default_factory=list)
 
-    def add(self, at: int, member: ElementEvent, blob: bytes) -> None:
-        """Take in a member; `blob` is what it posted, empty if it did not."""
-        match member:
-            case DeleteElement():
-                self.points[member.at] = at
-            case MoveElement():
-                self.points[member.start] = self.points[member.end] = at
-                self.arrivals.add(member.end)
-            case PostElements() | PostBlocks():
-                try:
-                    posted = orjson.loads(blob)
-                    if isinstance(member, PostElements):
-                        self.points |= dict.fromkeys(map(_position, posted or ()), at)
-                    else:
-                        self.blocks |= dict.fromkeys(map(_block, posted or ()), at)
-                        for elements in (posted or {}).values():
-                            self.points |= dict.fromkeys(map(_position, elements or ()), at)
-                except (ValueError, TypeError, AttributeError) as error:
-                    found = f"blob {member.data_ref} of the source holds no elements: {error}"
-                    self.refusals.append(Refusal(at, found))
+    def add(self, at: int, place: Place, blob: bytes) -> None:
+        """Take in a place; `blob` is what was posted there, empty if nothing was."""
+        self.points |= dict.fromkeys(place.points, at)
+        if place.arrival is not None:
+            self.arrivals.add(place.arrival)
+        if not place.blob:
+            return
+        try:
+            posted = orjson.loads(blob)
+            if not place.whole_blocks:
+                self.points |= dict.fromkeys(map(_position, posted or ()), at)
+                return
+            self.blocks |= dict.fromkeys(map(_block, posted or ()), at)
+            for elements in (posted or {}).values():
+                self.points |= dict.fromkeys(map(_position, elements or ()), at)
+        except (ValueError, TypeError, AttributeError) as error:
+            found = f"blob {place.blob} of the source holds no elements: {error}"
+            self.refusals.append(Refusal(at, found))
 
 
 def _position(element: Element | None) -> Point:

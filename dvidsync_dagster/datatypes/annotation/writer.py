@@ -10,10 +10,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 
-from dvidsync_dagster.datatypes.annotation.events import ElementEvent, PostBlocks, PostElements
+from dvidsync_dagster.datatypes.annotation.commands import CopyElements, Place
 from dvidsync_dagster.datatypes.annotation.region import Region
 from dvidsync_dagster.datatypes.annotation.touched import Touched
-from dvidsync_dagster.datatypes.copied import Operation, is_committed
+from dvidsync_dagster.datatypes.copied import is_committed
 from dvidsync_dagster.dvid.annotation import Annotation, Element, Point, position, related
 from dvidsync_dagster.dvid.client import DvidClient
 from dvidsync_dagster.dvid.repo import Instance
@@ -41,53 +41,51 @@ class AnnotationWriter:
     destination: Annotation
     edge: Point
 
-    def apply(self, operation: Operation) -> Outcome:
-        """Copy what an operation touched. What the source refuses to tell is a refusal too."""
-        members = [member for member in operation.members if isinstance(member, ElementEvent)]
+    def carry_out(self, command: CopyElements) -> Outcome:
+        """Copy what is at the places of a command. What the source refuses to tell is a refusal too."""
+        version, places = command.version, command.places
         with ThreadPoolExecutor(_READS_AT_A_TIME) as pool:
-            touched = self._touched(members, pool)
+            touched = self._touched(version, places, pool)
             try:
-                source = Region(self.source, operation.version, self.edge, pool)
-                copy = Region(self.destination, operation.version, self.edge, pool)
+                source = Region(self.source, version, self.edge, pool)
+                copy = Region(self.destination, version, self.edge, pool)
                 _read(touched, source, copy)
             except RequestRefused as refusal:
-                return Outcome(refusals=tuple(Refusal(at, str(refusal)) for at in range(len(members))))
-            refusals = [*touched.refusals, *self._write(touched, source, copy, members)]
-        return Outcome(refusals=tuple({refusal.member: refusal for refusal in refusals}.values()))
+                return Outcome(refusals=tuple(Refusal(at, str(refusal)) for at in range(len(places))))
+            refusals = [*touched.refusals, *self._write(touched, source, copy, places)]
+        return Outcome(refusals=tuple({refusal.part: refusal for refusal in refusals}.values()))
 
-    def _touched(self, members: Sequence[ElementEvent], pool: Executor) -> Touched:
+    def _touched(self, version: str, places: Sequence[Place], pool: Executor) -> Touched:
+        def blob(place: Place) -> bytes | RequestRefused:
+            try:
+                return self.source.blob(version, place.blob) if place.blob else b""
+            except RequestRefused as refusal:
+                return refusal
+
         touched = Touched()
-        for start in range(0, len(members), _BLOBS_AT_ONCE):
-            some = members[start : start + _BLOBS_AT_ONCE]
-            for at, (member, blob) in enumerate(zip(some, pool.map(self._blob, some), strict=True), start):
-                if isinstance(blob, RequestRefused):
-                    touched.refusals.append(Refusal(at, f"source: {blob}"))
+        for start in range(0, len(places), _BLOBS_AT_ONCE):
+            some = places[start : start + _BLOBS_AT_ONCE]
+            for at, (place, content) in enumerate(zip(some, pool.map(blob, some), strict=True), start):
+                if isinstance(content, RequestRefused):
+                    touched.refusals.append(Refusal(at, f"source: {content}"))
                 else:
-                    touched.add(at, member, blob)
+                    touched.add(at, place, content)
         return touched
 
-    def _blob(self, member: ElementEvent) -> bytes | RequestRefused:
-        if not isinstance(member, PostElements | PostBlocks):
-            return b""
-        try:
-            return self.source.blob(member.version, member.data_ref)
-        except RequestRefused as refusal:
-            return refusal
-
     def _write(
-        self, touched: Touched, source: Region, copy: Region, members: Sequence[ElementEvent]
+        self, touched: Touched, source: Region, copy: Region, places: Sequence[Place]
     ) -> Iterator[Refusal]:
         """Delete first: it takes relations along, and what is posted has the last word."""
         version = source.version
         for point, at in touched.points.items():
-            user = members[at].user or None
+            user = places[at].user or None
             try:
                 for _ in range(_deletes(point, source, copy)):
                     if not self.destination.delete(version, point, user=user):
                         break
             except RequestRefused as refusal:
                 yield Refusal(at, refusal.text)
-        for poster, posts in _by_user(_posts(touched, source, copy), members).items():
+        for poster, posts in _by_user(_posts(touched, source, copy), places).items():
             for some in _slices(posts):
                 elements = [element for _, own in some for element in own]
                 try:
@@ -123,7 +121,7 @@ def _deletes(point: Point, source: Region, copy: Region) -> int:
 
 
 def _posts(touched: Touched, source: Region, copy: Region) -> Iterator[tuple[int, list[Element]]]:
-    """What to post: the member that answers for it, and the elements at one point.
+    """What to post: the place that answers for it, and the elements at one point.
 
     A delete takes along what leads to the element, in all blocks that the element leads to itself. At the
     source it may have stayed: blocks that are replaced whole take nothing along.
@@ -139,11 +137,11 @@ def _posts(touched: Touched, source: Region, copy: Region) -> Iterator[tuple[int
 
 
 def _by_user(
-    posts: Iterable[tuple[int, list[Element]]], members: Sequence[ElementEvent]
+    posts: Iterable[tuple[int, list[Element]]], places: Sequence[Place]
 ) -> dict[str, list[tuple[int, list[Element]]]]:
     by_user: dict[str, list[tuple[int, list[Element]]]] = {}
     for at, elements in posts:
-        by_user.setdefault(members[at].user, []).append((at, elements))
+        by_user.setdefault(places[at].user, []).append((at, elements))
     return by_user
 
 

@@ -1,0 +1,22 @@
+"""keyvalue: values of any bytes by key."""
+
+from __future__ import annotations
+
+from dvidsync_dagster.datatypes.contract import DataType
+from dvidsync_dagster.datatypes.keyvalue.events import decode
+from dvidsync_dagster.datatypes.keyvalue.side import KeyvalueSide
+from dvidsync_dagster.datatypes.server_side import Servers
+from dvidsync_dagster.dvid.repo import Instance
+from dvidsync_dagster.events.event import Announcement
+from dvidsync_dagster.events.message import Message
+
+
+class KeyvalueType(DataType):
+    typename = "keyvalue"
+
+    def decode(self, message: Message, instance: Instance | None) -> Announcement | None:
+        event = decode(message, instance) if instance is not None else None
+        return None if event is None else Announcement(event)
+
+    def server_side(self, servers: Servers) -> KeyvalueSide:
+        return KeyvalueSide(servers)

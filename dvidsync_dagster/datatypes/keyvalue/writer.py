@@ -1,4 +1,4 @@
-"""keyvalue: values of any bytes by key.
+"""Values copied from source to destination.
 
 The messages hold no values, so the source is asked for those of the keys that changed; they may be newer by
 then, and what made them so comes later in the log.
@@ -10,14 +10,11 @@ import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from tempfile import TemporaryFile
-from typing import ClassVar
 
-from dvidsync_dagster.datatypes.copied import DataEvent, DataType, Operation, is_committed
-from dvidsync_dagster.dvid.client import DvidClient
+from dvidsync_dagster.datatypes.copied import is_committed
+from dvidsync_dagster.datatypes.keyvalue.commands import CopyKeys
 from dvidsync_dagster.dvid.keyvalue import UNREADABLE, Keyvalue, fits_path
-from dvidsync_dagster.dvid.repo import Instance
 from dvidsync_dagster.errors import RequestRefused
-from dvidsync_dagster.events.message import Message
 from dvidsync_dagster.plan.outcome import Outcome, Refusal
 
 MAX_KEYS = 500
@@ -29,81 +26,6 @@ MAX_BYTES = 8 * 2**20
 _LARGE_AT_A_TIME = 2
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PostKey(DataEvent):
-    """`size` is the length of the value in bytes."""
-
-    typename: ClassVar[str] = "keyvalue"
-    action: ClassVar[str] = "postkv"
-
-    key: str
-    size: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeleteKey(DataEvent):
-    typename: ClassVar[str] = "keyvalue"
-    action: ClassVar[str] = "delete"
-
-    key: str
-
-
-KeyEvent = PostKey | DeleteKey
-
-
-def decode(message: Message, instance: Instance) -> KeyEvent | None:
-    """The event in a message; None if its action is unknown.
-
-    Raises:
-        UndecodableRecord: a known action with a field that is missing or wrong.
-    """
-    if message.action == "postkv":
-        return PostKey(
-            origin=message.origin,
-            instance=instance.name,
-            version=message.version,
-            key=_key(message),
-            size=message.count("Bytes", 0),
-        )
-    if message.action == "delete":
-        return DeleteKey(
-            origin=message.origin, instance=instance.name, version=message.version, key=_key(message)
-        )
-    return None
-
-
-def _key(message: Message) -> str:
-    key = message.text("Key")
-    if not key:
-        raise message.wrong("field 'Key' is empty")
-    return key
-
-
-def operations(events: Sequence[KeyEvent]) -> list[Operation]:
-    """Batches of at most `MAX_KEYS` keys and `MAX_BYTES` bytes; all events of a key are in one."""
-    by_key: dict[str, list[KeyEvent]] = {}
-    for event in events:
-        by_key.setdefault(event.key, []).append(event)
-    batches: list[list[KeyEvent]] = []
-    keys = size = 0
-    for own in by_key.values():
-        bytes_here = max(event.size if isinstance(event, PostKey) else 0 for event in own)
-        if not batches or keys == MAX_KEYS or size + bytes_here > MAX_BYTES:
-            batches.append([])
-            keys = size = 0
-        batches[-1] += own
-        keys, size = keys + 1, size + bytes_here
-    return [
-        Operation(
-            typename="keyvalue",
-            instance=batch[0].instance,
-            version=batch[0].version,
-            members=tuple(sorted(batch, key=lambda event: event.origin)),
-        )
-        for batch in batches
-    ]
-
-
 @dataclass(slots=True)
 class KeyvalueWriter:
     """Copies values of one instance from source to destination."""
@@ -112,22 +34,15 @@ class KeyvalueWriter:
     destination: Keyvalue
     _large: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(_LARGE_AT_A_TIME))
 
-    def apply(self, operation: Operation) -> Outcome:
-        """Copy the keys of an operation. A posted key that the source no longer has is left to the delete
-        that follows in the log; a deleted one that it has again is copied."""
-        last: dict[str, tuple[int, KeyEvent]] = {}
-        for position, member in enumerate(operation.members):
-            assert isinstance(member, PostKey | DeleteKey)
-            last[member.key] = (position, member)
-        sizes = [member.size for member in operation.members if isinstance(member, PostKey)]
-        if len(last) == 1 and max(sizes, default=0) > MAX_BYTES:
-            ((key, (position, _)),) = last.items()
+    def carry_out(self, command: CopyKeys) -> Outcome:
+        """Copy the keys of a command."""
+        if len(command.keys) == 1 and command.largest > MAX_BYTES:
             with self._large:
-                large = self._copy_large(operation.version, key, position)
-                return large or self._copy(operation.version, last)
-        return self._copy(operation.version, last)
+                large = self._copy_large(command.version, command.keys[0])
+                return large or self._copy(command)
+        return self._copy(command)
 
-    def _copy_large(self, version: str, key: str, position: int) -> Outcome | None:
+    def _copy_large(self, version: str, key: str) -> Outcome | None:
         """Copy a value by way of a file: it is nowhere whole in memory. None if this is another case."""
         if UNREADABLE in key or not fits_path(key):
             return None
@@ -136,61 +51,63 @@ class KeyvalueWriter:
                 if not self.source.read_into(version, key, kept):
                     return None
             except RequestRefused as refusal:
-                return Outcome(refusals=(Refusal(position, f"source: {refusal}"),))
+                return Outcome(refusals=(Refusal(0, f"source: {refusal}"),))
             try:
                 self.destination.write_from(version, key, kept)
             except RequestRefused as refusal:
                 if not (is_committed(refusal) and self.destination.holds(version, key, kept)):
-                    return Outcome(refusals=(Refusal(position, refusal.text),))
+                    return Outcome(refusals=(Refusal(0, refusal.text),))
         return Outcome()
 
-    def _copy(self, version: str, last: Mapping[str, tuple[int, KeyEvent]]) -> Outcome:
-        plain = {key: each for key, each in last.items() if UNREADABLE not in key}
-        refusals = self._copy_named(version, plain) if plain else []
-        for text in last.keys() - plain.keys():
-            refusals += self._copy_written_as(version, text, *last[text])
+    def _copy(self, command: CopyKeys) -> Outcome:
+        parts = {key: part for part, key in enumerate(command.keys)}
+        plain = {key: part for key, part in parts.items() if UNREADABLE not in key}
+        refusals = self._copy_named(command, plain) if plain else []
+        for text in parts.keys() - plain.keys():
+            refusals += self._copy_written_as(command, text, parts[text])
         return Outcome(refusals=tuple(refusals))
 
-    def _copy_named(self, version: str, last: Mapping[str, tuple[int, KeyEvent]]) -> list[Refusal]:
+    def _copy_named(self, command: CopyKeys, parts: Mapping[str, int]) -> list[Refusal]:
+        version = command.version
         try:
-            found = _read(self.source, version, list(last))
+            found = _read(self.source, version, list(parts))
         except RequestRefused as refusal:
-            keys = list(last)
+            keys = list(parts)
             if len(keys) == 1:
-                return [Refusal(last[keys[0]][0], f"source: {refusal}")]
+                return [Refusal(parts[keys[0]], f"source: {refusal}")]
             # One of them can be at fault, such as a key that no request line holds: the others go without it.
             halves = keys[: len(keys) // 2], keys[len(keys) // 2 :]
             return [
                 refused
                 for half in halves
-                for refused in self._copy_named(version, {key: last[key] for key in half})
+                for refused in self._copy_named(command, {key: parts[key] for key in half})
             ]
-        posted = list(found.items())
-        refusals = [Refusal(last[key][0], why) for key, why in self._write(version, posted)]
-        for key, (position, member) in last.items():
-            if isinstance(member, DeleteKey) and key not in found:
-                refusals += self._delete(version, key, position)
+        refusals = [Refusal(parts[key], why) for key, why in self._write(version, list(found.items()))]
+        for key, part in parts.items():
+            if key not in found and key not in command.stays:
+                refusals += self._delete(version, key, part)
         return refusals
 
-    def _copy_written_as(self, version: str, text: str, position: int, member: KeyEvent) -> list[Refusal]:
+    def _copy_written_as(self, command: CopyKeys, text: str, part: int) -> list[Refusal]:
         """Copy all keys that the message can mean: a byte that is no UTF-8 is a U+FFFD in it."""
+        version = command.version
         try:
             found, there = (_read_written_as(side, version, text) for side in (self.source, self.destination))
         except RequestRefused as refusal:
-            return [Refusal(position, str(refusal))]
+            return [Refusal(part, str(refusal))]
         missing = [(key, value) for key, value in found.items() if there.get(key) != value]
-        refusals = [Refusal(position, why) for _, why in self._write(version, missing)]
-        if isinstance(member, DeleteKey):
+        refusals = [Refusal(part, why) for _, why in self._write(version, missing)]
+        if text not in command.stays:
             for key in there.keys() - found.keys():
-                refusals += self._delete(version, key, position)
+                refusals += self._delete(version, key, part)
         return refusals
 
-    def _delete(self, version: str, key: str, position: int) -> list[Refusal]:
+    def _delete(self, version: str, key: str, part: int) -> list[Refusal]:
         try:
             self.destination.delete(version, key)
         except RequestRefused as refusal:
             if not (is_committed(refusal) and not self.destination.exists(version, key)):
-                return [Refusal(position, refusal.text)]
+                return [Refusal(part, refusal.text)]
         return []
 
     def _write(self, version: str, values: Sequence[tuple[str, bytes]]) -> list[tuple[str, str]]:
@@ -237,15 +154,3 @@ def _read(server: Keyvalue, version: str, keys: Sequence[str]) -> dict[str, byte
         if key not in found and server.exists(version, key):
             found[key] = b""
     return found
-
-
-def _writer(
-    source: DvidClient,
-    destination: DvidClient,
-    name: str,
-    instances: Mapping[str, Instance],  # noqa: ARG001
-) -> KeyvalueWriter:
-    return KeyvalueWriter(Keyvalue(source, name), Keyvalue(destination, name))
-
-
-KEYVALUE = DataType(decode, operations, _writer)

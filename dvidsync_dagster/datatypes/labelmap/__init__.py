@@ -1,1 +1,46 @@
 """labelmap: bodies made of supervoxels; merges, cleaves, renumbers, splits and the label counter."""
+
+from __future__ import annotations
+
+from concurrent.futures import Executor
+
+from dvidsync_dagster.datatypes.contract import DataType, Gathered, SourceSide, Stretch
+from dvidsync_dagster.datatypes.labelmap.counter_rule import left_by
+from dvidsync_dagster.datatypes.labelmap.events import LabelEvent, SetNextLabel, decode
+from dvidsync_dagster.datatypes.labelmap.gather import gather
+from dvidsync_dagster.datatypes.labelmap.server.side import LabelmapSide
+from dvidsync_dagster.datatypes.labelmap.unfinished import LabelmapSource
+from dvidsync_dagster.datatypes.server_side import Servers
+from dvidsync_dagster.dvid.client import DvidClient
+from dvidsync_dagster.dvid.labelmap import Labelmap
+from dvidsync_dagster.dvid.repo import Instance
+from dvidsync_dagster.events.event import Announcement, Event
+from dvidsync_dagster.events.message import Message
+
+
+class LabelmapType(DataType):
+    typename = "labelmap"
+    numbers_events = True
+
+    def decode(self, message: Message, instance: Instance | None) -> Announcement | None:
+        return decode(message, instance.name) if instance is not None else None
+
+    def gather(self, stretch: Stretch) -> Gathered:
+        return gather(stretch)
+
+    def unselected(self, event: Event) -> Event | None:
+        """The ids that it took are taken in all versions."""
+        return left_by(event) if isinstance(event, LabelEvent) else None
+
+    def not_again(self, event: Event) -> bool:
+        """To set a label counter once more would take back what it gave since."""
+        return isinstance(event, SetNextLabel)
+
+    def source_side(self, client: DvidClient, clock: int, started: int | None, pool: Executor) -> SourceSide:
+        return LabelmapSource(client, clock, started, pool)
+
+    def counter(self, source: DvidClient, instance: str, root: str) -> int | None:
+        return Labelmap(source, instance).next_label(root)
+
+    def server_side(self, servers: Servers) -> LabelmapSide:
+        return LabelmapSide(servers)

@@ -111,7 +111,12 @@ def after(state: CounterState, event: LabelEvent) -> CounterState:
     if isinstance(event, SetNextLabel):
         return CounterState(event.next_label + 1, was_set=True)
     ids = ids_of(event)
-    if ids is None or not ids.move(state):
+    return state if ids is None else past(state, ids)
+
+
+def past(state: CounterState, ids: Ids) -> CounterState:
+    """How a counter stands that stood so before these ids came into the world."""
+    if not ids.move(state):
         return state
     return CounterState(max(state.next_label, ids.last + 1), state.was_set)
 

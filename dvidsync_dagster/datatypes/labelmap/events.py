@@ -10,16 +10,18 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from dvidsync_dagster.errors import UndecodableRecord
-from dvidsync_dagster.events.event import Event, NumberedEvent
+from dvidsync_dagster.events.event import Announcement, Event, NumberedEvent
 from dvidsync_dagster.events.message import Message
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LabelEvent(Event):
     """What all have in common."""
+
+    typename: ClassVar[str] = "labelmap"
 
     @property
     def action(self) -> str:
@@ -168,14 +170,6 @@ class BurnLabels(LabelEvent):
 CounterEvent = ReserveLabels | RaiseMaxLabel | SetNextLabel | BurnLabels
 
 
-@dataclass(frozen=True, slots=True)
-class Announcement:
-    """A body event that has started (`done` False) or is complete."""
-
-    event: BodyEvent
-    done: bool
-
-
 ACTION_NAMES: Mapping[type[LabelEvent], str] = {
     Merge: "merge",
     Cleave: "cleave",
@@ -192,7 +186,7 @@ _COMPLETE = "-complete"
 _LABEL_DIGITS = 20
 
 
-def decode(message: Message, instance: str) -> Announcement | CounterEvent | None:
+def decode(message: Message, instance: str) -> Announcement | None:
     """The event in a labelmap's message; None if its action is none that this module knows.
 
     Raises:
@@ -213,7 +207,8 @@ def decode(message: Message, instance: str) -> Announcement | CounterEvent | Non
         return Announcement(read(message, common, done), done)
     counter = _COUNTER_EVENTS.get(action)
     if counter is not None:
-        return counter(message, {"origin": message.origin, "instance": instance, "version": message.version})
+        common = {"origin": message.origin, "instance": instance, "version": message.version}
+        return Announcement(counter(message, common))
     return None
 
 

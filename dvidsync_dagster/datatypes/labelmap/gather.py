@@ -2,163 +2,126 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from enum import Enum
-from typing import TypeGuard
 
+from dvidsync_dagster.datatypes.contract import Fate, Gathered, Stretch
 from dvidsync_dagster.datatypes.labelmap.counter_rule import HIGHEST_GIVEN, Ids, PickedBy, ids_of, left_by
-from dvidsync_dagster.datatypes.labelmap.events import (
-    Announcement,
-    BodyEvent,
-    CounterEvent,
-    LabelEvent,
-    SetNextLabel,
-)
-
-Identity = tuple[str, str, int, int]
-"""Instance, version, era and mutation id: one operation."""
+from dvidsync_dagster.datatypes.labelmap.events import BodyEvent, LabelEvent, SetNextLabel
+from dvidsync_dagster.events.event import Announcement, Event
 
 
-def identity(event: BodyEvent) -> Identity:
-    return (event.instance, event.version, event.era, event.mutation_id)
-
-
-class Fate(Enum):
-    """What became of a start whose completion was not read."""
-
-    DONE = "done"
-    FAILED = "failed"
-    UNKNOWN = "unknown"
-
-
-AskFates = Callable[[Sequence[BodyEvent], Sequence[LabelEvent]], Mapping[Identity, Fate]]
-"""Asks the source about starts; the second are what is known to be done. What the answer lacks is unknown."""
-
-
-@dataclass(frozen=True, slots=True)
-class Gathered:
-    """What a stretch of the log says.
-
-    Args:
-        done: what happened, in log order; failed takers of ids as `BurnLabels`.
-        pending: started, and neither done nor known to have failed. What depends on them must wait.
-        unheard: those of `done` whose completion was not read: the source's bodies have them.
-        to_come: took ids before something in this stretch did, and are announced only after it.
-        duplicates: announcements that said the same again.
-        failed: starts that will never complete.
-    """
-
-    done: list[LabelEvent] = field(default_factory=list)
-    pending: list[BodyEvent] = field(default_factory=list)
-    to_come: list[LabelEvent] = field(default_factory=list)
-    unheard: list[BodyEvent] = field(default_factory=list)
-    duplicates: int = 0
-    failed: int = 0
-
-
-def gather(
-    announcements: Sequence[Announcement | CounterEvent],
-    *,
-    ahead: Sequence[Announcement | CounterEvent],
-    applied_before: Collection[Identity],
-    ended_before: int,
-    ask: AskFates,
-    next_labels: Mapping[str, int],
-    waiting: Collection[str] = (),
-) -> Gathered:
-    """Pair the announcements of one stretch, which are in log order.
-
-    Args:
-        ahead: announcements that have been read, but lie past the stretch; in log order too.
-        applied_before: operations that were completed and handed on in earlier stretches of the same run.
-        ended_before: whether a start with a smaller key than this (ns) and no completion has failed, or goes
-            on for long, or lost its completion, is asked of the source.
-        ask: does that.
-        waiting: instances in which completions may be among what must wait: no start is asked about there.
-        next_labels: the source's own counters, by instance; one that is not named can stand anywhere.
-    """
+def gather(stretch: Stretch) -> Gathered:
+    """Pair the announcements of labelmaps in one stretch of the log."""
+    heard = _Heard(stretch)
+    for announcement in stretch.announced:
+        heard.take_in(announcement)
     gathered = Gathered()
-    done_later = {identity(item.event) for item in ahead if _is_done(item)}
-    starts: dict[Identity, BodyEvent] = {}
-    completed: dict[Identity, list[BodyEvent]] = {}
-    happened: list[LabelEvent] = []
-    counters: set[CounterEvent] = set()
-    duplicates = failed = 0
-    for announcement in announcements:
-        if not isinstance(announcement, Announcement):
-            twin = replace(announcement, origin=replace(announcement.origin, offset=0, partition=0))
-            if twin in counters:
-                duplicates += 1
-            else:
-                counters.add(twin)
-                happened.append(announcement)
-            continue
+    happened = [*heard.happened, *_what_became(heard, stretch, gathered)]
+    happened.sort(key=lambda event: event.origin)
+    gathered.done.extend(happened)
+    known = {*heard.starts, *heard.completed, *stretch.applied_before}
+    gathered.to_come.extend(_out_of_turn(stretch.ahead, known, happened, stretch.counters))
+    failed = len(heard.open_starts()) - len(gathered.pending) - len(gathered.unheard)
+    return replace(gathered, duplicates=heard.duplicates, failed=failed)
+
+
+@dataclass
+class _Heard:
+    """What the announcements said, each once."""
+
+    stretch: Stretch
+    starts: dict[Hashable, BodyEvent] = field(default_factory=dict)
+    completed: dict[Hashable, list[BodyEvent]] = field(default_factory=dict)
+    happened: list[LabelEvent] = field(default_factory=list)
+    duplicates: int = 0
+    _counter_events: set[LabelEvent] = field(default_factory=set)
+
+    def take_in(self, announcement: Announcement) -> None:
         event = announcement.event
-        name = identity(event)
-        if not announcement.done:
-            if starts.setdefault(name, event) is not event:
-                duplicates += 1
-            continue
-        if name in applied_before or any(_same(event, twin) for twin in completed.get(name, ())):
-            duplicates += 1
-            continue
-        completed.setdefault(name, []).append(event)
-        start = starts.get(name)
-        happened.append(replace(event, started_ns=start.origin.key_ns) if start else event)
-    open_starts = {
-        name: start for name, start in starts.items() if name not in completed and name not in applied_before
-    }
+        if not isinstance(event, BodyEvent):
+            assert isinstance(event, LabelEvent)
+            is_new = self._of_counter(event)
+        elif announcement.done:
+            is_new = self._completion(event)
+        else:
+            is_new = self.starts.setdefault(event.identity, event) is event
+        self.duplicates += not is_new
+
+    def open_starts(self) -> dict[Hashable, BodyEvent]:
+        return {
+            name: start
+            for name, start in self.starts.items()
+            if name not in self.completed and name not in self.stretch.applied_before
+        }
+
+    def _of_counter(self, event: LabelEvent) -> bool:
+        same = replace(event, origin=replace(event.origin, offset=0, partition=0))
+        if same in self._counter_events:
+            return False
+        self._counter_events.add(same)
+        self.happened.append(event)
+        return True
+
+    def _completion(self, event: BodyEvent) -> bool:
+        name = event.identity
+        said_before = (_same(event, other) for other in self.completed.get(name, ()))
+        if name in self.stretch.applied_before or any(said_before):
+            return False
+        self.completed.setdefault(name, []).append(event)
+        start = self.starts.get(name)
+        self.happened.append(replace(event, started_ns=start.origin.key_ns) if start else event)
+        return True
+
+
+def _what_became(heard: _Heard, stretch: Stretch, gathered: Gathered) -> list[LabelEvent]:
+    """What happened of the starts that have no completion: the source is asked about those that are old."""
+    open_starts = heard.open_starts()
+    done_later = {each.event.identity for each in stretch.ahead if _is_completion(each)}
     asked = [
         start
         for name, start in open_starts.items()
-        if name not in done_later and start.origin.key_ns < ended_before and start.instance not in waiting
+        if name not in done_later
+        and start.origin.key_ns < stretch.ended_before
+        and start.instance not in stretch.waiting
     ]
-    fates = ask(asked, [*happened, *(item.event for item in ahead if _is_done(item))]) if asked else {}
+    later = [each.event for each in stretch.ahead if _is_completion(each)]
+    fates = stretch.ask(asked, [*heard.happened, *later]) if asked else {}
+    happened: list[LabelEvent] = []
     for name, start in open_starts.items():
-        fate = fates.get(name, Fate.UNKNOWN)
-        if fate is Fate.UNKNOWN:
-            gathered.pending.append(start)
-            continue
-        if fate is Fate.DONE:
-            done = replace(start, started_ns=start.origin.key_ns)
-            gathered.unheard.append(done)
-            happened.append(done)
-            continue
-        failed += 1
-        if (burned := left_by(start, failed=True)) is not None:
-            happened.append(burned)
-    happened.sort(key=lambda each: each.origin)
-    gathered.done.extend(happened)
-    known = {*starts, *completed, *applied_before}
-    gathered.to_come.extend(_out_of_turn(ahead, known, happened, next_labels))
-    return replace(gathered, duplicates=duplicates, failed=failed)
+        match fates.get(name, Fate.UNKNOWN):
+            case Fate.UNKNOWN:
+                gathered.pending.append(start)
+            case Fate.DONE:
+                done = replace(start, started_ns=start.origin.key_ns)
+                gathered.unheard.append(done)
+                happened.append(done)
+            case Fate.FAILED:
+                burned = left_by(start, failed=True)
+                if burned is not None:
+                    happened.append(burned)
+    return happened
 
 
-def _is_done(item: Announcement | CounterEvent) -> TypeGuard[Announcement]:
-    return isinstance(item, Announcement) and item.done
+def _is_completion(announcement: Announcement) -> bool:
+    return announcement.done and isinstance(announcement.event, BodyEvent)
 
 
 def _out_of_turn(
-    ahead: Sequence[Announcement | CounterEvent],
-    known: set[Identity],
+    ahead: Sequence[Announcement],
+    known: set[Hashable],
     happened: Sequence[LabelEvent],
-    next_labels: Mapping[str, int],
-) -> list[LabelEvent]:
+    counters: Mapping[str, int],
+) -> list[Event]:
     """Who takes an id says so a moment later, and another's announcement can come between."""
-    highest: dict[str, int] = {}
-    for each in happened:
-        passed = each.next_label if isinstance(each, SetNextLabel) else _ids(each).last
-        # What lies above the source's own counter did not come from it, and tells nothing of it.
-        if passed < next_labels.get(each.instance, HIGHEST_GIVEN + 1):
-            highest[each.instance] = max(highest.get(each.instance, 0), passed)
-    found: list[LabelEvent] = []
-    for item in ahead:
-        event = item.event if isinstance(item, Announcement) else item
+    highest = _highest(happened, counters)
+    found: list[Event] = []
+    for event in (each.event for each in ahead):
+        assert isinstance(event, LabelEvent)
         if isinstance(event, BodyEvent):
-            if identity(event) in known:
+            if event.identity in known:
                 continue
-            known.add(identity(event))
+            known.add(event.identity)
         before = highest.get(event.instance, 0)
         if isinstance(event, SetNextLabel):
             if event.next_label < before:
@@ -166,6 +129,17 @@ def _out_of_turn(
         elif _ids(event).picked_by is not PickedBy.REQUEST and _ids(event).first < before:
             found.append(event)
     return found
+
+
+def _highest(happened: Sequence[LabelEvent], counters: Mapping[str, int]) -> dict[str, int]:
+    """The highest id that was given, by instance."""
+    highest: dict[str, int] = {}
+    for event in happened:
+        passed = event.next_label if isinstance(event, SetNextLabel) else _ids(event).last
+        # What lies above the source's own counter did not come from it, and tells nothing of it.
+        if passed < counters.get(event.instance, HIGHEST_GIVEN + 1):
+            highest[event.instance] = max(highest.get(event.instance, 0), passed)
+    return highest
 
 
 def _ids(event: LabelEvent) -> Ids:

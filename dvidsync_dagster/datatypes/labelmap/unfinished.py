@@ -11,23 +11,23 @@ What these rules do not decide stays unknown, and what depends on it waits.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
+from dvidsync_dagster.datatypes.contract import Fate, SourceSide
 from dvidsync_dagster.datatypes.labelmap.events import (
     BodyEvent,
     Cleave,
-    LabelEvent,
     Merge,
     Renumber,
     Split,
     SplitSupervoxel,
 )
-from dvidsync_dagster.datatypes.labelmap.gather import Fate, Identity, identity
 from dvidsync_dagster.dvid.client import DvidClient
 from dvidsync_dagster.dvid.labelmap import Labelmap, LastMod
 from dvidsync_dagster.errors import RequestRefused
+from dvidsync_dagster.events.event import Event
 
 NANOSECONDS = 1_000_000_000
 LOCKED_WITHIN = NANOSECONDS
@@ -35,56 +35,56 @@ LOCKED_WITHIN = NANOSECONDS
 HEARD_WITHIN = 60 * NANOSECONDS
 """A completion that is not read so long (ns) after the start is taken for lost, if the source's bodies have
 the operation. Until then it is awaited: it tells more. One that comes still later finds it applied."""
-LONG_AGO = 3600 * NANOSECONDS
-"""An operation that has been open for so long (ns) is shown to people."""
 
 
-@dataclass(frozen=True, slots=True)
-class SourceBodies:
-    """Asks the source what became of starts.
+class LabelmapSource(SourceSide):
+    """Asks the source what became of starts."""
 
-    Args:
-        source: the server.
-        clock: its time (ns since 1970) when this was made.
-        started: when its process began, by the same clock; None if it does not tell.
-        pool: for requests side by side.
-    """
+    def __init__(self, client: DvidClient, clock: int, started: int | None, pool: Executor) -> None:
+        super().__init__(client, clock, started, pool)
+        self._made = time.monotonic()
 
-    source: DvidClient
-    clock: int
-    started: int | None
-    pool: Executor
-    _made: float = field(default_factory=time.monotonic)
-
-    def fates(self, starts: Sequence[BodyEvent], done: Sequence[LabelEvent]) -> Mapping[Identity, Fate]:
-        """What became of the starts, as far as the source tells; a few small requests for each.
-
-        Args:
-            done: what is known to have happened.
-
-        Raises:
-            ServerError: the source does not answer.
-        """
+    def fates(self, starts: Sequence[Event], done: Sequence[Event]) -> Mapping[Hashable, Fate]:
+        """What became of the starts, as far as the source tells; a few small requests for each."""
         now = self.clock + int((time.monotonic() - self._made) * NANOSECONDS)
-        wait = max(start.origin.key_ns for start in starts) + LOCKED_WITHIN - now
+        asked = [start for start in starts if isinstance(start, BodyEvent)]
+        wait = max(start.origin.key_ns for start in asked) + LOCKED_WITHIN - now
         time.sleep(min(max(wait, 0), LOCKED_WITHIN) / NANOSECONDS)
         takers = _takers(done)
-        found = zip(starts, self.pool.map(lambda start: self._fate(start, takers), starts), strict=True)
+        found = zip(asked, self.pool.map(lambda start: self._fate(start, takers), asked), strict=True)
         return {
-            identity(start): fate
+            start.identity: fate
             for start, fate in found
             if fate is not Fate.DONE or start.origin.key_ns < now - HEARD_WITHIN
         }
 
+    def listed_ids(self, instance: str, version: str) -> Collection[int]:
+        return Labelmap(self.client, instance).mutation_ids(version)
+
+    def why_not_late(self, event: Event, *, has_children: bool) -> str | None:
+        """It is repeated only if the source's bodies are still as it left them."""
+        if not isinstance(event, BodyEvent):
+            return "a counter follows the source's own"
+        if has_children or not self._is_last(event):
+            return "its bodies have changed since, or may have"
+        return None
+
+    def _is_last(self, event: BodyEvent) -> bool:
+        labelmap = Labelmap(self.client, event.instance)
+        for label in event.survivors:
+            last = labelmap.last_mod(event.version, label)
+            if last is None or last.mutation_id != event.mutation_id:
+                return False
+        gone = set(event.bodies) - set(event.survivors)
+        return all(labelmap.last_mod(event.version, label) is None for label in gone)
+
     def _fate(self, start: BodyEvent, takers: Mapping[tuple[str, str, int], int]) -> Fate:
-        look = _Look(Labelmap(self.source, start.instance), start, self._restarted_since(start), takers)
+        restarted = self.started is not None and start.origin.key_ns < self.started
+        look = _Look(Labelmap(self.client, start.instance), start, restarted, takers)
         try:
             return look.fate()
         except RequestRefused:
             return Fate.UNKNOWN
-
-    def _restarted_since(self, start: BodyEvent) -> bool:
-        return self.started is not None and start.origin.key_ns < self.started
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +165,7 @@ class _Look:
         return last is not None and last.mutation_id < self.start.mutation_id
 
 
-def _takers(done: Sequence[LabelEvent]) -> dict[tuple[str, str, int], int]:
+def _takers(done: Sequence[Event]) -> dict[tuple[str, str, int], int]:
     """By instance, version and body, the last operation that took the body away."""
     found: dict[tuple[str, str, int], int] = {}
     for event in done:
@@ -175,14 +175,3 @@ def _takers(done: Sequence[LabelEvent]) -> dict[tuple[str, str, int], int]:
                 place = (event.instance, event.version, label)
                 found[place] = max(found.get(place, 0), event.mutation_id)
     return found
-
-
-def long_open(pending: Sequence[BodyEvent], clock: int) -> tuple[str, ...]:
-    """For people: operations that began long before `clock` (ns since 1970) and whose end nobody knows."""
-    return tuple(
-        f"{start.action} {start.mutation_id} of {start.instance} has begun and not ended, as far as the "
-        f"source tells: {start.origin}. What depends on it waits. If it goes on no more, start the source's "
-        f"server again: nothing survives that, and its bodies then tell what became of it."
-        for start in pending
-        if start.origin.key_ns < clock - LONG_AGO
-    )

@@ -1,12 +1,12 @@
-"""Instances that are born in the log: made at the destination with the source's settings."""
+"""Instances, made at the destination with the source's settings."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 import orjson
 
-from dvidsync_dagster.datatypes.repo.writer import NewInstance
+from dvidsync_dagster.datatypes.repo.commands import MakeInstance
 from dvidsync_dagster.dvid.client import DvidClient, node_path
 from dvidsync_dagster.dvid.repo import Instance, RepoInfo, make_instance, read_repo_info
 from dvidsync_dagster.errors import RequestRefused
@@ -42,6 +42,7 @@ class InstanceWriter:
     Args:
         source: the source's repo, as discovered.
         followed: whether an instance (by name) is one of those that are followed.
+        sorts_anew: data types whose instances must be told to sort what they have by a new labelmap.
         note: says something once per run.
     """
 
@@ -52,30 +53,32 @@ class InstanceWriter:
         root: str,
         *,
         followed: Callable[[str], bool],
+        sorts_anew: Collection[str],
         note: Callable[[str], None],
     ) -> None:
         self._source = source
         self._destination = destination
         self._root = root
         self._followed = followed
+        self._sorts_anew = sorts_anew
         self._note = note
 
-    def apply(self, new: NewInstance) -> Outcome:
+    def apply(self, new: MakeInstance) -> Outcome:
         """Raises what `DvidClient.change` raises; a refusal is an outcome."""
-        there = self._there().get(new.name)
+        there = self._there().get(new.instance)
         if there is not None:
-            if there.typename == new.typename:
+            if there.typename == new.data_type:
                 self._settle(new)
                 return ALREADY_THERE
-            return refused(f"{new.name} is there, but as a {there.typename}, not a {new.typename}")
-        instance = self._source.instances.get(new.name)
-        if instance is None or instance.typename != new.typename:
+            return refused(f"{new.instance} is there, but as a {there.typename}, not a {new.data_type}")
+        instance = self._source.instances.get(new.instance)
+        if instance is None or instance.typename != new.data_type:
             self._note(
-                f"{new.typename} {new.name} was made in the log, but the source has no such instance now"
+                f"{new.data_type} {new.instance} was made in the log, but the source has no such instance now"
             )
             return DONE
-        if not self._followed(new.name):
-            self._note(f"{new.typename} {new.name} was made at the source and is not followed")
+        if not self._followed(new.instance):
+            self._note(f"{new.data_type} {new.instance} was made at the source and is not followed")
             return DONE
         try:
             make_instance(self._destination, new.version, creation_settings(instance))
@@ -87,27 +90,27 @@ class InstanceWriter:
     def _there(self) -> Mapping[str, Instance]:
         return read_repo_info(self._destination, self._root).instances
 
-    def _settle(self, new: NewInstance) -> None:
+    def _settle(self, new: MakeInstance) -> None:
         """Give an instance its tags, and every instance that follows it, or that it follows, its syncs."""
         there = self._there()
         for name, instance in self._source.instances.items():
             twin = there.get(name)
             if twin is None or not self._followed(name):
                 continue
-            if name == new.name and _tags(instance).items() - _tags(twin).items():
+            if name == new.instance and _tags(instance).items() - _tags(twin).items():
                 self._change(new, name, "tags", orjson.dumps(_tags(instance)))
             syncs = [
                 other
                 for other in instance.syncs
-                if other in there and other not in twin.syncs and new.name in (name, other)
+                if other in there and other not in twin.syncs and new.instance in (name, other)
             ]
             if syncs:
                 self._change(new, name, "sync", orjson.dumps({"sync": ",".join(syncs)}))
-                if instance.typename == "annotation" and name != new.name:
+                if instance.typename in self._sorts_anew and name != new.instance:
                     # It can have elements already, which are not sorted by the new labels yet.
                     self._change(new, name, "reload", b"")
 
-    def _change(self, new: NewInstance, name: str, endpoint: str, body: bytes) -> None:
+    def _change(self, new: MakeInstance, name: str, endpoint: str, body: bytes) -> None:
         try:
             self._destination.change("POST", node_path(new.version, name, endpoint), body=body)
         except RequestRefused as refusal:

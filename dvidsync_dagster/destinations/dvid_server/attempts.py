@@ -1,16 +1,16 @@
-"""Planning and applying one batch, and again if something comes between."""
+"""Planning and carrying out one batch, and again if something comes between."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field, replace
+from typing import Protocol
 
-from dvidsync_dagster.config import DestinationConfig
-from dvidsync_dagster.datatypes.labelmap.events import BodyEvent
-from dvidsync_dagster.datatypes.labelmap.gather import identity
-from dvidsync_dagster.datatypes.registry import Event
-from dvidsync_dagster.destinations.dvid_server.server import DvidDestination
+from dvidsync_dagster.datatypes.commands import Step
+from dvidsync_dagster.destinations.dvid_server.planner import Plan, Sides, make_plan
+from dvidsync_dagster.destinations.protocol import Brought, ConflictRow
+from dvidsync_dagster.dvid.client import DvidClient
 from dvidsync_dagster.dvid.repo import read_server_info
 from dvidsync_dagster.errors import (
     AnswerLost,
@@ -20,21 +20,33 @@ from dvidsync_dagster.errors import (
     ServerFailed,
     ServerUnreachable,
 )
+from dvidsync_dagster.events.batch import Batch
+from dvidsync_dagster.events.event import Event, NumberedEvent
 from dvidsync_dagster.outgoing_text import escaped
 from dvidsync_dagster.plan.outcome import Outcome
-from dvidsync_dagster.plan.steps import Step
-from dvidsync_dagster.run.batching import Batch, Plan, make_plan
-from dvidsync_dagster.run.report import ConflictRow
 
 _ATTEMPTS = 4
 
+Settled = Callable[[Step, Outcome], None]
+"""Told of the final outcome of each step; what it raises ends the flight."""
 
-@dataclass
-class Tally:
-    """What became of a batch besides being applied."""
 
-    already_there: int = 0
-    conflicts: list[ConflictRow] = field(default_factory=list)
+class Server(Protocol):
+    """What an attempt needs of the destination.
+
+    Args:
+        name: of the destination, for messages.
+        skips: what is refused is left out; else it ends the run.
+    """
+
+    name: str
+    skips: bool
+    client: DvidClient
+    sides: Sides
+
+    def carry_out_plan(self, plan: Plan, settled: Settled) -> None: ...
+
+    def come_to_rest(self) -> None: ...
 
 
 class _LookFirst(Exception):
@@ -42,50 +54,45 @@ class _LookFirst(Exception):
 
 
 class _Early(Exception):
-    """Operations were refused that perhaps come before something that is late."""
+    """Events were refused that perhaps come before something that is late."""
 
-    def __init__(self, events: Sequence[BodyEvent]) -> None:
+    def __init__(self, identities: set[Hashable]) -> None:
         super().__init__()
-        self.events = events
+        self.identities = identities
 
 
-def carry_out(
-    batch: Batch,
-    target: DvidDestination,
-    destination: DestinationConfig,
-    *,
-    looking: bool,
-    may_be_early: Callable[[BodyEvent], bool],
-    seconds: dict[str, float],
-) -> tuple[Plan, Tally]:
-    """Plan and apply a batch. After a lost answer, or a surprise, look at the destination and go on.
+@dataclass
+class _Tally:
+    """What became of a batch besides being applied."""
+
+    already_there: int = 0
+    conflicts: list[ConflictRow] = field(default_factory=list)
+
+
+def bring(batch: Batch, server: Server, *, looking: bool) -> tuple[Plan, Brought]:
+    """Plan a batch and carry it out. After a lost answer, or a surprise, look at the destination and go on.
 
     Args:
         looking: ask the destination first what it has.
-        may_be_early: whether an operation that is refused may only be early: something before it is late. It
-            is postponed then, and not skipped.
-        seconds: the time spent is added here, by stage.
 
     Raises:
-        Conflict: an operation cannot be applied and `on_conflict` is ``stop``.
+        Conflict: an event cannot be applied and `on_conflict` is ``stop``.
         ServerError: the destination does not answer, time and again.
     """
+    postponed = set(batch.postponed)
+    seconds: dict[str, float] = {}
     attempt = 1
     while attempt <= _ATTEMPTS:
-        tally = Tally()
+        tally = _Tally()
         started = time.monotonic()
-        plan = make_plan(batch, target, looking=looking, history=destination.history)
+        plan = make_plan(replace(batch, postponed=postponed), server.sides, looking=looking)
         planned = time.monotonic()
         _add(seconds, "look" if looking else "plan", planned - started)
         try:
-            target.apply(
-                plan.steps,
-                doubtful=plan.doubtful,
-                settled=_settled(tally, destination, may_be_early, looking=looking),
-            )
-            return plan, tally
+            server.carry_out_plan(plan, _settled(tally, server, batch, looking=looking))
+            return plan, _brought(plan, tally, postponed, seconds)
         except _Early as early:
-            batch.postponed.update(map(identity, early.events))
+            postponed |= early.identities
             looking = True
             continue
         except _LookFirst:
@@ -94,15 +101,27 @@ def carry_out(
             if attempt == _ATTEMPTS or not _may_be_done(error):
                 raise
             # Waits for a server that restarts; gives up with ServerUnreachable if it does not.
-            read_server_info(target.client)
+            read_server_info(server.client)
         finally:
+            # Of an attempt that ended early as well.
             _add(seconds, "apply", time.monotonic() - planned)
         attempt += 1
         looking = True
-        target.come_to_rest()
+        server.come_to_rest()
     raise Conflict(
-        f"{destination.name} had operations that were not there when it was looked at, time and again. Does "
+        f"{server.name} had operations that were not there when it was looked at, time and again. Does "
         f"somebody else repeat the source's operations there? Let one at a time do it, then run again."
+    )
+
+
+def _brought(plan: Plan, tally: _Tally, postponed: set[Hashable], seconds: dict[str, float]) -> Brought:
+    return Brought(
+        applied=plan.applied,
+        held=plan.held,
+        already_there=len(plan.present) + tally.already_there,
+        conflicts=tuple(tally.conflicts),
+        postponed=postponed,
+        seconds=seconds,
     )
 
 
@@ -111,26 +130,24 @@ def _may_be_done(error: ServerError) -> bool:
     return not isinstance(error, NotDvid) or error.perhaps_done
 
 
-def _settled(
-    tally: Tally,
-    destination: DestinationConfig,
-    may_be_early: Callable[[BodyEvent], bool],
-    *,
-    looking: bool,
-) -> Callable[[Step[Event], Outcome], None]:
-    def settled(step: Step[Event], outcome: Outcome) -> None:
-        if outcome.already_there and not looking and isinstance(step.request, BodyEvent):
+def _settled(tally: _Tally, server: Server, batch: Batch, *, looking: bool) -> Settled:
+    def settled(step: Step, outcome: Outcome) -> None:
+        if outcome.already_there and not looking and _is_numbered(step):
             raise _LookFirst
-        refused = [step.members[refusal.member] for refusal in outcome.refusals]
-        early = [member for member in refused if isinstance(member, BodyEvent) and may_be_early(member)]
-        if early and destination.on_conflict == "skip":
+        refused = [step.answering[refusal.part] for refusal in outcome.refusals]
+        early = {
+            event.identity
+            for event in refused
+            if isinstance(event, NumberedEvent) and batch.may_be_early(event)
+        }
+        if early and server.skips:
             raise _Early(early)
         tally.already_there += outcome.already_there
         for refusal in outcome.refusals:
-            row = _conflict(step.members[refusal.member], refusal.found)
-            if destination.on_conflict == "stop":
+            row = _conflict(step.answering[refusal.part], refusal.found)
+            if not server.skips:
                 raise Conflict(
-                    f"{row.action} at {row.where} cannot be applied to {destination.name}: {row.found}. "
+                    f"{row.action} at {row.where} cannot be applied to {server.name}: {row.found}. "
                     f"Nothing that depends on it is applied. Compare source and destination there, or set "
                     f"`on_conflict: skip` to leave such operations out."
                 )
@@ -139,13 +156,17 @@ def _settled(
     return settled
 
 
+def _is_numbered(step: Step) -> bool:
+    return any(isinstance(event, NumberedEvent) for event in step.events)
+
+
 def _conflict(event: Event, found: str) -> ConflictRow:
     return ConflictRow(
         where=str(event.origin),
         action=event.action,
-        instance=getattr(event, "instance", ""),
+        instance=event.instance,
         version=event.version,
-        mutation_id=getattr(event, "mutation_id", None),
+        mutation_id=event.mutation_id if isinstance(event, NumberedEvent) else None,
         found=escaped(found, 1500),
     )
 

@@ -6,13 +6,12 @@ import heapq
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Executor, Future
 from queue import SimpleQueue
-from typing import Any
 
+from dvidsync_dagster.datatypes.commands import Step
 from dvidsync_dagster.plan.outcome import Outcome
-from dvidsync_dagster.plan.steps import Step
 
 
-def heights(steps: Sequence[Step[Any]]) -> list[int]:
+def heights(steps: Sequence[Step]) -> list[int]:
     """For each step the length of the longest chain that waits for it: what to start first."""
     followers = _followers(steps)
     waiting = [len(after) for after in followers]
@@ -29,7 +28,7 @@ def heights(steps: Sequence[Step[Any]]) -> list[int]:
 
 
 def run_steps(
-    steps: Sequence[Step[Any]],
+    steps: Sequence[Step],
     do: Callable[[int], Outcome],
     *,
     pool: Executor,
@@ -98,13 +97,13 @@ def run_steps(
                     heapq.heappush(ready, (-height[other], other))
         if len(released) < len(steps):
             stuck = next(index for index in range(len(steps)) if index not in released)
-            raise RuntimeError(f"steps wait for each other, the first of them: {steps[stuck].request!r}")
+            raise RuntimeError(f"steps wait for each other, the first of them: {steps[stuck].command!r}")
     finally:
         while running:
             land()
 
 
-def _followers(steps: Sequence[Step[Any]]) -> list[list[int]]:
+def _followers(steps: Sequence[Step]) -> list[list[int]]:
     followers: list[list[int]] = [[] for _ in steps]
     for index, step in enumerate(steps):
         for before in step.waits_for:

@@ -1,32 +1,58 @@
-"""A checkpoint that says that its run ended in order can have been set back since."""
+"""Whether a destination is asked what it has before a batch is brought to it.
+
+It need not be where the run before ended in order: then it has all up to the checkpoint, and nothing else. A
+checkpoint can have been set back since, so the first batch is tried all the same.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from enum import Enum, auto
 
-from dvidsync_dagster.datatypes.labelmap.events import BodyEvent
-from dvidsync_dagster.datatypes.registry import Event
-from dvidsync_dagster.destinations.dvid_server.server import DvidDestination
+from dvidsync_dagster.events.batch import Batch
+from dvidsync_dagster.log.checkpoint import Checkpoint
 
-_PROBES = 12
+MAX_BATCH_RECORDS = 100_000
+"""No batch is read from more records. So nothing that an interrupted run has applied lies further than this
+beyond the first operation that it has not."""
 
 
-def was_overtaken(
-    target: DvidDestination,
-    events: Iterable[Event],
-    applied: tuple[int, int],
-    say: Callable[[str], None],
-) -> bool:
-    """Whether the destination has operations past the checkpoint; then it has come to rest.
+class _Why(Enum):
+    NOT = auto()
+    UNTRIED = auto()
+    """The run before ended in order; the first batch shows whether that still holds."""
+    MAY_HAVE_SOME = auto()
+    """Of the next `MAX_BATCH_RECORDS`."""
+    ALWAYS = auto()
+    """What is read again is there, but for what is missing."""
 
-    Args:
-        events: what comes after the checkpoint; a few of them are tried.
-        applied: era and mutation id of the last operation that the checkpoint calls applied.
-        say: says something once per run.
-    """
-    first = [event for event in events if isinstance(event, BodyEvent)][:_PROBES]
-    if not target.has_any(first, applied):
-        return False
-    say("the destination already has operations past the checkpoint: looking before applying anything")
-    target.come_to_rest()
-    return True
+
+class Looking:
+    """For one pass over the log."""
+
+    def __init__(self, checkpoint: Checkpoint | None, *, again: bool) -> None:
+        self._records = MAX_BATCH_RECORDS
+        if again:
+            self._why = _Why.ALWAYS
+        elif checkpoint is None or not checkpoint.clean:
+            self._why = _Why.MAY_HAVE_SOME
+        else:
+            self._why = _Why.UNTRIED
+
+    @property
+    def is_needed(self) -> bool:
+        return self._why in (_Why.MAY_HAVE_SOME, _Why.ALWAYS)
+
+    @property
+    def is_untried(self) -> bool:
+        return self._why is _Why.UNTRIED
+
+    def tried(self, *, is_past: bool) -> None:
+        """The first batch shows whether the destination is past the checkpoint."""
+        self._why = _Why.MAY_HAVE_SOME if is_past else _Why.NOT
+
+    def brought(self, batch: Batch, *, lacked_some: bool) -> None:
+        """Once something of a batch was missing, what is further on is missing too, before long."""
+        if self._why is _Why.MAY_HAVE_SOME and lacked_some:
+            self._records -= batch.records
+            if self._records <= 0:
+                self._why = _Why.NOT

@@ -1,293 +1,216 @@
-"""A DVID server as a destination: it looks at what is there and applies steps."""
+"""A DVID server as a destination: events become commands, and commands requests."""
 
 from __future__ import annotations
 
-import threading
-import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from types import TracebackType
 
-from dvidsync_dagster.datatypes.copied import Operation, Writer
-from dvidsync_dagster.datatypes.labelmap.counter_rule import CounterState
-from dvidsync_dagster.datatypes.labelmap.events import BodyEvent, LabelEvent
-from dvidsync_dagster.datatypes.labelmap.gather import Identity, identity
-from dvidsync_dagster.datatypes.labelmap.server.presence import Presence, Seen, find_presence
-from dvidsync_dagster.datatypes.labelmap.server.seen import Contact, look
-from dvidsync_dagster.datatypes.labelmap.server.side import Labelmaps
-from dvidsync_dagster.datatypes.registry import DATA_TYPES, Event
-from dvidsync_dagster.datatypes.repo.instances import InstanceWriter
-from dvidsync_dagster.datatypes.repo.writer import Commit, NewInstance, RepoEvent, VersionWriter
+from dvidsync_dagster.datatypes.commands import Step
+from dvidsync_dagster.datatypes.registry import ALL
+from dvidsync_dagster.datatypes.server_side import History, Servers
+from dvidsync_dagster.destinations.dvid_server.attempts import Settled, bring
 from dvidsync_dagster.destinations.dvid_server.flight import run_steps
-from dvidsync_dagster.destinations.dvid_server.late import Timing, changed_since, explained, timing
+from dvidsync_dagster.destinations.dvid_server.late import Timing, explained, timing
+from dvidsync_dagster.destinations.dvid_server.looking import Looking
 from dvidsync_dagster.destinations.dvid_server.ownership import Ownership
-from dvidsync_dagster.destinations.dvid_server.rest import merge_seconds, wait_for_rest
+from dvidsync_dagster.destinations.dvid_server.planner import Plan, Sides
+from dvidsync_dagster.destinations.dvid_server.rest import wait_for_rest
+from dvidsync_dagster.destinations.protocol import Brought, Standing
 from dvidsync_dagster.dvid.client import DvidClient
 from dvidsync_dagster.dvid.repo import RepoInfo, read_repo_info
-from dvidsync_dagster.errors import RequestRefused
-from dvidsync_dagster.plan.order import Ordering
-from dvidsync_dagster.plan.outcome import Outcome, Refusal
-from dvidsync_dagster.plan.steps import Step
+from dvidsync_dagster.events.batch import Batch
+from dvidsync_dagster.events.event import Event
+from dvidsync_dagster.events.repo import Commit
+from dvidsync_dagster.log.checkpoint import Checkpoint
+from dvidsync_dagster.plan.outcome import Outcome, refused
 
 REST_SECONDS = 2.0
 
 
-@dataclass
-class _Opening:
-    """Whether a version of a labelmap has been changed in this run."""
-
-    lock: threading.Lock = field(default_factory=threading.Lock)
-    done: bool = False
-
-
-class DvidDestination:
-    """One repo at a destination server. A context manager: it holds threads and connections.
+class DvidServer:
+    """One repo at a server that follows. A `Destination`; it holds threads.
 
     Args:
-        source, client: the two servers.
-        root: the repo on both.
-        requests_in_flight: how many requests may run at a time.
-        contact: how the destination was found when it was first met, see `Contact`.
-        next_labels: the source's label counters, by instance.
+        name: of the destination, for messages.
+        source, client: the two servers, open.
         repo: the source's, as discovered.
-        goes_on: refused operations are left out; if not, they end the run.
+        counters: the source's counters of ids, by instance.
         followed: whether an instance (by name) is one of those that are followed.
+        requests_in_flight: how many steps may run at a time.
+        skips: refused events are left out; if not, they end the run.
+        history: which merges may be combined.
         still_owner: raises OwnershipLost if a newer run owns the destination; asked between requests.
         note: says something once per run.
     """
 
     def __init__(
         self,
+        name: str,
         source: DvidClient,
         client: DvidClient,
-        root: str,
-        *,
-        requests_in_flight: int,
-        contact: Contact,
-        next_labels: Mapping[str, int],
         repo: RepoInfo,
-        goes_on: bool,
+        *,
+        counters: Mapping[str, int],
         followed: Callable[[str], bool],
+        requests_in_flight: int,
+        skips: bool,
+        history: History,
         still_owner: Callable[[], None],
         note: Callable[[str], None],
     ) -> None:
+        self.name = name
+        self.skips = skips
         self.client = client
-        self._source = source
-        self._root = root
-        self._in_flight = requests_in_flight
-        self.reached = 0
-        """The key (ns since 1970) up to which all that was read before is applied."""
-        self._ownership = Ownership(still_owner)
-        self._in_doubt = False
-        self._note = note
-        self.contact = contact
-        self._data_writers: dict[str, Writer] = {}
-        # DVID locks itself up for good when two requests change the repo at once.
-        self._repo_lock = threading.Lock()
         self._repo = repo
-        self._openings: dict[tuple[str, str], _Opening] = {}
-        self._versions_there: frozenset[str] = frozenset()
-        self._versions = VersionWriter(source, client, root)
-        self._instances = InstanceWriter(repo, client, root, followed=followed, note=note)
-        # Looks run inside a step, so they need threads that steps cannot occupy.
+        self._note = note
+        self._in_flight = requests_in_flight
+        self._ownership = Ownership(still_owner)
+        self._looking = Looking(None, again=False)
+        self._checkpoint = Checkpoint(epoch=0)
+        self._remembered = 0
+        self._applied: list[Event] = []
+        self._versions: frozenset[str] = frozenset()
+        # Reads run inside a step, so they need threads that steps cannot occupy.
         self._pool = ThreadPoolExecutor(requests_in_flight, thread_name_prefix="apply")
-        self._looks = ThreadPoolExecutor(max(4, requests_in_flight), thread_name_prefix="look")
-        self.labelmaps = Labelmaps(
-            source,
-            client,
-            root,
-            looks=self._looks,
-            contact=lambda: self.contact,
-            next_labels=next_labels,
-            goes_on=goes_on,
+        self._reads = ThreadPoolExecutor(max(4, requests_in_flight), thread_name_prefix="look")
+        self._servers = Servers(
+            source=source,
+            destination=client,
+            root=repo.root,
+            repo=repo,
+            counters=counters,
+            followed=followed,
+            skips=skips,
+            history=history,
+            pool=self._reads,
             note=note,
         )
+        self.sides: Sides = {typename: each.server_side(self._servers) for typename, each in ALL.items()}
 
-    def __enter__(self) -> DvidDestination:
+    def __enter__(self) -> DvidServer:
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._pool.shutdown(wait=True)
-        self._looks.shutdown(wait=True)
+        self._reads.shutdown(wait=True)
 
-    # What is there
+    # As a destination
 
-    def info(self) -> RepoInfo:
-        return read_repo_info(self.client, self._root)
+    def meet(self, checkpoint: Checkpoint | None, *, again: bool) -> Checkpoint | None:
+        self._checkpoint = checkpoint or Checkpoint(epoch=0)
+        self._looking = Looking(checkpoint, again=again)
+        self._remembered = max(side.meet(checkpoint) for side in self.sides.values())
+        if self._looking.is_needed:
+            self.come_to_rest()
+        return checkpoint
 
-    def counter_state(self, instance: str) -> CounterState:
-        """The label counter as it stands, for planning."""
-        return self.labelmaps.counter_state(instance)
+    def contents(self) -> RepoInfo:
+        return read_repo_info(self.client, self._repo.root)
+
+    def bring(self, batch: Batch) -> Brought:
+        if self._looking.is_untried:
+            self._looking.tried(is_past=self._is_past(batch.events))
+        plan, brought = bring(batch, self, looking=self._looking.is_needed)
+        self._looking.brought(batch, lacked_some=plan.lacked_some)
+        self._applied += brought.applied
+        return brought
+
+    def keep(self, checkpoint: Checkpoint, standing: Standing) -> Checkpoint:
+        """The bodies themselves tell what is applied: only how the server was found is remembered."""
+        applied, self._applied = self._applied, []
+        for side in self.sides.values():
+            side.end_of_chunk(
+                applied,
+                at_cut=standing is not Standing.UNDER_WAY,
+                caught_up=standing is Standing.CAUGHT_UP,
+            )
+        self._checkpoint = max(self._checkpoint, checkpoint, key=lambda each: each.key_ns)
+        return replace(checkpoint, contact=self._remembered)
+
+    @property
+    def requests(self) -> int:
+        return self.client.changes_sent
+
+    # What it has
 
     def come_to_rest(self) -> None:
         """Wait until two looks some seconds apart agree: what a run that died asked for can go on."""
-        wait_for_rest(self.client, self._root, REST_SECONDS)
-        self._in_doubt = True
-        self.labelmaps.forget()
-        self._openings.clear()
-        self._versions_there = frozenset()
+        wait_for_rest(self.client, self._repo.root, REST_SECONDS)
+        self._versions = frozenset()
+        for side in self.sides.values():
+            side.forget()
 
-    def find_present(self, events: Sequence[Event], ordering: Ordering) -> Presence:
-        """Which of the events are there already; torn ones are mended on the way."""
-        seen = self._look(events)
-        presence = find_presence(events, ordering, seen)
-        if self._in_doubt:
-            self._in_doubt = False
-            wait = merge_seconds(events, presence.there, seen, self.labelmaps.here)
-            if wait > REST_SECONDS:
-                self._note(
-                    f"waited {wait:.0f} s: what an interrupted run asked for can still be going on here, as "
-                    f"the bodies are large"
-                )
-                time.sleep(wait)
-                presence = find_presence(events, ordering, self._look(events))
-        for index in presence.fresh:
-            event = events[index]
-            if isinstance(event, BodyEvent):
-                self.labelmaps.writer(event.instance).mend_if_torn(event)
-        return presence
+    def _is_past(self, events: Collection[Event]) -> bool:
+        """A checkpoint that says that its run ended in order can have been set back since."""
+        own = {name: [event for event in events if event.typename == name] for name in self.sides}
+        if not any(side.is_past(own[name], self._checkpoint) for name, side in self.sides.items()):
+            return False
+        self._note(
+            "the destination already has operations past the checkpoint: looking before applying anything"
+        )
+        self.come_to_rest()
+        return True
 
-    def _look(self, events: Sequence[Event]) -> Seen:
-        seen = Seen({})
-        labels = [event for event in events if isinstance(event, LabelEvent)]
-        for instance in sorted({event.instance for event in labels}):
-            own = [event for event in labels if event.instance == instance]
-            seen |= look(own, self.labelmaps.here(instance), self._looks, self.contact)
-        return seen
+    def _lacks(self, version: str) -> str | None:
+        """Why nothing can be applied in a version; None if the destination has it."""
+        if version not in self._versions:
+            with self._servers.repo_lock:
+                self._versions = frozenset(self.contents().versions)
+        if version in self._versions:
+            return None
+        return f"version {version} is not there; `dvidsync repair` makes it, with all that belongs to it"
 
-    def has_any(self, events: Sequence[BodyEvent], applied: tuple[int, int]) -> bool:
-        """Whether one of these is there already, or one past `applied` (era and mutation id): the sign of a
-        run that got further than its checkpoint."""
-        return any(map(self.labelmaps.is_there, events)) or self.labelmaps.is_past(events, applied)
+    # Carrying out
 
-    # Applying
-
-    def apply(
-        self,
-        steps: Sequence[Step[Event]],
-        *,
-        doubtful: Collection[Identity],
-        settled: Callable[[Step[Event], Outcome], None],
-    ) -> None:
-        """Apply a graph of steps.
-
-        Args:
-            doubtful: operations that may be half done.
-            settled: told of each final outcome; what it raises ends the run once nothing is in flight.
-
-        Raises:
-            ServerError: the destination did not answer.
-            OwnershipLost: a newer run has taken the destination over.
-        """
+    def carry_out_plan(self, plan: Plan, settled: Settled) -> None:
+        """Carry out the steps of a plan; `settled` is told of each outcome."""
+        steps = plan.steps
 
         def do(index: int) -> Outcome:
             self._ownership.check()
-            step = steps[index]
-            request = step.request
-            # A counter is the whole instance's: whoever moved it can be in a version that is not followed.
-            if not isinstance(request, LabelEvent) or isinstance(request, BodyEvent):
-                lacking = self._lacks(request.version)
-                if lacking is not None:
-                    return _all_refused(step, lacking)
-            came = timing(step.members, self._repo, self.reached)
-            if came is Timing.USUAL:
-                return send(step)
-            if came is Timing.LATE and isinstance(request, BodyEvent):
-                changed = changed_since(request, self.labelmaps.here(request.instance), self.info())
-                if changed is not None:
-                    return _all_refused(step, changed)
-            # DVID takes the token for a version that is open as well.
-            with self.client.as_administrator():
-                outcome = send(step)
-            return outcome if self.client.has_admin_token else explained(outcome, came)
-
-        def send(step: Step[Event]) -> Outcome:
-            request = step.request
-            if isinstance(request, BodyEvent):
-                unsure = identity(request) in doubtful
-                try:
-                    with self._opened(request) as opening:
-                        outcome = self.labelmaps.writer(request.instance).apply(
-                            request, step.members, doubtful=unsure
-                        )
-                        opening.done |= not outcome.refusals
-                        return outcome
-                except RequestRefused as refusal:
-                    return _all_refused(step, str(refusal))
-            if isinstance(request, LabelEvent):
-                counted = request if request.version else replace(request, version=self._root)
-                try:
-                    return self.labelmaps.writer(request.instance).apply(counted)
-                except RequestRefused as refusal:
-                    return _all_refused(step, str(refusal))
-            if isinstance(request, Operation):
-                return self._data_writer(request).apply(request)
-            if isinstance(request, Commit):
-                self.labelmaps.settle(request.version)
-            with self._repo_lock:
-                if isinstance(request, NewInstance):
-                    return self._instances.apply(request)
-                if isinstance(request, RepoEvent):
-                    return self._versions.apply(request)
-            raise TypeError(f"no request: {request!r}")
+            return self._do(steps[index], doubtful=index in plan.doubtful)
 
         run_steps(
             steps,
             do,
             pool=self._pool,
             in_flight=self._in_flight,
-            put_off=lambda index: _overlapping(steps, index),
+            put_off=lambda index: self._overlapping(steps, index),
             settled=lambda index, outcome: settled(steps[index], outcome),
         )
 
-    def _lacks(self, version: str) -> str | None:
-        """Why nothing can be applied in a version; None if the destination has it."""
-        if version not in self._versions_there:
-            with self._repo_lock:
-                self._versions_there = frozenset(self.info().versions)
-        if version in self._versions_there:
-            return None
-        return f"version {version} is not there; `dvidsync repair` makes it, with all that belongs to it"
+    def _do(self, step: Step, *, doubtful: bool) -> Outcome:
+        side, parts = self.sides[step.command.typename], len(step.answering)
+        lacking = self._lacks(step.command.version) if side.needs_version(step) else None
+        if lacking is not None:
+            return refused(lacking, parts)
+        came = timing(step.events, self._repo, self._checkpoint.key_ns)
+        if came is Timing.USUAL:
+            return self._send(step, doubtful=doubtful)
+        too_late = side.came_too_late(step) if came is Timing.LATE else None
+        if too_late is not None:
+            return refused(too_late, parts)
+        # DVID takes the token for a version that is open as well.
+        with self.client.as_administrator():
+            outcome = self._send(step, doubtful=doubtful)
+        return outcome if self.client.has_admin_token else explained(outcome, came)
 
-    @contextmanager
-    def _opened(self, request: BodyEvent) -> Iterator[_Opening]:
-        """The first change of a labelmap's version goes alone, after a read of the mapping.
+    def _send(self, step: Step, *, doubtful: bool) -> Outcome:
+        for event in step.events:
+            if isinstance(event, Commit):
+                for side in self.sides.values():
+                    side.before_commit(event.version)
+        return self.sides[step.command.typename].carry_out(step, doubtful=doubtful)
 
-        DVID reads a version's own log when the mapping is first asked for, and opens it when it is first
-        written. Two requests that do either at once get "file already closed", or write into each other.
-        """
-        opening = self._openings.setdefault((request.instance, request.version), _Opening())
-        if opening.done:
-            yield opening
-            return
-        with opening.lock:
-            if not opening.done:
-                self.labelmaps.here(request.instance).mapping(request.version, [1])
-            yield opening
-
-    def _data_writer(self, operation: Operation) -> Writer:
-        name = operation.instance
-        if name not in self._data_writers:
-            make = DATA_TYPES[operation.typename].writer
-            self._data_writers.setdefault(name, make(self._source, self.client, name, self._repo.instances))
-        return self._data_writers[name]
-
-
-def _all_refused(step: Step[Event], found: str) -> Outcome:
-    return Outcome(refusals=tuple(Refusal(member, found) for member in range(len(step.members))))
-
-
-def _overlapping(steps: Sequence[Step[Event]], index: int) -> set[int]:
-    """The steps after a refused one that the source was already working on while it did this one: there they
-    may have come first."""
-    ended = max(member.origin.key_ns for member in steps[index].members)
-    return {
-        later
-        for later, step in enumerate(steps)
-        if index in step.waits_for
-        and any(isinstance(member, BodyEvent) and 0 < member.started_ns < ended for member in step.members)
-    }
+    def _overlapping(self, steps: Sequence[Step], index: int) -> set[int]:
+        """The steps after a refused one that the source may have done first."""
+        side = self.sides[steps[index].command.typename]
+        return {
+            later
+            for later, step in enumerate(steps)
+            if index in step.waits_for and side.may_overtake(step, steps[index])
+        }

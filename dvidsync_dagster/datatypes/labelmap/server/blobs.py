@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import orjson
 
-from dvidsync_dagster.datatypes.labelmap.events import Cleave, Split, SplitSupervoxel
+from dvidsync_dagster.datatypes.labelmap.server.commands import CleaveBody, SplitSupervoxels
 from dvidsync_dagster.dvid import sparsevol
 from dvidsync_dagster.dvid.labelmap import Labelmap
 from dvidsync_dagster.errors import ServerFailed
 
 
-def cleaved_supervoxels(cleave: Cleave, source: Labelmap) -> tuple[int, ...]:
+def cleaved_supervoxels(cleave: CleaveBody, source: Labelmap) -> tuple[int, ...]:
     """Raises ServerFailed if the blob is none of a cleave."""
     if cleave.supervoxels is not None:
         return cleave.supervoxels
-    where = f"blob {cleave.data_ref} of {source.name} (cleave {cleave.mutation_id})"
+    where = f"blob {cleave.data_ref} of {source.name} (cleave of body {cleave.orig})"
     try:
         found = orjson.loads(source.blob(cleave.version, cleave.data_ref))["CleavedSupervoxels"]
     except (orjson.JSONDecodeError, KeyError, TypeError) as error:
@@ -24,7 +24,7 @@ def cleaved_supervoxels(cleave: Cleave, source: Labelmap) -> tuple[int, ...]:
     return tuple(found)
 
 
-def split_volume(split: SplitSupervoxel | Split, source: Labelmap) -> sparsevol.Runs:
+def split_volume(split: SplitSupervoxels, source: Labelmap) -> sparsevol.Runs:
     """The voxels that are split off. Raises ServerFailed if the blob holds no runs."""
-    where = f"blob {split.volume} of {source.name} ({split.action} {split.mutation_id})"
+    where = f"blob {split.volume} of {source.name} (split of body {split.body})"
     return sparsevol.parse_runs(source.blob(split.version, split.volume), where, header=False)

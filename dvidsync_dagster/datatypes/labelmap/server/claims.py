@@ -20,6 +20,11 @@ def body_key(instance: str, version: str, label: int) -> Key:
     return ("body", instance, version, label)
 
 
+def changes_key(instance: str, version: str) -> Key:
+    """What all changes of bodies in a version have in common."""
+    return ("changes", instance, version)
+
+
 def counter_key(instance: str) -> Key:
     return ("label counter", instance)
 
@@ -89,6 +94,7 @@ def _claim(event: LabelEvent, counter: CounterState, course: _Course) -> Claim:
         else None,
         creates=creates,
         take=take,
+        changes=changes_key(instance, event.version) if isinstance(event, BodyEvent) else None,
     )
 
 

@@ -7,41 +7,31 @@ there a combined merge stands once, with the user, app and target of the last.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
-from typing import Any, Literal
 
 from dvidsync_dagster.datatypes.labelmap.events import Merge
+from dvidsync_dagster.datatypes.server_side import History
+from dvidsync_dagster.events.event import Event
 
 MAX_LABELS = 20_000
 """Labels in one merge. The destination announces it in one message too, which must stay below 980 kB."""
 
-History = Literal["by_user", "condensed", "exact"]
-"""Which merges are combined: those of one user, those of anybody, or none."""
 
+def joins(merge: Merge, open_groups: Sequence[Sequence[Event]], history: History) -> list[int]:
+    """Which open groups a merge can be one request with.
 
-def joins(merge: Merge, open_steps: Sequence[Sequence[Any]], history: History) -> list[int]:
-    """Which open steps a merge can be one request with.
-
-    ``[T, a]``, ``[T, b]`` are ``[T, a, b]``; ``[B, d]``, ``[A, B]`` are ``[A, B, d]``. The steps are open:
+    ``[T, a]``, ``[T, b]`` are ``[T, a, b]``; ``[B, d]``, ``[A, B]`` are ``[A, B, d]``. The groups are open:
     nothing else has touched their bodies since.
     """
     if history == "exact":
         return []
     room = MAX_LABELS - len(merge.labels)
     found = []
-    for position, members in enumerate(open_steps):
+    for position, members in enumerate(open_groups):
         last = members[-1]
         if not isinstance(last, Merge) or (history == "by_user" and last.user != merge.user):
             continue
-        size = sum(len(member.labels) for member in members)
+        size = sum(len(member.labels) for member in members if isinstance(member, Merge))
         if size <= room and (last.target == merge.target or last.target in merge.labels):
             room -= size
             found.append(position)
     return found
-
-
-def combined(members: Sequence[Merge]) -> Merge:
-    """One merge for all members: the target, user and tag of the last."""
-    last = max(members, key=lambda member: member.rank)
-    labels = dict.fromkeys(label for member in members for label in member.labels)
-    return replace(last, labels=tuple(sorted(labels)))

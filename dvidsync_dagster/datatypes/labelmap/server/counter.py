@@ -8,7 +8,7 @@ a commit of another version may settle it at the same time.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 
 from dvidsync_dagster.datatypes.labelmap.counter_rule import (
@@ -16,15 +16,7 @@ from dvidsync_dagster.datatypes.labelmap.counter_rule import (
     CounterState,
     Ids,
     PickedBy,
-    after,
-    ids_of,
-)
-from dvidsync_dagster.datatypes.labelmap.events import (
-    CounterEvent,
-    RaiseMaxLabel,
-    SetNextLabel,
-    Split,
-    SplitSupervoxel,
+    past,
 )
 from dvidsync_dagster.datatypes.labelmap.source_counter import SourceCounter
 from dvidsync_dagster.dvid.labelmap import Labelmap
@@ -88,14 +80,24 @@ class LabelCounter:
                 f"or was set back from: labels up to there are not reserved"
             )
 
-    def prepare(self, version: str, wanted: int) -> None:
+    def prepare(self, version: str, wanted: int, avoid: Collection[int] = ()) -> None:
         """Make the next cleave get `wanted`, or if it is too late for that, an id that nobody has."""
         if self.next_label < wanted and self._source.can_have_given(version, wanted):
             self.reserve_below(version, wanted)
         if self.next_label == wanted or (self.next_label > wanted and self._set_back(version, wanted)):
             return
-        while not self._is_free(version, self.next_label):
+        self.prepare_free(version, avoid)
+
+    def prepare_free(self, version: str, avoid: Collection[int]) -> None:
+        """Make the next cleave get an id that nobody has, and none of `avoid`."""
+        while self.next_label in avoid or not self._is_free(version, self.next_label):
             self.reserve_below(version, self.next_label + 1)
+
+    def take_free(self, version: str, avoid: Collection[int]) -> int:
+        """Reserve an id that nobody has, and none of `avoid`."""
+        self.prepare_free(version, avoid)
+        self.reserve_below(version, self.next_label + 1)
+        return self.next_label - 1
 
     def reserve_below(self, version: str, wanted: int) -> None:
         """Take what lies before `wanted`. Raises RequestRefused if the destination does not give it."""
@@ -144,37 +146,43 @@ class LabelCounter:
         if named.move(self.state):
             self.next_label = max(self.next_label, named.last + 1)
 
-    def pass_ids_of(self, split: SplitSupervoxel | Split) -> None:
+    def make_room(self, version: str, ids: Ids) -> None:
         """Before a request that names the ids of a split.
 
         A counter that was set does not move past them. The source's did, if it had picked them; and a cleave
         that got such an id would take the supervoxel's mapping with it.
         """
-        ids, before = ids_of(split), self.expected
-        if before.was_set and ids is not None and ids.given_by(before):
-            self.burned(ids.last, split.version)
+        before = self.expected
+        if before.was_set and ids.given_by(before):
+            self.burned(ids.last, version)
             if self.expected != before:
-                self.reserve_below(split.version, self.expected.next_label)
+                self.reserve_below(version, self.expected.next_label)
 
-    def follow(self, change: CounterEvent) -> None:
-        """Move as the source's counter was moved."""
-        may_set = self._labelmap.client.has_admin_token
-        match change:
-            case SetNextLabel() if may_set:
-                self._set_to(change.version, change.next_label, change.ceiling)
-            case RaiseMaxLabel() if may_set:
-                if change.max_label <= self._source.highest(change.version):
-                    self._labelmap.raise_max_label(change.version, change.max_label)
-                    self.passed(change.max_label)
-                else:
-                    self._note(
-                        f"{self.instance}: a message tells of a maxlabel of {change.max_label}, which "
-                        f"{change.version} does not have at the source"
-                    )
-            case _:
-                if isinstance(change, SetNextLabel | RaiseMaxLabel):
-                    self._note(_NEEDS_TOKEN[type(change)].format(name=self.instance))
-                self.burned(after(self.expected, change).next_label - 1, change.version)
+    def pass_ids(self, version: str, ids: Ids) -> None:
+        """Move past ids that no body here gets, as the source's counter did."""
+        self.burned(past(self.expected, ids).next_label - 1, version)
+
+    def raise_highest(self, version: str, max_label: int) -> None:
+        """Raise a version's highest label, as an administrator did at the source."""
+        if not self._labelmap.client.has_admin_token:
+            self._note(_NO_MAXLABEL.format(name=self.instance))
+            self.pass_ids(version, Ids(max_label, max_label, PickedBy.REQUEST))
+        elif max_label <= self._source.highest(version):
+            self._labelmap.raise_max_label(version, max_label)
+            self.passed(max_label)
+        else:
+            self._note(
+                f"{self.instance}: a message tells of a maxlabel of {max_label}, which {version} does not "
+                f"have at the source"
+            )
+
+    def set_to(self, version: str, next_label: int, ceiling: int | None) -> None:
+        """Set the counter, as an administrator did at the source."""
+        if self._labelmap.client.has_admin_token:
+            self._set_to(version, next_label, ceiling)
+        else:
+            self._note(_NO_SET_NEXTLABEL.format(name=self.instance))
+            self.burned(next_label, version)
 
     def read_again(self, version: str) -> None:
         """After a request that may have moved it: a refused cleave burns an id."""
@@ -224,14 +232,12 @@ class LabelCounter:
             self._ours_from = label + 1
 
 
-_NEEDS_TOKEN = {
-    RaiseMaxLabel: (
-        "{name}: maxlabel was raised at the source, which needs an admin token at the destination "
-        "(admin_token_env); without it maxlabel differs, labels do not"
-    ),
-    SetNextLabel: (
-        "{name}: set-nextlabel was used at the source, which needs an admin token at the destination "
-        "(admin_token_env); without it its counter can run ahead, and labels that it picks are renumbered to "
-        "the source's"
-    ),
-}
+_NO_MAXLABEL = (
+    "{name}: maxlabel was raised at the source, which needs an admin token at the destination "
+    "(admin_token_env); without it maxlabel differs, labels do not"
+)
+_NO_SET_NEXTLABEL = (
+    "{name}: set-nextlabel was used at the source, which needs an admin token at the destination "
+    "(admin_token_env); without it its counter can run ahead, and labels that it picks are renumbered to the "
+    "source's"
+)

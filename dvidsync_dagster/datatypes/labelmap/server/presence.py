@@ -79,34 +79,34 @@ class Seen:
 
 
 @dataclass(frozen=True, slots=True)
-class Presence:
+class BodyPresence:
     """Indexes of operations.
 
     Args:
-        there: applied already.
-        doubtful: not there, though a body that they touch has their rank or a later one: half done, torn by a
-            crash of the server, or late. Look closer before repeating them.
-        fresh: there, and the last on the body that they made: if the server was killed, they can be torn.
+        present: applied already.
+        doubtful: not present, though a body that they touch has their rank or a later one: half done, torn
+            by a crash of the server, or late. Look closer before repeating them.
+        fresh: present, and the last on the body that they made: if the server was killed, they can be torn.
     """
 
-    there: set[int] = field(default_factory=set)
+    present: set[int] = field(default_factory=set)
     doubtful: set[int] = field(default_factory=set)
     fresh: set[int] = field(default_factory=set)
 
 
-def find_presence(events: Sequence[object], ordering: Ordering, seen: Seen) -> Presence:
+def find_presence(events: Sequence[object], ordering: Ordering, seen: Seen) -> BodyPresence:
     """Walk the operations from the end (see above); those that are no labelmap's are passed over."""
     ended: set[int] = set()
     while True:
         presence = _walk(events, ordering, seen, ended)
-        more = _ended(events, ordering, seen, presence.there)
+        more = _ended(events, ordering, seen, presence.present)
         if more <= ended:
             return presence
         # What is known to have made a body, which is gone, tells of what came after it on that body.
         ended |= more
 
 
-def _ended(events: Sequence[object], ordering: Ordering, seen: Seen, there: set[int]) -> set[int]:
+def _ended(events: Sequence[object], ordering: Ordering, seen: Seen, present: set[int]) -> set[int]:
     """Operations on bodies that are gone: all from where such a body is known to have existed to its end."""
     found = set()
     for key in seen.gone & ordering.chains.keys():
@@ -119,12 +119,12 @@ def _ended(events: Sequence[object], ordering: Ordering, seen: Seen, there: set[
                 continue
             if exists:
                 found.add(index)
-            exists = label in event.survivors and (exists or (label in _made(event) and index in there))
+            exists = label in event.survivors and (exists or (label in _made(event) and index in present))
     return found
 
 
-def _walk(events: Sequence[object], ordering: Ordering, seen: Seen, ended: set[int]) -> Presence:
-    presence = Presence()
+def _walk(events: Sequence[object], ordering: Ordering, seen: Seen, ended: set[int]) -> BodyPresence:
+    presence = BodyPresence()
     later_there: set[Key] = set()
     remade: set[Key] = set()
     counting: set[str] = set()
@@ -133,7 +133,7 @@ def _walk(events: Sequence[object], ordering: Ordering, seen: Seen, ended: set[i
         if isinstance(event, SetNextLabel):
             # Setting the counter again would take back the ids that were given since.
             if event.instance in counting:
-                presence.there.add(index)
+                presence.present.add(index)
             continue
         if not isinstance(event, BodyEvent):
             continue
@@ -158,7 +158,7 @@ def _walk(events: Sequence[object], ordering: Ordering, seen: Seen, ended: set[i
             if reached or followed:
                 presence.doubtful.add(index)
             continue
-        presence.there.add(index)
+        presence.present.add(index)
         if (ids := ids_of(event)) is not None and ids.picked_by is not PickedBy.REQUEST:
             counting.add(event.instance)
         if any(

@@ -237,9 +237,9 @@ def _bodies(labelmap: Labelmap, supervoxels: Sequence[tuple[str, int]]) -> dict[
     return found
 
 
-def is_there(event: BodyEvent, labelmap: Labelmap, pool: Executor, contact: Contact) -> bool:
+def is_present(event: BodyEvent, labelmap: Labelmap, pool: Executor, contact: Contact) -> bool:
     """Whether one operation has been applied, as far as its own bodies tell."""
     # One operation alone cannot tell whether its bodies were taken away by the source or by somebody here.
     seen = look([event], labelmap, pool, contact, alone=True)
     alone = order(claims([event], CounterState(next_label=0, was_set=True)))
-    return 0 in find_presence([event], alone, seen).there
+    return 0 in find_presence([event], alone, seen).present

@@ -1,187 +1,237 @@
-"""The labelmaps of a destination: a writer for each, and its label counter, which all versions share."""
+"""Labelmaps at a destination: how its bodies are looked at, and a writer for each instance."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import Executor
+import time
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 
-from dvidsync_dagster.datatypes.labelmap.counter_rule import CounterState, Ids, PickedBy
-from dvidsync_dagster.datatypes.labelmap.events import BodyEvent, LabelEvent
+from dvidsync_dagster.datatypes.commands import Step
+from dvidsync_dagster.datatypes.labelmap.events import BodyEvent, LabelEvent, Merge
+from dvidsync_dagster.datatypes.labelmap.server import combining
+from dvidsync_dagster.datatypes.labelmap.server.bodies import Bodies
+from dvidsync_dagster.datatypes.labelmap.server.claims import claims
+from dvidsync_dagster.datatypes.labelmap.server.commands import (
+    LabelCommand,
+    PassIds,
+    RaiseHighest,
+    SetCounter,
+)
 from dvidsync_dagster.datatypes.labelmap.server.counter import LabelCounter
+from dvidsync_dagster.datatypes.labelmap.server.counters import Counters
+from dvidsync_dagster.datatypes.labelmap.server.late import changed_since
 from dvidsync_dagster.datatypes.labelmap.server.overtaken import is_past
-from dvidsync_dagster.datatypes.labelmap.server.seen import Contact, is_there
+from dvidsync_dagster.datatypes.labelmap.server.presence import BodyPresence, Seen, find_presence
+from dvidsync_dagster.datatypes.labelmap.server.repeating import combined, command_of
+from dvidsync_dagster.datatypes.labelmap.server.rest import merge_seconds
+from dvidsync_dagster.datatypes.labelmap.server.seen import Contact, is_present, look
 from dvidsync_dagster.datatypes.labelmap.server.writer import LabelmapWriter
-from dvidsync_dagster.datatypes.labelmap.source_counter import SourceCounter
-from dvidsync_dagster.dvid.client import DvidClient
+from dvidsync_dagster.datatypes.server_side import Presence, Servers, ServerSide, Unit, single
 from dvidsync_dagster.dvid.labelmap import Labelmap
 from dvidsync_dagster.dvid.repo import read_repo_info
 from dvidsync_dagster.errors import RequestRefused
+from dvidsync_dagster.events.event import Event
+from dvidsync_dagster.log.checkpoint import Checkpoint
+from dvidsync_dagster.plan.order import Ordering
+from dvidsync_dagster.plan.outcome import Outcome, refused
 
-_EMPTY = CounterState(next_label=1, was_set=False)
-"""How the counter of an instance stands that was just made."""
+SHORT_SECONDS = 2.0
+"""What a run that died asked for is done after this time, save where bodies are large."""
+
+_PROBES = 12
+_COUNTER_COMMANDS = (PassIds, SetCounter, RaiseHighest)
 
 
-class Labelmaps:
-    """Asked by the threads that apply steps.
+@dataclass
+class _Opening:
+    """Whether a version of a labelmap has been changed in this run."""
 
-    Args:
-        source, client: the two servers.
-        root: the repo on both.
-        looks: threads for looking at bodies.
-        contact: how the destination was found when it was first met.
-        next_labels: the source's label counters, by instance, as they were read at the start of the run.
-        goes_on: refused operations are left out; if not, they end the run.
-        note: says something once per run.
-    """
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    done: bool = False
 
-    def __init__(
-        self,
-        source: DvidClient,
-        client: DvidClient,
-        root: str,
-        *,
-        looks: Executor,
-        contact: Callable[[], Contact],
-        next_labels: Mapping[str, int],
-        goes_on: bool,
-        note: Callable[[str], None],
-    ) -> None:
-        self._source = source
-        self._client = client
-        self._root = root
-        self._looks = looks
-        self._contact = contact
-        self._next_labels = next_labels
-        self._goes_on = goes_on
-        self._note = note
-        self._lock = threading.Lock()
-        self._writers: dict[str, LabelmapWriter] = {}
-        self._touched: set[tuple[str, str]] = set()
+
+class LabelmapSide(ServerSide):
+    """All labelmaps of a destination."""
+
+    def __init__(self, servers: Servers) -> None:
+        super().__init__(servers)
+        self.contact = Contact(0)
+        self.counters = Counters(servers, self._new_writer)
+        self._openings: dict[tuple[str, str], _Opening] = {}
+        self._may_be_busy = False
+
+    # Planning
+
+    def units(self, events: Sequence[Event]) -> list[Unit]:
+        """A unit for each. The claims of one instance are made together: its counter ties them."""
+        by_instance: dict[str, list[LabelEvent]] = {}
+        for event in events:
+            assert isinstance(event, LabelEvent)
+            by_instance.setdefault(event.instance, []).append(event)
+        units = []
+        for instance, own in by_instance.items():
+            own.sort(key=lambda event: event.origin)
+            made = claims(own, self.counters.state(instance))
+            units += [Unit((event,), claim) for event, claim in zip(own, made, strict=True)]
+        return units
+
+    def joins(self, unit: Unit, open_groups: Sequence[Sequence[Unit]]) -> Sequence[int]:
+        """Only merges are combined."""
+        (event,) = unit.events
+        if not isinstance(event, Merge):
+            return ()
+        groups = [[each.events[0] for each in group] for group in open_groups]
+        return combining.joins(event, groups, self.servers.history)
+
+    def command(self, units: Sequence[Unit]) -> Step:
+        events = tuple(unit.events[0] for unit in units)
+        if len(events) > 1:
+            merges = [event for event in events if isinstance(event, Merge)]
+            return Step(combined(merges), events, events)
+        (event,) = events
+        assert isinstance(event, LabelEvent)
+        return single(command_of(event), event)
+
+    # What the destination has
+
+    def meet(self, checkpoint: Checkpoint | None) -> int:
+        met_at = checkpoint.contact if checkpoint is not None else 0
+        era = checkpoint.era if checkpoint is not None else 0
+        if not met_at:
+            met_at = read_repo_info(self.servers.destination, self.servers.root).next_mutation_id
+        self.contact = Contact(met_at, era)
+        return met_at
+
+    def find_present(self, units: Sequence[Unit], ordering: Ordering) -> Presence:
+        """By their bodies; torn ones are mended on the way."""
+        events = [unit.events[0] for unit in units]
+        seen = self._look(events)
+        presence = find_presence(events, ordering, seen)
+        if self._may_be_busy:
+            self._may_be_busy = False
+            presence = self._after_rest(events, ordering, presence, seen)
+        for index in sorted(presence.fresh):
+            event = events[index]
+            if isinstance(event, BodyEvent):
+                self.counters.writer(event.instance).mend_if_torn(event)
+        return Presence(presence.present, presence.doubtful)
+
+    def _after_rest(
+        self, events: Sequence[Event], ordering: Ordering, presence: BodyPresence, seen: Seen
+    ) -> BodyPresence:
+        """Look again once all is done that a run which died can have asked for."""
+        seconds = merge_seconds(events, presence.present, seen, self._labelmap)
+        if seconds <= SHORT_SECONDS:
+            return presence
+        self.servers.note(
+            f"waited {seconds:.0f} s: what an interrupted run asked for can still be going on here, as the "
+            f"bodies are large"
+        )
+        time.sleep(seconds)
+        return find_presence(events, ordering, self._look(events))
+
+    def _look(self, events: Sequence[Event]) -> Seen:
+        seen = Seen({})
+        labels = [event for event in events if isinstance(event, LabelEvent)]
+        for instance in sorted({event.instance for event in labels}):
+            own = [event for event in labels if event.instance == instance]
+            seen |= look(own, self._labelmap(instance), self.servers.pool, self.contact)
+        return seen
+
+    def is_past(self, events: Sequence[Event], checkpoint: Checkpoint) -> bool:
+        first = [event for event in events if isinstance(event, BodyEvent)][:_PROBES]
+        if any(map(self._shows, first)):
+            return True
+        applied = (checkpoint.era, checkpoint.mutation_id)
+        by_instance: dict[str, list[BodyEvent]] = {}
+        for event in first:
+            by_instance.setdefault(event.instance, []).append(event)
+        return any(is_past(own, self._labelmap(name), applied) for name, own in by_instance.items())
 
     def forget(self) -> None:
-        """What the counters said before is no longer true."""
-        with self._lock:
-            self._writers.clear()
+        self._may_be_busy = True
+        self.counters.forget()
+        self._openings.clear()
 
-    def here(self, instance: str) -> Labelmap:
-        return Labelmap(self._client, instance)
+    # Carrying out
 
-    def writer(self, instance: str) -> LabelmapWriter:
-        """Raises RequestRefused if the destination has no such instance."""
-        with self._lock:
-            if instance not in self._writers:
-                self._writers[instance] = self._new_writer(instance)
-            return self._writers[instance]
+    def carry_out(self, step: Step, *, doubtful: bool) -> Outcome:
+        command = step.command
+        assert isinstance(command, LabelCommand)
+        parts = max(1, len(step.answering))
+        try:
+            if isinstance(command, _COUNTER_COMMANDS):
+                return self.counters.move(command)
+            with self._opened(command) as opening:
+                writer = self.counters.writer(command.instance)
+                outcome = writer.carry_out(command, step.events, doubtful=doubtful)
+                opening.done |= not outcome.refusals
+                return outcome
+        except RequestRefused as refusal:
+            return refused(str(refusal), parts)
 
-    def counter_state(self, instance: str) -> CounterState:
-        """The label counter as it stands, for planning: the log may yet make the instance."""
-        if not self._has(instance):
-            return _EMPTY
-        return self.writer(instance).counter.state
+    def needs_version(self, step: Step) -> bool:
+        """A counter is the whole instance's: whoever moved it can be in a version that is not followed."""
+        return not isinstance(step.command, _COUNTER_COMMANDS)
 
-    def is_there(self, event: BodyEvent) -> bool:
-        return is_there(event, self.here(event.instance), self._looks, self._contact())
+    def came_too_late(self, step: Step) -> str | None:
+        changes = [event for event in step.events if isinstance(event, BodyEvent)]
+        info = read_repo_info(self.servers.destination, self.servers.root) if changes else None
+        for event in changes:
+            assert info is not None
+            found = changed_since(event, self._labelmap(event.instance), info)
+            if found is not None:
+                return found
+        return None
 
-    def is_past(self, events: Sequence[BodyEvent], applied: tuple[int, int]) -> bool:
-        """Whether what these operations touch was changed by one past `applied`, an era and mutation id."""
-        by_instance: dict[str, list[BodyEvent]] = {}
-        for event in events:
-            by_instance.setdefault(event.instance, []).append(event)
-        return any(is_past(own, self.here(name), applied) for name, own in by_instance.items())
+    def may_overtake(self, step: Step, refused: Step) -> bool:
+        """The source was already working on it while it did the one that is refused here."""
+        ended = max(event.origin.key_ns for event in refused.events)
+        return any(isinstance(event, BodyEvent) and 0 < event.started_ns < ended for event in step.events)
 
-    # Counters
+    def before_commit(self, version: str) -> None:
+        self.counters.settle(version)
 
-    def settle(self, before_commit: str | None = None) -> None:
-        """Reserve the ids that the source has burned, in the version where it did, or in another open one.
+    def end_of_chunk(self, applied: Collection[Event], *, at_cut: bool, caught_up: bool) -> None:
+        self.counters.touched(applied)
+        if caught_up:
+            self.counters.follow_source()
+        if at_cut:
+            self.counters.follow_highest()
+        self.counters.settle()
 
-        Args:
-            before_commit: a version that is about to be committed. What can be reserved in another one later
-                is left alone: it would raise this one's highest label.
+    @contextmanager
+    def _opened(self, command: LabelCommand) -> Iterator[_Opening]:
+        """The first change of a labelmap's version goes alone, after a read of the mapping.
+
+        DVID reads a version's own log when the mapping is first asked for, and opens it when it is first
+        written. Two requests that do either at once get "file already closed", or write into each other.
         """
-        behind = [writer.counter for writer in list(self._writers.values()) if writer.counter.is_behind]
-        versions = self._open_versions() if behind else []
-        for counter in behind:
-            with counter.lock:
-                others = [version for version in versions if version != before_commit]
-                best = [version for version in versions if version == counter.burned_in]
-                where = next(iter([*best, *others[-1:], *versions]), None)
-                if before_commit is not None and where != before_commit:
-                    continue
-                if where is None:
-                    self._note(
-                        f"{counter.instance}: every version is committed, so labels that the source has used "
-                        f"cannot be reserved here yet"
-                    )
-                else:
-                    counter.settle(where)
-
-    def follow_counter(self, instance: str, next_label: int) -> None:
-        """All that the source did is done: bring the counter to where the source's is, even if no message
-        told of the ids that are gone."""
-        if not self._has(instance):
+        opening = self._openings.setdefault((command.instance, command.version), _Opening())
+        if opening.done:
+            yield opening
             return
-        counter = self.writer(instance).counter
-        versions = self._open_versions()
-        with counter.lock:
-            if versions:
-                counter.end_at(versions, next_label)
-            else:
-                counter.burned(next_label - 1, "")
+        with opening.lock:
+            if not opening.done:
+                self._labelmap(command.instance).mapping(command.version, [1])
+            yield opening
 
-    def touched(self, events: Iterable[object]) -> None:
-        """Remember in which versions something was done."""
-        self._touched.update(
-            (event.instance, event.version)
-            for event in events
-            if isinstance(event, LabelEvent) and event.version
-        )
+    def _labelmap(self, instance: str) -> Labelmap:
+        return Labelmap(self.servers.destination, instance)
 
-    def follow_max_labels(self) -> None:
-        """Raise the highest labels of the versions that were touched to the source's, as an administrator.
+    def _shows(self, event: BodyEvent) -> bool:
+        return is_present(event, self._labelmap(event.instance), self.servers.pool, self.contact)
 
-        What is applied raises them anyway, save where ids were reserved in another version.
-        """
-        if not self._client.has_admin_token:
-            return
-
-        def follow(where: tuple[str, str]) -> None:
-            instance, version = where
-            try:
-                there = self.here(instance).max_label(version)
-                wanted = Labelmap(self._source, instance).max_label(version)
-                counter = self.writer(instance).counter
-                with counter.lock:
-                    if Ids(wanted, wanted, PickedBy.REQUEST).move(counter.state):
-                        wanted = counter.next_label - 1
-                    if there < wanted:
-                        self.here(instance).raise_max_label(version, wanted)
-            except RequestRefused as refusal:
-                # A version that is not followed, or too high a label for the server.
-                if "maxlabel/" in refusal.request:
-                    self._note(f"{instance}: its maxlabel in {version} cannot be raised: {refusal.text}")
-
-        list(self._looks.map(follow, sorted(self._touched)))
-        self._touched.clear()
-
-    def _has(self, instance: str) -> bool:
-        return instance in self._writers or instance in read_repo_info(self._client, self._root).instances
-
-    def _open_versions(self) -> list[str]:
-        """The latest comes last."""
-        info = read_repo_info(self._client, self._root)
-        found = [version for version in info.versions.values() if not version.locked]
-        return [version.uuid for version in sorted(found, key=lambda version: version.number)]
-
-    def _new_writer(self, instance: str) -> LabelmapWriter:
-        source, labelmap = Labelmap(self._source, instance), self.here(instance)
-        own = SourceCounter(source, self._root, next_label=self._next_labels.get(instance))
-        state = CounterState(labelmap.next_label(self._root), labelmap.next_label_was_set(self._root))
+    def _new_writer(self, instance: str, counter: LabelCounter) -> LabelmapWriter:
         return LabelmapWriter(
-            source=source,
-            destination=labelmap,
-            counter=LabelCounter(labelmap, own, state, self._note),
-            is_there=self.is_there,
-            goes_on=self._goes_on,
-            note=self._note,
+            Bodies(
+                source=Labelmap(self.servers.source, instance),
+                destination=self._labelmap(instance),
+                counter=counter,
+                shows=self._shows,
+                skips=self.servers.skips,
+                note=self.servers.note,
+            )
         )

@@ -1,0 +1,36 @@
+"""What is asked of an annotation instance at a DVID server."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from dvidsync_dagster.datatypes.commands import Command
+from dvidsync_dagster.dvid.annotation import Point
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where elements are to be brought to the source's state.
+
+    Args:
+        user: in whose name.
+        points: positions.
+        blob: of the source, which names further positions, or with `whole_blocks` blocks that were replaced.
+        arrival: the position that an element was moved to.
+    """
+
+    user: str = ""
+    points: tuple[Point, ...] = ()
+    blob: str = ""
+    whole_blocks: bool = False
+    arrival: Point | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CopyElements(Command):
+    """Bring the elements at some places to the source's state. A place is one part of the command."""
+
+    typename: ClassVar[str] = "annotation"
+
+    places: tuple[Place, ...]

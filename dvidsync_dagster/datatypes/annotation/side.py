@@ -1,0 +1,63 @@
+"""annotation instances at a DVID server that follows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from dvidsync_dagster.datatypes.annotation.commands import CopyElements, Place
+from dvidsync_dagster.datatypes.annotation.events import (
+    DeleteElement,
+    ElementEvent,
+    MoveElement,
+    PostBlocks,
+    PostElements,
+)
+from dvidsync_dagster.datatypes.annotation.writer import AnnotationWriter, new_writer
+from dvidsync_dagster.datatypes.commands import Command, Step
+from dvidsync_dagster.datatypes.copied import CopyingSide
+from dvidsync_dagster.events.event import Event
+from dvidsync_dagster.plan.claims import Key
+from dvidsync_dagster.plan.outcome import Outcome
+
+
+class AnnotationSide(CopyingSide[ElementEvent, AnnotationWriter]):
+    event_type = ElementEvent
+
+    def batches(self, events: Sequence[ElementEvent]) -> list[Sequence[ElementEvent]]:
+        """One for all: elements are tied to each other by their relations."""
+        return [events]
+
+    def goes_before(self, events: Sequence[ElementEvent]) -> tuple[Key, ...]:
+        """DVID sorts elements by body behind its answers, and loses what is posted meanwhile. So elements
+        come first, while no label changes; its own sync then moves them along with the bodies."""
+        return tuple(("changes", labelmap, events[0].version) for labelmap in events[0].synced)
+
+    def repeated(self, events: Sequence[ElementEvent]) -> tuple[Command, Iterable[Event]]:
+        command = CopyElements(
+            version=events[0].version,
+            instance=events[0].instance,
+            places=tuple(place_of(event) for event in events),
+        )
+        return command, events
+
+    def new_writer(self, instance: str) -> AnnotationWriter:
+        servers = self.servers
+        return new_writer(servers.source, servers.destination, instance, servers.repo.instances)
+
+    def carry_out(self, step: Step, *, doubtful: bool) -> Outcome:
+        assert isinstance(step.command, CopyElements)
+        return self.writer(step.command.instance).carry_out(step.command)
+
+
+def place_of(event: ElementEvent) -> Place:
+    """What an event touches."""
+    match event:
+        case DeleteElement():
+            return Place(event.user, (event.at,))
+        case MoveElement():
+            return Place(event.user, (event.start, event.end), arrival=event.end)
+        case PostElements():
+            return Place(event.user, blob=event.data_ref)
+        case PostBlocks():
+            return Place(event.user, blob=event.data_ref, whole_blocks=True)
+    raise TypeError(f"no event of elements: {event!r}")

@@ -1,0 +1,83 @@
+"""Merging and renumbering bodies."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from dvidsync_dagster.datatypes.labelmap.server.bodies import Bodies, signed
+from dvidsync_dagster.datatypes.labelmap.server.commands import MergeBodies, RenumberBody
+from dvidsync_dagster.errors import RequestRefused
+from dvidsync_dagster.events.event import Event
+from dvidsync_dagster.plan.outcome import ALREADY_THERE, DONE, Outcome, Refusal, refused
+
+
+def merge(bodies: Bodies, command: MergeBodies, events: Sequence[Event]) -> Outcome:
+    """Merge. What a killed server left of it is finished."""
+    target, labels = bodies.label(command.target), [bodies.label(label) for label in command.labels]
+    try:
+        bodies.destination.merge(command.version, target, labels, **signed(command))
+        return DONE
+    except RequestRefused as refusal:
+        if command.parts:
+            return _one_by_one(bodies, command, events)
+        if bodies.is_present(events):
+            return ALREADY_THERE
+        done = bodies.made(command, target) is not None
+        if (done or "already in index" in refusal.text) and _drop_merged_indices(
+            bodies, command.version, target, labels
+        ):
+            return DONE
+        return refused(refusal.text)
+
+
+def _one_by_one(bodies: Bodies, command: MergeBodies, events: Sequence[Event]) -> Outcome:
+    """A command that stands for several is refused whole if one label is: take it apart."""
+    already_there = 0
+    refusals: list[Refusal] = []
+    for position, part in enumerate(command.parts):
+        outcome = merge(bodies, part, events[position : position + 1])
+        already_there += outcome.already_there
+        refusals += [Refusal(position, refusal.found) for refusal in outcome.refusals]
+        if refusals and not bodies.skips:
+            break
+    return Outcome(already_there, tuple(refusals))
+
+
+def _drop_merged_indices(bodies: Bodies, version: str, target: int, labels: Sequence[int]) -> bool:
+    """A server that was killed in mid-merge can keep indices of what it merged; True if it was so."""
+    merged = set(bodies.destination.supervoxels(version, target) or ())
+    found = {label: bodies.destination.supervoxels(version, label) for label in labels}
+    kept = [label for label, parts in found.items() if parts is not None and merged.issuperset(parts)]
+    for label in kept:
+        bodies.destination.delete_index(version, label)
+    return bool(kept)
+
+
+def renumber(bodies: Bodies, command: RenumberBody, events: Sequence[Event], *, doubtful: bool) -> Outcome:
+    """Renumber. What a killed server left of it is finished."""
+    new, orig = bodies.label(command.new), bodies.label(command.orig)
+    try:
+        bodies.destination.renumber(command.version, new, orig, **signed(command))
+    except RequestRefused as refusal:
+        if bodies.is_present(events):
+            return ALREADY_THERE
+        exists = doubtful and "already exists" in refusal.text
+        finished = _finished(bodies, command, new, orig) if exists else None
+        return finished or refused(refusal.text)
+    with bodies.counter.lock:
+        bodies.counter.passed(new)
+    return DONE
+
+
+def _finished(bodies: Bodies, command: RenumberBody, new: int, orig: int) -> Outcome | None:
+    """A renumber whose new body is there already, by this command; None if it is not."""
+    made = bodies.made(command, new)
+    if made is None:
+        return None
+    old = bodies.destination.last_mod(command.version, orig)
+    if old is None or old.mutation_id > made.mutation_id:
+        # The old label has been given to another body since.
+        return ALREADY_THERE
+    # A killed server wrote the new index and did not delete the old one.
+    bodies.destination.delete_index(command.version, orig)
+    return DONE

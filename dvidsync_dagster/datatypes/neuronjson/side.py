@@ -1,0 +1,54 @@
+"""neuronjson instances at a DVID server that follows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from dvidsync_dagster.datatypes.commands import Command, Step
+from dvidsync_dagster.datatypes.copied import CopyingSide
+from dvidsync_dagster.datatypes.neuronjson.commands import CopyNeurons
+from dvidsync_dagster.datatypes.neuronjson.events import SCHEMAS, PostNeuron
+from dvidsync_dagster.datatypes.neuronjson.writer import NeuronjsonWriter
+from dvidsync_dagster.dvid.neuronjson import Neuronjson
+from dvidsync_dagster.events.event import Event
+from dvidsync_dagster.plan.outcome import Outcome
+
+MAX_RECORDS = 500
+"""Records in one request."""
+
+
+class NeuronjsonSide(CopyingSide[PostNeuron, NeuronjsonWriter]):
+    event_type = PostNeuron
+
+    def batches(self, events: Sequence[PostNeuron]) -> list[Sequence[PostNeuron]]:
+        """At most `MAX_RECORDS` keys; all events of a key are in one."""
+        by_key: dict[str, list[PostNeuron]] = {}
+        for event in events:
+            by_key.setdefault(event.key, []).append(event)
+        groups = list(by_key.values())
+        batches = [groups[start : start + MAX_RECORDS] for start in range(0, len(groups), MAX_RECORDS)]
+        return [
+            sorted((event for group in batch for event in group), key=lambda event: event.origin)
+            for batch in batches
+        ]
+
+    def repeated(self, events: Sequence[PostNeuron]) -> tuple[Command, Iterable[Event]]:
+        """What has no body for a key and is no schema was refused by the source: there is nothing to copy."""
+        bodies = {event.body: event for event in events if event.body is not None}
+        schemas = {event.key: event for event in events if event.key in SCHEMAS}
+        command = CopyNeurons(
+            version=events[0].version,
+            instance=events[0].instance,
+            bodies=tuple(bodies),
+            schemas=tuple(schemas),
+        )
+        return command, [*bodies.values(), *schemas.values()]
+
+    def new_writer(self, instance: str) -> NeuronjsonWriter:
+        return NeuronjsonWriter(
+            Neuronjson(self.servers.source, instance), Neuronjson(self.servers.destination, instance)
+        )
+
+    def carry_out(self, step: Step, *, doubtful: bool) -> Outcome:
+        assert isinstance(step.command, CopyNeurons)
+        return self.writer(step.command.instance).carry_out(step.command)

@@ -1,0 +1,56 @@
+"""What is asked of a repo at a DVID server."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from dvidsync_dagster.datatypes.commands import Command
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RepoCommand(Command):
+    """What all have in common. `version` is the version that changes, for a new one its parent."""
+
+    typename: ClassVar[str] = "repo"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MakeVersion(RepoCommand):
+    """Make a child on the same branch, on a new `branch`, or (with `tag`) a locked one named like the tag."""
+
+    child: str
+    note: str
+    branch: str = ""
+    tag: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommitVersion(RepoCommand):
+    note: str = ""
+    log: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WriteNote(RepoCommand):
+    note: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WriteLog(RepoCommand):
+    """Add lines to the log of a version.
+
+    Args:
+        logged_ns: when the source did so, ns since 1970: the lines are left out if the destination has them.
+            0 adds them whatever it has.
+    """
+
+    log: tuple[str, ...]
+    logged_ns: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MakeInstance(RepoCommand):
+    """Make the `instance`, of a data type, with the source's settings, tags and syncs."""
+
+    data_type: str

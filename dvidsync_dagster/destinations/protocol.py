@@ -1,0 +1,107 @@
+"""What a run asks of a destination, whatever kind of thing follows the source.
+
+The boundary is an ordered batch of events. How a destination brings itself there is its own affair: a DVID
+server plans commands and sends requests, another kind may compute rows and commit them with the checkpoint.
+A kind is a class that fills `Destination`, and a line in `destinations.kinds`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Hashable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from enum import Enum, auto
+from typing import Protocol
+
+from dvidsync_dagster.dvid.repo import RepoInfo
+from dvidsync_dagster.events.batch import Batch
+from dvidsync_dagster.events.event import Event
+from dvidsync_dagster.log.checkpoint import Checkpoint
+
+
+@dataclass(frozen=True, slots=True)
+class ConflictRow:
+    """An event that was left out because the destination could not take it."""
+
+    where: str
+    action: str
+    instance: str
+    version: str
+    mutation_id: int | None
+    found: str
+
+
+@dataclass(frozen=True, slots=True)
+class Brought:
+    """What became of a batch.
+
+    Args:
+        applied: the events that are applied now, what was present before included.
+        held: those that must wait for the next chunk or run.
+        already_there: how many of the applied ones were present before.
+        conflicts: those that were left out, which count as applied.
+        postponed: identities of events that were refused, and may only be early: they are among the held.
+        seconds: the time that it took, by stage.
+    """
+
+    applied: list[Event] = field(default_factory=list)
+    held: list[Event] = field(default_factory=list)
+    already_there: int = 0
+    conflicts: tuple[ConflictRow, ...] = ()
+    postponed: Collection[Hashable] = frozenset()
+    seconds: Mapping[str, float] = field(default_factory=dict)
+
+
+class Standing(Enum):
+    """Where a pass over the log stands after a chunk."""
+
+    UNDER_WAY = auto()
+    AT_CUT = auto()
+    """The pass ends here, and something waits for the next run."""
+    CAUGHT_UP = auto()
+    """The pass ends here, and all that the source had announced at its start is applied."""
+
+
+class Destination(AbstractContextManager["Destination"], Protocol):
+    """One destination, open for one run. What it raises means that nothing is in flight anymore.
+
+    Every method may raise ServerError (or what the kind's storage raises in its place) and OwnershipLost.
+    """
+
+    def meet(self, checkpoint: Checkpoint | None, *, again: bool) -> Checkpoint | None:
+        """A pass over the log begins.
+
+        Args:
+            checkpoint: where it begins, as the caller knows it; None if it knows none.
+            again: the pass reads a part of the log once more, before the checkpoint.
+
+        Returns:
+            The checkpoint that counts: the caller's, or what the destination keeps with its data.
+        """
+        ...
+
+    def contents(self) -> RepoInfo:
+        """Its versions and instances."""
+        ...
+
+    def bring(self, batch: Batch) -> Brought:
+        """Apply a batch; each event once, however often it comes.
+
+        Raises:
+            Conflict: an event cannot be applied, and such events are not left out here.
+        """
+        ...
+
+    def keep(self, checkpoint: Checkpoint, standing: Standing) -> Checkpoint:
+        """A chunk ends: all that was brought belongs to this checkpoint. Whoever commits data and checkpoint
+        together does it here.
+
+        Returns:
+            The checkpoint with what the destination wants to be told again by `meet`.
+        """
+        ...
+
+    @property
+    def requests(self) -> int:
+        """How many requests have changed it, or tried to, since it was opened."""
+        ...

@@ -1,0 +1,36 @@
+"""What a run hands to a destination: an ordered batch of events."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Hashable, Sequence
+from dataclasses import dataclass
+
+from dvidsync_dagster.events.event import Event, NumberedEvent
+
+
+def _never(_event: NumberedEvent) -> bool:
+    return False
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """The events at hand: what a chunk of the log says happened, and what earlier chunks could not apply.
+
+    The destination applies all that it can and keeps the order where two events depend on each other.
+
+    Args:
+        events: in the order of the log, of one data type after the other.
+        awaited: what has not happened yet, as far as can be told, and comes before some that has. It is not
+            applied; what depends on it waits too.
+        postponed: identities of events that were refused before, and wait for something that is late.
+        may_be_early: whether an event that is refused may only be early: something before it is late.
+        records: how many records of the log it was read from.
+        again: it was read before; what the destination lacks of it is applied.
+    """
+
+    events: Sequence[Event]
+    awaited: Sequence[Event] = ()
+    postponed: Collection[Hashable] = frozenset()
+    may_be_early: Callable[[NumberedEvent], bool] = _never
+    records: int = 0
+    again: bool = False
