@@ -21,7 +21,7 @@ import httpx
 from dvid_sandbox.broker import EmbeddedBroker
 from dvid_sandbox.launcher import SandboxServer
 from dvidsync_dagster.config import SyncConfig
-from dvidsync_dagster.datatypes.labelmap.server.combining import History
+from dvidsync_dagster.datatypes.server_side import History
 from tests.contract.replay import Replay
 from tests.following import followed
 from tests.real_dvid import RealDvid

@@ -5,23 +5,30 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, cast
 
+from dvidsync_dagster.datatypes.annotation.commands import CopyElements
 from dvidsync_dagster.datatypes.annotation.events import PostElements
-from dvidsync_dagster.datatypes.copied import Operation
 from dvidsync_dagster.datatypes.decode import decode_records
 from dvidsync_dagster.datatypes.eras import EraClock
-from dvidsync_dagster.datatypes.keyvalue.writer import PostKey
+from dvidsync_dagster.datatypes.keyvalue.events import PostKey
 from dvidsync_dagster.datatypes.labelmap.counter_rule import CounterState
-from dvidsync_dagster.datatypes.labelmap.events import Merge
-from dvidsync_dagster.datatypes.labelmap.server.presence import Presence
-from dvidsync_dagster.datatypes.registry import Event
-from dvidsync_dagster.dvid.repo import Instance
+from dvidsync_dagster.datatypes.labelmap.server.commands import MergeBodies
+from dvidsync_dagster.datatypes.labelmap.server.side import LabelmapSide
+from dvidsync_dagster.datatypes.registry import ALL
+from dvidsync_dagster.datatypes.repo.commands import CommitVersion
+from dvidsync_dagster.datatypes.server_side import Presence, Servers, Unit
+from dvidsync_dagster.destinations.dvid_server.planner import Plan, Sides, make_plan
+from dvidsync_dagster.destinations.protocol import Brought
+from dvidsync_dagster.dvid.client import DvidClient
+from dvidsync_dagster.dvid.repo import Instance, RepoInfo
+from dvidsync_dagster.events.batch import Batch
 from dvidsync_dagster.events.origin import Origin
 from dvidsync_dagster.log.record import Record
 from dvidsync_dagster.plan.order import Ordering
-from dvidsync_dagster.run.batching import Batch, make_plan
-from tests.places import UNJUDGED, all_failed
+from dvidsync_dagster.run.at_hand import AtHand
+from tests.places import ALL_FAILED, UNJUDGED
 
 TOPICS: Mapping[str, Instance | None] = {
     "repo": None,
@@ -32,14 +39,38 @@ TOPICS: Mapping[str, Instance | None] = {
 }
 
 
-class Nowhere:
-    """A destination that has nothing yet."""
+class NothingYet(LabelmapSide):
+    """Of a destination that has nothing yet."""
 
-    def counter_state(self, _instance: str) -> CounterState:
+    def counter_state(self, instance: str) -> CounterState:
         return CounterState(next_label=1000, was_set=False)
 
-    def find_present(self, _mutations: Sequence[Event], _ordering: Ordering) -> Presence:
+    def find_present(self, units: Sequence[Unit], ordering: Ordering) -> Presence:
         raise AssertionError("nobody looks")
+
+
+NO_CLIENT = cast(DvidClient, None)
+
+
+def sides() -> Sides:
+    servers = Servers(
+        source=NO_CLIENT,
+        destination=NO_CLIENT,
+        root="v1",
+        repo=RepoInfo("v1", {}, {}, 0),
+        counters={},
+        followed=lambda _: True,
+        skips=False,
+        history="by_user",
+        pool=ThreadPoolExecutor(1),
+        note=lambda _: None,
+    )
+    made = {typename: each.server_side(servers) for typename, each in ALL.items()}
+    return {**made, "labelmap": NothingYet(servers)}
+
+
+def planned(at_hand: AtHand) -> Plan:
+    return make_plan(Batch(at_hand.events(), at_hand.awaited()), sides(), looking=False)
 
 
 def records(*messages: tuple[str, dict[str, Any]]) -> list[Record]:
@@ -49,12 +80,11 @@ def records(*messages: tuple[str, dict[str, Any]]) -> list[Record]:
     ]
 
 
-def batch(listed: list[Record], *, ended_before: int = 0) -> Batch:
-    made = Batch()
+def batch(listed: list[Record], *, ended_before: int = 0) -> AtHand:
+    made = AtHand(ALL_FAILED)
     decoded = decode_records(listed, TOPICS, {"roi": "roi roi"}, EraClock(), UNJUDGED)
     assert not decoded.undecodable
-    nothing = decode_records([], TOPICS, {}, EraClock(), UNJUDGED)
-    made.take_in(decoded, nothing, ended_before=ended_before, ask=all_failed, versions=None)
+    made.take_in(decoded, [], ended_before=ended_before)
     return made
 
 
@@ -74,13 +104,16 @@ def test_keys_of_a_version_that_cannot_be_made_yet_are_held() -> None:
             merge(1, done=False), COMMIT, CHILD, ("kv", {**key, "UUID": "v1"}), ("kv", {**key, "UUID": "v2"})
         )
     )
-    plan = make_plan(made, Nowhere(), looking=False)
+    plan = planned(made)
     assert [m.version for m in plan.applied if isinstance(m, PostKey)] == ["v1"]
     assert [m.version for m in plan.held if isinstance(m, PostKey)] == ["v2"]
     # Held records stay unapplied in the checkpoint, and are in the next chunk.
-    assert 4 in [origin.offset for origin in made.unapplied(plan)]
-    made.next_chunk(plan)
-    assert [(event.version, event.origin.offset) for event in made.data] == [("v2", 4)]
+    brought = Brought(applied=plan.applied, held=plan.held)
+    assert 4 in [origin.offset for origin in made.unapplied(brought)]
+    made.next_chunk(brought)
+    made.take_in(decode_records([], TOPICS, {}, EraClock(), UNJUDGED), [], ended_before=0)
+    keys = [event for event in made.events() if isinstance(event, PostKey)]
+    assert [(event.version, event.origin.offset) for event in keys] == [("v2", 4)]
 
 
 def test_a_commit_waits_for_keys_and_elements() -> None:
@@ -91,9 +124,9 @@ def test_a_commit_waits_for_keys_and_elements() -> None:
             ("syn", {"Action": "element-post", "DataRef": "x", "UUID": "v1", "User": "amy"}),
         )
     )
-    steps = make_plan(made, Nowhere(), looking=False).steps
-    (commit,) = (step for step in steps if step.request.action == "commit")
-    assert {steps[before].request.version for before in commit.waits_for} == {"v1"}
+    steps = planned(made).steps
+    (commit,) = (step for step in steps if isinstance(step.command, CommitVersion))
+    assert {steps[before].command.version for before in commit.waits_for} == {"v1"}
     assert len(commit.waits_for) == 2
 
 
@@ -105,13 +138,15 @@ def test_elements_come_before_the_labels_that_sort_them() -> None:
             ("syn", {"Action": "element-post", "DataRef": "x", "UUID": "v1", "User": "amy"}),
         )
     )
-    steps = make_plan(made, Nowhere(), looking=False).steps
-    (elements,) = (index for index, step in enumerate(steps) if isinstance(step.request, Operation))
+    steps = planned(made).steps
+    (elements,) = (index for index, step in enumerate(steps) if isinstance(step.command, CopyElements))
     waiting = {
-        step.request.version: elements in step.waits_for for step in steps if isinstance(step.request, Merge)
+        step.command.version: elements in step.waits_for
+        for step in steps
+        if isinstance(step.command, MergeBodies)
     }
     assert waiting == {"v1": True, "v2": False}
-    assert [type(member) for member in steps[elements].members] == [PostElements]
+    assert [type(event) for event in steps[elements].events] == [PostElements]
 
 
 def test_what_is_not_followed_and_what_is_derived_is_counted() -> None:
@@ -125,4 +160,4 @@ def test_what_is_not_followed_and_what_is_derived_is_counted() -> None:
     )
     assert made.not_followed == Counter({"roi roi": 1, "derived messages of annotation syn": 2})
     assert made.unknown_actions == Counter({"annotation new in a later DVID": 1})
-    assert make_plan(made, Nowhere(), looking=False).steps == []
+    assert planned(made).steps == []

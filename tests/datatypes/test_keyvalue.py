@@ -6,14 +6,9 @@ import time
 
 import pytest
 
-from dvidsync_dagster.datatypes.keyvalue.writer import (
-    MAX_BYTES,
-    MAX_KEYS,
-    DeleteKey,
-    PostKey,
-    decode,
-    operations,
-)
+from dvidsync_dagster.datatypes.keyvalue.events import DeleteKey, PostKey, decode
+from dvidsync_dagster.datatypes.keyvalue.side import batches
+from dvidsync_dagster.datatypes.keyvalue.writer import MAX_BYTES, MAX_KEYS
 from dvidsync_dagster.dvid.repo import Instance
 from dvidsync_dagster.errors import UndecodableRecord
 from dvidsync_dagster.events.message import Message
@@ -137,18 +132,18 @@ def _post(offset: int, key: str, size: int) -> PostKey:
 
 def test_batches_are_bounded_in_keys_and_bytes() -> None:
     small = [_post(number, f"k{number}", 10) for number in range(MAX_KEYS + 1)]
-    assert [len(each.members) for each in operations(small)] == [MAX_KEYS, 1]
+    assert [len(each) for each in batches(small)] == [MAX_KEYS, 1]
     large = [_post(number, f"k{number}", MAX_BYTES // 2) for number in range(3)]
-    assert [len(each.members) for each in operations(large)] == [2, 1]
+    assert [len(each) for each in batches(large)] == [2, 1]
     huge = [_post(1, "a", 1), _post(2, "b", 10 * MAX_BYTES), _post(3, "c", 1)]
-    assert [[m.origin.offset for m in each.members] for each in operations(huge)] == [[1], [2], [3]]
+    assert [[event.origin.offset for event in each] for each in batches(huge)] == [[1], [2], [3]]
 
 
 def test_all_mutations_of_a_key_are_in_one_batch() -> None:
     origin = Origin(9, "t", 0, 9)
     first, last = _post(1, "a", 1), DeleteKey(origin=origin, instance="kv", version="v", key="a")
-    (batch,) = operations([first, _post(5, "b", 1), last])
-    assert [member.origin.offset for member in batch.members] == [1, 5, 9]
+    (batch,) = batches([first, _post(5, "b", 1), last])
+    assert [member.origin.offset for member in batch] == [1, 5, 9]
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from dvidsync_dagster.datatypes.neuronjson.writer import MAX_RECORDS, PostNeuron, operations
+from dvidsync_dagster.datatypes.neuronjson.events import PostNeuron
+from dvidsync_dagster.datatypes.neuronjson.side import MAX_RECORDS, batches
 from dvidsync_dagster.events.origin import Origin
 from tests.datatypes.following import Scene
 
@@ -92,4 +93,4 @@ def test_batches_are_bounded() -> None:
         PostNeuron(origin=Origin(number, "t", 0, number), instance="n", version="v", key=str(number // 2))
         for number in range(2 * MAX_RECORDS + 2)
     ]
-    assert [len(each.members) for each in operations(posts)] == [2 * MAX_RECORDS, 2]
+    assert [len(each) for each in batches(posts)] == [2 * MAX_RECORDS, 2]

@@ -1,43 +1,85 @@
-"""A copy that is a model follows a log, with the product's own batch, plan, counter and writer."""
+"""A destination that is a model follows a log, with the product's own planner, counter and writer."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from random import Random
 from typing import cast
 
+from dvidsync_dagster.datatypes.commands import Step
 from dvidsync_dagster.datatypes.decode import decode_records
 from dvidsync_dagster.datatypes.eras import EraClock
 from dvidsync_dagster.datatypes.labelmap.counter_rule import CounterState
-from dvidsync_dagster.datatypes.labelmap.events import BodyEvent, LabelEvent
-from dvidsync_dagster.datatypes.labelmap.gather import Identity, identity
-from dvidsync_dagster.datatypes.labelmap.server.combining import History
+from dvidsync_dagster.datatypes.labelmap.server.bodies import Bodies
+from dvidsync_dagster.datatypes.labelmap.server.commands import LabelCommand
 from dvidsync_dagster.datatypes.labelmap.server.counter import LabelCounter
-from dvidsync_dagster.datatypes.labelmap.server.presence import Presence, find_presence
-from dvidsync_dagster.datatypes.labelmap.server.seen import Contact, is_there, look
+from dvidsync_dagster.datatypes.labelmap.server.presence import find_presence
+from dvidsync_dagster.datatypes.labelmap.server.seen import Contact, is_present, look
+from dvidsync_dagster.datatypes.labelmap.server.side import LabelmapSide
 from dvidsync_dagster.datatypes.labelmap.server.writer import LabelmapWriter
 from dvidsync_dagster.datatypes.labelmap.source_counter import SourceCounter
-from dvidsync_dagster.datatypes.registry import Event
-from dvidsync_dagster.datatypes.repo.writer import Commit, NewVersion
+from dvidsync_dagster.datatypes.repo.commands import CommitVersion, MakeVersion
+from dvidsync_dagster.datatypes.repo.side import RepoSide
+from dvidsync_dagster.datatypes.server_side import History, Presence, Servers, Unit
+from dvidsync_dagster.destinations.dvid_server.planner import Plan, Sides, make_plan
+from dvidsync_dagster.destinations.protocol import Brought
+from dvidsync_dagster.dvid.client import DvidClient
 from dvidsync_dagster.dvid.labelmap import Labelmap
-from dvidsync_dagster.dvid.repo import Instance
+from dvidsync_dagster.dvid.repo import Instance, RepoInfo
+from dvidsync_dagster.events.batch import Batch
+from dvidsync_dagster.events.event import Event
 from dvidsync_dagster.log.record import Record
 from dvidsync_dagster.plan.order import Ordering
-from dvidsync_dagster.plan.outcome import Refusal
-from dvidsync_dagster.plan.steps import Step
-from dvidsync_dagster.run.batching import Batch, Plan, make_plan
+from dvidsync_dagster.plan.outcome import Outcome, Refusal
+from dvidsync_dagster.run.at_hand import AtHand
 from tests.labelmap.crowd import ROOT, TOPICS
 from tests.labelmap.model import CopysView, ModelLabelmap
-from tests.places import UNJUDGED, all_failed
+from tests.places import ALL_FAILED, UNJUDGED
 
 PATIENCE = 10_000_000_000
 POOL: Executor = ThreadPoolExecutor(1)
+NO_CLIENT = cast(DvidClient, None)
+"""Nothing is asked over HTTP."""
 
 
 class Killed(Exception):
     """The run ends here."""
+
+
+class ModelSide(LabelmapSide):
+    """The product's own, with a model in place of a server."""
+
+    def __init__(self, servers: Servers, source: ModelLabelmap, model: ModelLabelmap, root: str) -> None:
+        super().__init__(servers)
+        self.view = cast(Labelmap, CopysView(model))
+        source_view = cast(Labelmap, CopysView(source))
+        self.counter = LabelCounter(
+            self.view,
+            SourceCounter(source_view, root),
+            CounterState(self.view.next_label(root), self.view.next_label_was_set(root)),
+            servers.note,
+        )
+        self.writer = LabelmapWriter(
+            Bodies(
+                source=source_view,
+                destination=self.view,
+                counter=self.counter,
+                shows=lambda event: is_present(event, self.view, POOL, self.contact),
+                skips=True,
+                note=servers.note,
+            )
+        )
+
+    def counter_state(self, instance: str) -> CounterState:
+        return self.counter.state
+
+    def find_present(self, units: Sequence[Unit], ordering: Ordering) -> Presence:
+        events = [unit.events[0] for unit in units]
+        labels = [event for event in events if event.typename == "labelmap"]
+        found = find_presence(events, ordering, look(labels, self.view, POOL, self.contact))
+        return Presence(found.present, found.doubtful)
 
 
 @dataclass
@@ -53,92 +95,79 @@ class Follower:
     topics: Mapping[str, Instance | None] = field(default_factory=lambda: TOPICS)
     root: str = ROOT
     plans: list[Plan] = field(default_factory=list)
-    refusals: list[tuple[object, Refusal]] = field(default_factory=list)
+    refusals: list[tuple[Event, Refusal]] = field(default_factory=list)
     applied: list[Event] = field(default_factory=list)
     sent: list[Event] = field(default_factory=list)
     there: list[Event] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        view = cast(Labelmap, CopysView(self.copy))
-        self.counter = LabelCounter(
-            view,
-            SourceCounter(cast(Labelmap, CopysView(self.source)), self.root),
-            CounterState(view.next_label(self.root), view.next_label_was_set(self.root)),
-            lambda _: None,
-        )
-        self.view = view
-        self.writer = LabelmapWriter(
-            source=cast(Labelmap, CopysView(self.source)),
-            destination=view,
-            counter=self.counter,
-            is_there=lambda event: is_there(event, view, POOL, self.contact),
-            goes_on=True,
+        servers = Servers(
+            source=NO_CLIENT,
+            destination=NO_CLIENT,
+            root=self.root,
+            repo=RepoInfo(self.root, {}, {}, 0),
+            counters={},
+            followed=lambda _: True,
+            skips=True,
+            history=self.history,
+            pool=POOL,
             note=lambda _: None,
         )
-
-    # What planning asks
-
-    def counter_state(self, _instance: str) -> CounterState:
-        return self.counter.state
-
-    def find_present(self, events: Sequence[Event], ordering: Ordering) -> Presence:
-        labels = [event for event in events if isinstance(event, LabelEvent)]
-        return find_presence(events, ordering, look(labels, self.view, POOL, self.contact))
+        self.labels = ModelSide(servers, self.source, self.copy, self.root)
+        self.labels.contact = self.contact
+        self.counter = self.labels.counter
+        self.sides: Sides = {"labelmap": self.labels, "repo": RepoSide(servers, ())}
 
     # What a log says
 
-    def batch(self, records: Sequence[Record]) -> Batch:
-        batch = Batch()
+    def at_hand(self, records: Sequence[Record]) -> AtHand:
+        at_hand = AtHand(ALL_FAILED)
         decoded = decode_records(records, self.topics, {}, EraClock(), UNJUDGED)
-        batch.take_in(
-            decoded,
-            decode_records([], self.topics, {}, EraClock(), UNJUDGED),
-            ended_before=2**63,
-            ask=all_failed,
-            versions=None,
-        )
-        return batch
+        at_hand.take_in(decoded, [], ended_before=2**63)
+        return at_hand
 
     def read(self, records: Sequence[Record]) -> list[Event]:
-        return self.batch(records).events()
+        return self.at_hand(records).events()
 
-    def presence(self, records: Sequence[Record]) -> tuple[list[Event], frozenset[Identity]]:
-        plan = make_plan(self.batch(records), self, looking=True)
-        return plan.there, plan.doubtful
+    def presence(self, records: Sequence[Record]) -> tuple[list[Event], set[Hashable]]:
+        """What is there, and what may be half done."""
+        plan = make_plan(Batch(self.read(records)), self.sides, looking=True)
+        doubtful = (plan.steps[index] for index in plan.doubtful)
+        return plan.present, {event.identity for step in doubtful for event in step.events}
 
     # A run
 
     def follow(self, chunks: Sequence[Sequence[Record]], *, looking: bool, quiet: bool = True) -> None:
-        batch = Batch()
+        at_hand = AtHand(ALL_FAILED)
         eras = EraClock()
         for number, records in enumerate(chunks):
             last = number == len(chunks) - 1
             decoded = decode_records(records, self.topics, {}, eras, UNJUDGED)
             assert not decoded.undecodable, decoded.undecodable
             horizon = max((record.origin.key_ns for record in records), default=0)
-            ahead = [record for chunk in chunks[number + 1 :] for record in chunk]
-            batch.take_in(
+            later = [record for chunk in chunks[number + 1 :] for record in chunk]
+            ahead = decode_records(later, self.topics, {}, EraClock(), UNJUDGED)
+            at_hand.take_in(
                 decoded,
-                decode_records(ahead, self.topics, {}, EraClock(), UNJUDGED),
+                ahead.announcements,
                 ended_before=2**63 if last else horizon - PATIENCE,
-                ask=all_failed,
-                versions=None,
-                next_labels={"segmentation": self.source.following},
+                counters={"segmentation": self.source.following},
             )
-            plan = make_plan(batch, self, looking=looking, history=self.history)
+            plan = make_plan(Batch(at_hand.events(), at_hand.awaited()), self.sides, looking=looking)
             self.plans.append(plan)
-            self.there += plan.there
+            self.there += plan.present
             self.apply(plan)
             self.applied += plan.applied
             version = self.open_version()
-            if last and quiet and not batch.unapplied(plan):
+            brought = Brought(applied=plan.applied, held=plan.held)
+            if last and quiet and not at_hand.unapplied(brought):
                 if version is None:
                     self.counter.burned(self.source.following - 1, "")
                 else:
                     self.counter.end_at([version], self.source.following)
             elif version is not None and self.counter.is_behind:
                 self.counter.settle(version)
-            batch.next_chunk(plan)
+            at_hand.next_chunk(brought)
 
     def open_version(self) -> str | None:
         """None where everything is committed: then ids cannot be reserved yet."""
@@ -151,29 +180,29 @@ class Follower:
                 raise Killed
             if self.kill_after is not None:
                 self.kill_after -= 1
-            self.do(step, plan)
-            self.sent += step.members
+            outcome = self.do(step, doubtful=index in plan.doubtful)
+            self.refusals += [(step.answering[refusal.part], refusal) for refusal in outcome.refusals]
+            self.sent += step.events
 
-    def do(self, step: Step[Event], plan: Plan) -> None:
-        request = step.request
-        if isinstance(request, NewVersion):
-            if request.child not in self.copy.versions:
-                assert self.copy.versions[request.version].locked
-                self.copy.new_version(request.version, request.child)
-        elif isinstance(request, Commit):
+    def do(self, step: Step, *, doubtful: bool) -> Outcome:
+        command = step.command
+        if isinstance(command, LabelCommand):
+            return self.labels.writer.carry_out(command, step.events, doubtful=doubtful)
+        if isinstance(command, MakeVersion):
+            if command.child not in self.copy.versions:
+                assert self.copy.versions[command.version].locked
+                self.copy.new_version(command.version, command.child)
+        elif isinstance(command, CommitVersion):
             with self.counter.lock:
-                if self.counter.is_behind and not self.copy.versions[request.version].locked:
-                    self.counter.settle(request.version)
-            self.copy.versions[request.version].locked = True
-        elif isinstance(request, LabelEvent):
-            unsure = isinstance(request, BodyEvent) and identity(request) in plan.doubtful
-            outcome = self.writer.apply(request, step.members, doubtful=unsure)
-            self.refusals += [(step.members[refusal.member], refusal) for refusal in outcome.refusals]
+                if self.counter.is_behind and not self.copy.versions[command.version].locked:
+                    self.counter.settle(command.version)
+            self.copy.versions[command.version].locked = True
         else:
-            raise TypeError(f"not in this model: {request}")
+            raise TypeError(f"not in this model: {command}")
+        return Outcome()
 
 
-def any_order(steps: Sequence[Step[Event]], random: Random) -> Iterator[int]:
+def any_order(steps: Sequence[Step], random: Random) -> Iterator[int]:
     """One of the orders that `waits_for` allows."""
     missing = [len(step.waits_for) for step in steps]
     ready = [index for index, count in enumerate(missing) if not count]

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dvidsync_dagster.datatypes.contract import Stretch
 from dvidsync_dagster.datatypes.labelmap.counter_rule import (
     HIGHEST_GIVEN,
     REACH,
@@ -18,8 +19,6 @@ from dvidsync_dagster.datatypes.labelmap.counter_rule import (
     left_by,
 )
 from dvidsync_dagster.datatypes.labelmap.events import (
-    Announcement,
-    BodyEvent,
     Cleave,
     LabelEvent,
     Merge,
@@ -32,6 +31,7 @@ from dvidsync_dagster.datatypes.labelmap.events import (
 )
 from dvidsync_dagster.datatypes.labelmap.gather import gather
 from dvidsync_dagster.datatypes.labelmap.server.seen import Contact
+from dvidsync_dagster.events.event import Announcement
 from dvidsync_dagster.events.origin import Origin
 from tests.labelmap.crowd import ROOT, WEIGHTS, Crowd
 from tests.labelmap.following import Follower
@@ -167,15 +167,16 @@ def test_only_setting_it_moves_a_counter_back(events: list[LabelEvent], was_set:
 )
 def test_who_took_an_id_before_and_says_so_after(done: LabelEvent, own: int | None, waits: bool) -> None:
     """Of what lies above the source's own counter nobody has to wait for anything."""
-    said = Announcement(done, True) if isinstance(done, BodyEvent) else done
-    assert isinstance(said, Announcement | ReserveLabels)
     later = replace(cleave(101), mutation_id=8)
     found = gather(
-        [said],
-        ahead=[Announcement(later, True)],
-        applied_before=(),
-        ended_before=0,
-        ask=lambda *_: {},
-        next_labels={"segmentation": own} if own else {},
+        Stretch(
+            announced=[Announcement(done)],
+            ahead=[Announcement(later)],
+            applied_before=(),
+            ended_before=0,
+            ask=lambda *_: {},
+            waiting=(),
+            counters={"segmentation": own} if own else {},
+        )
     )
     assert found.to_come == ([later] if waits else [])

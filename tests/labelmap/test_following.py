@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Hashable
 from dataclasses import dataclass, replace
 from itertools import combinations
 from random import Random
@@ -11,10 +12,9 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from dvidsync_dagster.datatypes.labelmap.events import BodyEvent, Merge
-from dvidsync_dagster.datatypes.labelmap.gather import Identity, identity
 from dvidsync_dagster.datatypes.labelmap.server.seen import Contact
-from dvidsync_dagster.datatypes.registry import Event
-from dvidsync_dagster.datatypes.repo.writer import Commit
+from dvidsync_dagster.events.event import Event
+from dvidsync_dagster.events.repo import Commit
 from dvidsync_dagster.log.record import Record
 from tests.labelmap.crowd import ROOT, WEIGHTS, Crowd
 from tests.labelmap.following import Follower, Killed, cut
@@ -68,14 +68,14 @@ PEOPLE = st.integers(1, 6)
 PIECES = st.integers(1, 6)
 
 
-def completed(log: list[Record]) -> set[Identity]:
+def completed(log: list[Record]) -> set[Hashable]:
     """Every body event that the log says is done."""
     batch = Follower(ModelLabelmap.filled(ROOT, 1), ModelLabelmap.filled(ROOT, 1), Contact(0), Random(0))
-    return {identity(m) for m in batch.read(log) if isinstance(m, BodyEvent)}
+    return {m.identity for m in batch.read(log) if isinstance(m, BodyEvent)}
 
 
-def identities(events: list[Event]) -> list[Identity]:
-    return [identity(event) for event in events if isinstance(event, BodyEvent)]
+def identities(events: list[Event]) -> list[Hashable]:
+    return [event.identity for event in events if isinstance(event, BodyEvent)]
 
 
 @settings(max_examples=100)
@@ -186,7 +186,7 @@ def test_steps_that_share_a_body_wait_for_each_other(seed: int, operations: int,
         waiting -= ready
         done += len(ready)
     touched = [
-        {(m.version, body) for m in step.members if isinstance(m, BodyEvent) for body in m.bodies}
+        {(m.version, body) for m in step.events if isinstance(m, BodyEvent) for body in m.bodies}
         for step in plan.steps
     ]
     for one, other in combinations(range(len(plan.steps)), 2):
@@ -202,7 +202,11 @@ def test_a_look_finds_exactly_what_a_killed_run_has_done(
 ) -> None:
     this = scene(seed, operations, people, weights, before=before)
     ordered = sorted(this.log, key=lambda record: record.origin)
-    copied = {name for name in completed(ordered) if name[3] < this.contact.next_mutation_id}
+    copied = {
+        event.identity
+        for event in this.follower().read(ordered)
+        if isinstance(event, BodyEvent) and event.mutation_id < this.contact.next_mutation_id
+    }
     first = this.follower(kill_after)
     try:
         first.follow([ordered], looking=True)

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dvidsync_dagster.datatypes.eras import EraClock
-from dvidsync_dagster.datatypes.labelmap.events import Announcement, Cleave, decode
+from dvidsync_dagster.datatypes.labelmap.events import BodyEvent, Cleave, decode
 from dvidsync_dagster.datatypes.labelmap.server.tags import NANOSECONDS, app_of, rank_of, tagged
-from dvidsync_dagster.datatypes.repo import writer as versions
+from dvidsync_dagster.datatypes.repo import decoding as repo_events
 from dvidsync_dagster.errors import UndecodableRecord
 from dvidsync_dagster.events.message import Message
 from dvidsync_dagster.events.origin import Origin
@@ -37,18 +37,20 @@ def test_everything_that_was_recorded_is_understood(recording: Recording) -> Non
     read = [decode(each, "segmentation") for each in messages(recording, recording.data["segmentation"])]
     assert read
     assert None not in read
-    done = Counter(each.event.mutation_id for each in read if isinstance(each, Announcement) and each.done)
+    done = Counter(
+        each.event.mutation_id
+        for each in read
+        if each is not None and each.done and isinstance(each.event, BodyEvent)
+    )
     assert set(done.values()) == {1}
     repo = messages(recording, "repo-ops")
-    assert None not in [versions.decode(each) for each in repo]
+    assert None not in [repo_events.decode(each) for each in repo]
 
 
 def test_a_huge_cleave_points_to_its_blob() -> None:
     read = [decode(each, "segmentation") for each in messages(huge_cleave, huge_cleave.data["segmentation"])]
     (cleave,) = [
-        each.event
-        for each in read
-        if isinstance(each, Announcement) and each.done and isinstance(each.event, Cleave)
+        each.event for each in read if each is not None and each.done and isinstance(each.event, Cleave)
     ]
     assert cleave.supervoxels is None
     assert len(orjson.loads(huge_cleave.blobs[cleave.data_ref])["CleavedSupervoxels"]) == 79_000

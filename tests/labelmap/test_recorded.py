@@ -7,8 +7,8 @@ from random import Random
 
 import pytest
 
-from dvidsync_dagster.datatypes.labelmap.server.combining import History as KeptHistory
 from dvidsync_dagster.datatypes.labelmap.server.seen import Contact
+from dvidsync_dagster.datatypes.server_side import History as KeptHistory
 from dvidsync_dagster.dvid.labelmap import LastMod
 from dvidsync_dagster.dvid.repo import Instance
 from dvidsync_dagster.events.origin import Origin

@@ -1,4 +1,4 @@
-"""What one request can repeat, and what waits for what."""
+"""What one command can repeat, and what waits for what."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from dvidsync_dagster.plan.claims import Claim, Key, Take
 from dvidsync_dagster.plan.order import order
-from dvidsync_dagster.plan.steps import build_steps
+from dvidsync_dagster.plan.steps import Joins, build_groups
 
 COUNTER: Key = ("counter",)
 
@@ -20,18 +20,20 @@ class Into:
     labels: tuple[str, ...] = ()
 
 
-class Merges:
-    def joins(self, event: Into, open_steps: Sequence[Sequence[Into]]) -> Sequence[int]:
+def merging(events: Sequence[Into]) -> Joins:
+    """Merges into one body, or into one that is then merged away, are one command."""
+
+    def joins(index: int, open_groups: Sequence[Sequence[int]]) -> Sequence[int]:
+        event = events[index]
         return [
             place
-            for place, members in enumerate(open_steps)
+            for place, group in enumerate(open_groups)
             if event.labels
-            and members[-1].labels
-            and (members[-1].target == event.target or members[-1].target in event.labels)
+            and events[group[-1]].labels
+            and (events[group[-1]].target == event.target or events[group[-1]].target in event.labels)
         ]
 
-    def combined(self, members: Sequence[Into]) -> Into:
-        return Into(members[-1].target, tuple(sorted(label for member in members for label in member.labels)))
+    return joins
 
 
 def claim(rank: int, *bodies: str, take: int | None = None) -> Claim:
@@ -42,19 +44,18 @@ def claim(rank: int, *bodies: str, take: int | None = None) -> Claim:
 def test_merges_into_one_body_are_one_request() -> None:
     events = [Into("T", ("a",)), Into("T", ("b",))]
     claims = [claim(1, "T", "a"), claim(2, "T", "b")]
-    (step,) = build_steps(events, claims, order(claims), leave_out=(), combiner=Merges())
-    assert step.request == Into("T", ("a", "b"))
-    assert step.members == tuple(events)
+    (group,) = build_groups(claims, order(claims), leave_out=(), joins=merging(events))
+    assert group.members == (0, 1)
 
 
 def test_what_touched_a_body_in_between_keeps_them_apart() -> None:
     events = [Into("T", ("a",)), Into("a"), Into("T", ("a",))]
     claims = [claim(1, "T", "a"), claim(2, "a", "x"), claim(3, "T", "a")]
-    steps = build_steps(events, claims, order(claims), leave_out=(), combiner=Merges())
-    assert [(step.request, step.waits_for) for step in steps] == [
-        (events[0], ()),
-        (events[1], (0,)),
-        (events[2], (0, 1)),
+    groups = build_groups(claims, order(claims), leave_out=(), joins=merging(events))
+    assert [(group.members, group.waits_for) for group in groups] == [
+        ((0,), ()),
+        ((1,), (0,)),
+        ((2,), (0, 1)),
     ]
 
 
@@ -62,9 +63,19 @@ def test_what_is_left_out_closes_what_it_touched() -> None:
     """It waits for it, and hands that on: a merge that joined then would wait for itself."""
     events = [Into("A", ("b",)), Into("A"), Into("C"), Into("C", ("A",))]
     claims = [claim(1, "A", "b"), claim(2, "A", take=5), claim(3, "C", take=6), claim(4, "C", "A")]
-    steps = build_steps(events, claims, order(claims), leave_out={1}, combiner=Merges())
-    assert [step.members for step in steps] == [(events[0],), (events[2],), (events[3],)]
-    assert all(before < place for place, step in enumerate(steps) for before in step.waits_for)
+    groups = build_groups(claims, order(claims), leave_out={1}, joins=merging(events))
+    assert [group.members for group in groups] == [(0,), (2,), (3,)]
+    assert all(before < place for place, group in enumerate(groups) for before in group.waits_for)
+
+
+def test_what_goes_before_changes_is_waited_for_by_all_that_come_later() -> None:
+    change: Key = ("changes", "v")
+    first = Claim((("body", "A"),), (1,), (1,), changes=change)
+    before = Claim((), (2,), (2,), goes_before=(change,))
+    last = Claim((("body", "B"),), (3,), (3,), changes=change)
+    claims = [first, before, last]
+    groups = build_groups(claims, order(claims), leave_out=(), joins=lambda *_: ())
+    assert [(group.members, group.waits_for) for group in groups] == [((0,), (1,)), ((1,), ()), ((2,), (1,))]
 
 
 def test_takers_go_by_the_ids_they_took_unless_a_body_forces_another_order() -> None:

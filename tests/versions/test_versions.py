@@ -11,21 +11,16 @@ from hypothesis import strategies as st
 
 from dvid_sandbox.launcher import SandboxServer
 from dvid_sandbox.proofreaders import make_repo
-from dvidsync_dagster.datatypes.repo.writer import (
-    Commit,
-    NewVersion,
-    NodeLog,
-    Refused,
-    RepoEvent,
-    VersionWriter,
-    decode,
-    has_lines,
-)
+from dvidsync_dagster.datatypes.repo.decoding import decode
+from dvidsync_dagster.datatypes.repo.lines import has_lines
+from dvidsync_dagster.datatypes.repo.side import command_of
+from dvidsync_dagster.datatypes.repo.writer import VersionWriter
 from dvidsync_dagster.dvid.client import DvidClient
 from dvidsync_dagster.dvid.repo import read_repo_info
 from dvidsync_dagster.errors import UndecodableRecord
 from dvidsync_dagster.events.message import Message
 from dvidsync_dagster.events.origin import Origin
+from dvidsync_dagster.events.repo import Commit, NewVersion, NodeLog, RefusedVersion, RepoEvent
 from dvidsync_dagster.plan.outcome import ALREADY_THERE, DONE
 
 SECOND = 1_000_000_000
@@ -38,7 +33,9 @@ def read(**fields: Any) -> object:
 
 
 def test_a_refused_version_is_no_version() -> None:
-    assert read(Action="newversion", Parent="p", Child="", Note="") == Refused(ORIGIN)
+    assert read(Action="newversion", Parent="p", Child="", Note="") == RefusedVersion(
+        origin=ORIGIN, version="p"
+    )
     assert read(Action="something", UUID="p") is None
 
 
@@ -71,19 +68,19 @@ def test_everything_is_repeated_once(tmp_path: Path) -> None:
         ]
         with DvidClient(server.url, admin_token=server.admin_token) as client:
             writer = VersionWriter(client, client, root)
-            assert [writer.apply(step) for step in steps] == [DONE] * len(steps)
+            assert [writer.carry_out(command_of(step)) for step in steps] == [DONE] * len(steps)
             versions = read_repo_info(client, root).versions
             assert versions[CHILD].parents == versions[BRANCHED].parents == (root,)
             assert versions["release"].parents == (BRANCHED,)
             assert (versions[root].locked, versions[CHILD].locked) == (True, False)
-            assert [writer.apply(step) for step in steps] == [ALREADY_THERE] * len(steps)
+            assert [writer.carry_out(command_of(step)) for step in steps] == [ALREADY_THERE] * len(steps)
             elsewhere = NewVersion(origin=ORIGIN, version=BRANCHED, child=CHILD, note="")
-            assert "but as a child of" in writer.apply(elsewhere).refusals[0].found
+            assert "but as a child of" in writer.carry_out(command_of(elsewhere)).refusals[0].found
 
 
 @pytest.mark.parametrize("lines", [[], ["1970-01-01T00:16:40Z  a"]])
 def test_a_log_of_no_lines_is_there(lines: list[str]) -> None:
-    assert has_lines(NodeLog(origin=ORIGIN, version="v", log=()), lines, [])
+    assert has_lines((), ORIGIN.key_ns, lines, [])
 
 
 @given(st.lists(st.sampled_from("abc"), min_size=1, max_size=6), st.data())
@@ -92,6 +89,5 @@ def test_a_line_is_there_if_the_destination_is_past_its_place(texts: list[str], 
     source = [f"1970-01-01T00:{16 + place:02}:40Z  {text}" for place, text in enumerate(texts)]
     reached = data.draw(st.integers(0, len(texts)))
     for place, text in enumerate(texts):
-        origin = Origin((1000 + 60 * place) * SECOND, "repo", 0, 0)
-        operation = NodeLog(origin=origin, version="v", log=(text,))
-        assert has_lines(operation, source, source[:reached]) == (place < reached)
+        logged_ns = (1000 + 60 * place) * SECOND
+        assert has_lines((text,), logged_ns, source, source[:reached]) == (place < reached)

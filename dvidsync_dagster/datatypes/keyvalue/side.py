@@ -18,20 +18,7 @@ class KeyvalueSide(CopyingSide[KeyEvent, KeyvalueWriter]):
     event_type = KeyEvent
 
     def batches(self, events: Sequence[KeyEvent]) -> list[Sequence[KeyEvent]]:
-        """At most `MAX_KEYS` keys and `MAX_BYTES` bytes; all events of a key are in one."""
-        by_key: dict[str, list[KeyEvent]] = {}
-        for event in events:
-            by_key.setdefault(event.key, []).append(event)
-        batches: list[list[KeyEvent]] = []
-        keys = size = 0
-        for own in by_key.values():
-            bytes_here = _largest(own)
-            if not batches or keys == MAX_KEYS or size + bytes_here > MAX_BYTES:
-                batches.append([])
-                keys = size = 0
-            batches[-1] += own
-            keys, size = keys + 1, size + bytes_here
-        return [sorted(batch, key=lambda event: event.origin) for batch in batches]
+        return batches(events)
 
     def repeated(self, events: Sequence[KeyEvent]) -> tuple[Command, Iterable[Event]]:
         """A posted key that the source no longer has is left to the delete that follows in the log."""
@@ -53,6 +40,23 @@ class KeyvalueSide(CopyingSide[KeyEvent, KeyvalueWriter]):
     def carry_out(self, step: Step, *, doubtful: bool) -> Outcome:
         assert isinstance(step.command, CopyKeys)
         return self.writer(step.command.instance).carry_out(step.command)
+
+
+def batches(events: Sequence[KeyEvent]) -> list[Sequence[KeyEvent]]:
+    """At most `MAX_KEYS` keys and `MAX_BYTES` bytes; all events of a key are in one."""
+    by_key: dict[str, list[KeyEvent]] = {}
+    for event in events:
+        by_key.setdefault(event.key, []).append(event)
+    batches: list[list[KeyEvent]] = []
+    keys = size = 0
+    for own in by_key.values():
+        bytes_here = _largest(own)
+        if not batches or keys == MAX_KEYS or size + bytes_here > MAX_BYTES:
+            batches.append([])
+            keys = size = 0
+        batches[-1] += own
+        keys, size = keys + 1, size + bytes_here
+    return [sorted(batch, key=lambda event: event.origin) for batch in batches]
 
 
 def _largest(events: Iterable[KeyEvent]) -> int:

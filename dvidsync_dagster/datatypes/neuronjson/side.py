@@ -21,16 +21,7 @@ class NeuronjsonSide(CopyingSide[PostNeuron, NeuronjsonWriter]):
     event_type = PostNeuron
 
     def batches(self, events: Sequence[PostNeuron]) -> list[Sequence[PostNeuron]]:
-        """At most `MAX_RECORDS` keys; all events of a key are in one."""
-        by_key: dict[str, list[PostNeuron]] = {}
-        for event in events:
-            by_key.setdefault(event.key, []).append(event)
-        groups = list(by_key.values())
-        batches = [groups[start : start + MAX_RECORDS] for start in range(0, len(groups), MAX_RECORDS)]
-        return [
-            sorted((event for group in batch for event in group), key=lambda event: event.origin)
-            for batch in batches
-        ]
+        return batches(events)
 
     def repeated(self, events: Sequence[PostNeuron]) -> tuple[Command, Iterable[Event]]:
         """What has no body for a key and is no schema was refused by the source: there is nothing to copy."""
@@ -52,3 +43,16 @@ class NeuronjsonSide(CopyingSide[PostNeuron, NeuronjsonWriter]):
     def carry_out(self, step: Step, *, doubtful: bool) -> Outcome:
         assert isinstance(step.command, CopyNeurons)
         return self.writer(step.command.instance).carry_out(step.command)
+
+
+def batches(events: Sequence[PostNeuron]) -> list[Sequence[PostNeuron]]:
+    """At most `MAX_RECORDS` keys; all events of a key are in one."""
+    by_key: dict[str, list[PostNeuron]] = {}
+    for event in events:
+        by_key.setdefault(event.key, []).append(event)
+    groups = list(by_key.values())
+    batches = [groups[start : start + MAX_RECORDS] for start in range(0, len(groups), MAX_RECORDS)]
+    return [
+        sorted((event for group in batch for event in group), key=lambda event: event.origin)
+        for batch in batches
+    ]

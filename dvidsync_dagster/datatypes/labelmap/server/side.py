@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from dvidsync_dagster.datatypes.commands import Step
+from dvidsync_dagster.datatypes.labelmap.counter_rule import CounterState
 from dvidsync_dagster.datatypes.labelmap.events import BodyEvent, LabelEvent, Merge
 from dvidsync_dagster.datatypes.labelmap.server import combining
 from dvidsync_dagster.datatypes.labelmap.server.bodies import Bodies
@@ -73,9 +74,13 @@ class LabelmapSide(ServerSide):
         units = []
         for instance, own in by_instance.items():
             own.sort(key=lambda event: event.origin)
-            made = claims(own, self.counters.state(instance))
+            made = claims(own, self.counter_state(instance))
             units += [Unit((event,), claim) for event, claim in zip(own, made, strict=True)]
         return units
+
+    def counter_state(self, instance: str) -> CounterState:
+        """How the destination's counter stands."""
+        return self.counters.state(instance)
 
     def joins(self, unit: Unit, open_groups: Sequence[Sequence[Unit]]) -> Sequence[int]:
         """Only merges are combined."""
