@@ -11,19 +11,24 @@ from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from dvidsync_dagster.datatypes.server_side import CarryOut, Servers, ServerSide
 from dvidsync_dagster.dvid.client import DvidClient
 from dvidsync_dagster.dvid.repo import Instance
 from dvidsync_dagster.events.event import Announcement, Consequence, Event
 from dvidsync_dagster.events.message import Message
+from dvidsync_dagster.plan.claims import Claim, Key
 
 if TYPE_CHECKING:
     from dvidsync_dagster.differences.findings import Difference
     from dvidsync_dagster.differences.items import Found, Pair
     from dvidsync_dagster.differences.touched import Touched
     from dvidsync_dagster.differences.work import Work
+
+
+Rows = dict[Key, Any]
+"""What a repo holds, as far as the log tells: by kind, instance, version and what it is of."""
 
 
 class Fate(Enum):
@@ -197,6 +202,16 @@ class DataType(ABC):
     def not_again(self, event: Event) -> bool:
         """Whether an event must not be repeated when a part of the log is read again."""
         return False
+
+    # What it touches, and what it does
+
+    @abstractmethod
+    def claims(self, events: Sequence[Event]) -> list[Claim]:
+        """What events touch, which are in log order: one claim for each."""
+
+    @abstractmethod
+    def apply(self, event: Event, rows: Rows) -> None:
+        """What an event changes. Pure: the rows are all that it reads and writes."""
 
     # The servers
 

@@ -7,11 +7,12 @@ version where it changed. Doing that twice does no harm, and only the last chang
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Generic, TypeVar
 
 from dvidsync_dagster.datatypes.commands import Command, Step
+from dvidsync_dagster.datatypes.contract import DataType, Rows
 from dvidsync_dagster.datatypes.server_side import Servers, ServerSide, Unit
 from dvidsync_dagster.dvid.repo import Instance
 from dvidsync_dagster.errors import RequestRefused
@@ -32,6 +33,22 @@ class DataEvent(Event):
     @property
     def action(self) -> str:
         return self.name
+
+
+class CopiedType(DataType):
+    """A data type whose events each touch items of their own: of an item only the last event counts."""
+
+    @abstractmethod
+    def items(self, event: Event) -> Sequence[Hashable]:
+        """What an event touches, as far as its message tells."""
+
+    def claims(self, events: Sequence[Event]) -> list[Claim]:
+        return [claim([event]) for event in events]
+
+    def apply(self, event: Event, rows: Rows) -> None:
+        """The messages hold no values: a row is the last event that touched the item."""
+        for item in self.items(event):
+            rows[(self.typename, event.instance, event.version, str(item))] = event.origin
 
 
 class CopyingSide(ServerSide, Generic[E, W]):
@@ -66,7 +83,9 @@ class CopyingSide(ServerSide, Generic[E, W]):
             assert isinstance(event, self.event_type)
             groups.setdefault((event.instance, event.version), []).append(event)
         return [
-            Unit(tuple(batch), self._claim(batch)) for own in groups.values() for batch in self.batches(own)
+            Unit(tuple(batch), claim(batch, self.goes_before(batch)))
+            for own in groups.values()
+            for batch in self.batches(own)
         ]
 
     def command(self, units: Sequence[Unit]) -> Step:
@@ -80,22 +99,24 @@ class CopyingSide(ServerSide, Generic[E, W]):
             self._writers.setdefault(instance, self.new_writer(instance))
         return self._writers[instance]
 
-    def _claim(self, events: Sequence[E]) -> Claim:
-        """Batches of one version may go in any order; they belong between its creation and its commit."""
-        last = events[-1].origin
-        order = (last.key_ns, last.topic, last.partition, last.offset)
-        return Claim(
-            (),
-            order,
-            order,
-            needs=(("instance", events[0].instance),),
-            inside=("version", events[0].version),
-            goes_before=self.goes_before(events),
-        )
-
     def instance(self, name: str) -> Instance | None:
         """The source's."""
         return self.servers.repo.instances.get(name)
+
+
+def claim(events: Sequence[Event], goes_before: tuple[Key, ...] = ()) -> Claim:
+    """What events of one instance and version touch that are copied together. Batches of one version may go
+    in any order; they belong between its creation and its commit."""
+    last = events[-1].origin
+    order = (last.key_ns, last.topic, last.partition, last.offset)
+    return Claim(
+        (),
+        order,
+        order,
+        needs=(("instance", events[0].instance),),
+        inside=("version", events[0].version),
+        goes_before=goes_before,
+    )
 
 
 def is_committed(refusal: RequestRefused) -> bool:

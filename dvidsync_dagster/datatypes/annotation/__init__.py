@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
-from dvidsync_dagster.datatypes.annotation.events import decode
-from dvidsync_dagster.datatypes.annotation.side import AnnotationSide
-from dvidsync_dagster.datatypes.contract import DataType
+from collections.abc import Hashable, Sequence
+
+from dvidsync_dagster.datatypes.annotation.commands import Place
+from dvidsync_dagster.datatypes.annotation.events import ElementEvent, decode
+from dvidsync_dagster.datatypes.annotation.side import AnnotationSide, place_of
+from dvidsync_dagster.datatypes.copied import CopiedType
 from dvidsync_dagster.datatypes.server_side import Servers
 from dvidsync_dagster.dvid.repo import Instance
-from dvidsync_dagster.events.event import Announcement, Consequence
+from dvidsync_dagster.events.event import Announcement, Consequence, Event
 from dvidsync_dagster.events.message import Message
 
 
-class AnnotationType(DataType):
+class AnnotationType(CopiedType):
     typename = "annotation"
     sorts_anew_when_synced = True
 
     def decode(self, message: Message, instance: Instance | None) -> Announcement | Consequence | None:
         event = decode(message, instance) if instance is not None else None
         return event if event is None or isinstance(event, Consequence) else Announcement(event)
+
+    def items(self, event: Event) -> Sequence[Hashable]:
+        place = place_of(event) if isinstance(event, ElementEvent) else Place()
+        return [*place.points, *([place.blob] if place.blob else [])]
 
     def server_side(self, servers: Servers) -> AnnotationSide:
         return AnnotationSide(servers)

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from dvidsync_dagster.datatypes.contract import DataType
-from dvidsync_dagster.datatypes.keyvalue.events import decode
+from collections.abc import Hashable, Sequence
+
+from dvidsync_dagster.datatypes.copied import CopiedType
+from dvidsync_dagster.datatypes.keyvalue.events import KeyEvent, decode
 from dvidsync_dagster.datatypes.keyvalue.side import KeyvalueSide
 from dvidsync_dagster.datatypes.server_side import Servers
 from dvidsync_dagster.dvid.repo import Instance
-from dvidsync_dagster.events.event import Announcement
+from dvidsync_dagster.events.event import Announcement, Event
 from dvidsync_dagster.events.message import Message
 
 
-class KeyvalueType(DataType):
+class KeyvalueType(CopiedType):
     typename = "keyvalue"
 
     def decode(self, message: Message, instance: Instance | None) -> Announcement | None:
         event = decode(message, instance) if instance is not None else None
         return None if event is None else Announcement(event)
+
+    def items(self, event: Event) -> Sequence[Hashable]:
+        return [event.key] if isinstance(event, KeyEvent) else []
 
     def server_side(self, servers: Servers) -> KeyvalueSide:
         return KeyvalueSide(servers)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from concurrent.futures import Executor
 
-from dvidsync_dagster.datatypes.contract import DataType, Gathered, SourceSide, Stretch
-from dvidsync_dagster.datatypes.labelmap.counter_rule import left_by
+from dvidsync_dagster.datatypes.contract import DataType, Gathered, Rows, SourceSide, Stretch
+from dvidsync_dagster.datatypes.labelmap.claims import claims_of
+from dvidsync_dagster.datatypes.labelmap.counter_rule import CounterState, left_by
+from dvidsync_dagster.datatypes.labelmap.effects import apply
 from dvidsync_dagster.datatypes.labelmap.events import LabelEvent, SetNextLabel, decode
 from dvidsync_dagster.datatypes.labelmap.gather import gather
 from dvidsync_dagster.datatypes.labelmap.server.side import LabelmapSide
@@ -16,6 +19,7 @@ from dvidsync_dagster.dvid.labelmap import Labelmap
 from dvidsync_dagster.dvid.repo import Instance
 from dvidsync_dagster.events.event import Announcement, Event
 from dvidsync_dagster.events.message import Message
+from dvidsync_dagster.plan.claims import Claim
 
 
 class LabelmapType(DataType):
@@ -35,6 +39,14 @@ class LabelmapType(DataType):
     def not_again(self, event: Event) -> bool:
         """To set a label counter once more would take back what it gave since."""
         return isinstance(event, SetNextLabel)
+
+    def claims(self, events: Sequence[Event]) -> list[Claim]:
+        own = [event for event in events if isinstance(event, LabelEvent)]
+        return claims_of(own, lambda _: CounterState(next_label=1, was_set=False))
+
+    def apply(self, event: Event, rows: Rows) -> None:
+        assert isinstance(event, LabelEvent)
+        apply(event, rows)
 
     def source_side(self, client: DvidClient, clock: int, started: int | None, pool: Executor) -> SourceSide:
         return LabelmapSource(client, clock, started, pool)

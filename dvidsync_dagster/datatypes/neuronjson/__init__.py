@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from dvidsync_dagster.datatypes.contract import DataType
-from dvidsync_dagster.datatypes.neuronjson.events import decode
+from collections.abc import Hashable, Sequence
+
+from dvidsync_dagster.datatypes.copied import CopiedType
+from dvidsync_dagster.datatypes.neuronjson.events import PostNeuron, decode
 from dvidsync_dagster.datatypes.neuronjson.side import NeuronjsonSide
 from dvidsync_dagster.datatypes.server_side import Servers
 from dvidsync_dagster.dvid.repo import Instance
-from dvidsync_dagster.events.event import Announcement
+from dvidsync_dagster.events.event import Announcement, Event
 from dvidsync_dagster.events.message import Message
 
 
-class NeuronjsonType(DataType):
+class NeuronjsonType(CopiedType):
     typename = "neuronjson"
 
     def decode(self, message: Message, instance: Instance | None) -> Announcement | None:
         event = decode(message, instance) if instance is not None else None
         return None if event is None else Announcement(event)
+
+    def items(self, event: Event) -> Sequence[Hashable]:
+        return [event.key] if isinstance(event, PostNeuron) else []
 
     def server_side(self, servers: Servers) -> NeuronjsonSide:
         return NeuronjsonSide(servers)

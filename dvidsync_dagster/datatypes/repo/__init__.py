@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
-from dvidsync_dagster.datatypes.contract import DataType
+from dvidsync_dagster.datatypes.contract import DataType, Rows
+from dvidsync_dagster.datatypes.repo.claims import claim
 from dvidsync_dagster.datatypes.repo.decoding import decode
 from dvidsync_dagster.datatypes.repo.side import RepoSide
 from dvidsync_dagster.datatypes.server_side import Servers
 from dvidsync_dagster.dvid.repo import Instance
-from dvidsync_dagster.events.event import Announcement
+from dvidsync_dagster.events.event import Announcement, Event
 from dvidsync_dagster.events.message import Message
+from dvidsync_dagster.events.repo import Commit, NewInstance, NewVersion, RepoEvent
+from dvidsync_dagster.plan.claims import Claim
+
+_VERSION, _INSTANCE = "version", "instance"
 
 
 class RepoType(DataType):
@@ -28,6 +33,22 @@ class RepoType(DataType):
     def decode(self, message: Message, instance: Instance | None) -> Announcement | None:
         event = decode(message)
         return None if event is None else Announcement(event)
+
+    def claims(self, events: Sequence[Event]) -> list[Claim]:
+        return [claim(event) for event in events if isinstance(event, RepoEvent)]
+
+    def apply(self, event: Event, rows: Rows) -> None:
+        """A version begins with all that its parent has."""
+        match event:
+            case NewVersion():
+                for (kind, instance, version, *item), value in list(rows.items()):
+                    if version == event.version and kind != _VERSION:
+                        rows[(kind, instance, event.child, *item)] = value
+                rows[(_VERSION, "", event.child)] = "committed" if event.tag else "open"
+            case Commit():
+                rows[(_VERSION, "", event.version)] = "committed"
+            case NewInstance():
+                rows[(_INSTANCE, event.name, "")] = event.data_type
 
     def server_side(self, servers: Servers) -> RepoSide:
         return RepoSide(servers, self._sorts_anew)

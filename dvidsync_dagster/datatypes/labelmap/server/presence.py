@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from dvidsync_dagster.datatypes.labelmap.claims import body_key
 from dvidsync_dagster.datatypes.labelmap.counter_rule import PickedBy, ids_of
 from dvidsync_dagster.datatypes.labelmap.events import (
     BodyEvent,
@@ -27,7 +28,6 @@ from dvidsync_dagster.datatypes.labelmap.events import (
     Split,
     SplitSupervoxel,
 )
-from dvidsync_dagster.datatypes.labelmap.server.claims import body_key
 from dvidsync_dagster.plan.claims import Key
 from dvidsync_dagster.plan.order import Ordering
 

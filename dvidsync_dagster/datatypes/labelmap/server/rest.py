@@ -9,8 +9,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection, Sequence
 
+from dvidsync_dagster.datatypes.labelmap.claims import body_key
 from dvidsync_dagster.datatypes.labelmap.events import Merge, Renumber
-from dvidsync_dagster.datatypes.labelmap.server.claims import body_key
 from dvidsync_dagster.datatypes.labelmap.server.presence import Seen
 from dvidsync_dagster.dvid.labelmap import Labelmap
 from dvidsync_dagster.events.event import Event

@@ -8,6 +8,7 @@ from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from dvidsync_dagster.datatypes.labelmap.claims import body_key, claims_of
 from dvidsync_dagster.datatypes.labelmap.counter_rule import CounterState
 from dvidsync_dagster.datatypes.labelmap.events import (
     BodyEvent,
@@ -16,7 +17,6 @@ from dvidsync_dagster.datatypes.labelmap.events import (
     Split,
     SplitSupervoxel,
 )
-from dvidsync_dagster.datatypes.labelmap.server.claims import body_key, claims
 from dvidsync_dagster.datatypes.labelmap.server.presence import Body, Seen, find_presence
 from dvidsync_dagster.datatypes.labelmap.server.tags import NANOSECONDS, rank_of
 from dvidsync_dagster.dvid.answer import is_absent
@@ -241,5 +241,5 @@ def is_present(event: BodyEvent, labelmap: Labelmap, pool: Executor, contact: Co
     """Whether one operation has been applied, as far as its own bodies tell."""
     # One operation alone cannot tell whether its bodies were taken away by the source or by somebody here.
     seen = look([event], labelmap, pool, contact, alone=True)
-    alone = order(claims([event], CounterState(next_label=0, was_set=True)))
+    alone = order(claims_of([event], lambda _: CounterState(next_label=0, was_set=True)))
     return 0 in find_presence([event], alone, seen).present

@@ -9,11 +9,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from dvidsync_dagster.datatypes.commands import Step
+from dvidsync_dagster.datatypes.labelmap.claims import claims_of
 from dvidsync_dagster.datatypes.labelmap.counter_rule import CounterState
 from dvidsync_dagster.datatypes.labelmap.events import BodyEvent, LabelEvent, Merge
 from dvidsync_dagster.datatypes.labelmap.server import combining
 from dvidsync_dagster.datatypes.labelmap.server.bodies import Bodies
-from dvidsync_dagster.datatypes.labelmap.server.claims import claims
 from dvidsync_dagster.datatypes.labelmap.server.commands import (
     LabelCommand,
     PassIds,
@@ -66,17 +66,12 @@ class LabelmapSide(ServerSide):
     # Planning
 
     def units(self, events: Sequence[Event]) -> list[Unit]:
-        """A unit for each. The claims of one instance are made together: its counter ties them."""
-        by_instance: dict[str, list[LabelEvent]] = {}
-        for event in events:
-            assert isinstance(event, LabelEvent)
-            by_instance.setdefault(event.instance, []).append(event)
-        units = []
-        for instance, own in by_instance.items():
-            own.sort(key=lambda event: event.origin)
-            made = claims(own, self.counter_state(instance))
-            units += [Unit((event,), claim) for event, claim in zip(own, made, strict=True)]
-        return units
+        """A unit for each."""
+        own = sorted(
+            (event for event in events if isinstance(event, LabelEvent)), key=lambda event: event.origin
+        )
+        made = claims_of(own, self.counter_state)
+        return [Unit((event,), claim) for event, claim in zip(own, made, strict=True)]
 
     def counter_state(self, instance: str) -> CounterState:
         """How the destination's counter stands."""

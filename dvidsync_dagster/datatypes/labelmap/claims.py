@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from dvidsync_dagster.datatypes.labelmap.counter_rule import CounterState, ids_of
@@ -29,10 +29,22 @@ def counter_key(instance: str) -> Key:
     return ("label counter", instance)
 
 
-def claims(events: Sequence[LabelEvent], counter: CounterState) -> list[Claim]:
-    """The claims of one instance's events, which are given in log order."""
-    course = _Course(highest=counter.next_label - 1, was_set=counter.was_set)
-    return [_claim(event, counter, course) for event in events]
+def claims_of(events: Sequence[LabelEvent], counter: Callable[[str], CounterState]) -> list[Claim]:
+    """The claims of events, which are given in log order. Those of one instance are tied by its counter.
+
+    Args:
+        counter: gives how the destination's counter stands, by instance.
+    """
+    counters: dict[str, CounterState] = {}
+    courses: dict[str, _Course] = {}
+    claims = []
+    for event in events:
+        name = event.instance
+        if name not in counters:
+            counters[name] = counter(name)
+            courses[name] = _Course(counters[name].next_label - 1, counters[name].was_set)
+        claims.append(_claim(event, counters[name], courses[name]))
+    return claims
 
 
 @dataclass(slots=True)

@@ -1,0 +1,79 @@
+"""A destination in memory, the smallest there is: it applies events to rows, and keeps its checkpoint with
+them in one step. So it needs no tags, and a run that dies leaves nothing half done.
+
+Tests hold the planner of servers to it, and it shows what a new kind of destination must bring.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import TracebackType
+
+from dvidsync_dagster.datatypes.contract import Rows
+from dvidsync_dagster.datatypes.registry import ALL
+from dvidsync_dagster.destinations.protocol import Brought, Standing
+from dvidsync_dagster.dvid.repo import RepoInfo
+from dvidsync_dagster.events.batch import Batch
+from dvidsync_dagster.events.event import Event
+from dvidsync_dagster.log.checkpoint import Checkpoint
+from dvidsync_dagster.plan.order import order
+
+
+class MemoryDestination:
+    """A `Destination`.
+
+    Args:
+        rows: what it begins with.
+        contents: tells what the source has of versions and instances.
+    """
+
+    def __init__(self, rows: Rows, contents: Callable[[], RepoInfo]) -> None:
+        self.rows = rows
+        self.checkpoint: Checkpoint | None = None
+        self.requests = 0
+        self._contents = contents
+        self._draft = dict(rows)
+
+    def __enter__(self) -> MemoryDestination:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._draft = dict(self.rows)
+
+    def meet(self, checkpoint: Checkpoint | None, *, again: bool) -> Checkpoint | None:
+        """Its own checkpoint counts. What is read again is there."""
+        self._draft = dict(self.rows)
+        return self.checkpoint or checkpoint
+
+    def contents(self) -> RepoInfo:
+        return self._contents()
+
+    def bring(self, batch: Batch) -> Brought:
+        if batch.again:
+            return Brought(applied=list(batch.events), already_there=len(batch.events))
+        by_type: dict[str, list[Event]] = {}
+        for event in sorted([*batch.events, *batch.awaited], key=lambda event: event.origin):
+            by_type.setdefault(event.typename, []).append(event)
+        events = [event for own in by_type.values() for event in own]
+        ordering = order([claim for name, own in by_type.items() for claim in ALL[name].claims(own)])
+        awaited = set(map(id, batch.awaited))
+        held = ordering.with_followers(
+            index
+            for index, event in enumerate(events)
+            if id(event) in awaited or event.identity in batch.postponed
+        )
+        applied = [events[index] for index in ordering.sequence if index not in held]
+        for event in applied:
+            ALL[event.typename].apply(event, self._draft)
+        return Brought(
+            applied=applied,
+            held=[events[index] for index in sorted(held) if id(events[index]) not in awaited],
+        )
+
+    def keep(self, checkpoint: Checkpoint, standing: Standing) -> Checkpoint:
+        """Rows and checkpoint change together."""
+        self.rows, self.checkpoint = dict(self._draft), checkpoint
+        self.requests += 1
+        return checkpoint
