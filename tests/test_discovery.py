@@ -19,7 +19,8 @@ from dvidsync_dagster.dvid.client import DvidClient
 from dvidsync_dagster.dvid.patience import Patience
 from dvidsync_dagster.dvid.repo import Instance, RepoInfo, read_repo_info, read_server_info
 from dvidsync_dagster.errors import ConfigurationError, ServerUnreachable
-from dvidsync_dagster.run.discovery import Route, discover, is_another
+from dvidsync_dagster.run.discovery import Route, is_another
+from dvidsync_dagster.run.session import opened
 
 BROKER = "127.0.0.1:1"  # named by the servers; nobody asks it here
 ABSENT = "0" * 32
@@ -41,11 +42,8 @@ class Pair:
         }
         config = SyncConfig.model_validate(fields)
         destination = config.destinations[0]
-        with (
-            DvidClient(self.source.url) as source,
-            DvidClient(destination.url, patience=Patience(unreachable=0.1)) as copy,
-        ):
-            return discover(config, destination, source, copy, born_since=born_since)
+        with opened(config, destination, born_since=born_since, still_owner=lambda: None) as session:
+            return session.route
 
     def info(self) -> RepoInfo:
         with DvidClient(self.source.url) as source:
@@ -101,8 +99,9 @@ def test_what_does_not_fit_is_refused(pair: Pair, changes: dict[str, Any], field
     assert refused.value.remedy
 
 
-def test_a_destination_that_does_not_answer(pair: Pair) -> None:
+def test_a_destination_that_does_not_answer(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
     """That is an outage, and no word about the configuration."""
+    monkeypatch.setattr("dvidsync_dagster.clients.PATIENCE", Patience(unreachable=0.1))
     with pytest.raises(ServerUnreachable, match=r"http://127\.0\.0\.1:9"):
         pair.ask(url="http://127.0.0.1:9")
 

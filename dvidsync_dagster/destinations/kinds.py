@@ -2,50 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Protocol
 
-from dvidsync_dagster.config import DestinationConfig
-from dvidsync_dagster.destinations.dvid_server.server import DvidServer
+from dvidsync_dagster.config import DestinationConfig, SyncConfig
+from dvidsync_dagster.destinations.dvid_server.opening import opened_server
 from dvidsync_dagster.destinations.protocol import Destination
-from dvidsync_dagster.dvid.client import DvidClient
-from dvidsync_dagster.dvid.repo import RepoInfo
+from dvidsync_dagster.destinations.source import Source
 
 
-@contextmanager
-def opened_destination(
-    destination: DestinationConfig,
-    source: DvidClient,
-    client: DvidClient,
-    repo: RepoInfo,
-    *,
-    counters: Mapping[str, int],
-    followed: Callable[[str], bool],
-    still_owner: Callable[[], None],
-    note: Callable[[str], None],
-) -> Iterator[Destination]:
-    """Open a destination for one run.
+class Opener(Protocol):
+    """Opens a destination for one run.
 
     Args:
-        source: the source, open.
-        client: the destination's own server, open.
-        repo: the source's, as discovered.
-        counters: the source's counters of ids, by instance.
-        followed: whether an instance (by name) is one of those that are followed.
+        source: what it follows.
+        is_new: nothing is known of it yet.
         still_owner: raises OwnershipLost if a newer run owns the destination.
         note: says something once per run.
+
+    Raises:
+        ConfigurationError: the configuration does not fit what is found there.
+        ServerError: it does not answer.
     """
-    with DvidServer(
-        destination.name,
-        source,
-        client,
-        repo,
-        counters=counters,
-        followed=followed,
-        requests_in_flight=destination.requests_in_flight,
-        skips=destination.on_conflict == "skip",
-        history=destination.history,
-        still_owner=still_owner,
-        note=note,
-    ) as server:
-        yield server
+
+    def __call__(
+        self,
+        config: SyncConfig,
+        destination: DestinationConfig,
+        source: Source,
+        *,
+        is_new: bool,
+        still_owner: Callable[[], None],
+        note: Callable[[str], None],
+    ) -> AbstractContextManager[Destination]: ...
+
+
+def opened_destination(
+    config: SyncConfig,
+    destination: DestinationConfig,
+    source: Source,
+    *,
+    is_new: bool,
+    still_owner: Callable[[], None],
+    note: Callable[[str], None],
+) -> AbstractContextManager[Destination]:
+    """Open a destination of the configured kind, see `Opener`."""
+    return opened_server(config, destination, source, is_new=is_new, still_owner=still_owner, note=note)

@@ -7,10 +7,11 @@ from collections.abc import Callable, Generator
 
 from dvidsync_dagster.clients import open_source
 from dvidsync_dagster.config import SyncConfig
+from dvidsync_dagster.dvid.asking import ask_server
 from dvidsync_dagster.log.archive import LogArchive
 from dvidsync_dagster.log.checkpoint import Checkpoint
 from dvidsync_dagster.log.drain import MutationLog
-from dvidsync_dagster.run.discovery import ask_server, chosen_instances, kafka_connection, log_topics
+from dvidsync_dagster.run.discovery import chosen_instances, kafka_connection, log_topics
 from dvidsync_dagster.run.report import ChunkReport, Lag
 
 _NS = 1_000_000_000

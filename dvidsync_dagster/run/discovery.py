@@ -1,8 +1,8 @@
-"""What a run follows: asked of both servers at its start, and refused there if it makes no sense."""
+"""What a run follows: asked of the source at its start, and refused there if it makes no sense."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,13 +10,13 @@ from datetime import datetime
 from dvidsync_dagster.config import DestinationConfig, StartTime, SyncConfig
 from dvidsync_dagster.datatypes.place import SourcePlaces
 from dvidsync_dagster.datatypes.registry import FOLLOWED
+from dvidsync_dagster.dvid.asking import ask_server
 from dvidsync_dagster.dvid.client import DvidClient
-from dvidsync_dagster.dvid.repo import Instance, RepoInfo, ServerInfo, read_repo_info, read_server_info
-from dvidsync_dagster.errors import ConfigurationError, RequestRefused
+from dvidsync_dagster.dvid.repo import Instance, RepoInfo, ServerInfo
+from dvidsync_dagster.errors import ConfigurationError
 from dvidsync_dagster.events.origin import key_text
 from dvidsync_dagster.log.kafka import KafkaConnection
 from dvidsync_dagster.log.topics import data_topic, old_data_topic, repo_topic
-from dvidsync_dagster.run.same_server import refuse_source
 
 _SECOND = 1_000_000_000
 
@@ -26,81 +26,69 @@ class Route:
     """What leads from the source to a destination.
 
     Args:
-        clock: the source's time at the start of the run, ns since 1970; `repo` was read after it.
-        now: the source's time now, ns since 1970.
-        repo: the source's repo.
+        source: what the source says of itself.
+        repo: its repo, read after that.
         topics: by name, the instance whose messages it holds; None for the repo's own operations.
         versions: the selected versions and the ancestors that they need; None for all.
         counters: by instance, its counter of ids, read after `repo`. Once all that was announced up to then
             is applied, the destination's must stand there too.
-        not_followed: instances whose data type is not followed, or that are not selected, or that are the
+        followed: the instances that are followed.
+        not_followed: those whose data type is not followed, or that are not selected, or that are the
             destination's own, by name: as what they are counted.
-        source_started: when the source's process began, by the clock of `clock`; None if it does not tell.
     """
 
-    clock: int
-    now: Callable[[], int]
+    source: ServerInfo
     repo: RepoInfo
     connection: KafkaConnection
     topics: Mapping[str, Instance | None]
     versions: frozenset[str] | None
     counters: Mapping[str, int]
+    followed: Sequence[Instance]
     not_followed: Mapping[str, str]
-    source_started: int | None = None
+
+    @property
+    def clock(self) -> int:
+        """The source's time at the start of the run, ns since 1970; `repo` was read after it."""
+        return self.source.clock
+
+    def now(self) -> int:
+        """The source's time now, ns since 1970."""
+        return self.source.now()
 
     @property
     def places(self) -> SourcePlaces:
         return SourcePlaces(self.repo, self.clock)
 
 
-def discover(
-    config: SyncConfig,
-    destination: DestinationConfig,
-    source: DvidClient,
-    copy: DvidClient,
-    *,
-    born_since: int | None,
-) -> Route:
-    """Ask both servers.
-
-    Args:
-        born_since: the key from which the log is read (ns since 1970), None for the source's time now; an
-            instance that is younger is made by the log.
+def discover(config: SyncConfig, destination: DestinationConfig, source: DvidClient) -> Route:
+    """Ask the source.
 
     Raises:
-        ConfigurationError: a field does not fit what the servers say.
-        ServerError: a server does not answer.
+        ConfigurationError: a field does not fit what it says.
+        ServerError: it does not answer.
     """
     # The clock first: what the log announces before it is in the repo's info that is read after it.
-    source_info, repo = ask_server("source.url", source, config.repo)
-    field = f"destinations[{destination.name}]"
-    copy_info, copied = ask_server(f"{field}.url", copy, config.repo)
-    refuse_source(destination, source, copy)
-    _refuse_own_feed(config, field, source_info, copy_info)
-    if born_since is None:
-        born_since = source_info.clock
-    elif born_since > source_info.clock:
-        born_since = 0  # One of two clocks was wrong: it tells nothing.
-    instances = _instances(config, destination, repo, copied, born_since)
-    followed = {
-        instance.name
+    info, repo = ask_server("source.url", source, config.repo)
+    instances = chosen_instances(config, repo)
+    followed = [
+        instance
         for instance in instances
         if instance.typename in FOLLOWED and instance.name not in destination.own
-    }
+    ]
+    names = {instance.name for instance in followed}
     return Route(
-        clock=source_info.clock,
-        now=source_info.now,
+        source=info,
         repo=repo,
-        connection=kafka_connection(config, source_info),
-        topics=log_topics(config, source_info, instances),
+        connection=kafka_connection(config, info),
+        topics=log_topics(config, info, instances),
         versions=select_versions(config, repo),
-        counters=_counters(source, config.repo, [each for each in instances if each.name in followed]),
+        counters=_counters(source, config.repo, followed),
+        followed=followed,
         not_followed={
             name: f"{instance.typename} {name}" + (" (own)" if name in destination.own else "")
             for name, instance in repo.instances.items()
-            if name not in followed
+            if name not in names
         },
-        source_started=source_info.started,
     )
 
 
@@ -144,41 +132,6 @@ def select_versions(config: SyncConfig, repo: RepoInfo) -> frozenset[str] | None
     return frozenset(selected)
 
 
-def ask_server(field: str, client: DvidClient, root: str) -> tuple[ServerInfo, RepoInfo]:
-    """What the server says of itself, and after it of the repo.
-
-    Raises:
-        ConfigurationError: `field` names no DVID server, or one that has no such repo.
-        ServerError: it does not answer as it should, which is no word about the configuration.
-    """
-    try:
-        info = read_server_info(client)
-    except RequestRefused as refusal:
-        raise ConfigurationError(
-            field, f"no DVID server answers there ({refusal})", "Check the address."
-        ) from refusal
-    try:
-        return info, read_repo_info(client, root)
-    except RequestRefused as refusal:
-        raise ConfigurationError(
-            "repo",
-            f"{root} is not at {client.url} ({field}): {refusal.text.rstrip('.')}",
-            "A destination is a copy of the source's repo, with the same root UUID.",
-        ) from refusal
-
-
-def _refuse_own_feed(config: SyncConfig, field: str, source: ServerInfo, copy: ServerInfo) -> None:
-    servers = set(config.kafka.servers or source.kafka_servers)
-    prefix = config.kafka.topic_prefix if config.kafka.topic_prefix is not None else source.topic_prefix
-    if servers & set(copy.kafka_servers) and copy.topic_prefix == prefix:
-        raise ConfigurationError(
-            f"{field}.url",
-            f"this server publishes to the same broker under the same prefix ({prefix!r}) as the source, so "
-            f"the copy would be fed its own changes",
-            "Give the copy another `topicPrefix`, or no [kafka], in its server configuration.",
-        )
-
-
 def log_topics(
     config: SyncConfig, source: ServerInfo, instances: Iterable[Instance]
 ) -> dict[str, Instance | None]:
@@ -207,14 +160,26 @@ def kafka_connection(config: SyncConfig, source: ServerInfo) -> KafkaConnection:
     return KafkaConnection(servers=servers, **config.kafka.client_options())
 
 
-def _instances(
-    config: SyncConfig, destination: DestinationConfig, repo: RepoInfo, copied: RepoInfo, born_since: int
-) -> list[Instance]:
+def check_instances(
+    destination: DestinationConfig, route: Route, copied: RepoInfo, born_since: int | None
+) -> None:
+    """Compare the instances that are followed with what a destination has.
+
+    Args:
+        copied: the destination's repo.
+        born_since: the key from which the log is read (ns since 1970), None for the source's time now; an
+            instance that is younger is made by the log.
+
+    Raises:
+        ConfigurationError: one is missing, or is another.
+    """
+    repo = route.repo
+    if born_since is None:
+        born_since = route.clock
+    elif born_since > route.clock:
+        born_since = 0  # One of two clocks was wrong: it tells nothing.
     field = f"destinations[{destination.name}]"
-    chosen = chosen_instances(config, repo)
-    for instance in chosen:
-        if instance.typename not in FOLLOWED or instance.name in destination.own:
-            continue
+    for instance in route.followed:
         twin = copied.instances.get(instance.name)
         renamed = {each.data_uuid: each.name for each in copied.instances.values()}.get(instance.data_uuid)
         if twin is None and renamed is not None:
@@ -244,7 +209,6 @@ def _instances(
                 f"{instance.name!r} is a {twin.typename} there and a {instance.typename} at the source",
                 "Rename one of them, or name the instances to follow in `instances`.",
             )
-    return chosen
 
 
 def is_another(instance: Instance, twin: Instance, repo: RepoInfo, copied: RepoInfo) -> bool:

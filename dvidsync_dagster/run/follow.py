@@ -12,6 +12,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
 from dvidsync_dagster.config import DestinationConfig, StartTime, SyncConfig
+from dvidsync_dagster.destinations.kinds import Opener, opened_destination
 from dvidsync_dagster.destinations.protocol import Brought, Standing
 from dvidsync_dagster.log.archive import LogArchive
 from dvidsync_dagster.log.checkpoint import Checkpoint
@@ -21,7 +22,6 @@ from dvidsync_dagster.run.discovery import refuse_future
 from dvidsync_dagster.run.passes import Again, Onward, Pass
 from dvidsync_dagster.run.reading import Reader, Taken
 from dvidsync_dagster.run.report import ChunkReport
-from dvidsync_dagster.run.same_server import refuse_twins
 from dvidsync_dagster.run.session import Session, opened
 from dvidsync_dagster.run.source_log import SourceLog
 from dvidsync_dagster.run.undecodable import Undecodable
@@ -45,6 +45,7 @@ def follow(
     epoch: int,
     still_owner: Callable[[], None],
     scope: Scope | None = None,
+    opener: Opener = opened_destination,
 ) -> Generator[ChunkReport, None, None]:
     """Follow the source to the cut.
 
@@ -53,6 +54,7 @@ def follow(
         epoch: of this run, for its checkpoints.
         still_owner: raises OwnershipLost if a newer run owns the destination.
         scope: windows to cover; those before the checkpoint are read again and what is missing is applied.
+        opener: opens the destination.
 
     Yields:
         A report per chunk that is done, the last one `final`.
@@ -65,12 +67,18 @@ def follow(
     with ExitStack() as stack:
         born_since = _born_since(destination, checkpoint)
         session = stack.enter_context(
-            opened(config, destination, born_since=born_since, still_owner=still_owner)
+            opened(
+                config,
+                destination,
+                born_since=born_since,
+                still_owner=still_owner,
+                is_new=checkpoint is None,
+                opener=opener,
+            )
         )
         route = session.route
         if checkpoint is None:
             refuse_future(destination, route.clock)
-            refuse_twins(config, destination, session.client)
         archive = LogArchive(config.archive) if config.archive is not None else None
         log = stack.enter_context(MutationLog(route.connection, list(route.topics), archive))
         source_log = SourceLog(config, destination, route, log, archive, session.notes.say)

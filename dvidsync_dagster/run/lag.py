@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from dvidsync_dagster.clients import open_destination, open_source
 from dvidsync_dagster.config import DestinationConfig, SyncConfig
 from dvidsync_dagster.log.checkpoint import Checkpoint, PartitionPosition, Positions
 from dvidsync_dagster.log.drain import MutationLog
-from dvidsync_dagster.run.discovery import discover
+from dvidsync_dagster.run.session import opened
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +45,9 @@ def look(config: SyncConfig, destination: DestinationConfig, checkpoint: Checkpo
         ConfigurationError: as at the start of a run.
         ServerError, LogError: a server or the broker cannot be asked.
     """
-    with (
-        open_source(config) as source,
-        open_destination(destination) as copy,
-    ):
-        born_since = checkpoint.key_ns if checkpoint is not None else 0
-        route = discover(config, destination, source, copy, born_since=born_since)
+    born_since = checkpoint.key_ns if checkpoint is not None else 0
+    with opened(config, destination, born_since=born_since, still_owner=lambda: None) as session:
+        route = session.route
     with MutationLog(route.connection, list(route.topics)) as log:
         return Look(tuple(_positions(log.beginning(), log.end(), checkpoint)), route.clock)
 

@@ -7,14 +7,14 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
-from dvidsync_dagster.clients import open_destination, open_source
+from dvidsync_dagster.clients import open_source
 from dvidsync_dagster.config import DestinationConfig, SyncConfig
 from dvidsync_dagster.datatypes.contract import SourceSide
 from dvidsync_dagster.datatypes.registry import ALL
-from dvidsync_dagster.destinations.kinds import opened_destination
+from dvidsync_dagster.destinations.kinds import Opener, opened_destination
 from dvidsync_dagster.destinations.protocol import Destination
-from dvidsync_dagster.dvid.client import DvidClient
-from dvidsync_dagster.run.discovery import Route, discover
+from dvidsync_dagster.destinations.source import Source
+from dvidsync_dagster.run.discovery import Route, check_instances, discover
 from dvidsync_dagster.run.notes import Notes
 
 _READS_AT_A_TIME = 4
@@ -25,15 +25,11 @@ class Session:
     """Both, with what was asked of them.
 
     Args:
-        source: open.
         sources: by data type, what asks the source.
-        client: of the destination's server.
         notes: what the run has to say.
     """
 
-    source: DvidClient
     sources: Mapping[str, SourceSide]
-    client: DvidClient
     route: Route
     destination: Destination
     notes: Notes
@@ -46,36 +42,34 @@ def opened(
     *,
     born_since: int | None,
     still_owner: Callable[[], None],
+    is_new: bool = False,
+    opener: Opener = opened_destination,
 ) -> Iterator[Session]:
     """Connect to both and ask what is to be followed.
 
     Args:
-        born_since: as for `discover`.
+        born_since: as for `check_instances`.
         still_owner: raises OwnershipLost if a newer run owns the destination.
+        is_new: nothing is known of the destination yet.
+        opener: opens the destination.
 
     Raises:
-        ConfigurationError, ServerError: as `discover`.
+        ConfigurationError, ServerError: as `discover`, `check_instances` and the opener.
     """
     with ExitStack() as stack:
-        source = stack.enter_context(open_source(config))
-        client = stack.enter_context(open_destination(destination))
-        route = discover(config, destination, source, client, born_since=born_since)
+        client = stack.enter_context(open_source(config))
+        route = discover(config, destination, client)
         notes = Notes()
         pool = stack.enter_context(ThreadPoolExecutor(_READS_AT_A_TIME, thread_name_prefix="source"))
         sources = {
-            typename: each.source_side(source, route.clock, route.source_started, pool)
+            typename: each.source_side(client, route.clock, route.source.started, pool)
             for typename, each in ALL.items()
         }
-        target = stack.enter_context(
-            opened_destination(
-                destination,
-                source,
-                client,
-                route.repo,
-                counters=route.counters,
-                followed=lambda name: name not in route.not_followed,
-                still_owner=still_owner,
-                note=notes.say,
-            )
+        source = Source(
+            client, route.source, route.repo, route.counters, lambda name: name not in route.not_followed
         )
-        yield Session(source, sources, client, route, target, notes)
+        follower = stack.enter_context(
+            opener(config, destination, source, is_new=is_new, still_owner=still_owner, note=notes.say)
+        )
+        check_instances(destination, route, follower.contents(), born_since)
+        yield Session(sources, route, follower, notes)

@@ -14,11 +14,11 @@ import numpy as np
 import pytest
 
 from dvidsync_dagster.config import SyncConfig
+from dvidsync_dagster.dvid.asking import is_one_server
 from dvidsync_dagster.dvid.client import DvidClient
 from dvidsync_dagster.errors import ConfigurationError, Conflict
 from dvidsync_dagster.log.checkpoint import Checkpoint
 from dvidsync_dagster.run.report import ChunkReport
-from dvidsync_dagster.run.same_server import is_one_server
 from tests.following import followed
 from tests.forging import forge
 from tests.real.harness import Stage

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from types import TracebackType
@@ -18,6 +18,7 @@ from dvidsync_dagster.destinations.dvid_server.ownership import Ownership
 from dvidsync_dagster.destinations.dvid_server.planner import Plan, Sides
 from dvidsync_dagster.destinations.dvid_server.rest import wait_for_rest
 from dvidsync_dagster.destinations.protocol import Brought, Standing
+from dvidsync_dagster.destinations.source import Source
 from dvidsync_dagster.dvid.client import DvidClient
 from dvidsync_dagster.dvid.repo import RepoInfo, read_repo_info
 from dvidsync_dagster.events.batch import Batch
@@ -34,10 +35,8 @@ class DvidServer:
 
     Args:
         name: of the destination, for messages.
-        source, client: the two servers, open.
-        repo: the source's, as discovered.
-        counters: the source's counters of ids, by instance.
-        followed: whether an instance (by name) is one of those that are followed.
+        source: what it follows.
+        client: of the server, open.
         requests_in_flight: how many steps may run at a time.
         skips: refused events are left out; if not, they end the run.
         history: which merges may be combined.
@@ -48,12 +47,9 @@ class DvidServer:
     def __init__(
         self,
         name: str,
-        source: DvidClient,
+        source: Source,
         client: DvidClient,
-        repo: RepoInfo,
         *,
-        counters: Mapping[str, int],
-        followed: Callable[[str], bool],
         requests_in_flight: int,
         skips: bool,
         history: History,
@@ -63,7 +59,7 @@ class DvidServer:
         self.name = name
         self.skips = skips
         self.client = client
-        self._repo = repo
+        self._repo = source.repo
         self._note = note
         self._in_flight = requests_in_flight
         self._ownership = Ownership(still_owner)
@@ -76,12 +72,12 @@ class DvidServer:
         self._pool = ThreadPoolExecutor(requests_in_flight, thread_name_prefix="apply")
         self._reads = ThreadPoolExecutor(max(4, requests_in_flight), thread_name_prefix="look")
         self._servers = Servers(
-            source=source,
+            source=source.client,
             destination=client,
-            root=repo.root,
-            repo=repo,
-            counters=counters,
-            followed=followed,
+            root=source.repo.root,
+            repo=source.repo,
+            counters=source.counters,
+            followed=source.followed,
             skips=skips,
             history=history,
             pool=self._reads,

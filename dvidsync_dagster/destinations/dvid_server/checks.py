@@ -1,0 +1,77 @@
+"""What a server that is to follow must not be: the source itself, or fed its own changes."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+from dvidsync_dagster.clients import AT_ONCE, open_destination
+from dvidsync_dagster.config import DestinationConfig, SyncConfig
+from dvidsync_dagster.dvid.asking import ask_server, is_one_server
+from dvidsync_dagster.dvid.client import DvidClient
+from dvidsync_dagster.dvid.repo import RepoInfo, ServerInfo
+from dvidsync_dagster.errors import ConfigurationError, ServerError
+
+
+def check_server(
+    config: SyncConfig,
+    destination: DestinationConfig,
+    source: DvidClient,
+    source_info: ServerInfo,
+    client: DvidClient,
+) -> RepoInfo:
+    """Ask a destination's server whether it can follow; what it says of the repo.
+
+    Raises:
+        ConfigurationError: it has no such repo, or is the source, or would be fed its own changes.
+        ServerError: one of the two does not answer.
+    """
+    info, repo = ask_server(f"destinations[{destination.name}].url", client, config.repo)
+    refuse_source(destination, source, client)
+    _refuse_own_feed(config, f"destinations[{destination.name}]", source_info, info)
+    return repo
+
+
+def refuse_source(destination: DestinationConfig, source: DvidClient, client: DvidClient) -> None:
+    """Raises ConfigurationError if the destination is the source, ServerError if one does not answer."""
+    if is_one_server(source, client):
+        raise ConfigurationError(
+            f"destinations[{destination.name}].url",
+            f"{client.url} and source.url ({source.url}) are one server under two names",
+            "A destination is another server, with a copy of the source's repo.",
+        )
+
+
+def refuse_twins(config: SyncConfig, destination: DestinationConfig, client: DvidClient) -> None:
+    """Ask the other destinations, as far as they answer at once.
+
+    Raises ConfigurationError if one is this server too: two runs at a time would work on it.
+    """
+    for other in config.destinations:
+        if other.name != destination.name and _answers_as(client, other):
+            raise ConfigurationError(
+                f"destinations[{destination.name}].url",
+                f"{client.url} and destinations[{other.name}].url ({other.url}) are one server",
+                "Name each server once.",
+            )
+
+
+def _answers_as(client: DvidClient, other: DestinationConfig) -> bool:
+    # What ails another destination is told by its own runs.
+    with (
+        suppress(ServerError, ConfigurationError),
+        open_destination(other, patience=AT_ONCE) as another,
+    ):
+        return is_one_server(client, another)
+    return False
+
+
+def _refuse_own_feed(config: SyncConfig, field: str, source: ServerInfo, server: ServerInfo) -> None:
+    servers = set(config.kafka.servers or source.kafka_servers)
+    prefix = config.kafka.topic_prefix if config.kafka.topic_prefix is not None else source.topic_prefix
+    if servers & set(server.kafka_servers) and server.topic_prefix == prefix:
+        raise ConfigurationError(
+            f"{field}.url",
+            f"this server publishes to the same broker under the same prefix ({prefix!r}) as the source, so "
+            f"the destination would be fed its own changes",
+            "Give the destination another `topicPrefix`, or no [kafka], in its server configuration.",
+        )

@@ -1,0 +1,40 @@
+"""Opening a DVID server as a destination."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from dvidsync_dagster.clients import open_destination
+from dvidsync_dagster.config import DestinationConfig, SyncConfig
+from dvidsync_dagster.destinations.dvid_server.checks import check_server, refuse_twins
+from dvidsync_dagster.destinations.dvid_server.server import DvidServer
+from dvidsync_dagster.destinations.source import Source
+
+
+@contextmanager
+def opened_server(
+    config: SyncConfig,
+    destination: DestinationConfig,
+    source: Source,
+    *,
+    is_new: bool,
+    still_owner: Callable[[], None],
+    note: Callable[[str], None],
+) -> Iterator[DvidServer]:
+    """See `destinations.kinds.Opener`."""
+    with open_destination(destination) as client:
+        check_server(config, destination, source.client, source.info, client)
+        if is_new:
+            refuse_twins(config, destination, client)
+        with DvidServer(
+            destination.name,
+            source,
+            client,
+            requests_in_flight=destination.requests_in_flight,
+            skips=destination.on_conflict == "skip",
+            history=destination.history,
+            still_owner=still_owner,
+            note=note,
+        ) as server:
+            yield server

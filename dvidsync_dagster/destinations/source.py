@@ -1,0 +1,28 @@
+"""What a destination is told of the source that it follows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from dvidsync_dagster.dvid.client import DvidClient
+from dvidsync_dagster.dvid.repo import RepoInfo, ServerInfo
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """The source at the start of a run.
+
+    Args:
+        client: open; it is only read.
+        info: what it says of itself.
+        repo: its repo, read after that.
+        counters: its counters of ids, by instance, as they stood then.
+        followed: whether an instance (by name) is one of those that are followed.
+    """
+
+    client: DvidClient
+    info: ServerInfo
+    repo: RepoInfo
+    counters: Mapping[str, int]
+    followed: Callable[[str], bool]
