@@ -40,61 +40,82 @@ def order(claims: Sequence[Claim]) -> Ordering:
 
     Takers of label ids are chained by the ids that they took. Where a body or a version forces another order,
     it wins, and the chain follows it: an id that comes out of turn costs one more request, a body in the
-    wrong order costs the truth.
+    wrong order is another body.
     """
     chains = _chains(claims)
-    waits_for = _hard_edges(claims, chains)
-    followers: list[list[int]] = [[] for _ in claims]
-    missing = [len(before) for before in waits_for]
-    for index, before in enumerate(waits_for):
-        for earlier in before:
-            followers[earlier].append(index)
+    placing = _Placing(claims, _hard_edges(claims, chains))
+    while placing.is_unfinished:
+        placing.place_next()
+    waits_for = tuple(tuple(sorted(before)) for before in placing.waits_for)
+    return Ordering(tuple(placing.sequence), waits_for, chains)
 
-    # Everything that takes no id goes as early as it can, so that of the takers which could come next
-    # as many as possible stand ready, and the smallest id is the right one.
-    ready: list[tuple[object, int]] = []
-    takers: list[tuple[object, int]] = []
 
-    def admit(index: int) -> None:
-        claim = claims[index]
+class _Placing:
+    """A sequence in the making.
+
+    Everything that takes no id goes as early as it can, so that of the takers which could come next as many
+    as possible stand ready, and the smallest id is the right one.
+    """
+
+    def __init__(self, claims: Sequence[Claim], waits_for: list[set[int]]) -> None:
+        self.waits_for = waits_for
+        self.sequence: list[int] = []
+        self._claims = claims
+        self._placed = [False] * len(claims)
+        self._missing = [len(before) for before in waits_for]
+        self._followers: list[list[int]] = [[] for _ in claims]
+        self._ready: list[tuple[object, int]] = []
+        self._takers: list[tuple[object, int]] = []
+        self._last_taker: dict[Key, int] = {}
+        for index, before in enumerate(waits_for):
+            for earlier in before:
+                self._followers[earlier].append(index)
+        for index, count in enumerate(self._missing):
+            if count == 0:
+                self._admit(index)
+
+    @property
+    def is_unfinished(self) -> bool:
+        return len(self.sequence) < len(self._claims)
+
+    def place_next(self) -> None:
+        if not self._ready and not self._takers:
+            self._admit_stuck()
+        _, index = heapq.heappop(self._ready or self._takers)
+        if self._placed[index]:
+            return
+        self._placed[index] = True
+        self._chain(index)
+        self.sequence.append(index)
+        for later in self._followers[index]:
+            self._missing[later] -= 1
+            if self._missing[later] == 0:
+                self._admit(later)
+
+    def _admit(self, index: int) -> None:
+        claim = self._claims[index]
         if claim.take is None:
-            heapq.heappush(ready, (claim.log_order, index))
+            heapq.heappush(self._ready, (claim.log_order, index))
         else:
-            take = claim.take
-            heapq.heappush(takers, ((take.segment, take.last, claim.log_order), index))
+            rank = (claim.take.segment, claim.take.last, claim.log_order)
+            heapq.heappush(self._takers, (rank, index))
 
-    for index, count in enumerate(missing):
-        if count == 0:
-            admit(index)
-    sequence: list[int] = []
-    last_taker: dict[Key, int] = {}
-    placed = [False] * len(claims)
-    while len(sequence) < len(claims):
-        if not ready and not takers:
-            # Claims can contradict each other (an administrator may write to a committed version): then the
-            # log's own order decides, and what cannot be applied in it becomes a conflict.
-            stuck = min(
-                (index for index, done in enumerate(placed) if not done),
-                key=lambda index: claims[index].log_order,
-            )
-            waits_for[stuck] = {before for before in waits_for[stuck] if placed[before]}
-            missing[stuck] = 0
-            admit(stuck)
-        _, index = heapq.heappop(ready if ready else takers)
-        if placed[index]:
-            continue
-        placed[index] = True
-        take = claims[index].take
+    def _admit_stuck(self) -> None:
+        """Claims can contradict each other (an administrator may write to a committed version): then the
+        log's own order decides, and what cannot be applied in it becomes a conflict."""
+        left = (index for index, done in enumerate(self._placed) if not done)
+        stuck = min(left, key=lambda index: self._claims[index].log_order)
+        self.waits_for[stuck] = {before for before in self.waits_for[stuck] if self._placed[before]}
+        self._missing[stuck] = 0
+        self._admit(stuck)
+
+    def _chain(self, index: int) -> None:
+        """Whoever takes ids waits for the one that took some before."""
+        take = self._claims[index].take
         if take is not None:
-            if take.counter in last_taker:
-                waits_for[index].add(last_taker[take.counter])
-            last_taker[take.counter] = index
-        sequence.append(index)
-        for later in followers[index]:
-            missing[later] -= 1
-            if missing[later] == 0:
-                admit(later)
-    return Ordering(tuple(sequence), tuple(tuple(sorted(before)) for before in waits_for), chains)
+            if take.counter in self._last_taker:
+                self.waits_for[index].add(self._last_taker[take.counter])
+            self._last_taker[take.counter] = index
 
 
 def _chains(claims: Sequence[Claim]) -> dict[Key, tuple[int, ...]]:

@@ -222,7 +222,7 @@ def test_a_merge_that_goes_on_is_awaited_and_shown_after_an_hour(scene: Scene, r
     assert not at_copy(scene, "status")["Locked"]
     assert last.open_for_long == ()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("dvidsync_dagster.datatypes.labelmap.unfinished.LONG_AGO", 0)
+        patch.setattr("dvidsync_dagster.run.reading.LONG_AGO_NS", 0)
         (*_, last) = sync(scene, relay)
     (shown,) = last.open_for_long
     assert f"merge {start.mutation_id + 1}" in shown

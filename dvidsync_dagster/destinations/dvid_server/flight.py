@@ -45,62 +45,107 @@ def run_steps(
 
     Whatever ends the flight, an error or an interruption, waits until nothing is in flight anymore.
     """
-    followers = _followers(steps)
-    missing = [len(step.waits_for) for step in steps]
-    height = heights(steps)
-    ready = [(-height[index], index) for index, count in enumerate(missing) if count == 0]
-    heapq.heapify(ready)
-    finished: SimpleQueue[tuple[int, Future[Outcome]]] = SimpleQueue()
-    running: set[int] = set()
-    again: dict[int, set[int]] = {}
-    tried: set[int] = set()
-    released: set[int] = set()
+    flight = _Flight(do, pool)
+    waiting = _Waiting(steps)
+    try:
+        while waiting.ready or flight.running:
+            while waiting.ready and len(flight.running) < in_flight:
+                flight.start(waiting.next())
+            index, outcome = flight.land()
+            if outcome.refusals and waiting.is_put_off(index, put_off):
+                continue
+            settled(index, outcome)
+            waiting.done(index)
+        waiting.check()
+    finally:
+        while flight.running:
+            flight.wait()
 
-    def release(index: int) -> None:
-        if index in released:
-            return
-        released.add(index)
-        for later in followers[index]:
-            missing[later] -= 1
-            if missing[later] == 0:
-                heapq.heappush(ready, (-height[later], later))
 
-    def land() -> tuple[int, Future[Outcome]]:
-        index, future = finished.get()
-        running.discard(index)
+class _Flight:
+    """The steps that are under way."""
+
+    def __init__(self, do: Callable[[int], Outcome], pool: Executor) -> None:
+        self.running: set[int] = set()
+        self._do = do
+        self._pool = pool
+        self._finished: SimpleQueue[tuple[int, Future[Outcome]]] = SimpleQueue()
+
+    def start(self, index: int) -> None:
+        self.running.add(index)
+        future = self._pool.submit(self._do, index)
+        future.add_done_callback(lambda done: self._finished.put((index, done)))
+
+    def wait(self) -> tuple[int, Future[Outcome]]:
+        """The next step that ends, however it ends."""
+        index, future = self._finished.get()
+        self.running.discard(index)
         return index, future
 
-    def start(index: int) -> None:
-        running.add(index)
-        future = pool.submit(do, index)
-        future.add_done_callback(lambda done: finished.put((index, done)))
+    def land(self) -> tuple[int, Outcome]:
+        """The next step that ends. Raises what it raised."""
+        index, future = self.wait()
+        return index, future.result()
 
-    try:
-        while ready or running:
-            while ready and len(running) < in_flight:
-                start(heapq.heappop(ready)[1])
-            index, future = land()
-            outcome = future.result()
-            if outcome.refusals and index not in tried:
-                tried.add(index)
-                after = set(put_off(index)) - {index}
-                if after:
-                    again[index] = after
-                    release(index)
-                    continue
-            settled(index, outcome)
-            release(index)
-            for other in [other for other, after in again.items() if index in after]:
-                again[other].discard(index)
-                if not again[other]:
-                    del again[other]
-                    heapq.heappush(ready, (-height[other], other))
-        if len(released) < len(steps):
-            stuck = next(index for index in range(len(steps)) if index not in released)
-            raise RuntimeError(f"steps wait for each other, the first of them: {steps[stuck].command!r}")
-    finally:
-        while running:
-            land()
+
+class _Waiting:
+    """The steps that are still to be started, and what each waits for."""
+
+    def __init__(self, steps: Sequence[Step]) -> None:
+        self._steps = steps
+        self._followers = _followers(steps)
+        self._missing = [len(step.waits_for) for step in steps]
+        self._height = heights(steps)
+        self.ready = [
+            (-self._height[index], index) for index, count in enumerate(self._missing) if count == 0
+        ]
+        heapq.heapify(self.ready)
+        self._again: dict[int, set[int]] = {}
+        self._tried: set[int] = set()
+        self._released: set[int] = set()
+
+    def next(self) -> int:
+        return heapq.heappop(self.ready)[1]
+
+    def is_put_off(self, index: int, put_off: Callable[[int], Collection[int]]) -> bool:
+        """Whether a step that was refused for the first time is tried again after some that follow it. What
+        waits for it goes on."""
+        if index in self._tried:
+            return False
+        self._tried.add(index)
+        after = set(put_off(index)) - {index}
+        if not after:
+            return False
+        self._again[index] = after
+        self._release(index)
+        return True
+
+    def done(self, index: int) -> None:
+        self._release(index)
+        for other in [other for other, after in self._again.items() if index in after]:
+            self._again[other].discard(index)
+            if not self._again[other]:
+                del self._again[other]
+                self._push(other)
+
+    def check(self) -> None:
+        """Raises RuntimeError if steps were never started."""
+        if len(self._released) < len(self._steps):
+            stuck = next(index for index in range(len(self._steps)) if index not in self._released)
+            command = self._steps[stuck].command
+            raise RuntimeError(f"steps wait for each other, the first of them: {command!r}")
+
+    def _release(self, index: int) -> None:
+        if index in self._released:
+            return
+        self._released.add(index)
+        for later in self._followers[index]:
+            self._missing[later] -= 1
+            if self._missing[later] == 0:
+                self._push(later)
+
+    def _push(self, index: int) -> None:
+        heapq.heappush(self.ready, (-self._height[index], index))
 
 
 def _followers(steps: Sequence[Step]) -> list[list[int]]:

@@ -124,51 +124,79 @@ def _ended(events: Sequence[object], ordering: Ordering, seen: Seen, present: se
 
 
 def _walk(events: Sequence[object], ordering: Ordering, seen: Seen, ended: set[int]) -> BodyPresence:
-    presence = BodyPresence()
-    later_there: set[Key] = set()
-    remade: set[Key] = set()
-    counting: set[str] = set()
+    walk = _Walk(seen, ended)
     for index in reversed(ordering.sequence):
         event = events[index]
         if isinstance(event, SetNextLabel):
-            # Setting the counter again would take back the ids that were given since.
-            if event.instance in counting:
-                presence.present.add(index)
-            continue
-        if not isinstance(event, BodyEvent):
-            continue
+            walk.pass_setting(index, event)
+        elif isinstance(event, BodyEvent):
+            walk.pass_body_event(index, event)
+    return walk.found
+
+
+@dataclass(slots=True)
+class _Walk:
+    """A walk over the events from the last to the first.
+
+    Args:
+        ended: events that were there before their bodies were taken away.
+        later_there: bodies on which something later is present.
+        remade: bodies that something later has made again.
+        counting: instances in which something later took an id.
+    """
+
+    seen: Seen
+    ended: set[int]
+    found: BodyPresence = field(default_factory=BodyPresence)
+    later_there: set[Key] = field(default_factory=set)
+    remade: set[Key] = field(default_factory=set)
+    counting: set[str] = field(default_factory=set)
+
+    def pass_setting(self, index: int, event: SetNextLabel) -> None:
+        """Setting the counter again would take back the ids that were given since."""
+        if event.instance in self.counting:
+            self.found.present.add(index)
+
+    def pass_body_event(self, index: int, event: BodyEvent) -> None:
         keys = {label: body_key(event.instance, event.version, label) for label in event.bodies}
-        # A body that the operation ended and that carries a later rank has been made again since.
-        reached = any(_reached(seen, key, event.rank) for key in keys.values())
+        is_shown = self._is_shown(index, event, keys)
+        if not is_shown and not self._may_be_hidden(index, event, keys):
+            return
+        if _left_traces(event, keys, self.seen, self.later_there, self.remade):
+            self._is_present(index, event, keys)
+        elif is_shown:
+            self.found.doubtful.add(index)
+
+    def _is_shown(self, index: int, event: BodyEvent, keys: Mapping[int, Key]) -> bool:
+        """Whether one of its bodies has reached it, or something later on one of them is present."""
+        # A body that the event ended and that carries a later rank has been made again since.
+        reached = any(_reached(self.seen, key, event.rank) for key in keys.values())
         # Where one of its bodies is left, that tells more: what is gone may be the destination's own doing.
-        if index in ended and not any(keys[label] in seen.bodies for label in event.survivors):
-            later_there.update(keys[label] for label in event.bodies if label not in _made(event))
-        followed = any(key in later_there for key in keys.values())
-        if not (reached or followed):
-            bodies = [
-                seen.bodies[key] for key in (keys[label] for label in event.survivors) if key in seen.bodies
-            ]
-            if not bodies or any(body.reached is not None for body in bodies):
-                continue
-            # The destination's own edits hide the tags; only the traces are left.
-            if isinstance(event, Cleave | Split):
-                presence.doubtful.add(index)
-                continue
-        if not _left_traces(event, keys, seen, later_there, remade):
-            if reached or followed:
-                presence.doubtful.add(index)
-            continue
-        presence.present.add(index)
-        if (ids := ids_of(event)) is not None and ids.picked_by is not PickedBy.REQUEST:
-            counting.add(event.instance)
-        if any(
-            key in seen.bodies and seen.bodies[key].reached == event.rank
-            for key in (keys[label] for label in event.survivors)
-        ):
-            presence.fresh.add(index)
-        later_there.update(keys.values())
-        remade.update(keys[label] for label in _made(event))
-    return presence
+        if index in self.ended and not any(keys[label] in self.seen.bodies for label in event.survivors):
+            self.later_there.update(keys[label] for label in event.bodies if label not in _made(event))
+        return reached or any(key in self.later_there for key in keys.values())
+
+    def _may_be_hidden(self, index: int, event: BodyEvent, keys: Mapping[int, Key]) -> bool:
+        """Whether the destination's own edits hide the tags, so that only the traces are left."""
+        survivors = (keys[label] for label in event.survivors)
+        bodies = [self.seen.bodies[key] for key in survivors if key in self.seen.bodies]
+        if not bodies or any(body.reached is not None for body in bodies):
+            return False
+        if isinstance(event, Cleave | Split):
+            self.found.doubtful.add(index)
+            return False
+        return True
+
+    def _is_present(self, index: int, event: BodyEvent, keys: Mapping[int, Key]) -> None:
+        self.found.present.add(index)
+        ids = ids_of(event)
+        if ids is not None and ids.picked_by is not PickedBy.REQUEST:
+            self.counting.add(event.instance)
+        survivors = (self.seen.bodies.get(keys[label]) for label in event.survivors)
+        if any(body is not None and body.reached == event.rank for body in survivors):
+            self.found.fresh.add(index)
+        self.later_there.update(keys.values())
+        self.remade.update(keys[label] for label in _made(event))
 
 
 def _reached(seen: Seen, key: Key, rank: Rank) -> bool:
