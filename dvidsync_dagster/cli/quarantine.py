@@ -90,7 +90,7 @@ def show(record: str, config: Path, destination: str | None, save: Path | None, 
 @arguments.verbose
 def skip(records: tuple[str, ...], config: Path, destination: str | None, verbose: bool) -> None:
     """Let exactly these records pass, at which runs stop. They stay in the quarantine."""
-    from dvidsync_dagster.orchestration.quarantine import skip as let_pass
+    from dvidsync_dagster.orchestration.quarantine_job import skip as let_pass
 
     _change(records, config, destination, verbose, let_pass)
 
@@ -102,7 +102,7 @@ def skip(records: tuple[str, ...], config: Path, destination: str | None, verbos
 @arguments.verbose
 def drop(records: tuple[str, ...], config: Path, destination: str | None, verbose: bool) -> None:
     """Forget these records. A run that meets one again, in windows that are read again, keeps it anew."""
-    from dvidsync_dagster.orchestration.quarantine import drop as forget
+    from dvidsync_dagster.orchestration.quarantine_job import drop as forget
 
     _change(records, config, destination, verbose, forget)
 

@@ -14,13 +14,14 @@ from dvidsync_dagster.errors import DvidSyncError, LogGap, LogRecreated
 from dvidsync_dagster.log.checkpoint import Checkpoint
 from dvidsync_dagster.orchestration import metadata as meta
 from dvidsync_dagster.orchestration.checkpoint_file import read_checkpoint_file, write_checkpoint_file
-from dvidsync_dagster.orchestration.checkpoints import CheckpointStore, Claim
+from dvidsync_dagster.orchestration.checkpoints import CheckpointStore, OwnerClaim
 from dvidsync_dagster.orchestration.checks import RunEnd, log_answers
 from dvidsync_dagster.orchestration.failing import failures_told
 from dvidsync_dagster.orchestration.followers import Follower
 from dvidsync_dagster.orchestration.names import kafka_key
 from dvidsync_dagster.orchestration.partitions import FOLLOW, Windows
 from dvidsync_dagster.orchestration.pools import limit_to_one
+from dvidsync_dagster.orchestration.run_log import logged_in_run
 from dvidsync_dagster.run.follow import Scope
 from dvidsync_dagster.run.report import ChunkReport
 
@@ -57,7 +58,7 @@ def follower_asset(follower: Follower) -> dg.AssetsDefinition:
         output_required=False,
     )
     def follow_source(context: dg.AssetExecutionContext) -> Iterator[dg.Output[None]]:
-        with failures_told(context):
+        with failures_told(context), logged_in_run(context):
             selected = _selected_windows(context)
             scope = None
             if FOLLOW not in context.run.tags:
@@ -132,7 +133,7 @@ class FollowerRun:
             touched += [window for window in selected if window not in materialized.union(touched)]
         return touched or [selected[-1]]
 
-    def _checkpoint(self, claim: Claim) -> Checkpoint | None:
+    def _checkpoint(self, claim: OwnerClaim) -> Checkpoint | None:
         checkpoint = self._store.latest(claim)
         file = self._follower.checkpoint_file
         if checkpoint is None and file is not None:
@@ -140,7 +141,7 @@ class FollowerRun:
             return replace(checkpoint, clean=False) if checkpoint is not None else None
         return checkpoint
 
-    def _log(self, report: ChunkReport, claim: Claim, windows: list[str]) -> None:
+    def _log(self, report: ChunkReport, claim: OwnerClaim, windows: list[str]) -> None:
         self._end.add(report)
         # A chunk that reads windows again carries the old checkpoint; until its run ends it is not clean.
         clean = report.checkpoint.clean and report.final

@@ -11,8 +11,8 @@ from dvidsync_dagster.orchestration.assets import follower_asset, kafka_spec
 from dvidsync_dagster.orchestration.checks import run_checks
 from dvidsync_dagster.orchestration.comparing import comparing_definitions
 from dvidsync_dagster.orchestration.followers import followers
-from dvidsync_dagster.orchestration.quarantine import quarantine_job
-from dvidsync_dagster.orchestration.repairing import repair_job
+from dvidsync_dagster.orchestration.quarantine_job import quarantine_job
+from dvidsync_dagster.orchestration.repair_job import repair_job
 from dvidsync_dagster.orchestration.ticks import follower_ticks
 
 

@@ -27,7 +27,7 @@ Record = Callable[[dg.AssetObservation | dg.AssetMaterialization], None]
 
 
 @dataclass(frozen=True)
-class Claim:
+class OwnerClaim:
     """One run's claim on its destination. `position` is its place in the event log."""
 
     epoch: int
@@ -43,7 +43,7 @@ class CheckpointStore:
         self._instance = instance
         self._key = asset_key
 
-    def claim(self, record: Record) -> Claim:
+    def claim(self, record: Record) -> OwnerClaim:
         """Take the destination over: whoever owned it stops at its next look.
 
         Two that claim at once may both write the same epoch; the one that the log holds second tries again.
@@ -63,7 +63,7 @@ class CheckpointStore:
                 return newest
         raise OwnershipLost(f"{self._text}: other runs kept taking it over. Let one run at a time start.")
 
-    def check_owner(self, claim: Claim) -> None:
+    def check_owner(self, claim: OwnerClaim) -> None:
         """Make sure that the destination is still this claim's.
 
         Raises:
@@ -81,7 +81,7 @@ class CheckpointStore:
                 f"this one (epoch {claim.epoch}). Nothing to do: that run goes on."
             )
 
-    def latest(self, claim: Claim | None = None) -> Checkpoint | None:
+    def latest(self, claim: OwnerClaim | None = None) -> Checkpoint | None:
         """How far the destination is, or None if there is no checkpoint (never run, or wiped).
 
         It is clean only if nobody else owned the destination after it was written.
@@ -111,9 +111,9 @@ class CheckpointStore:
     def _text(self) -> str:
         return self._key.to_user_string()
 
-    def _owner(self) -> Claim | None:
+    def _owner(self) -> OwnerClaim | None:
         """The newest claim. Of two with one epoch the first: the second tries again."""
-        newest: Claim | None = None
+        newest: OwnerClaim | None = None
         for count, claim in enumerate(self._claims(), start=1):
             if newest is None or claim.epoch >= newest.epoch:
                 newest = claim
@@ -121,7 +121,7 @@ class CheckpointStore:
                 break
         return newest
 
-    def _claims(self) -> Iterator[Claim]:
+    def _claims(self) -> Iterator[OwnerClaim]:
         """All claims, the last one first."""
         for event in self._pages(self._instance.fetch_observations):
             observation = event.asset_observation
@@ -129,7 +129,7 @@ class CheckpointStore:
                 continue
             epoch = observation.metadata.get(EPOCH)
             if isinstance(epoch, dg.IntMetadataValue) and isinstance(epoch.value, int):
-                yield Claim(epoch.value, _text_of(event, OWNER), event.run_id, event.storage_id)
+                yield OwnerClaim(epoch.value, _text_of(event, OWNER), event.run_id, event.storage_id)
 
     def _checkpoints(self) -> Iterator[dg.EventLogRecord]:
         """All materializations that carry a checkpoint, the last one first."""

@@ -24,8 +24,8 @@ from dvidsync_dagster.orchestration.failing import own_errors
 from dvidsync_dagster.orchestration.followers import Follower
 from dvidsync_dagster.orchestration.once import QUIET, Busy, run_once
 from dvidsync_dagster.orchestration.pools import limit_to_one
-from dvidsync_dagster.orchestration.quarantine import QUARANTINE_OP
-from dvidsync_dagster.orchestration.repairing import REPAIR_OP
+from dvidsync_dagster.orchestration.quarantine_job import QUARANTINE_OP
+from dvidsync_dagster.orchestration.repair_job import REPAIR_OP
 from dvidsync_dagster.orchestration.ticks import run_under_way
 from dvidsync_dagster.run.retry import Retried
 

@@ -21,6 +21,7 @@ from dvidsync_dagster.orchestration.failing import failures_told
 from dvidsync_dagster.orchestration.followers import Follower, destination_follower
 from dvidsync_dagster.orchestration.names import comparison_key
 from dvidsync_dagster.orchestration.pools import limit_to_one
+from dvidsync_dagster.orchestration.run_log import logged_in_run
 from dvidsync_dagster.orchestration.tables import table
 from dvidsync_dagster.outgoing_text import markdown
 
@@ -113,7 +114,7 @@ def _check(destination: DestinationConfig, follower: Follower) -> dg.AssetChecks
         step = context.op_execution_context
         limit_to_one(step.instance, follower.pool)
         try:
-            with failures_told(step):
+            with failures_told(step), logged_in_run(step):
                 reached = catching_up_here(step, follower, may_follow=config.catch_up)
                 found = compare(
                     follower.config,

@@ -137,7 +137,7 @@ class Kafka(KafkaConfig, _Described):
     """`KafkaConfig`, with a schema for Dagster."""
 
 
-class Windows(WindowsConfig, _Described):
+class WindowsFields(WindowsConfig, _Described):
     """`WindowsConfig`, with a schema for Dagster."""
 
     start_date: Annotated[date | None, dg.Resolver(_values, model_field_type=str | date | None)] = _described(
@@ -156,7 +156,23 @@ class Destination(DestinationConfig, _Described):
 
 @dg.scaffold_with(DvidSyncScaffolder)
 class DvidSyncComponent(dg.Component, SyncConfig, _Described):
-    """One repo of a source DVID server, and the destinations that follow it."""
+    """One repo of a source DVID server, and the destinations that follow it.
+
+    How its assets are shown can be changed in a subclass:
+
+    .. code-block:: python
+
+        import dagster as dg
+        from dvidsync_dagster import DvidSyncComponent
+
+        class OurCopies(DvidSyncComponent):
+            def get_asset_spec(self, spec: dg.AssetSpec) -> dg.AssetSpec:
+                return super().get_asset_spec(spec).replace_attributes(
+                    group_name="segmentation", owners=["team:connectomics"]
+                )
+
+    and is used by its name in a ``defs.yaml``: ``type: our_project.copies.OurCopies``.
+    """
 
     source: Source = _described(SyncConfig, "source")
     instances: Annotated[
@@ -165,8 +181,8 @@ class DvidSyncComponent(dg.Component, SyncConfig, _Described):
     ] = _described(SyncConfig, "instances", "all")
     kafka: Kafka = Field(default_factory=Kafka, description=SyncConfig.model_fields["kafka"].description)
     destinations: list[Destination] = _described(SyncConfig, "destinations")  # type: ignore[assignment]
-    windows: Windows = Field(
-        default_factory=Windows, description=SyncConfig.model_fields["windows"].description
+    windows: WindowsFields = Field(
+        default_factory=WindowsFields, description=SyncConfig.model_fields["windows"].description
     )
 
     @classmethod
@@ -178,5 +194,24 @@ class DvidSyncComponent(dg.Component, SyncConfig, _Described):
         """
         return cls.model_validate(_values(context, model.model_dump(exclude_unset=True)))
 
+    def get_asset_spec(self, spec: dg.AssetSpec) -> dg.AssetSpec:
+        """How Dagster shows an asset: the source's log, the archive, a destination, a comparison.
+
+        Override it to change groups, owners, tags, descriptions, metadata or automation. The key must stay:
+        checkpoints are found by it.
+        """
+        return spec
+
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
-        return build_definitions(self)
+        """Raises ConfigurationError if `get_asset_spec` changes a key."""
+        return build_definitions(self).map_asset_specs(func=self._spec)
+
+    def _spec(self, spec: dg.AssetSpec) -> dg.AssetSpec:
+        changed = self.get_asset_spec(spec)
+        if changed.key != spec.key:
+            raise ConfigurationError(
+                "get_asset_spec",
+                f"gives {spec.key.to_user_string()} the key {changed.key.to_user_string()}",
+                "Leave keys as they are: checkpoints are found by them.",
+            )
+        return changed

@@ -20,7 +20,7 @@ from dvidsync_dagster.log.quarantine import Quarantine
 from dvidsync_dagster.log.record import RawRecord
 from dvidsync_dagster.orchestration.build import build_definitions
 from dvidsync_dagster.orchestration.followers import destination_follower
-from dvidsync_dagster.orchestration.quarantine import QUARANTINE_OP
+from dvidsync_dagster.orchestration.quarantine_job import QUARANTINE_OP
 from dvidsync_dagster.orchestration.ticks import next_run_tags
 from tests.cli.test_cli import dvidsync, write
 from tests.contract.replay import published

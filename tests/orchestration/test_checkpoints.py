@@ -12,7 +12,7 @@ import pytest
 from dvidsync_dagster.errors import CheckpointError, OwnershipLost
 from dvidsync_dagster.log.checkpoint import Checkpoint, PartitionPosition
 from dvidsync_dagster.orchestration import metadata as meta
-from dvidsync_dagster.orchestration.checkpoints import CheckpointStore, Claim
+from dvidsync_dagster.orchestration.checkpoints import CheckpointStore, OwnerClaim
 from dvidsync_dagster.run.report import ChunkReport, Lag
 
 KEY = dg.AssetKey(["repo", "copy"])
@@ -30,12 +30,12 @@ def store(instance: dg.DagsterInstance) -> CheckpointStore:
     return CheckpointStore(instance, KEY)
 
 
-def claim(instance: dg.DagsterInstance) -> Claim:
+def claim(instance: dg.DagsterInstance) -> OwnerClaim:
     return CheckpointStore(instance, KEY).claim(instance.report_runless_asset_event)
 
 
 def leave(
-    instance: dg.DagsterInstance, owner: Claim, offset: int, *, window: str = "w", clean: bool = False
+    instance: dg.DagsterInstance, owner: OwnerClaim, offset: int, *, window: str = "w", clean: bool = False
 ) -> Checkpoint:
     """Store a checkpoint as a run does."""
     checkpoint = Checkpoint(
@@ -158,7 +158,7 @@ def test_a_damaged_checkpoint_is_an_error(instance: dg.DagsterInstance, store: C
 def test_of_those_that_claim_at_once_one_owns(instance: dg.DagsterInstance, store: CheckpointStore) -> None:
     barrier = Barrier(4)
 
-    def at_once(_: int) -> Claim | None:
+    def at_once(_: int) -> OwnerClaim | None:
         barrier.wait()
         try:
             return claim(instance)
@@ -180,7 +180,7 @@ def test_of_those_that_claim_at_once_one_owns(instance: dg.DagsterInstance, stor
 
 def test_two_claims_of_one_epoch_have_one_owner(instance: dg.DagsterInstance, store: CheckpointStore) -> None:
     """Both read before either wrote."""
-    claims = [Claim(1, name, "") for name in ("first", "second")]
+    claims = [OwnerClaim(1, name, "") for name in ("first", "second")]
     for each in claims:
         instance.report_runless_asset_event(
             dg.AssetObservation(asset_key=KEY, metadata={meta.EPOCH: each.epoch, meta.OWNER: each.owner})

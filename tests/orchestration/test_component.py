@@ -111,6 +111,37 @@ def test_definitions() -> None:
     assert "hunter2" not in repr(component)
 
 
+class Ours(DvidSyncComponent):
+    """As the docstring of the component shows it."""
+
+    def get_asset_spec(self, spec: dg.AssetSpec) -> dg.AssetSpec:
+        return (
+            super()
+            .get_asset_spec(spec)
+            .replace_attributes(group_name="segmentation", owners=["team:connectomics"])
+        )
+
+
+class OtherKeys(DvidSyncComponent):
+    def get_asset_spec(self, spec: dg.AssetSpec) -> dg.AssetSpec:
+        return spec.replace_attributes(key="mine")
+
+
+def test_how_assets_are_shown_can_be_changed() -> None:
+    definitions = component_defs(component=Ours.resolve_from_yaml(yaml.dump(dict(ATTRIBUTES))))
+    graph = definitions.resolve_asset_graph()
+    copy = graph.get(dg.AssetKey(["repo_a78c418b", "copy"]))
+    assert (copy.group_name, copy.owners) == ("segmentation", ["team:connectomics"])
+    assert copy.backfill_policy == dg.BackfillPolicy.single_run()
+    assert definitions.resolve_job_def("follow_repo_a78c418b_copy")
+
+
+def test_keys_stay_as_checkpoints_are_found_by_them() -> None:
+    component = OtherKeys.resolve_from_yaml(yaml.dump(dict(ATTRIBUTES)))
+    with pytest.raises(ConfigurationError, match="Leave keys as they are"):
+        component_defs(component=component)
+
+
 def test_a_wrong_field_is_named_with_its_whole_path() -> None:
     destinations = [{**ATTRIBUTES["destinations"][0], "requests_in_flight": 100}]
     with pytest.raises(ConfigurationError) as refused:

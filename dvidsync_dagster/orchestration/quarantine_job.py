@@ -16,6 +16,7 @@ from dvidsync_dagster.orchestration.followers import Follower, destination_follo
 from dvidsync_dagster.orchestration.op_job import RESULT, op_job
 from dvidsync_dagster.orchestration.owning import claimed
 from dvidsync_dagster.orchestration.pools import limit_to_one
+from dvidsync_dagster.orchestration.run_log import logged_in_run
 from dvidsync_dagster.run.retry import Retried, retry
 
 QUARANTINE_OP = "quarantine"
@@ -55,7 +56,7 @@ def quarantine_job(config: SyncConfig, destination: DestinationConfig) -> dg.Job
     )
     def change_quarantine(context: dg.OpExecutionContext, config: QuarantineConfig) -> Retried:
         limit_to_one(context.instance, follower.pool)
-        with failures_told(context):
+        with failures_told(context), logged_in_run(context):
             places = [Place.parse(text) for text in config.records]
             kept = quarantine_of(follower.config, destination.name)
             done = Retried()

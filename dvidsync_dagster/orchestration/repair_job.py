@@ -15,6 +15,7 @@ from dvidsync_dagster.orchestration.followers import Follower, destination_follo
 from dvidsync_dagster.orchestration.op_job import RESULT, op_job
 from dvidsync_dagster.orchestration.owning import claimed
 from dvidsync_dagster.orchestration.pools import limit_to_one
+from dvidsync_dagster.orchestration.run_log import logged_in_run
 from dvidsync_dagster.orchestration.tables import table
 from dvidsync_dagster.repair.repairing import repair
 
@@ -41,7 +42,7 @@ def repair_job(config: SyncConfig, destination: DestinationConfig) -> dg.JobDefi
     )
     def repair_destination(context: dg.OpExecutionContext, config: RepairConfig) -> Repair:
         limit_to_one(context.instance, follower.pool)
-        with failures_told(context):
+        with failures_told(context), logged_in_run(context):
             done = _repair(context, follower, destination, config.dry_run)
         context.log.info(done.summary())
         context.add_output_metadata(repair_metadata(done))
