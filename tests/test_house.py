@@ -15,23 +15,24 @@ PACKAGE = Path(dvidsync_dagster.__file__).parent
 FLOORS = [
     {"outgoing_text"},
     {"errors"},
-    {"events"},
-    {"causes", "config"},
+    {"events", "config"},
     {"dvid"},
-    {"clients", "log", "plan"},
-    {"notes", "report", "same_server"},
+    {"log", "plan", "differences"},
     {"datatypes"},
     {"destinations"},
-    {"batch", "discovery", "waiting"},
-    {"undecodable", "unexplained"},
-    {"attempts", "archiving", "look", "opened", "source_log", "compare"},
-    {"sync", "repair", "retry"},
+    {"run"},
+    {"compare", "repair"},
     {"orchestration"},
     {"cli", "definitions", "__init__"},
 ]
-"""From the ground up. Nothing knows a room above it."""
+"""From the ground up. Nothing knows a room above it, nor another one on its floor."""
 
-DATA_TYPES = {"annotation", "keyvalue", "labelmap", "neuronjson"}
+DATA_TYPES = {"annotation", "keyvalue", "labelmap", "neuronjson", "repo"}
+
+DATA_TYPE_NAMES = DATA_TYPES - {"repo"} | {"Labelmap", "Keyvalue", "Neuronjson", "Annotation"}
+
+ENGINES = {"run", "compare", "repair", "destinations", "differences", "plan", "events"}
+"""Rooms that name no data type."""
 
 MAX_LINES = 350
 LONG: set[str] = set()
@@ -82,6 +83,13 @@ def test_data_types_do_not_know_each_other(data_type: str) -> None:
         for found in imported(path):
             others = DATA_TYPES - {data_type}
             assert found[0] != "datatypes" or found[1] not in others, f"{name_of(path)} imports {found}"
+
+
+@pytest.mark.parametrize("path", [path for path in MODULES if room(path) in ENGINES], ids=name_of)
+def test_engines_name_no_data_type(path: Path) -> None:
+    for found in imported(path):
+        assert found[:1] != ["datatypes"] or found[1] not in DATA_TYPES, f"{name_of(path)} imports {found}"
+        assert found[-1] not in DATA_TYPE_NAMES, f"{name_of(path)} imports {found}"
 
 
 def test_modules_are_short() -> None:
