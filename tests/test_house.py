@@ -21,7 +21,8 @@ FLOORS = [
     {"datatypes"},
     {"destinations"},
     {"run"},
-    {"compare", "repair"},
+    {"compare"},
+    {"repair"},
     {"orchestration"},
     {"cli", "definitions", "__init__"},
 ]
