@@ -114,8 +114,8 @@ def test_no_fields_raise_and_the_next_record_is_decoded(
 ) -> None:
     value = orjson.dumps({"UUID": ROOT, "MutationID": 1, "Action": action, **fields})
     decoded = decode(topic, value)
-    told = len(decoded.undecodable) + len(decoded.labels) + len(decoded.repo) + len(decoded.data)
-    told += decoded.refused + sum(decoded.not_followed.values()) + sum(decoded.unknown_actions.values())
+    told = len(decoded.undecodable) + len(decoded.announcements)
+    told += sum(decoded.not_followed.values()) + sum(decoded.unknown_actions.values())
     assert told == 1
     assert len(decode("labelmap", value, GOOD).labels) >= 1
 
@@ -128,7 +128,7 @@ def test_deep_json_is_one_records_fault(depth: int, around: bytes, pair: tuple[b
     ((record, found),) = decoded.undecodable
     assert record.origin.offset == 0
     assert len(found) < 200
-    assert len(decoded.labels) == 1
+    assert len(decoded.announcements) == 1
 
 
 @pytest.mark.parametrize("digits", [20, 5000, 100_000])
@@ -149,7 +149,7 @@ def test_long_numbers_are_one_records_fault(digits: int) -> None:
     decoded = decode("labelmap", number, split, GOOD)
     assert len(decoded.undecodable) == 2
     assert all(len(found) < 300 for _, found in decoded.undecodable)
-    assert len(decoded.labels) == 1
+    assert len(decoded.announcements) == 1
 
 
 @given(jsons())

@@ -249,6 +249,6 @@ def test_any_bytes_are_decoded_or_are_that_records_fault(
                 tuple(headers),
                 timestamp,
             )
-        seen += len(aside) + len(decoded.labels) + len(decoded.repo) + len(decoded.data) + decoded.refused
+        seen += len(aside) + len(decoded.announcements)
         seen += sum(decoded.not_followed.values()) + sum(decoded.unknown_actions.values())
     assert seen == len(raw)
