@@ -11,6 +11,7 @@ import numpy as np
 import orjson
 import pytest
 
+from dvid_sandbox.real_server import RealServer
 from dvidsync_dagster.datatypes.labelmap.apply import LabelmapWriter
 from dvidsync_dagster.datatypes.labelmap.counter import LabelCounter
 from dvidsync_dagster.datatypes.labelmap.counter_rule import CounterState
@@ -24,7 +25,6 @@ from dvidsync_dagster.dvid.labelmap import Labelmap
 from dvidsync_dagster.dvid.repo import make_instance
 from dvidsync_dagster.events.origin import Origin
 from dvidsync_dagster.plan.outcome import DONE
-from tests.real_dvid import RealDvid
 
 pytestmark = pytest.mark.dvid
 
@@ -122,7 +122,7 @@ def _box(scale: int) -> str:
 
 
 @pytest.fixture
-def scene(real_dvid: RealDvid) -> Iterator[Scene]:
+def scene(real_dvid: RealServer) -> Iterator[Scene]:
     about = orjson.dumps({"alias": "torn", "description": "torn"})
     answer = httpx.post(
         f"{real_dvid.url}/api/repos", params={"admintoken": real_dvid.admin_token}, content=about

@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from dvid_sandbox import wire
-from tests.sandbox.conftest import Repo
+from repos import Repo
 
 
 def restart_after_death(repo: Repo) -> None:
