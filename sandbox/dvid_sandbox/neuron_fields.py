@@ -45,7 +45,11 @@ def _without_deleted(given: Fields, deleted: set[str], user: str, time: str) -> 
 
 
 def _keep_old(new: Fields, before: Fields, conditionals: list[str]) -> set[str]:
-    """Puts into `new` what was there before and is not posted, or must not be overwritten; gives the latter."""
+    """Puts the fields that were there before into `new`, where nothing is posted or `conditionals` keep them.
+
+    Returns:
+        The posted fields that keep their old values.
+    """
     kept = {field for field in conditionals if field in before and field in new}
     for field, value in before.items():
         if field not in new or field in kept:
