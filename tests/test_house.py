@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -86,3 +87,8 @@ def test_data_types_do_not_know_each_other(data_type: str) -> None:
 
 def test_modules_are_short() -> None:
     assert {name_of(path) for path in MODULES if len(path.read_text().splitlines()) > MAX_LINES} == LONG
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_nothing_of_the_sandbox_or_the_demo_is_needed(path: Path) -> None:
+    assert not re.search(r"^\s*(from|import) (dvid_sandbox|demo)\b", path.read_text(), re.M)
