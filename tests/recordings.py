@@ -6,6 +6,8 @@ from pathlib import Path
 
 from dvid_sandbox.recording import Recording
 
+__all__ = ["Recording", "crowd", "every_op", "huge_cleave", "proofreading"]
+
 FOLDER = Path(__file__).resolve().parents[1] / "sandbox" / "tests" / "recordings"
 
 every_op = Recording(FOLDER / "every_op")
