@@ -1,7 +1,7 @@
 # make demo             a server and two that follow it, on this machine; then Dagster's UI
 # make demo ONCE=1      the same without the UI: ends by itself
 # make demo BROKER=HOST:PORT   with a Kafka broker of yours, where the embedded one has no wheel
-# make test             all tests
+# make test             all tests, the sandbox's too
 # make lint, make types what .ci/run checks besides
 #
 # Each makes .venv from requirements.lock first. PYTHON=/path/to/python3.12 chooses the Python for it.
@@ -25,6 +25,7 @@ lint: $(READY)
 
 types: $(READY)
 	@$(BIN)/mypy
+	@$(BIN)/mypy sandbox/tests
 
 format: $(READY)
 	@$(BIN)/ruff check --fix .

@@ -25,9 +25,9 @@ import httpx
 from dvid_sandbox.broker import EmbeddedBroker
 from dvid_sandbox.launcher import SandboxServer
 from dvid_sandbox.proofreaders import make_repo
+from dvid_sandbox.real_server import RealServer
 from dvidsync_dagster.config import SyncConfig
 from dvidsync_dagster.run.follow import follow
-from tests.real_dvid import RealDvid
 
 ADMIN_TOKEN = "adm"
 
@@ -37,7 +37,7 @@ def main() -> None:
     arguments.add_argument("--operations", type=int, default=3000)
     arguments.add_argument("--bodies", type=int, default=400)
     chosen = arguments.parse_args()
-    start = RealDvid.start if os.environ.get("DVID_BIN") else SandboxServer.start
+    start = RealServer.start if os.environ.get("DVID_BIN") else SandboxServer.start
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         broker = stack.enter_context(EmbeddedBroker.start())

@@ -22,13 +22,13 @@ from typing import TypeVar
 import httpx
 
 from dvid_sandbox import wire
-from dvid_sandbox.launcher import SandboxServer
+from dvid_sandbox.launcher import DvidServer, SandboxServer
 from dvid_sandbox.proofreaders import make_repo
+from dvid_sandbox.real_server import RealServer
 from dvidsync_dagster.compare.labelmap import SIZES, find_mapping
 from dvidsync_dagster.differences.items import Pair, Side, find, side_by_side
 from dvidsync_dagster.dvid.client import DvidClient, node_path
 from dvidsync_dagster.dvid.protobuf import mapping_ops
-from tests.real_dvid import RealDvid
 
 LABELMAP = "segmentation"
 FIRST = 1 << 40
@@ -63,10 +63,10 @@ def fill(url: str, root: str, labels: int) -> None:
 
 @contextmanager
 def two_servers(folder: Path, labels: int, dvid: str | None) -> Iterator[Pair]:
-    kind: type[RealDvid] | type[SandboxServer] = SandboxServer
+    kind: type[DvidServer] = SandboxServer
     if dvid:
         os.environ["DVID_BIN"] = dvid
-        kind = RealDvid
+        kind = RealServer
     with kind.start(folder / "source") as source:
         root = make_repo(source.url, source.admin_token, size=64, cube=16).root
         fill(source.url, root, labels)

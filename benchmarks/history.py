@@ -20,11 +20,12 @@ import httpx
 
 from dvid_sandbox.broker import EmbeddedBroker
 from dvid_sandbox.launcher import SandboxServer
+from dvid_sandbox.real_server import RealServer
+from dvid_sandbox.replay import Replay
 from dvidsync_dagster.config import SyncConfig
+from dvidsync_dagster.datatypes.labelmap.server.combining import History
 from dvidsync_dagster.datatypes.server_side import History
-from tests.contract.replay import Replay
 from tests.following import followed
-from tests.real_dvid import RealDvid
 from tests.recorded import ADMIN_TOKEN, ADMIN_TOKEN_ENV, RecordedSource, RecordedStage, publish
 from tests.recordings import Recording, crowd, proofreading
 
@@ -40,7 +41,7 @@ def main() -> None:
 
 
 def _measure(recording: Recording, broker: str, folder: Path) -> None:
-    start = RealDvid.start if os.environ.get("DVID_BIN") else SandboxServer.start
+    start = RealServer.start if os.environ.get("DVID_BIN") else SandboxServer.start
     with ExitStack() as stack:
         before = stack.enter_context(start(folder / "before", admin_token=ADMIN_TOKEN))
         replay = Replay(before.url, recording, ADMIN_TOKEN)

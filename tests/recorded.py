@@ -17,10 +17,9 @@ import httpx
 import orjson
 from kafka import KafkaProducer
 
-from dvid_sandbox.launcher import SandboxServer
+from dvid_sandbox.launcher import DvidServer, SandboxServer
+from dvid_sandbox.replay import Replay
 from dvidsync_dagster.config import SyncConfig
-from tests.contract.replay import Replay
-from tests.real_dvid import RealDvid
 from tests.recordings import Recording
 from tests.state import differences, read_state
 
@@ -168,7 +167,7 @@ class RecordedStage:
 
     recording: Recording
     source: RecordedSource
-    copy: SandboxServer | RealDvid
+    copy: DvidServer
 
     def fields(self, chunk_records: int = 20_000) -> dict[str, Any]:
         """The configuration, as JSON."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import orjson
 
-from tests.contract.replay import published
+from dvid_sandbox.messages import published
 from tests.log.kafka_topics import Message, produce
 
 SECOND = 1_000_000_000

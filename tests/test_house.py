@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -95,3 +96,8 @@ def test_engines_name_no_data_type(path: Path) -> None:
 
 def test_modules_are_short() -> None:
     assert {name_of(path) for path in MODULES if len(path.read_text().splitlines()) > MAX_LINES} == LONG
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_nothing_of_the_sandbox_or_the_demo_is_needed(path: Path) -> None:
+    assert not re.search(r"^\s*(from|import) (dvid_sandbox|demo)\b", path.read_text(), re.M)

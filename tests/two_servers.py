@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import httpx
 
-from dvid_sandbox.launcher import SandboxServer
+from dvid_sandbox.launcher import DvidServer, SandboxServer
 from dvid_sandbox.proofreaders import make_repo
 from dvidsync_dagster.config import SyncConfig
 from dvidsync_dagster.dvid.protobuf import key_values
@@ -20,20 +20,11 @@ TOKEN_ENV = "DVIDSYNC_TEST_ADMIN_TOKEN"
 LABELS, KEYS, NEURONS, SYNAPSES = "segmentation", "segmentation_annotations", "neurons", "synapses"
 
 
-class Server(Protocol):
-    """What a sandbox and a real server have in common."""
-
-    admin_token: str
-
-    @property
-    def url(self) -> str: ...
-
-
 @dataclass(frozen=True)
 class Editor:
     """Edits one server behind everybody's back."""
 
-    server: Server
+    server: DvidServer
     root: str
 
     def post(self, path: str, body: Any = None, *, version: str | None = None, **query: str) -> Any:

@@ -67,7 +67,7 @@ def answer(exchange: Exchange, key: str, value: bytes) -> Answer:
 
 
 def _from_header(header: str, key: str, length: int) -> ByteRange | Answer | None:
-    """The range, or the answer to one that cannot be satisfied; None where DVID overlooks the header."""
+    """The range, or the answer to one that cannot be satisfied; None where DVID ignores the header."""
     first, dash, last = (each.strip() for each in header.removeprefix("bytes=").partition("-"))
     if not header.startswith("bytes=") or not dash or "," in header or not (first or last):
         return None

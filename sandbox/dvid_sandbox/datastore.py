@@ -35,7 +35,7 @@ class Datastore:
         self._versions = 0
 
     def server_started(self, settings: Settings, minimum_mutation_id: int) -> None:
-        """A process took this state over."""
+        """A new process has read this state; these are its settings."""
         self.settings.mutation_list = settings.mutation_list
         self.settings.split_endpoint = settings.split_endpoint
         self.minimum_mutation_id = minimum_mutation_id

@@ -6,17 +6,28 @@ limits a fault to paths that hold this text; `count` is how often it strikes (on
 
 | kind | what happens |
 | --- | --- |
-| kill-before | the process kills itself before the request is taken up |
-| kill-unpublished | … when it is applied, but nothing of it is published |
-| kill-after | … when it is applied and published, before the answer |
-| kill-torn | … between two writes of the operation: `at` names the point (see the `reached` calls) |
+| kill-before | the process kills itself before the request is handled |
+| kill-unpublished | it kills itself when the request is applied, but nothing of it is published |
+| kill-after | it kills itself when the request is applied and published, before the answer |
+| kill-torn | it kills itself between two writes of the operation: `at` names the point (below) |
 | drop-before | the connection is closed without an answer, nothing is done |
 | drop-after | the request is done, then the connection is closed without an answer |
 | unavailable | 503 |
 | delay | the request waits `seconds` first |
 | gather | the request waits until `count` such requests wait (`seconds` at most, if given) |
 
-Kills, drops and gatherings strike requests that change something; the other two strike all.
+`unavailable` and `delay` strike all requests, the others only those that change something.
+
+The points of `kill-torn`, in the order in which an operation passes them; an operation that does not pass the
+point is applied, and the process kills itself then:
+
+| operation | points |
+| --- | --- |
+| merge | announced, mapping, target index |
+| cleave | announced, indices |
+| renumber | announced, mapping, new index |
+| split-supervoxel | announced, voxels, mapping |
+| split | announced, indices |
 """
 
 from __future__ import annotations
@@ -55,11 +66,11 @@ class Fault(BaseModel):
     _gathering: asyncio.Barrier | None = PrivateAttr(None)
 
     async def hold(self) -> None:
-        """Lets a request wait, where that is what the fault is about."""
+        """Lets a request wait, if the fault is a `delay` or a `gather`."""
         if self.kind == "delay":
             await asyncio.sleep(self.seconds)
         elif self._gathering is not None:
-            # Whoever waited in vain goes on, and so do those that come later.
+            # A request that waited too long goes on, and so do those that come later.
             with suppress(TimeoutError, asyncio.BrokenBarrierError):
                 await asyncio.wait_for(self._gathering.wait(), self.seconds or None)
 

@@ -100,11 +100,14 @@ class Instance:
         raise NotImplementedError
 
     def server_started(self) -> None:
-        """A process took the state over: what is kept in memory only is made anew."""
+        """A new process has read the state: what is kept in memory only is made anew."""
 
-    def changes(self, method: str, endpoint: str) -> bool:  # noqa: ARG002 (one type looks at the endpoint)
+    reads_by_post: ClassVar[frozenset[str]] = frozenset()
+    """Endpoints at which a POST changes nothing."""
+
+    def changes(self, method: str, endpoint: str) -> bool:
         """Whether a locked version refuses the request."""
-        return method in ("POST", "PUT", "DELETE")
+        return method in ("POST", "PUT", "DELETE") and endpoint not in self.reads_by_post
 
     def serve_common(self, exchange: Exchange, place: Place) -> Answer:
         """The endpoints that all types have."""
@@ -134,7 +137,7 @@ class Instance:
         written: Mapping[Point, Block],
         old: Mapping[Point, Block],
     ) -> None:
-        """… has stored blocks; `old` are those that it was asked to replace."""
+        """Such a labelmap has stored blocks; `old` are those that it was asked to replace."""
 
     def label_cleaved(
         self,
@@ -145,7 +148,7 @@ class Instance:
         cleaved_label: int,
         in_cleaved: Callable[[Point], bool],
     ) -> None:
-        """… has cleaved a label; `in_cleaved` tells of a voxel whether it went."""
+        """Such a labelmap has cleaved a label; `in_cleaved` says whether a voxel has left it."""
 
     def label_split(
         self,
@@ -157,7 +160,10 @@ class Instance:
         in_split: Callable[[Point], bool],
         blocks: list[Point],
     ) -> None:
-        """… has split a label; `in_split` tells of a voxel whether it went, `blocks` are where to look."""
+        """Such a labelmap has split a label; `in_split` says whether a voxel has left it.
+
+        `blocks` are where to look for such voxels.
+        """
 
     def put_blob(self, content: bytes) -> str:
         reference = blob_reference(content)
@@ -184,25 +190,30 @@ class Instance:
             )
         return Answer.text(b"[" + b",".join(self._mutations.get(place.version, [])) + b"]")
 
-    def info(self, names: dict[str, str], version: int) -> dict[str, Any]:  # noqa: ARG002 (some look at it)
+    def info(self, names: dict[str, str], version: int) -> dict[str, Any]:
         """The JSON of GET info of a version. `names` gives the instances' names by data UUID."""
+        return {"Base": self._base(names), **self.details(version)}
+
+    def details(self, version: int) -> dict[str, Any]:
+        """What GET info of a version says beside ``Base``."""
+        del version  # the labelmap looks at it
+        return {"Extended": {}}
+
+    def _base(self, names: dict[str, str]) -> dict[str, Any]:
         return {
-            "Base": {
-                "TypeName": self.type_name,
-                "TypeURL": f"github.com/janelia-flyem/dvid/datatype/{self.type_name}",
-                "TypeVersion": self.type_version,
-                "DataUUID": self.data_uuid,
-                "Name": self.name,
-                "RepoUUID": self.born_in,
-                "Compression": COMPRESSIONS[self.config.get("compression", self.compression).lower()],
-                "Checksum": "No checksum",
-                "Syncs": [names[each] for each in self.syncs if each in names],
-                "Versioned": self.versioned,
-                "KVStore": "badger @ /data/dvid/db",
-                "LogStore": "write logs @ /data/dvid/mutlog",
-                "Tags": self.tags,
-            },
-            "Extended": {},
+            "TypeName": self.type_name,
+            "TypeURL": f"github.com/janelia-flyem/dvid/datatype/{self.type_name}",
+            "TypeVersion": self.type_version,
+            "DataUUID": self.data_uuid,
+            "Name": self.name,
+            "RepoUUID": self.born_in,
+            "Compression": COMPRESSIONS[self.config.get("compression", self.compression).lower()],
+            "Checksum": "No checksum",
+            "Syncs": [names[each] for each in self.syncs if each in names],
+            "Versioned": self.versioned,
+            "KVStore": "badger @ /data/dvid/db",
+            "LogStore": "write logs @ /data/dvid/mutlog",
+            "Tags": self.tags,
         }
 
     def _sync(self, exchange: Exchange) -> Answer:

@@ -19,7 +19,7 @@ def extents(lm: Labelmap, exchange: Exchange, place: Place) -> Answer:
     return Answer()
 
 
-def metadata(lm: Labelmap, exchange: Exchange, place: Place) -> Answer:  # noqa: ARG001
+def metadata(lm: Labelmap, _exchange: Exchange, place: Place) -> Answer:
     """How far it reaches along each axis, and its properties."""
     low, high = lm.extents(place.version) or (None, None)
     axes = [
@@ -36,7 +36,7 @@ def metadata(lm: Labelmap, exchange: Exchange, place: Place) -> Answer:  # noqa:
     return Answer(200, "application/vnd.dvid-nd-data+json", text + b"\n")
 
 
-def resolution(lm: Labelmap, exchange: Exchange, place: Place) -> Answer:  # noqa: ARG001
+def resolution(lm: Labelmap, exchange: Exchange, _place: Place) -> Answer:
     value = read_json(exchange.body, "json")
     if not isinstance(value, list) or not all(type(each) in (int, float) for each in value):
         raise Refused(not_go(value, "dvid.NdFloat32"))

@@ -123,7 +123,7 @@ def sizes(lm: Labelmap, exchange: Exchange, place: Place) -> Answer:
     return Answer.json(_numbers(sizes))
 
 
-def existing_labels(lm: Labelmap, exchange: Exchange, place: Place) -> Answer:  # noqa: ARG001
+def existing_labels(lm: Labelmap, _exchange: Exchange, place: Place) -> Answer:
     labels, _ = lm.indices.sizes(place.version)
     return Answer.json(go_json(labels.tolist()))
 
@@ -222,7 +222,7 @@ def indices_compressed(lm: Labelmap, exchange: Exchange, place: Place) -> Answer
     return Answer.binary(b"".join(pieces))
 
 
-def supervoxel_splits(lm: Labelmap, exchange: Exchange, place: Place) -> Answer:  # noqa: ARG001
+def supervoxel_splits(lm: Labelmap, _exchange: Exchange, place: Place) -> Answer:
     result: list[Any] = []
     for version in lm.repo.ancestry(place.version):
         if version in lm.splits:

@@ -125,10 +125,9 @@ class Labelmap(Instance):
             "ScaleLevel": 0,
         }
 
-    def info(self, names: dict[str, str], version: int) -> dict[str, Any]:
+    def details(self, version: int) -> dict[str, Any]:
         low, high = self.extents(version) or (None, None)
-        result = super().info(names, version)
-        result["Extended"] = {
+        extended = {
             **self.properties(version),
             "MaxLabel": {
                 str(version): label
@@ -139,8 +138,7 @@ class Labelmap(Instance):
             "IndexedLabels": True,
             "MaxDownresLevel": self.max_scale,
         }
-        result["Extents"] = {"MinPoint": low, "MaxPoint": high}
-        return result
+        return {"Extended": extended, "Extents": {"MinPoint": low, "MaxPoint": high}}
 
 
 def _edge(size: str) -> int:

@@ -72,16 +72,7 @@ def merge(lm: Labelmap, exchange: Exchange, place: Place) -> Answer:
 def _merge(lm: Labelmap, exchange: Exchange, place: Place, target: int, merged: list[int]) -> int:
     version = place.version
     mutation_id = lm.repo.new_mutation_id()
-    indices = []
-    for label in merged:
-        index = lm.indices.get(version, label)
-        if index is None:
-            raise Refused(f"can't merge non-existent label {label}")
-        if index.voxels == 0:
-            raise Refused(f"can't merge label {label} with no voxels")
-        indices.append(index)
-    if lm.indices.get(version, target) is None:
-        raise Refused(f"can't merge into a non-existent label {target}")
+    indices = _indices_to_merge(lm, version, target, merged)
 
     message = announcement(exchange, place, "merge", mutation_id, {"Target": target, "Labels": merged})
     lm.publish(exchange, message)
@@ -92,6 +83,44 @@ def _merge(lm: Labelmap, exchange: Exchange, place: Place, target: int, merged: 
             lm.mapping.put(version, supervoxel, target)
     exchange.reached("mapping")
 
+    _merge_into_index(lm, version, target, indices, modified_by(exchange, mutation_id))
+    exchange.reached("target index")
+    for label in merged:
+        lm.indices.delete(version, label)
+
+    for subscriber in lm.repo.subscribers(lm):
+        subscriber.labels_merged(exchange, place, mutation_id, target, merged)
+    complete(lm, exchange, place, message)
+    return mutation_id
+
+
+def _indices_to_merge(lm: Labelmap, version: int, target: int, merged: list[int]) -> list[LabelIndex]:
+    """The indices of the labels that are merged into `target`.
+
+    Raises:
+        Refused: one of the labels, or the target, is not there.
+    """
+    indices = []
+    for label in merged:
+        index = lm.indices.get(version, label)
+        if index is None:
+            raise Refused(f"can't merge non-existent label {label}")
+        if index.voxels == 0:
+            raise Refused(f"can't merge label {label} with no voxels")
+        indices.append(index)
+    if lm.indices.get(version, target) is None:
+        raise Refused(f"can't merge into a non-existent label {target}")
+    return indices
+
+
+def _merge_into_index(
+    lm: Labelmap, version: int, target: int, indices: list[LabelIndex], modified: Modified
+) -> None:
+    """Adds the supervoxels of `indices` to the target's index.
+
+    Raises:
+        Refused: the target has one of the supervoxels already.
+    """
     into = lm.indices.own(version, target)
     assert into is not None
     for index in indices:
@@ -101,17 +130,9 @@ def _merge(lm: Labelmap, exchange: Exchange, place: Place, target: int, merged: 
     for index in indices:
         into.supervoxels.update(index.supervoxels)
         for blocks in index.supervoxels.values():
-            into.surface.update(dict.fromkeys(blocks, mutation_id))
-    into.modified = modified_by(exchange, mutation_id)
+            into.surface.update(dict.fromkeys(blocks, modified.mutation_id))
+    into.modified = modified
     lm.put_index(version, into)
-    exchange.reached("target index")
-    for label in merged:
-        lm.indices.delete(version, label)
-
-    for subscriber in lm.repo.subscribers(lm):
-        subscriber.labels_merged(exchange, place, mutation_id, target, merged)
-    complete(lm, exchange, place, message)
-    return mutation_id
 
 
 def cleave(lm: Labelmap, exchange: Exchange, place: Place) -> Answer:

@@ -24,6 +24,7 @@ class Neuronjson(Instance):
     """Fields by body id."""
 
     type_name: ClassVar[str] = "neuronjson"
+    reads_by_post: ClassVar[frozenset[str]] = frozenset({"query"})
 
     def __init__(
         self, repo: Repo, name: str, data_uuid: str, born_in: str, config: dict[str, str], settings: Settings
@@ -40,9 +41,6 @@ class Neuronjson(Instance):
         for fields in self.neurons.items(leaf.version).values() if leaf else ():
             for field, time in _times(fields).items():
                 self._field_times[field] = max(time, self._field_times.get(field, ""))
-
-    def changes(self, method: str, endpoint: str) -> bool:
-        return endpoint != "query" and super().changes(method, endpoint)
 
     def serve(self, exchange: Exchange, place: Place) -> Answer:
         endpoint = exchange.parts[3]

@@ -1,4 +1,4 @@
-"""What the sandbox answers to. Whatever DVID has beyond it is refused aloud: nothing is taken and ignored."""
+"""What the sandbox answers. What else DVID has gets status 501 and a text: nothing is taken and ignored."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _COMMON = {"blobstore": "", "info": "", "sync": "replace", "tags": "replace"}
 _PACKED = "json jsontar tar check"
 _SHOWN = "show fields"
 
-_PARAMETERS: dict[str, dict[str, str]] = {
+PARAMETERS: dict[str, dict[str, str]] = {
     "annotation": {
         "all-elements": "",
         "blocks": "kafkalog",
@@ -103,7 +103,7 @@ _LACKING_TYPES = (
     *("uint16blk", "uint32blk", "uint64blk", "uint8blk"),
 )
 
-# What the settings that DVID looks at must be here; it overlooks all others, and so does the sandbox.
+# What the settings that DVID looks at must be here; it ignores all others, and so does the sandbox.
 _ONLY = {"checksum": "none"}
 _ONLY_OF_VOLUMES = {
     **{"indexedlabels": "true", "background": "0", "gridstore": ""},
@@ -126,7 +126,7 @@ def check_endpoint(exchange: Exchange, type_name: str, endpoint: str) -> None:
     """
     if endpoint in _LACKING_ENDPOINTS[type_name].split():
         raise Lacking(f"the endpoint {endpoint} of {type_name}")
-    known = (_PARAMETERS[type_name] | _COMMON).get(endpoint)
+    known = (PARAMETERS[type_name] | _COMMON).get(endpoint)
     if known is not None:
         check_query(exchange, known.split())
 

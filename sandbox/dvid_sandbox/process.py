@@ -1,44 +1,52 @@
-"""A child process that says when it is ready."""
+"""A child process whose output is read."""
 
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
-import sys
 import threading
 from collections import deque
 from collections.abc import Mapping, Sequence
-from types import TracebackType
-from typing import Self
+from pathlib import Path
 
-STOP_SECONDS = 30.0
+STOP_SECONDS = 90.0
 KEPT_LINES = 50
 
 
 class ChildProcess:
-    """A process of ours. `started_line` is the first line it printed that begins with the awaited word.
+    """A program that this process has started.
 
     Args:
         command: program and arguments.
         environment: added to this process's own.
-        ready: what the awaited line begins with.
+        ready: what the line begins with that says that it is ready; None waits for none.
+        folder: its working folder; None is this process's.
 
     Raises:
         RuntimeError: it ended before it was ready; the message holds what it printed.
     """
 
-    def __init__(self, command: Sequence[str], environment: Mapping[str, str], ready: str) -> None:
+    def __init__(
+        self,
+        command: Sequence[str],
+        environment: Mapping[str, str],
+        *,
+        ready: str | None = None,
+        folder: Path | None = None,
+    ) -> None:
         self._process = subprocess.Popen(
             command,
+            cwd=folder,
             env={**os.environ, **environment},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
+            errors="replace",
         )
         self._lines: deque[str] = deque(maxlen=KEPT_LINES)
-        self.started_line = self._await(ready)
+        self.ready_line = "" if ready is None else self._await(ready)
+        """The line that said that it is ready."""
         self._reader = threading.Thread(target=self._keep_output, daemon=True)
         self._reader.start()
 
@@ -53,35 +61,31 @@ class ChildProcess:
     @property
     def output(self) -> str:
         """The last lines that it printed."""
-        return "".join(self._lines)
+        return "".join(tuple(self._lines))
 
     def wait(self) -> int:
         """Waits for its end, as after a fault that kills it; gives its exit code."""
         return self._process.wait()
 
     def stop(self) -> None:
-        """Ends it with SIGTERM, or SIGKILL if it does not listen. Nothing happens if it has ended."""
-        if self.running:
-            self._process.terminate()
-            try:
-                self._process.wait(STOP_SECONDS)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
+        """Ends it with SIGTERM, and waits. Does nothing if it has ended.
+
+        Raises:
+            RuntimeError: it did not end in time and was killed; the message holds what it printed.
+        """
+        self._process.terminate()
+        try:
+            self._process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            happened = f"did not stop within {STOP_SECONDS:.0f} s and was killed"
+            raise RuntimeError(f"{self._process.args!r} {happened}:\n{self.output}") from None
         self._ended()
 
     def kill(self) -> None:
-        """Ends it at once, with SIGKILL."""
-        if self.running:
-            self._process.send_signal(signal.SIGKILL)
+        """Ends it at once, with SIGKILL. Does nothing if it has ended."""
+        self._process.kill()
         self._ended()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
 
     def _ended(self) -> None:
         self._process.wait()
@@ -103,8 +107,3 @@ class ChildProcess:
         # Read to the end, so that the pipe never fills up.
         assert self._process.stdout is not None
         self._lines.extend(self._process.stdout)
-
-
-def python_module(name: str, *arguments: str) -> list[str]:
-    """The command that runs a module in this interpreter."""
-    return [sys.executable, "-m", name, *arguments]

@@ -1,4 +1,4 @@
-"""What clients sent, for tests of how they send it: ``GET /sandbox/traffic``, ``DELETE`` to begin anew.
+"""What clients sent, for tests of how they send it: ``GET /sandbox/traffic``, ``DELETE`` to forget it.
 
 The real server corrupts a body when two operations on it are in flight at once, and answers 200 to both.
 This one takes requests one after the other and corrupts nothing, but it notes such pairs. Requests stay in

@@ -14,6 +14,7 @@ import httpx
 import pytest
 from kafka import KafkaProducer
 
+from dvid_sandbox.messages import published
 from dvidsync_dagster.cli.exit_codes import DONE, FAILED, LEFT_OUT, WRONG_CONFIGURATION
 from dvidsync_dagster.events.origin import Origin
 from dvidsync_dagster.log.quarantine import Quarantine
@@ -23,7 +24,6 @@ from dvidsync_dagster.orchestration.followers import destination_follower
 from dvidsync_dagster.orchestration.quarantine_job import QUARANTINE_OP
 from dvidsync_dagster.orchestration.ticks import next_run_tags
 from tests.cli.test_cli import dvidsync, write
-from tests.contract.replay import published
 from tests.forging import now, publish, topic_of
 from tests.stage import INSTANCE, Stage, stage
 

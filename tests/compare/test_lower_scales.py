@@ -8,12 +8,12 @@ import httpx
 import numpy as np
 import pytest
 
-from dvid_sandbox.launcher import SandboxServer
+from dvid_sandbox.launcher import DvidServer, SandboxServer
 from dvid_sandbox.proofreaders import make_repo
+from dvid_sandbox.real_server import RealServer, dvid_binary
 from dvidsync_dagster.compare.comparison import compare
 from dvidsync_dagster.config import SyncConfig
 from dvidsync_dagster.differences.findings import Comparison
-from tests.real_dvid import RealDvid, binary
 from tests.two_servers import Editor
 
 DEEP = "deep"
@@ -41,12 +41,12 @@ def split(editor: Editor, **query: str) -> None:
     [
         SandboxServer,
         pytest.param(
-            RealDvid,
-            marks=[pytest.mark.dvid, pytest.mark.skipif(binary() is None, reason="no DVID_BIN")],
+            RealServer,
+            marks=[pytest.mark.dvid, pytest.mark.skipif(dvid_binary() is None, reason="no DVID_BIN")],
         ),
     ],
 )
-def test_a_split_that_left_them_out(kind: type[SandboxServer] | type[RealDvid], tmp_path: Path) -> None:
+def test_a_split_that_left_them_out(kind: type[DvidServer], tmp_path: Path) -> None:
     with kind.start(tmp_path / "source") as source:
         root = make_repo(source.url, source.admin_token, size=64, cube=16).root
         deep_labelmap(Editor(source, root))

@@ -15,13 +15,13 @@ import httpx
 
 from dvid_sandbox.broker import EmbeddedBroker
 from dvid_sandbox.launcher import SandboxServer
+from dvid_sandbox.messages import published
 from dvid_sandbox.proofreaders import make_repo
 from dvidsync_dagster.config import SyncConfig
 from dvidsync_dagster.dvid import protobuf
 from dvidsync_dagster.log.checkpoint import Checkpoint
 from dvidsync_dagster.run.follow import Scope, follow
 from dvidsync_dagster.run.report import ChunkReport
-from tests.contract.replay import published
 from tests.real_kafka import RealKafka
 from tests.state import State, differences, read_state
 

@@ -8,7 +8,7 @@ import pytest
 
 from dvid_sandbox.broker import EmbeddedBroker
 from dvid_sandbox.launcher import SandboxServer
-from tests.contract.replay import Replay
+from dvid_sandbox.replay import Replay
 from tests.datatypes.following import Scene
 from tests.recordings import Recording, every_op, proofreading
 from tests.state import differences

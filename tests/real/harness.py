@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dvid_sandbox.proofreaders import WEIGHTS, Exchange, Proofreaders, Repo, make_repo
-from tests.real_dvid import RealDvid
+from dvid_sandbox.real_server import RealServer
 from tests.real_kafka import RealKafka
 from tests.state import State, contradictions, differences, read_state
 
@@ -27,8 +27,8 @@ class Stage:
     """Two running servers that held the same when the copy was made, and the people at the source."""
 
     kafka: str
-    source: RealDvid
-    destination: RealDvid
+    source: RealServer
+    destination: RealServer
     repo: Repo
     people: Proofreaders
     topic_prefix: str
@@ -116,7 +116,7 @@ def stage(
             kafka = stack.enter_context(RealKafka.start(folder / "kafka")).address
         prefix = f"source-{os.getpid()}-{time.time_ns()}-"
         source = stack.enter_context(
-            RealDvid.start(folder / "source", kafka=kafka, topic_prefix=prefix, split_endpoint=True)
+            RealServer.start(folder / "source", kafka=kafka, topic_prefix=prefix, split_endpoint=True)
         )
         repo = make_repo(source.url, source.admin_token, size=size, cube=cube, synced=synced)
         crowd = stack.enter_context(
@@ -136,7 +136,7 @@ def stage(
             copy = source.copy_to(folder / "destination")
             copied_at = time.time()
         destination = stack.enter_context(
-            RealDvid.start(
+            RealServer.start(
                 copy,
                 kafka=kafka if destination_publishes else None,
                 topic_prefix=f"copy-{prefix}" if destination_publishes else "",

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from dvid_sandbox.proofreaders import make_repo
+from dvid_sandbox.real_server import RealServer
 from dvidsync_dagster.dvid.answer import is_absent
 from dvidsync_dagster.dvid.client import DvidClient, node_path
 from dvidsync_dagster.dvid.keyvalue import Keyvalue
@@ -15,7 +16,6 @@ from dvidsync_dagster.dvid.labelmap import Labelmap
 from dvidsync_dagster.dvid.neuronjson import Neuronjson
 from dvidsync_dagster.dvid.repo import commit_version, new_version, read_repo_info
 from dvidsync_dagster.errors import LoginRefused, RequestRefused, ServerReadOnly
-from tests.real_dvid import RealDvid
 
 pytestmark = pytest.mark.dvid
 
@@ -23,18 +23,18 @@ LABELS, KEYS = "segmentation", "segmentation_annotations"
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealDvid]:
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealServer]:
     folder: Path = tmp_path_factory.mktemp("answers")
-    with RealDvid.start(folder) as running:
+    with RealServer.start(folder) as running:
         yield running
 
 
 @pytest.fixture
-def root(server: RealDvid) -> str:
+def root(server: RealServer) -> str:
     return make_repo(server.url, server.admin_token, size=64, cube=16).root
 
 
-def test_what_is_not_there(server: RealDvid, root: str) -> None:
+def test_what_is_not_there(server: RealServer, root: str) -> None:
     with DvidClient(server.url) as client:
         labels, keys = Labelmap(client, LABELS), Keyvalue(client, KEYS)
         assert labels.last_mod(root, 99999) is None
@@ -56,7 +56,7 @@ def test_what_is_not_there(server: RealDvid, root: str) -> None:
             labels.blob(root, "AAAA")
 
 
-def test_a_wrong_admin_token_is_a_login(server: RealDvid, root: str) -> None:
+def test_a_wrong_admin_token_is_a_login(server: RealServer, root: str) -> None:
     with DvidClient(server.url, place="destinations[copy]", admin_token="wrong-one") as client:
         labels, keys = Labelmap(client, LABELS), Keyvalue(client, KEYS)
         commit_version(client, root, {"note": "done"})
@@ -72,7 +72,7 @@ def test_a_wrong_admin_token_is_a_login(server: RealDvid, root: str) -> None:
         Keyvalue(client, KEYS).write(root, "k", b"v")
 
 
-def test_a_large_value_goes_by_way_of_a_file(server: RealDvid, root: str, tmp_path: Path) -> None:
+def test_a_large_value_goes_by_way_of_a_file(server: RealServer, root: str, tmp_path: Path) -> None:
     value = bytes(range(256)) * 2**16
     path = tmp_path / "value"
     path.write_bytes(value)
@@ -87,7 +87,7 @@ def test_a_large_value_goes_by_way_of_a_file(server: RealDvid, root: str, tmp_pa
         assert (tmp_path / "again").read_bytes() == value
 
 
-def test_a_user_with_odd_characters(server: RealDvid, root: str) -> None:
+def test_a_user_with_odd_characters(server: RealServer, root: str) -> None:
     user = 'a\x01\x07"\\\u200b\x7f\U0001f600é'
     with DvidClient(server.url) as client:
         labels = Labelmap(client, LABELS)
@@ -98,7 +98,7 @@ def test_a_user_with_odd_characters(server: RealDvid, root: str) -> None:
 
 
 def test_a_server_that_takes_no_changes(tmp_path: Path) -> None:
-    with RealDvid.start(tmp_path / "server") as server:
+    with RealServer.start(tmp_path / "server") as server:
         root = make_repo(server.url, server.admin_token, size=64, cube=16).root
         server.rwmode = "readonly"
         server.restart()

@@ -10,11 +10,11 @@ import httpx
 import numpy as np
 import pytest
 
+from dvid_sandbox.real_server import RealServer
 from dvidsync_dagster.errors import Conflict
 from tests.forging import forge
 from tests.real.test_follow import on_stage
 from tests.real.test_place import Copying
-from tests.real_dvid import RealDvid
 from tests.real_kafka import RealKafka
 
 pytestmark = [pytest.mark.dvid, pytest.mark.kafka]
@@ -28,7 +28,7 @@ def copying(tmp_path: Path, real_kafka: RealKafka, monkeypatch: pytest.MonkeyPat
         yield Copying(scene)
 
 
-def read(copying: Copying, server: RealDvid, path: str) -> int:
+def read(copying: Copying, server: RealServer, path: str) -> int:
     """The one number of an answer."""
     answer = httpx.get(f"{server.url}/api/node/{copying.scene.root}/{path}")
     answer.raise_for_status()
@@ -36,7 +36,7 @@ def read(copying: Copying, server: RealDvid, path: str) -> int:
     return int(number)
 
 
-def ingest(copying: Copying, server: RealDvid) -> None:
+def ingest(copying: Copying, server: RealServer) -> None:
     """Bodies 1 to 4 of the new labelmap."""
     volume = 1 + np.arange(64**3, dtype="<u8") // (16 * 64**2)
     node = f"{server.url}/api/node/{copying.scene.root}/{NEW}"

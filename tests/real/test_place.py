@@ -13,6 +13,7 @@ import httpx
 import numpy as np
 import pytest
 
+from dvid_sandbox.real_server import dvid_binary
 from dvidsync_dagster.config import SyncConfig
 from dvidsync_dagster.dvid.asking import is_one_server
 from dvidsync_dagster.dvid.client import DvidClient
@@ -23,7 +24,6 @@ from tests.following import followed
 from tests.forging import forge
 from tests.real.harness import Stage
 from tests.real.test_follow import TOKEN, on_stage
-from tests.real_dvid import binary
 from tests.real_kafka import RealKafka
 
 pytestmark = [pytest.mark.dvid, pytest.mark.kafka]
@@ -140,7 +140,7 @@ def test_an_instance_that_was_deleted_and_made_anew(copying: Copying) -> None:
     source = copying.scene.source
     repo = f"{source.url}/api/repo/{copying.scene.root}"
     admin = {"admintoken": source.admin_token}
-    program = binary()
+    program = dvid_binary()
     assert program is not None
     delete = ["repo", copying.scene.root, "delete", KEYS, ""]
     subprocess.run([program, f"-rpc=127.0.0.1:{source.rpc_port}", *delete], check=True, capture_output=True)

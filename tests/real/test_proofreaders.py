@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from dvid_sandbox.proofreaders import KINDS, WEIGHTS, Exchange, Proofreaders, make_repo
-from tests.real_dvid import RealDvid
+from dvid_sandbox.real_server import RealServer
 from tests.state import contradictions, differences, read_state
 
 pytestmark = pytest.mark.dvid
@@ -25,7 +25,7 @@ def _what(exchanges: list[Exchange], root: str) -> list[tuple[str, str]]:
 
 
 @pytest.mark.parametrize(("people", "shared"), [(1, False), (4, False), (4, True)])
-def test_a_server_answers_as_meant_and_stays_whole(real_dvid: RealDvid, people: int, shared: bool) -> None:
+def test_a_server_answers_as_meant_and_stays_whole(real_dvid: RealServer, people: int, shared: bool) -> None:
     repo = make_repo(real_dvid.url, real_dvid.admin_token)
     with Proofreaders(
         real_dvid.url,
@@ -52,7 +52,7 @@ def test_a_server_answers_as_meant_and_stays_whole(real_dvid: RealDvid, people: 
             assert sum(labelmap["labels"].values()) == repo.size**3, place
 
 
-def test_one_seed_is_one_history(real_dvid: RealDvid) -> None:
+def test_one_seed_is_one_history(real_dvid: RealServer) -> None:
     histories = []
     for _ in range(2):
         repo = make_repo(real_dvid.url, real_dvid.admin_token, size=64)
@@ -66,7 +66,7 @@ def test_one_seed_is_one_history(real_dvid: RealDvid) -> None:
 
 
 def test_a_server_that_goes_away_ends_the_work(tmp_path: Path) -> None:
-    with RealDvid.start(tmp_path / "dvid") as server:
+    with RealServer.start(tmp_path / "dvid") as server:
         repo = make_repo(server.url, server.admin_token, size=64)
         with Proofreaders(server.url, repo.root, people=3, admin_token=server.admin_token) as crowd:
             crowd.work(30)
@@ -75,7 +75,7 @@ def test_a_server_that_goes_away_ends_the_work(tmp_path: Path) -> None:
                 crowd.work(30)
 
 
-def test_tokens_stay_out_of_what_is_kept(real_dvid: RealDvid) -> None:
+def test_tokens_stay_out_of_what_is_kept(real_dvid: RealServer) -> None:
     repo = make_repo(real_dvid.url, real_dvid.admin_token, size=64)
     with Proofreaders(
         real_dvid.url,
@@ -92,7 +92,7 @@ def test_tokens_stay_out_of_what_is_kept(real_dvid: RealDvid) -> None:
 
 
 def test_a_copied_folder_is_a_copy_and_a_restart_changes_nothing(tmp_path: Path) -> None:
-    with RealDvid.start(tmp_path / "one") as one:
+    with RealServer.start(tmp_path / "one") as one:
         repo = make_repo(one.url, one.admin_token, size=64)
         weights = {kind: share for kind, share in WEIGHTS.items() if kind != "commit"}
         with Proofreaders(one.url, repo.root, weights=weights, admin_token=one.admin_token) as crowd:
@@ -101,7 +101,7 @@ def test_a_copied_folder_is_a_copy_and_a_restart_changes_nothing(tmp_path: Path)
         with one.stopped():
             copy = one.copy_to(tmp_path / "two")
         assert differences(before, read_state(one.url, repo.root, indices=True), ignore_times=False) == []
-        with RealDvid.start(copy) as two:
+        with RealServer.start(copy) as two:
             assert differences(before, read_state(two.url, repo.root, indices=True), ignore_times=False) == []
             httpx.post(f"{two.url}/api/node/{repo.root}/segmentation_annotations/key/x", content=b"own")
             found = differences(before, read_state(two.url, repo.root, indices=True))

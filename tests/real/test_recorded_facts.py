@@ -12,7 +12,7 @@ import pytest
 
 from dvid_sandbox.proofreaders import make_repo
 from dvid_sandbox.proofreaders.segmentation import sparse_volume
-from tests.real_dvid import RealDvid
+from dvid_sandbox.real_server import RealServer
 from tests.state import read_state
 
 pytestmark = pytest.mark.dvid
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.dvid
 class Labelmap:
     """A fresh labelmap of 512 bodies of 512 voxels on a real server, asked as plainly as possible."""
 
-    def __init__(self, server: RealDvid) -> None:
+    def __init__(self, server: RealServer) -> None:
         self.root = make_repo(server.url, server.admin_token, size=64, cube=8).root
         self.server = server
         self.url = f"{server.url}/api/node/{self.root}/segmentation"
@@ -52,11 +52,11 @@ class Labelmap:
 
 
 @pytest.fixture
-def labelmap(real_dvid: RealDvid) -> Labelmap:
+def labelmap(real_dvid: RealServer) -> Labelmap:
     return Labelmap(real_dvid)
 
 
-def test_one_merge_of_many_is_many_merges(real_dvid: RealDvid) -> None:
+def test_one_merge_of_many_is_many_merges(real_dvid: RealServer) -> None:
     one_by_one, at_once = Labelmap(real_dvid), Labelmap(real_dvid)
     for label in (2, 3, 4):
         assert one_by_one.post("merge", [1, label]).status_code == 200
@@ -64,7 +64,7 @@ def test_one_merge_of_many_is_many_merges(real_dvid: RealDvid) -> None:
     assert one_by_one.state() == at_once.state()
 
 
-def test_a_merge_into_a_merged_body_can_be_flattened(real_dvid: RealDvid) -> None:
+def test_a_merge_into_a_merged_body_can_be_flattened(real_dvid: RealServer) -> None:
     chained, flat = Labelmap(real_dvid), Labelmap(real_dvid)
     chained.post("merge", [2, 3])
     chained.post("merge", [1, 2])
@@ -215,7 +215,7 @@ def test_versions_take_given_ids_and_refuse_open_parents(labelmap: Labelmap) -> 
 
 def test_a_log_whose_first_write_goes_alone_stays_whole(tmp_path: Path) -> None:
     """First writes of a version at once break the log about once in ten versions."""
-    with RealDvid.start(tmp_path / "dvid") as server, httpx.Client(base_url=server.url) as client:
+    with RealServer.start(tmp_path / "dvid") as server, httpx.Client(base_url=server.url) as client:
         root = version = make_repo(server.url, server.admin_token, size=64).root
         for first in range(1, 161, 8):
             merge = f"/api/node/{version}/segmentation/merge"

@@ -10,10 +10,10 @@ import httpx
 import pytest
 
 from dvid_sandbox.proofreaders import make_repo
+from dvid_sandbox.real_server import RealServer
 from dvidsync_dagster.compare.comparison import compare
 from dvidsync_dagster.differences.work import Repair
 from dvidsync_dagster.repair.repairing import repair
-from tests.real_dvid import RealDvid
 from tests.two_servers import KEYS, LABELS, NEURONS, SYNAPSES, TOKEN_ENV, Editor, TwoServers, fill
 
 pytestmark = pytest.mark.dvid
@@ -21,12 +21,12 @@ pytestmark = pytest.mark.dvid
 
 @pytest.fixture
 def servers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[TwoServers]:
-    with RealDvid.start(tmp_path / "source") as source:
+    with RealServer.start(tmp_path / "source") as source:
         root = make_repo(source.url, source.admin_token, size=64, cube=16).root
         fill(Editor(source, root))
         with source.stopped():
             copied = source.copy_to(tmp_path / "copy")
-        with RealDvid.start(copied) as copy:
+        with RealServer.start(copied) as copy:
             monkeypatch.setenv(TOKEN_ENV, copy.admin_token)
             yield TwoServers(Editor(source, root), Editor(copy, root))
 

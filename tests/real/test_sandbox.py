@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from kafka import KafkaConsumer, TopicPartition
 
-from dvid_sandbox.launcher import SandboxServer
+from dvid_sandbox.launcher import DvidServer, SandboxServer
 from dvid_sandbox.proofreaders import KINDS, WEIGHTS, Proofreaders, make_repo
-from tests.real_dvid import RealDvid
+from dvid_sandbox.real_server import RealServer
 from tests.real_kafka import RealKafka
 from tests.state import State, differences, read_state
 
@@ -26,9 +26,7 @@ FIRST_MUTATION_ID = 1_000_000_000
 EVERYTHING = {**dict.fromkeys(KINDS, 0.5), **WEIGHTS, "split": 2.0}
 
 
-def history(
-    server: RealDvid | SandboxServer, seed: int, count: int
-) -> tuple[list[Any], dict[str, list[Any]], State]:
+def history(server: DvidServer, seed: int, count: int) -> tuple[list[Any], dict[str, list[Any]], State]:
     """Exchanges, messages by topic and state. The server is stopped.
 
     UUIDs that the server makes up are numbered by their first appearance.
@@ -102,7 +100,7 @@ def test_answers_publishes_and_ends_like_the_real_one(
     tmp_path: Path, real_kafka: RealKafka, seed: int
 ) -> None:
     told = secrets.token_hex(4)
-    real = RealDvid.start(
+    real = RealServer.start(
         tmp_path / "real", kafka=real_kafka.address, topic_prefix=f"real-{told}-", split_endpoint=True
     )
     with real:

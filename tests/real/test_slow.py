@@ -13,10 +13,10 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.contract.replay import published
+from dvid_sandbox.messages import published
+from dvid_sandbox.real_server import RealServer
 from tests.real.harness import Stage, stage
 from tests.real.test_follow import TOKEN, run
-from tests.real_dvid import RealDvid
 from tests.real_kafka import RealKafka
 
 pytestmark = [pytest.mark.dvid, pytest.mark.kafka]
@@ -50,7 +50,7 @@ def index(label: int, supervoxels: list[int]) -> bytes:
     return field(0x0A, b"".join(blocks) + b"\x10" + varint(label))
 
 
-def post(scene: Stage, server: RealDvid, path: str, *, app: str = "test", **body: Any) -> Any:
+def post(scene: Stage, server: RealServer, path: str, *, app: str = "test", **body: Any) -> Any:
     url = f"{server.url}/api/node/{scene.root}/segmentation/{path}"
     answer = httpx.post(url, params={"u": "amy", "app": app}, timeout=300, **body)
     answer.raise_for_status()

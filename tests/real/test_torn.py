@@ -11,9 +11,12 @@ import numpy as np
 import orjson
 import pytest
 
+from dvid_sandbox.real_server import RealServer
 from dvidsync_dagster.datatypes.labelmap.counter_rule import CounterState
 from dvidsync_dagster.datatypes.labelmap.events import Merge, Split, SplitSupervoxel
+from dvidsync_dagster.datatypes.labelmap.server.bodies import Bodies
 from dvidsync_dagster.datatypes.labelmap.server.counter import LabelCounter
+from dvidsync_dagster.datatypes.labelmap.server.repeating import command_of
 from dvidsync_dagster.datatypes.labelmap.server.seen import Contact, look
 from dvidsync_dagster.datatypes.labelmap.server.writer import LabelmapWriter
 from dvidsync_dagster.datatypes.labelmap.source_counter import SourceCounter
@@ -24,7 +27,6 @@ from dvidsync_dagster.dvid.labelmap import Labelmap
 from dvidsync_dagster.dvid.repo import make_instance
 from dvidsync_dagster.events.origin import Origin
 from dvidsync_dagster.plan.outcome import DONE
-from tests.real_dvid import RealDvid
 
 pytestmark = pytest.mark.dvid
 
@@ -60,18 +62,21 @@ class Scene:
         labelmap.split_supervoxel(self.root, 1, 11, 12, sparsevol.request_body(RUNS), **SIGNED)
 
     def writer(self, labelmap: Labelmap) -> LabelmapWriter:
+        counter = LabelCounter(
+            labelmap,
+            SourceCounter(labelmap, self.root),
+            CounterState(labelmap.next_label(self.root), was_set=False),
+            self.notes.append,
+        )
         return LabelmapWriter(
-            source=labelmap,
-            destination=labelmap,
-            counter=LabelCounter(
-                labelmap,
-                SourceCounter(labelmap, self.root),
-                CounterState(labelmap.next_label(self.root), was_set=False),
-                self.notes.append,
-            ),
-            is_there=lambda _: False,
-            goes_on=False,
-            note=self.notes.append,
+            Bodies(
+                source=labelmap,
+                destination=labelmap,
+                counter=counter,
+                shows=lambda _: False,
+                skips=False,
+                note=self.notes.append,
+            )
         )
 
     def announced(self, labelmap: Labelmap) -> SplitSupervoxel:
@@ -122,7 +127,7 @@ def _box(scale: int) -> str:
 
 
 @pytest.fixture
-def scene(real_dvid: RealDvid) -> Iterator[Scene]:
+def scene(real_dvid: RealServer) -> Iterator[Scene]:
     about = orjson.dumps({"alias": "torn", "description": "torn"})
     answer = httpx.post(
         f"{real_dvid.url}/api/repos", params={"admintoken": real_dvid.admin_token}, content=about
@@ -151,26 +156,26 @@ def test_a_supervoxel_split_torn_after(scene: Scene, at: str) -> None:
     scene.split(clean)
     tear(scene, torn, clean, at)
     assert scene.state(torn) != scene.state(clean)
-    mutation, writer = scene.announced(torn), scene.writer(torn)
+    event, writer = scene.announced(torn), scene.writer(torn)
     if at in ("some voxels", "the mapping"):
         # Its body does not carry the tag, so it is repeated, and refused.
-        assert writer.apply(mutation) == DONE
+        assert writer.carry_out(command_of(event)) == DONE
     else:
-        assert writer.mend_if_torn(mutation)
+        assert writer.mend_if_torn(event)
     assert scene.state(torn) == scene.state(clean)
-    assert not writer.mend_if_torn(mutation)
+    assert not writer.mend_if_torn(event)
     assert len(scene.notes) == 1
 
 
 @pytest.mark.parametrize("at", ["some voxels", "the mapping", "the index", "the second resolution"])
 def test_a_split_of_a_body_torn_in_its_supervoxel_after(scene: Scene, at: str) -> None:
     torn, clean = scene.labelmap("torn"), scene.labelmap("clean")
-    mutation = scene.announced_of_body(torn)
+    event = scene.announced_of_body(torn)
     scene.split(clean)
     tear(scene, torn, clean, at)
     clean.cleave(scene.root, 1, [11], **SIGNED)
     clean.renumber(scene.root, 10, 13, **SIGNED)
-    assert scene.writer(torn).apply(mutation) == DONE
+    assert scene.writer(torn).carry_out(command_of(event)) == DONE
     assert scene.state(torn) == scene.state(clean)
 
 
@@ -178,7 +183,7 @@ def test_a_split_of_a_body_torn_in_its_supervoxel_after(scene: Scene, at: str) -
 def test_a_split_of_a_body_torn_in_its_cleave(scene: Scene, given: int) -> None:
     """Both indices are new, the mapping is old."""
     torn, clean = scene.labelmap("torn"), scene.labelmap("clean")
-    mutation = scene.announced_of_body(torn)
+    event = scene.announced_of_body(torn)
     for labelmap in (torn, clean):
         scene.split(labelmap)
         labelmap.reserve(scene.root, 10)
@@ -188,7 +193,7 @@ def test_a_split_of_a_body_torn_in_its_cleave(scene: Scene, given: int) -> None:
             labelmap.renumber(scene.root, 10, got, **SIGNED)
     torn.map_supervoxels(scene.root, {1: [11]})
     writer = scene.writer(torn)
-    assert writer.mend_if_torn(mutation) if given == 10 else writer.apply(mutation) == DONE
+    assert writer.mend_if_torn(event) if given == 10 else writer.carry_out(command_of(event)) == DONE
     assert torn.mapping(scene.root, [11, 12, 2]) == [10, 1, 1]
     assert torn.supervoxels(scene.root, 10) == [11]
     assert scene.state(torn) == scene.state(clean)
@@ -197,11 +202,11 @@ def test_a_split_of_a_body_torn_in_its_cleave(scene: Scene, given: int) -> None:
 def test_a_cleaves_renumber_torn_after_its_mapping(scene: Scene) -> None:
     """The mapping names the label that the source gave; the index still has the one that the copy gave."""
     torn = scene.labelmap("torn")
-    mutation = scene.announced_of_body(torn)
+    event = scene.announced_of_body(torn)
     scene.split(torn)
     got = torn.cleave(scene.root, 1, [11], **SIGNED)
     torn.map_supervoxels(scene.root, {10: [11]})
-    assert scene.writer(torn).apply(mutation) == DONE
+    assert scene.writer(torn).carry_out(command_of(event)) == DONE
     assert torn.supervoxels(scene.root, 10) == [11]
     assert torn.supervoxels(scene.root, got) is None
     assert torn.mapping(scene.root, [11]) == [10]
@@ -214,7 +219,7 @@ def test_a_merge_torn_between_the_indices_of_what_it_merged(scene: Scene) -> Non
     torn.merge(scene.root, 1, [3, 4], **SIGNED)
     torn.put_index(scene.root, left)
     common = {name: value for name, value in scene.common(torn).items() if name != "volume"}
-    assert scene.writer(torn).apply(Merge(**common, target=1, labels=(3, 4))) == DONE
+    assert scene.writer(torn).carry_out(command_of(Merge(**common, target=1, labels=(3, 4)))) == DONE
     assert torn.supervoxels(scene.root, 4) is None
     assert sorted(torn.supervoxels(scene.root, 1) or ()) == [1, 2, 3, 4]
 
@@ -222,8 +227,8 @@ def test_a_merge_torn_between_the_indices_of_what_it_merged(scene: Scene) -> Non
 def test_a_split_without_its_cleave_is_not_taken_for_one_that_was_merged_back(scene: Scene) -> None:
     """Its label was another body's for a moment."""
     torn = scene.labelmap("torn")
-    mutation = scene.announced_of_body(torn)
+    event = scene.announced_of_body(torn)
     torn.map_supervoxels(scene.root, {0: [10]})
     scene.split(torn)
     with ThreadPoolExecutor(2) as pool:
-        assert not look([mutation], torn, pool, Contact(0)).left
+        assert not look([event], torn, pool, Contact(0)).left

@@ -9,15 +9,15 @@ People never touch a body at the same time: a real server does not lock a body f
 | module | holds |
 | --- | --- |
 | `repo` | a repo with a segmentation of cubes and the instances that people edit |
-| `wire` | requests, and the exchanges that they leave |
-| `ground` | which versions are open, which bodies and ids are free to work on |
+| `client` | requests, and the exchanges that they leave |
+| `workplace` | which versions are open, which bodies and ids are free to work on |
 | `person` | one person: a name, a random sequence, a way to ask |
 | `segmentation`, `records`, `versions` | the kinds of work: labelmap; keyvalue, neuronjson, annotation; DAG |
 | `crowd` | weights, and people at once |
 """
 
+from dvid_sandbox.proofreaders.client import Exchange
 from dvid_sandbox.proofreaders.crowd import KINDS, WEIGHTS, Proofreaders
 from dvid_sandbox.proofreaders.repo import Repo, make_repo
-from dvid_sandbox.proofreaders.wire import Exchange
 
 __all__ = ["KINDS", "WEIGHTS", "Exchange", "Proofreaders", "Repo", "make_repo"]

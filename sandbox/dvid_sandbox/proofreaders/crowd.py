@@ -9,9 +9,9 @@ from random import Random
 from types import TracebackType
 
 from dvid_sandbox.proofreaders import records, segmentation, versions
-from dvid_sandbox.proofreaders.ground import Ground
+from dvid_sandbox.proofreaders.client import Client, Exchange
 from dvid_sandbox.proofreaders.person import NAMES, Person
-from dvid_sandbox.proofreaders.wire import Exchange, Wire
+from dvid_sandbox.proofreaders.workplace import Workplace
 
 KINDS: dict[str, Callable[[Person], None]] = {
     function.__name__: function
@@ -155,16 +155,16 @@ class Proofreaders:
             raise ValueError(f"no such kind of work: {', '.join(unknown)}. There are: {', '.join(KINDS)}")
         if not 1 <= people <= MAX_PEOPLE:
             raise ValueError(f"people is {people}, not 1 to {MAX_PEOPLE}")
-        self._wire = Wire(url, token=token, admin_token=admin_token)
-        ground = Ground(self._wire, root, people, shared)
+        self._client = Client(url, token=token, admin_token=admin_token)
+        workplace = Workplace(self._client, root, people, shared)
         kept = {kind: share for kind, share in weights.items() if admin_token or kind not in ADMIN_KINDS}
         self._kinds = list(kept)
         self._shares = list(kept.values())
         self._people = [
             Person(
                 number=number,
-                wire=self._wire,
-                ground=ground,
+                client=self._client,
+                workplace=workplace,
                 random=Random(f"{seed}/{number}"),
                 names=NAMES[:3] if people == 1 else (NAMES[number],),
                 max_versions=max_versions,
@@ -175,7 +175,7 @@ class Proofreaders:
     @property
     def exchanges(self) -> list[Exchange]:
         """All requests that change something or should be refused, in the order of their answers."""
-        return self._wire.exchanges
+        return self._client.exchanges
 
     @property
     def unexpected(self) -> list[Exchange]:
@@ -218,7 +218,7 @@ class Proofreaders:
         return self.exchanges[before:]
 
     def close(self) -> None:
-        self._wire.close()
+        self._client.close()
 
     def __enter__(self) -> Proofreaders:
         return self
@@ -230,17 +230,17 @@ class Proofreaders:
 
     def _one(self, person: Person) -> None:
         kind = person.random.choices(self._kinds, self._shares)[0]
-        ground = person.ground
+        workplace = person.workplace
         if kind not in ALONE_KINDS:
-            with ground.gate.working():
+            with workplace.gate.working():
                 person.turn_to(kind)
-                first = kind in LABEL_KINDS and person.version not in ground.begun
+                first = kind in LABEL_KINDS and person.version not in workplace.begun
                 if not first:
                     KINDS[kind](person)
                     return
-        with ground.gate.alone():
-            if kind in ALONE_KINDS or person.version not in ground.open:
+        with workplace.gate.alone():
+            if kind in ALONE_KINDS or person.version not in workplace.open:
                 person.turn_to(kind)
             KINDS[kind](person)
             if kind in LABEL_KINDS:
-                ground.begun.add(person.version)
+                workplace.begun.add(person.version)

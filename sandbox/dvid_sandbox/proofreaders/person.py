@@ -10,8 +10,8 @@ from urllib.parse import quote
 
 import orjson
 
-from dvid_sandbox.proofreaders.ground import Ground, Pool, Traces
-from dvid_sandbox.proofreaders.wire import OK, Exchange, Wire
+from dvid_sandbox.proofreaders.client import OK, Client, Exchange
+from dvid_sandbox.proofreaders.workplace import Pool, Traces, Workplace
 
 NAMES = ("alice", "bob", "carol", "dan", "erin", "frank", "grace", "heidi")
 MAIN_SHARE = 0.85
@@ -23,8 +23,8 @@ class Person:
     """Who does one piece of work after the other. `kind` is the one in hand, `version` where."""
 
     number: int
-    wire: Wire
-    ground: Ground
+    client: Client
+    workplace: Workplace
     random: Random
     names: tuple[str, ...]
     max_versions: int
@@ -34,30 +34,30 @@ class Person:
 
     @property
     def pool(self) -> Pool:
-        return self.ground.pool(self.version, self.number)
+        return self.workplace.pool(self.version, self.number)
 
     @property
     def traces(self) -> Traces:
-        return self.ground.traces(self.version, self.number)
+        return self.workplace.traces(self.version, self.number)
 
     def turn_to(self, kind: str) -> None:
         """Chooses a name and an open version for the next piece of work."""
         self.kind = kind
         self.name = self.random.choice(self.names)
-        main = [version for version in self.ground.open if version in self.ground.main]
-        others = [version for version in self.ground.open if version not in self.ground.main]
+        main = [version for version in self.workplace.open if version in self.workplace.main]
+        others = [version for version in self.workplace.open if version not in self.workplace.main]
         first, second = (main, others) if self.random.random() < MAIN_SHARE else (others, main)
         self.version = self.random.choice(first or second)
 
     def instance(self, datatype: str) -> str:
-        return self.random.choice(self.ground.instances[datatype])
+        return self.random.choice(self.workplace.instances[datatype])
 
     def path(self, *parts: str | int) -> str:
         """Below the version in hand, each part quoted."""
         return node_path(self.version, *parts)
 
     def labelmap(self, *parts: str | int) -> str:
-        return self.path(self.ground.segmentation, *parts)
+        return self.path(self.workplace.segmentation, *parts)
 
     def post(
         self,
@@ -72,7 +72,7 @@ class Person:
     ) -> Exchange:
         """A request in this person's name; a `body` that is no bytes is sent as JSON."""
         who = {} if nameless else {"u": self.name, "app": "neu3"}
-        return self.wire.change(
+        return self.client.change(
             method,
             path,
             body if isinstance(body, bytes) else orjson.dumps(body),

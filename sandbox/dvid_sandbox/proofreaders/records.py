@@ -6,10 +6,10 @@ from typing import Any
 
 import orjson
 
-from dvid_sandbox.proofreaders.ground import Point
+from dvid_sandbox.proofreaders.client import REFUSED
 from dvid_sandbox.proofreaders.person import Person
 from dvid_sandbox.proofreaders.repo import BLOCK
-from dvid_sandbox.proofreaders.wire import REFUSED
+from dvid_sandbox.proofreaders.workplace import Point
 
 ODD_KEYS = (
     "a b",
@@ -34,7 +34,7 @@ BLOCKS_ACROSS = 2
 
 def post_key(person: Person) -> None:
     """A status for a body, or something odd under an odd key."""
-    with person.ground.writing_keys:
+    with person.workplace.writing_keys:
         _post_key(person)
 
 
@@ -58,12 +58,12 @@ def _post_key(person: Person) -> None:
 
 def delete_key(person: Person) -> None:
     """One that was written, or was deleted since; or one that never was."""
-    with person.ground.writing_keys:
+    with person.workplace.writing_keys:
         _delete_key(person)
 
 
 def _delete_key(person: Person) -> None:
-    written = [each for each in person.traces.keys if each[0] in person.ground.instances["keyvalue"]]
+    written = [each for each in person.traces.keys if each[0] in person.workplace.instances["keyvalue"]]
     if written and person.random.random() < 0.9:
         instance, key = person.random.choice(written)
     else:
@@ -82,7 +82,7 @@ def replace_neuron(person: Person) -> None:
 
 
 def delete_neuron(person: Person) -> None:
-    with person.ground.writing_keys:
+    with person.workplace.writing_keys:
         _delete_neuron(person)
 
 
@@ -164,7 +164,7 @@ def refused_move_element(person: Person) -> None:
 
 
 def _post_neuron(person: Person, query: dict[str, str]) -> None:
-    with person.ground.writing_keys:
+    with person.workplace.writing_keys:
         _write_neuron(person, query)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import orjson
 
-from dvid_sandbox.proofreaders.wire import Wire
+from dvid_sandbox.proofreaders.client import Client
 
 INSTANCES = {
     "segmentation": "labelmap",
@@ -62,23 +62,23 @@ def make_repo(
     """
     if size % BLOCK or size % cube:
         raise ValueError(f"size {size} must be a multiple of {BLOCK} and of cube {cube}")
-    wire = Wire(url, token=token, admin_token=admin_token)
+    client = Client(url, token=token, admin_token=admin_token)
     try:
         about = orjson.dumps({"alias": alias, "description": alias})
-        root = str(orjson.loads(_post(wire, "/api/repos", about, admin=True))["root"])
+        root = str(orjson.loads(_post(client, "/api/repos", about, admin=True))["root"])
         for name, datatype in INSTANCES.items():
             settings = {"typename": datatype, "dataname": name}
             if datatype == "labelmap":
                 settings["MaxDownresLevel"] = "0"
-            _post(wire, f"/api/repo/{root}/instance", orjson.dumps(settings))
-        _fill(wire, f"/api/node/{root}/segmentation", size, cube, first_label)
+            _post(client, f"/api/repo/{root}/instance", orjson.dumps(settings))
+        _fill(client, f"/api/node/{root}/segmentation", size, cube, first_label)
         if synced:
-            _post(wire, f"/api/node/{root}/synapses/sync", orjson.dumps({"sync": "segmentation"}))
-        info = wire.read_json(f"/api/repo/{root}/info")
+            _post(client, f"/api/node/{root}/synapses/sync", orjson.dumps({"sync": "segmentation"}))
+        info = client.read_json(f"/api/repo/{root}/info")
         data = {name: str(each["Base"]["DataUUID"]) for name, each in info["DataInstances"].items()}
         return Repo(root, data, size, cube)
     finally:
-        wire.close()
+        client.close()
 
 
 def cubes(size: int, cube: int, first_label: int, start: int, depth: int) -> npt.NDArray[np.uint64]:
@@ -91,27 +91,27 @@ def cubes(size: int, cube: int, first_label: int, start: int, depth: int) -> npt
     return labels
 
 
-def _fill(wire: Wire, labelmap: str, size: int, cube: int, first_label: int) -> None:
+def _fill(client: Client, labelmap: str, size: int, cube: int, first_label: int) -> None:
     for start in range(0, size, BLOCK):
         volume = cubes(size, cube, first_label, start, BLOCK).astype("<u8").tobytes()
-        _post(wire, f"{labelmap}/raw/0_1_2/{size}_{size}_{BLOCK}/0_0_{start}", volume)
-    _await_indices(wire, labelmap, (size // cube) ** 3, cube**3)
+        _post(client, f"{labelmap}/raw/0_1_2/{size}_{size}_{BLOCK}/0_0_{start}", volume)
+    _await_indices(client, labelmap, (size // cube) ** 3, cube**3)
 
 
-def _await_indices(wire: Wire, labelmap: str, count: int, voxels: int) -> None:
+def _await_indices(client: Client, labelmap: str, count: int, voxels: int) -> None:
     """The server indexes labels behind the answer to a POST of voxels."""
     deadline = time.monotonic() + INDEX_SECONDS
     while time.monotonic() < deadline:
-        labels = wire.read_json(f"{labelmap}/existing-labels") or []
-        sizes = wire.read_json(f"{labelmap}/sizes", labels) if len(labels) == count else []
+        labels = client.read_json(f"{labelmap}/existing-labels") or []
+        sizes = client.read_json(f"{labelmap}/sizes", labels) if len(labels) == count else []
         if sizes and all(size == voxels for size in sizes):
             return
         time.sleep(0.05)
     raise RuntimeError(f"{labelmap}: {count} labels were not indexed within {INDEX_SECONDS:.0f} s")
 
 
-def _post(wire: Wire, path: str, body: bytes, *, admin: bool = False) -> bytes:
-    exchange = wire.change("POST", path, body, kind="setup", admin=admin)
+def _post(client: Client, path: str, body: bytes, *, admin: bool = False) -> bytes:
+    exchange = client.change("POST", path, body, kind="setup", admin=admin)
     if not exchange.meant:
         raise RuntimeError(str(exchange))
     return exchange.response

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from dvid_sandbox.proofreaders.client import REFUSED
 from dvid_sandbox.proofreaders.person import Person
 from dvid_sandbox.proofreaders.repo import BLOCK
-from dvid_sandbox.proofreaders.wire import REFUSED
 
 Runs = npt.NDArray[np.int32]
 """Array of shape (N, 4): x, y, z and length of a run of voxels along x."""
@@ -58,13 +58,13 @@ def renumber(person: Person) -> None:
 def renumber_up(person: Person) -> None:
     """To an id that the counter has not reached, which raises it. Only where one works at a time and the
     counter is not set by hand: elsewhere a cleave could be given the id of a body."""
-    extended = person.wire.read_json(person.labelmap("info"))["Extended"]
+    extended = person.client.read_json(person.labelmap("info"))["Extended"]
     bodies = person.pool.take(person.random)
     if not bodies:
         return
     several = bodies[0] in person.pool.several
     new = _next(person) + person.random.randint(0, 40)
-    if person.ground.people > 1 or extended.get("NextLabel"):
+    if person.workplace.people > 1 or extended.get("NextLabel"):
         new = _reserved(person, 1)[0]
     if person.post(person.labelmap("renumber"), [new, bodies[0]]).meant:
         person.pool.give(new, several=several)
@@ -77,7 +77,7 @@ def reserve(person: Person) -> None:
 
 
 def raise_maxlabel(person: Person) -> None:
-    highest = int(person.wire.read_json(person.labelmap("maxlabel"))["maxlabel"])
+    highest = int(person.client.read_json(person.labelmap("maxlabel"))["maxlabel"])
     person.post(person.labelmap("maxlabel", highest + person.random.randint(1, 200)), admin=True)
 
 
@@ -143,7 +143,7 @@ def refused_merge(person: Person) -> None:
 
 
 def refused_cleave(person: Person) -> None:
-    """A supervoxel that is not in the body: burns an id."""
+    """A supervoxel that is not in the body: uses up an id."""
     bodies = person.pool.take(person.random)
     if bodies:
         several = bodies[0] in person.pool.several
@@ -152,7 +152,7 @@ def refused_cleave(person: Person) -> None:
 
 
 def unread_cleave(person: Person) -> None:
-    """A request that is no JSON: burns an id, and no message tells."""
+    """A request that is no JSON: uses up an id, and no message tells."""
     bodies = person.pool.take(person.random)
     if bodies:
         several = bodies[0] in person.pool.several
@@ -171,7 +171,7 @@ def refused_renumber(person: Person) -> None:
 
 
 def refused_split_supervoxel(person: Person) -> None:
-    """A voxel more than the supervoxel has: burns two ids."""
+    """A voxel more than the supervoxel has: uses up two ids."""
     bodies = person.pool.take(person.random)
     if bodies:
         supervoxels = _supervoxels(person, bodies[0])
@@ -223,11 +223,11 @@ def _body_of_several(person: Person) -> tuple[int | None, list[int]]:
 
 
 def _supervoxels(person: Person, body: int) -> list[int]:
-    return sorted(person.wire.read_json(person.labelmap("supervoxels", body)))
+    return sorted(person.client.read_json(person.labelmap("supervoxels", body)))
 
 
 def _runs(person: Person, supervoxel: int) -> Runs:
-    content = person.wire.read(person.labelmap("sparsevol", supervoxel) + "?supervoxels=true")
+    content = person.client.read(person.labelmap("sparsevol", supervoxel) + "?supervoxels=true")
     return _in_order(np.frombuffer(content, "<i4", offset=len(RUNS_HEADER) + 4).reshape(-1, 4))
 
 
@@ -248,7 +248,7 @@ def _part(person: Person, runs: Runs) -> Runs | None:
 
 
 def _next(person: Person) -> int:
-    return int(person.wire.read_json(person.labelmap("nextlabel"))["nextlabel"])
+    return int(person.client.read_json(person.labelmap("nextlabel"))["nextlabel"])
 
 
 def _reserved(person: Person, count: int) -> list[int]:

@@ -2,47 +2,47 @@
 
 from __future__ import annotations
 
+from dvid_sandbox.proofreaders.client import REFUSED
 from dvid_sandbox.proofreaders.person import Person, node_path
-from dvid_sandbox.proofreaders.wire import REFUSED
 
 
 def commit(person: Person) -> None:
     """Locks the version in hand and goes on in a child of it."""
-    if person.ground.versions >= person.max_versions:
+    if person.workplace.versions >= person.max_versions:
         return
-    version, ground = person.version, person.ground
+    version, workplace = person.version, person.workplace
     note = {"note": f"done by {person.name}", "log": ["checked", "locked"]}
     if not person.post(node_path(version, "commit"), note).meant:
         return
-    ground.lock(version)
+    workplace.lock(version)
     made = person.post(node_path(version, "newversion"), {"note": f"after {version[:6]}"})
     if made.meant:
-        ground.add(str(made.json()["child"]), version)
+        workplace.add(str(made.json()["child"]), version)
 
 
 def branch(person: Person) -> None:
     """From a locked version."""
-    ground = person.ground
-    if not ground.locked or ground.versions >= person.max_versions:
+    workplace = person.workplace
+    if not workplace.locked or workplace.versions >= person.max_versions:
         return
-    parent = person.random.choice(ground.locked)
-    name = f"trial-{len(ground.branches)}"
+    parent = person.random.choice(workplace.locked)
+    name = f"trial-{len(workplace.branches)}"
     made = person.post(node_path(parent, "branch"), {"branch": name, "note": "a trial"})
     if made.meant:
-        ground.add(str(made.json()["child"]), parent, name)
-        ground.branched.append((parent, name))
+        workplace.add(str(made.json()["child"]), parent, name)
+        workplace.branched.append((parent, name))
 
 
 def tag(person: Person) -> None:
     """Makes a locked child whose UUID is the tag's name, which no other version on the server has."""
-    ground = person.ground
-    if not ground.locked or ground.versions >= person.max_versions:
+    workplace = person.workplace
+    if not workplace.locked or workplace.versions >= person.max_versions:
         return
-    parent = person.random.choice(ground.locked)
-    name = f"release-{ground.root[:6]}-{len(ground.branches)}"
+    parent = person.random.choice(workplace.locked)
+    name = f"release-{workplace.root[:6]}-{len(workplace.branches)}"
     made = person.post(node_path(parent, "tag"), {"tag": name, "note": "a release"})
     if made.meant:
-        ground.add(str(made.json()["child"]), parent, f"tag-{name}", locked=True)
+        workplace.add(str(made.json()["child"]), parent, f"tag-{name}", locked=True)
 
 
 def note(person: Person) -> None:
@@ -55,17 +55,17 @@ def log(person: Person) -> None:
 
 def new_instance(person: Person) -> None:
     """A keyvalue instance, born in the version in hand and used from then on."""
-    ground = person.ground
-    name = f"born_{len(ground.instances['keyvalue'])}"
+    workplace = person.workplace
+    name = f"born_{len(workplace.instances['keyvalue'])}"
     path = f"/api/repo/{person.version}/instance"
     if person.post(path, {"typename": "keyvalue", "dataname": name}).meant:
-        ground.instances["keyvalue"].append(name)
+        workplace.instances["keyvalue"].append(name)
 
 
 def refused_commit(person: Person) -> None:
     """Of a version that is locked."""
-    if person.ground.locked:
-        locked = person.random.choice(person.ground.locked)
+    if person.workplace.locked:
+        locked = person.random.choice(person.workplace.locked)
         person.post(node_path(locked, "commit"), {"note": "again"}, meant=REFUSED)
 
 
@@ -76,8 +76,8 @@ def refused_newversion(person: Person) -> None:
 
 def refused_branch(person: Person) -> None:
     """Once more from the same version: published too."""
-    if person.ground.branched:
-        parent, name = person.random.choice(person.ground.branched)
+    if person.workplace.branched:
+        parent, name = person.random.choice(person.workplace.branched)
         person.post(node_path(parent, "branch"), {"branch": name}, meant=REFUSED)
 
 
@@ -88,6 +88,6 @@ def refused_tag(person: Person) -> None:
 
 def refused_write(person: Person) -> None:
     """Into a version that is locked."""
-    if person.ground.locked:
-        locked = person.random.choice(person.ground.locked)
-        person.post(node_path(locked, person.ground.segmentation, "merge"), [1, 2], meant=REFUSED)
+    if person.workplace.locked:
+        locked = person.random.choice(person.workplace.locked)
+        person.post(node_path(locked, person.workplace.segmentation, "merge"), [1, 2], meant=REFUSED)

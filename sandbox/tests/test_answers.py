@@ -12,10 +12,10 @@ import pytest
 
 from dvid_sandbox.block_codec import read_block, write_block
 from dvid_sandbox.blocks import Block
-from tests.sandbox.conftest import Repo
+from repos import Repo
 
 
-def annotations(repo: Repo, method: str, endpoint: str, body: Any = None) -> httpx.Response:
+def elements(repo: Repo, method: str, endpoint: str, body: Any = None) -> httpx.Response:
     return repo.send(method, f"/api/node/{repo.root}/annotation/{endpoint}", body)
 
 
@@ -29,10 +29,10 @@ def test_relations_are_told_where_they_are_asked_for(repo: Repo) -> None:
         {"Pos": [1, 1, 1], "Kind": "PreSyn", "Tags": ["t"], "Prop": {}, "Rels": [relation]},
         {"Pos": [9, 9, 9], "Kind": "PostSyn", "Prop": {"a": "1"}},
     ]
-    annotations(repo, "POST", "elements", posted).raise_for_status()
-    assert "Rels" not in annotations(repo, "GET", "tag/t").json()[0]
-    assert annotations(repo, "GET", "tag/t?relationships=true").json()[0]["Rels"] == [relation]
-    told = annotations(repo, "GET", "tag/t?relationships=verbose").json()[0]["Rels"]
+    elements(repo, "POST", "elements", posted).raise_for_status()
+    assert "Rels" not in elements(repo, "GET", "tag/t").json()[0]
+    assert elements(repo, "GET", "tag/t?relationships=true").json()[0]["Rels"] == [relation]
+    told = elements(repo, "GET", "tag/t?relationships=verbose").json()[0]["Rels"]
     assert told == [{**relation, "Kind": "PostSyn", "Prop": {"a": "1"}}]
 
 
@@ -127,10 +127,10 @@ def test_blocks_come_as_they_were_posted(repo: Repo) -> None:
 
 
 def test_elements_follow_the_voxels_that_are_written_over(repo: Repo) -> None:
-    annotations(repo, "POST", "sync", {"sync": "labelmap"}).raise_for_status()
-    annotations(repo, "POST", "elements", [{"Pos": [5, 5, 5], "Kind": "Note"}]).raise_for_status()
-    assert len(annotations(repo, "GET", "label/1").json()) == 1
+    elements(repo, "POST", "sync", {"sync": "labelmap"}).raise_for_status()
+    elements(repo, "POST", "elements", [{"Pos": [5, 5, 5], "Kind": "Note"}]).raise_for_status()
+    assert len(elements(repo, "GET", "label/1").json()) == 1
     url = f"{repo.server.url}/api/node/{repo.root}/labelmap/raw/0_1_2/64_64_64/0_0_0?mutate=true"
     httpx.post(url, content=np.full((64, 64, 64), 900, "<u8").tobytes()).raise_for_status()
-    assert annotations(repo, "GET", "label/1").json() == []
-    assert len(annotations(repo, "GET", "label/900").json()) == 1
+    assert elements(repo, "GET", "label/1").json() == []
+    assert len(elements(repo, "GET", "label/900").json()) == 1

@@ -20,11 +20,13 @@ import pytest
 
 from dvid_sandbox.broker import EmbeddedBroker
 from dvid_sandbox.launcher import SandboxServer
-from tests.contract.replay import Replay, normalized, published
-from tests.recordings import Recording, every_op, proofreading
-from tests.state import differences, read_state
+from dvid_sandbox.messages import published
+from dvid_sandbox.recording import Recording
+from dvid_sandbox.replay import Replay, normalized
+from dvid_sandbox.state import differences, read_state
 
 TOKEN = "a token of the test"
+RECORDINGS = Path(__file__).resolve().parents[1] / "recordings"
 
 
 @pytest.fixture(scope="module")
@@ -59,11 +61,11 @@ class Played:
         self.server.stop()
 
 
-@pytest.fixture(scope="module", params=[every_op, proofreading], ids=lambda recording: recording.name)
+@pytest.fixture(scope="module", params=["every_op", "proofreading"])
 def played(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, broker: EmbeddedBroker
 ) -> Iterator[Played]:
-    run = Played(request.param, tmp_path_factory.mktemp("sandbox"), broker)
+    run = Played(Recording(RECORDINGS / request.param), tmp_path_factory.mktemp("sandbox"), broker)
     yield run
     run.stop()
 

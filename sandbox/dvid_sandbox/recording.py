@@ -1,4 +1,8 @@
-"""Real traffic and states of a DVID server, read for tests. README.md beside this file tells what is what."""
+"""A recording of a DVID server's traffic and states, read for tests.
+
+A recording is a folder of gzip-compressed JSON files; `sandbox/tests/recordings/README.md` tells what each
+holds.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +13,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
-
-HERE = Path(__file__).parent
 
 
 def _lines(path: Path) -> list[dict[str, Any]]:
@@ -23,13 +25,13 @@ def _json(path: Path) -> Any:
 
 @dataclass(frozen=True)
 class Recording:
-    """One folder of recordings."""
+    """One recording. What is read of it is kept."""
 
-    name: str
+    folder: Path
 
     @property
-    def folder(self) -> Path:
-        return HERE / self.name
+    def name(self) -> str:
+        return self.folder.name
 
     @cached_property
     def setup(self) -> dict[str, Any]:
@@ -68,9 +70,3 @@ class Recording:
     def after(self) -> dict[str, Any]:
         result: dict[str, Any] = _json(self.folder / "state_after.json.gz")
         return result
-
-
-every_op = Recording("every_op")
-proofreading = Recording("proofreading")
-crowd = Recording("crowd")
-huge_cleave = Recording("huge_cleave")

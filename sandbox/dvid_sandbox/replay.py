@@ -12,9 +12,8 @@ from typing import Any
 import httpx
 import numpy as np
 import orjson
-from kafka import KafkaConsumer, TopicPartition
 
-from tests.recordings import Recording
+from dvid_sandbox.recording import Recording
 
 TIME_PATTERNS = (
     # Go's time.Now().String(), and what is left of it in a JSON text.
@@ -99,25 +98,23 @@ class Replay:
             found.append(f"status {answer.status_code}, not {exchange['status']}: {answer.text[:300]}")
         if answer.headers.get("content-type") != exchange["content_type"]:
             found.append(f"type {answer.headers.get('content-type')}, not {exchange['content_type']}")
-        if path in SERVERS_OWN:
-            found += [f"no {key}" for key in orjson.loads(exchange["response"]).keys() - answer.json().keys()]
-        elif isinstance(exchange["response"], dict):
-            wanted = base64.b64decode(exchange["response"]["base64"])
-            in_tar = exchange["content_type"] == "application/tar"
-            if unpacked(answer) != (unpacked_tar(wanted) if in_tar else wanted):
-                found.append(f"other bytes: {answer.content[:200]!r}, not {wanted[:200]!r}")
-        else:
-            got, wanted = self.as_recorded(answer.text), exchange["response"]
-            got, wanted = without_times(got), without_times(wanted)
-            if path.endswith("/info"):
-                got, wanted = (
-                    orjson.dumps(orjson.loads(each), option=orjson.OPT_SORT_KEYS) for each in (got, wanted)
-                )
-            if UNORDERED_ANSWERS.search(path) and answer.status_code == 200:
-                got, wanted = sorted(orjson.loads(got)), sorted(orjson.loads(wanted))
-            if got != wanted:
-                found.append(f"answer\n   {got}\nnot\n   {wanted}")
+        found += self._other_content(path, exchange, answer)
         return [f"{exchange['method']} {path}: {each}" for each in found]
+
+    def _other_content(self, path: str, exchange: dict[str, Any], answer: httpx.Response) -> list[str]:
+        recorded = exchange["response"]
+        if path in SERVERS_OWN:
+            return [f"no {key}" for key in orjson.loads(recorded).keys() - answer.json().keys()]
+        if isinstance(recorded, dict):
+            return _other_bytes(exchange, answer, base64.b64decode(recorded["base64"]))
+        got, wanted = without_times(self.as_recorded(answer.text)), without_times(recorded)
+        if path.endswith("/info"):
+            same = _sorted_keys(got) == _sorted_keys(wanted)
+        elif UNORDERED_ANSWERS.search(path) and answer.status_code == 200:
+            same = sorted(orjson.loads(got)) == sorted(orjson.loads(wanted))
+        else:
+            same = got == wanted
+        return [] if same else [f"answer\n   {got}\nnot\n   {wanted}"]
 
     def _learn_child(self, exchange: dict[str, Any], answer: httpx.Response) -> None:
         if answer.status_code == 200 and exchange["path"].partition("?")[0].endswith(
@@ -140,6 +137,17 @@ def _recorded_data_uuid(recording: Recording, name: str) -> str:
     raise LookupError(f"no data UUID of {name} in the recording")
 
 
+def _other_bytes(exchange: dict[str, Any], answer: httpx.Response, wanted: bytes) -> list[str]:
+    in_tar = exchange["content_type"] == "application/tar"
+    if unpacked(answer) == (unpacked_tar(wanted) if in_tar else wanted):
+        return []
+    return [f"other bytes: {answer.content[:200]!r}, not {wanted[:200]!r}"]
+
+
+def _sorted_keys(text: str) -> bytes:
+    return orjson.dumps(orjson.loads(text), option=orjson.OPT_SORT_KEYS)
+
+
 def unpacked(answer: httpx.Response) -> Any:
     """Text; or bytes; or a tar's names, modes and contents (its headers hold more than anybody reads)."""
     kind = answer.headers.get("content-type", "")
@@ -154,33 +162,6 @@ def unpacked_tar(content: bytes) -> list[tuple[str, int, bytes]]:
             (entry.name, entry.mode, file.read() if (file := archive.extractfile(entry)) else b"")
             for entry in archive
         ]
-
-
-def published(broker: str, prefix: str, total: int) -> list[dict[str, Any]]:
-    """The records of all topics under a prefix, sorted by key; waits until there are `total`."""
-    consumer = KafkaConsumer(bootstrap_servers=broker, enable_auto_commit=False, consumer_timeout_ms=10_000)
-    try:
-        topics = sorted(each for each in consumer.topics() if each.startswith(prefix))
-        partitions = [
-            TopicPartition(topic, number)
-            for topic in topics
-            for number in consumer.partitions_for_topic(topic)
-        ]
-        consumer.assign(partitions)
-        consumer.seek_to_beginning(*partitions)
-        records: list[dict[str, Any]] = []
-        while len(records) < total:
-            batch = consumer.poll(timeout_ms=10_000)
-            if not batch:
-                break
-            records += [
-                {"topic": each.topic, "key": each.key.decode(), "value": each.value.decode()}
-                for listed in batch.values()
-                for each in listed
-            ]
-    finally:
-        consumer.close()
-    return sorted(records, key=lambda record: int(record["key"]))
 
 
 def normalized(value: str) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
-from dvid_sandbox.proofreaders.wire import Wire
+from dvid_sandbox.proofreaders.client import Client
 
 Point = tuple[int, int, int]
 
@@ -111,17 +111,17 @@ class Gate:
                 self._changed.notify_all()
 
 
-class Ground:
+class Workplace:
     """One repo as the people see it.
 
     Args:
-        wire: to the server.
+        client: to the server.
         root: the repo's root version.
         people: how many share it.
         shared: all work on all bodies (never on one at once); else each has a region of their own.
     """
 
-    def __init__(self, wire: Wire, root: str, people: int, shared: bool) -> None:
+    def __init__(self, client: Client, root: str, people: int, shared: bool) -> None:
         self.root = root
         self.gate = Gate()
         self.parents: dict[str, str] = {}
@@ -132,13 +132,13 @@ class Ground:
         self.branches: list[str] = []
         self.branched: list[tuple[str, str]] = []
         self.writing_keys: AbstractContextManager[object] = threading.Lock() if shared else nullcontext()
-        self._wire = wire
+        self._client = client
         self.people = people
         self._shared = shared
         self._pools: dict[tuple[str, int], Pool] = {}
         self._traces: dict[tuple[str, int], Traces] = {}
         self._making = threading.Lock()
-        info = wire.read_json(f"/api/repo/{root}/info")
+        info = client.read_json(f"/api/repo/{root}/info")
         self.instances: dict[str, list[str]] = {}
         for name, instance in sorted(info["DataInstances"].items()):
             self.instances.setdefault(str(instance["Base"]["TypeName"]), []).append(name)
@@ -200,7 +200,7 @@ class Ground:
     def _read(self, version: str) -> None:
         """Deals the bodies of a version that was there before: neighbours in number go to one person."""
         labels = sorted(
-            self._wire.read_json(f"/api/node/{version}/{self.segmentation}/existing-labels") or []
+            self._client.read_json(f"/api/node/{version}/{self.segmentation}/existing-labels") or []
         )
         shares = 1 if self._shared else self.people
         for person in range(shares):

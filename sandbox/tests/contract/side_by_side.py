@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import struct
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,7 +13,7 @@ import httpx
 import numpy as np
 import orjson
 
-from tests.contract.replay import unpacked, without_times
+from dvid_sandbox.replay import unpacked, without_times
 
 # Where a server keeps its data is its own affair.
 STORE_PATH = re.compile(r"@ /[^\"]*")
@@ -129,3 +131,35 @@ class Both:
         if seen[0] != seen[1]:
             asked = content[:200].decode("utf-8", "backslashreplace")
             self.found.append(f"{method} {path} {asked}\n  {seen[0]}\n  {seen[1]}")
+
+
+def box(x: int, y: int, z: int, size: tuple[int, int, int]) -> bytes:
+    """A sparse volume: a box of voxels, with the header of the split requests."""
+    runs = [(x, y + row, z + plane, size[0]) for plane in range(size[2]) for row in range(size[1])]
+    return struct.pack("<BBBBII", 0, 3, 0, 0, 0, len(runs)) + np.array(runs, "<i4").tobytes()
+
+
+def look(both: Both, labels: range | list[int], version: str = "<ROOT>") -> None:
+    """Everything that can be asked about some labels."""
+    path = f"/api/node/{version}/segmentation"
+    for label in labels:
+        both("GET", f"{path}/supervoxels/{label}", unordered=True)
+        both("GET", f"{path}/size/{label}")
+        both("GET", f"{path}/size/{label}?supervoxels=true")
+        both("GET", f"{path}/lastmod/{label}")
+    both("GET", f"{path}/mapping", list(labels))
+    both("GET", f"{path}/sizes", list(labels))
+    both("GET", f"{path}/sizes?supervoxels=true", list(labels))
+    both("GET", f"{path}/nextlabel")
+    both("GET", f"{path}/maxlabel")
+    both("GET", f"{path}/existing-labels")
+    both("GET", f"{path}/listlabels?sizes=true&start=5&number=7")
+
+
+def settle(both: Both, path: str) -> None:
+    """Waits until the real server has made its lower resolutions, which it does behind its answer."""
+    one, other = (side.send("GET", path, b"", admin=False).content for side in both.sides)
+    deadline = time.monotonic() + 10
+    while one != other and time.monotonic() < deadline:
+        time.sleep(0.05)
+        one = both.sides[0].send("GET", path, b"", admin=False).content

@@ -92,7 +92,7 @@ class _TokensTransport(httpx.BaseTransport):
         self._inner.close()
 
 
-class Wire:
+class Client:
     """One server, for use by several threads. Changes are kept in `exchanges`, in the order of their answers.
 
     Args:

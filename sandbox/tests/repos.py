@@ -1,13 +1,10 @@
-"""A sandbox server with a repo in it."""
+"""A repo on a sandbox server, and what the tests ask it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import httpx
-import pytest
 
 from dvid_sandbox.launcher import SandboxServer
 
@@ -42,14 +39,3 @@ class Repo:
     def next_label(self) -> int:
         number: int = self.labels("GET", "nextlabel").json()["nextlabel"]
         return number
-
-
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[SandboxServer]:
-    with SandboxServer.start(tmp_path / "server", min_mutation_id=1000) as started:
-        yield started
-
-
-@pytest.fixture
-def repo(server: SandboxServer) -> Repo:
-    return Repo(server)

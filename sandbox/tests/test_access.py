@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from dvid_sandbox.launcher import SandboxServer
-from tests.sandbox.conftest import Repo
+from repos import Repo
 
 
 def test_a_server_with_a_token_lets_only_its_bearers_in(tmp_path: Path) -> None:

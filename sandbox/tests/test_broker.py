@@ -13,8 +13,8 @@ from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from dvid_sandbox.broker import EmbeddedBroker, broker_binary
 from dvid_sandbox.errors import SandboxError
 from dvid_sandbox.launcher import SandboxServer
-from tests.contract.replay import published
-from tests.sandbox.conftest import Repo
+from dvid_sandbox.messages import published
+from repos import Repo
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from dvid_sandbox import wire
-from tests.sandbox.conftest import Repo
+from repos import Repo
 
 
 def restart_after_death(repo: Repo) -> None:
@@ -126,16 +126,16 @@ def test_a_renumber_torn_after_its_mapping(repo: Repo) -> None:
 
 
 @pytest.mark.parametrize(
-    ("endpoint", "body", "burned"), [("merge", [1, 2], 0), ("cleave/1", [2], 1), ("renumber", [9, 3], 0)]
+    ("endpoint", "body", "used_up"), [("merge", [1, 2], 0), ("cleave/1", [2], 1), ("renumber", [9, 3], 0)]
 )
-def test_an_operation_torn_when_only_announced_burns_its_ids(
-    repo: Repo, endpoint: str, body: list[int], burned: int
+def test_an_operation_torn_when_only_announced_uses_up_its_ids(
+    repo: Repo, endpoint: str, body: list[int], used_up: int
 ) -> None:
     repo.labels("POST", "merge", [1, 2]).raise_for_status()
     before = repo.next_label
     tear(repo, "announced", endpoint, body)
     assert repo.bodies_of(1, 2, 3) == [1, 1, 3]
-    assert repo.next_label == before + burned
+    assert repo.next_label == before + used_up
 
 
 def test_a_merge_torn_after_the_targets_index_refuses_to_be_repeated(repo: Repo) -> None:

@@ -9,8 +9,8 @@ import pytest
 
 from dvid_sandbox.journal import NAME
 from dvid_sandbox.launcher import SandboxServer
-from tests.sandbox.conftest import Repo
-from tests.state import differences, read_state
+from dvid_sandbox.state import differences, read_state
+from repos import Repo
 
 
 def work(repo: Repo) -> None:

@@ -6,15 +6,15 @@ from collections.abc import Iterator
 
 import pytest
 
+from contract.side_by_side import Both, Side
 from dvid_sandbox.launcher import SandboxServer
-from tests.contract.side_by_side import Both, Side
-from tests.real_dvid import RealDvid
-from tests.state import differences, read_state
+from dvid_sandbox.real_server import RealServer
+from dvid_sandbox.state import differences, read_state
 
 
 @pytest.fixture(scope="module")
-def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealDvid]:
-    with RealDvid.start(tmp_path_factory.mktemp("dvid"), split_endpoint=True) as server:
+def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealServer]:
+    with RealServer.start(tmp_path_factory.mktemp("dvid"), split_endpoint=True) as server:
         yield server
 
 
@@ -26,7 +26,7 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SandboxServer]
 
 
 @pytest.fixture
-def both(real: RealDvid, sandbox: SandboxServer) -> Iterator[Both]:
+def both(real: RealServer, sandbox: SandboxServer) -> Iterator[Both]:
     """A new repo on each side; what differs fails the test."""
     pair = Both(Side(real.url, real.admin_token), Side(sandbox.url, sandbox.admin_token))
     pair.make_repo(size=128, cube=16)

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.sandbox.conftest import Repo
+from repos import Repo
 
 
 def at_once(repo: Repo, *requests: tuple[str, list[int]]) -> None:

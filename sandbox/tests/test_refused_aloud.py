@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from dvid_sandbox.launcher import SandboxServer
-from tests.sandbox.conftest import Repo
+from repos import Repo
 
 NODE = "/api/node/ROOT"
 
