@@ -14,7 +14,6 @@ from dvidsync_dagster.attempts import carry_out
 from dvidsync_dagster.batch import Batch
 from dvidsync_dagster.config import DestinationConfig, SyncConfig
 from dvidsync_dagster.datatypes.decode import Decoded, decode_records
-from dvidsync_dagster.datatypes.eras import EraClock
 from dvidsync_dagster.datatypes.labelmap.events import Announcement, BodyEvent, CounterEvent
 from dvidsync_dagster.datatypes.labelmap.look import Contact
 from dvidsync_dagster.dvid.client import DvidClient
@@ -22,8 +21,9 @@ from dvidsync_dagster.dvid.labelmap import Labelmap
 from dvidsync_dagster.dvid.repo import RepoInfo
 from dvidsync_dagster.events.origin import Origin
 from dvidsync_dagster.log.checkpoint import Checkpoint
-from dvidsync_dagster.log.quarantine import Place, place_of, quarantine_of
-from dvidsync_dagster.log.record import RawRecord, Record
+from dvidsync_dagster.log.eras import EraClock
+from dvidsync_dagster.log.quarantine import TopicPartitionOffset, place_of, quarantine_of
+from dvidsync_dagster.log.record import Record
 from dvidsync_dagster.opened import Opened, opened
 
 _MEND = "compare, and let `dvidsync repair` bring the destination to the source's state"
@@ -33,8 +33,8 @@ _MEND = "compare, and let `dvidsync repair` bring the destination to the source'
 class Retried:
     """What became of records that were set aside: those that are applied now, and why others are not."""
 
-    applied: list[Place] = field(default_factory=list)
-    left: dict[Place, str] = field(default_factory=dict)
+    applied: list[TopicPartitionOffset] = field(default_factory=list)
+    left: dict[TopicPartitionOffset, str] = field(default_factory=dict)
 
     def summary(self) -> str:
         return f"{len(self.applied):,} records applied, {len(self.left):,} left in the quarantine"
@@ -43,7 +43,7 @@ class Retried:
 def retry(
     config: SyncConfig,
     destination: DestinationConfig,
-    chosen: Collection[Place] | None,
+    chosen: Collection[TopicPartitionOffset] | None,
     *,
     checkpoint: Checkpoint | None,
     still_owner: Callable[[], None],
@@ -61,7 +61,7 @@ def retry(
     """
     quarantine = quarantine_of(config, destination.name)
     done = Retried()
-    waiting: set[Place] = set()
+    waiting: set[TopicPartitionOffset] = set()
     for row in quarantine.rows():
         if chosen is None or row.place in chosen:
             if row.state == "stopped":
@@ -82,7 +82,7 @@ def retry(
 def _apply(
     both: Opened,
     destination: DestinationConfig,
-    records: Collection[RawRecord],
+    records: Collection[Record],
     checkpoint: Checkpoint | None,
     done: Retried,
 ) -> None:
@@ -91,7 +91,7 @@ def _apply(
     for record in records:
         why = _why_not_yet(record, both, checkpoint)
         if why is None:
-            readable.append(Record(record.origin, record.value or b""))
+            readable.append(record)
         else:
             done.left[places[record.origin]] = why
     eras = EraClock(checkpoint.era, checkpoint.boot, checkpoint.mutation_id) if checkpoint else EraClock()
@@ -129,7 +129,7 @@ def _apply(
             done.left[places[origin]] = why
 
 
-def _why_not_yet(record: RawRecord, both: Opened, checkpoint: Checkpoint | None) -> str | None:
+def _why_not_yet(record: Record, both: Opened, checkpoint: Checkpoint | None) -> str | None:
     if record.origin.topic not in both.route.topics:
         return "its instance is not followed anymore"
     if record.value is None or record.key is None or not record.key.isdigit():

@@ -16,7 +16,6 @@ from dvidsync_dagster.attempts import carry_out
 from dvidsync_dagster.batch import Batch
 from dvidsync_dagster.config import DestinationConfig, StartTime, SyncConfig
 from dvidsync_dagster.datatypes.decode import decode_records
-from dvidsync_dagster.datatypes.eras import EraClock
 from dvidsync_dagster.datatypes.labelmap.look import Contact
 from dvidsync_dagster.datatypes.labelmap.unfinished import SourceBodies, long_open
 from dvidsync_dagster.destinations.overtaken import was_overtaken
@@ -26,6 +25,7 @@ from dvidsync_dagster.log.archive import LogArchive
 from dvidsync_dagster.log.checkpoint import Checkpoint
 from dvidsync_dagster.log.chunk import LogChunk
 from dvidsync_dagster.log.drain import MutationLog
+from dvidsync_dagster.log.eras import EraClock
 from dvidsync_dagster.log.record import Record
 from dvidsync_dagster.notes import Notes
 from dvidsync_dagster.opened import opened
@@ -195,7 +195,7 @@ class _Run:
             self.still_owner()
             seconds = {"drain": time.monotonic() - clock}
             sent_before = self.target.client.changes_sent
-            records = list(chunk.records())
+            records = chunk.records
             behind = chunk.behind + (len(records) if lag_before is None else 0)
             quarantined = self._take_in(batch, chunk, records, cut, undecodable, watch=kept is None)
             if not looking and lag_before is None:
@@ -230,7 +230,7 @@ class _Run:
             self.target.labelmaps.settle()
             done = cut if chunk.last else min(chunk.horizon, cut)
             previous, reached = reached, max(reached, min(done, undecodable.waiting.reaches))
-            first_key = records[0].origin.key_ns if records else reached
+            first_key = records[0].key_ns if records else reached
             self.mutation_id = max((self.mutation_id, *(m.mutation_id for m in plan.bodies)))
             unexplained = self.ids.settle(reached) if kept is None else None
             checkpoint = kept or Checkpoint(
@@ -291,7 +291,7 @@ class _Run:
         )
         passed, behind, set_aside = undecodable.sort_out(chunk, decoded)
         ahead = decode_records(
-            chunk.records_ahead(),
+            chunk.lookahead,
             self.route.topics,
             self.route.not_followed,
             EraClock(self.eras.era, self.eras.boot, self.eras.highest),

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from dvidsync_dagster.datatypes import versions
-from dvidsync_dagster.datatypes.eras import EraClock
 from dvidsync_dagster.datatypes.labelmap import events as labelmap
 from dvidsync_dagster.datatypes.operation import DataEvent, Derived
 from dvidsync_dagster.datatypes.place import Placed, SourcePlaces
@@ -16,6 +15,7 @@ from dvidsync_dagster.datatypes.registry import DATA_TYPES
 from dvidsync_dagster.dvid.repo import Instance
 from dvidsync_dagster.errors import UndecodableRecord
 from dvidsync_dagster.events.message import Message
+from dvidsync_dagster.log.eras import EraClock
 from dvidsync_dagster.log.record import Record
 from dvidsync_dagster.outgoing_text import escaped
 
@@ -63,12 +63,12 @@ def decode_records(
     """
     decoded = Decoded()
     for record in records:
-        instance = topics[record.origin.topic]
+        instance = topics[record.topic]
         if instance is not None and instance.name in not_followed:
             decoded.not_followed[not_followed[instance.name]] += 1
             continue
         try:
-            message = Message.parse(record.origin, record.value)
+            message = Message.parse(record.origin, record.value or b"")
             if instance is None:
                 _repo(message, decoded, places)
             elif instance.typename == "labelmap":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
@@ -18,10 +19,10 @@ from dvidsync_dagster.log.checkpoint import PartitionPosition, Positions
 from dvidsync_dagster.log.chunk import LogChunk
 from dvidsync_dagster.log.feed import KafkaFeed
 from dvidsync_dagster.log.kafka import KafkaConnection
-from dvidsync_dagster.log.merge import Place
 from dvidsync_dagster.log.moment import MomentSeeker
 from dvidsync_dagster.log.ranges import Range, without
 from dvidsync_dagster.log.reading import LATEST_KEY, Feed, Reading
+from dvidsync_dagster.log.record import Partition
 
 REORDER_NS = 10_000_000_000
 CHUNK_BYTES = 64 << 20
@@ -31,6 +32,8 @@ _HELD_NS = 3_600_000_000_000
 """What waits to be applied is not older than what is applied by more than this, an hour."""
 
 _NO_ID = "00000000-0000-0000-0000-000000000000"
+
+_log = logging.getLogger(__name__)
 
 
 class MutationLog:
@@ -71,35 +74,37 @@ class MutationLog:
 
     def beginning(self) -> Positions:
         """The first offset that the broker holds, per partition. Topics that do not exist are absent."""
-        return _positions(self._beginnings(self._places()))
+        return _positions(self._beginnings(self._partitions()))
 
     def end(self) -> Positions:
         """The offset after the last record, per partition. Topics that do not exist are absent."""
-        return _positions(self._ends(self._places()))
+        return _positions(self._ends(self._partitions()))
 
     def at(self, key: int) -> Positions:
         """By partition the first offset from where on all records of `key` (ns since 1970) or later lie.
 
         Keys decide: Kafka's own times can be those of a broker whose clock is wrong.
         """
-        places = self._places()
-        ends = self._ends(places)  # first: what comes in between belongs to the future
+        partitions = self._partitions()
+        ends = self._ends(partitions)  # first: what comes in between belongs to the future
         seeker = MomentSeeker(
-            self._consumer, self._connection, self._at_times, self._beginnings(places), ends, REORDER_NS
+            self._consumer, self._connection, self._at_times, self._beginnings(partitions), ends, REORDER_NS
         )
         return _positions(seeker.find(key))
 
-    def _at_times(self, ends: Mapping[Place, int], key: int) -> dict[Place, int]:
+    def _at_times(self, ends: Mapping[Partition, int], key: int) -> dict[Partition, int]:
         """The first offsets that Kafka got at `key` or later, by its own times."""
         moment = max(0, key // _NS_PER_MS)
         offsets = {}
         with self._connection.errors():
-            found = self._consumer.offsets_for_times({TopicPartition(*place): moment for place in ends})
-            for place, end in ends.items():
-                at = TopicPartition(*place)
+            found = self._consumer.offsets_for_times(
+                {TopicPartition(*partition): moment for partition in ends}
+            )
+            for partition, end in ends.items():
+                at = TopicPartition(*partition)
                 # None: nothing that late, but also a partition that had no leader, unless it was asked alone.
                 answer = found[at] or self._consumer.offsets_for_times({at: moment})[at]
-                offsets[place] = end if answer is None else answer.offset
+                offsets[partition] = end if answer is None else answer.offset
         return offsets
 
     def ids(self) -> dict[str, str]:
@@ -132,37 +137,37 @@ class MutationLog:
             if now.get(topic, before) != before:
                 found = f"has the id {now[topic]}, and had {before} when the checkpoint was made"
                 raise LogRecreated(topic, None, found, reached_text)
-        places = self._places()
-        beginnings, ends = self._beginnings(places), self._ends(places)
+        partitions = self._partitions()
+        beginnings, ends = self._beginnings(partitions), self._ends(partitions)
         known = {
-            (topic, partition): position
+            (topic, number): position
             for topic in self._topics
-            for partition, position in positions.get(topic, {}).items()
+            for number, position in positions.get(topic, {}).items()
         }
-        for (topic, partition), position in sorted(known.items()):
+        for (topic, number), position in sorted(known.items()):
             reached = position.beyond[-1][1] if position.beyond else position.next
-            end = ends.get((topic, partition), 0)
+            end = ends.get((topic, number), 0)
             if reached > end:
                 found = f"ends at offset {end}, but offset {reached} comes next after the checkpoint"
-                raise LogRecreated(topic, partition, found, reached_text)
+                raise LogRecreated(topic, number, found, reached_text)
         bridged = 0
-        for (topic, partition), (first, last) in self._gaps(positions, beginnings).items():
-            wanted = without([(first, last)], known.get((topic, partition), PartitionPosition(0)).beyond)
+        for (topic, number), (first, last) in self._gaps(positions, beginnings).items():
+            wanted = without([(first, last)], known.get((topic, number), PartitionPosition(0)).beyond)
             if self._archive is None or not self._archive.covers(
-                topic, partition, wanted, max(0, since - _HELD_NS)
+                topic, number, wanted, max(0, since - _HELD_NS)
             ):
-                raise LogGap(topic, partition, first, last, reached_text, archived=self._archive is not None)
+                raise LogGap(topic, number, first, last, reached_text, archived=self._archive is not None)
             bridged += sum(end - start for start, end in wanted)
         return bridged
 
-    def _gaps(self, positions: Positions, beginnings: Mapping[Place, int]) -> dict[Place, Range]:
+    def _gaps(self, positions: Positions, beginnings: Mapping[Partition, int]) -> dict[Partition, Range]:
         """The offsets from the first that is not applied to the first that the broker still holds."""
         missing = PartitionPosition(0) if any(positions.values()) else None
         gaps = {}
-        for (topic, partition), beginning in beginnings.items():
-            position = positions.get(topic, {}).get(partition, missing)
+        for (topic, number), beginning in beginnings.items():
+            position = positions.get(topic, {}).get(number, missing)
             if position is not None and position.next < beginning:
-                gaps[topic, partition] = (position.next, beginning)
+                gaps[topic, number] = (position.next, beginning)
         return gaps
 
     def chunks(
@@ -202,16 +207,16 @@ class MutationLog:
             BrokerUnreachable: while reading; everything that was released stands.
         """
         self.check(start, since)
-        places = self._places()
-        beginnings, ends = self._beginnings(places), self._ends(places)
+        partitions = self._partitions()
+        beginnings, ends = self._beginnings(partitions), self._ends(partitions)
         gaps = self._gaps(start, beginnings)
         is_new = not any(start.values())
         full = {topic: dict(partitions) for topic, partitions in start.items()}
-        for topic, partition in places:
-            default = PartitionPosition(beginnings[topic, partition] if is_new else 0)
-            full.setdefault(topic, {}).setdefault(partition, default)
-        first = {(topic, partition): full[topic][partition].next for topic, partition in places}
-        behind_gaps = {place: last for place, (_, last) in gaps.items()}
+        for topic, number in partitions:
+            default = PartitionPosition(beginnings[topic, number] if is_new else 0)
+            full.setdefault(topic, {}).setdefault(number, default)
+        first = {(topic, number): full[topic][number].next for topic, number in partitions}
+        behind_gaps = {partition: last for partition, (_, last) in gaps.items()}
         feed: Feed = KafkaFeed(self._consumer, self._connection, {**first, **behind_gaps}, self._explain)
         if gaps and self._archive is not None:
             feed = BridgedFeed(feed, self._archive, gaps, max(0, since - _HELD_NS))
@@ -247,11 +252,11 @@ class MutationLog:
         if self._reading is not None:
             positions = self._reading.positions(())
             self.check(positions)
-            for (topic, partition), gap in self._gaps(positions, self._beginnings(self._places())).items():
+            for (topic, number), gap in self._gaps(positions, self._beginnings(self._partitions())).items():
                 # It opened just now; the next run finds out whether the archive holds it.
-                raise LogGap(topic, partition, *gap, None)
+                raise LogGap(topic, number, *gap, None)
 
-    def _places(self) -> list[Place]:
+    def _partitions(self) -> list[Partition]:
         """The partitions of those topics that exist, in order."""
         return sorted(
             (topic["name"], partition["partition_index"])
@@ -270,34 +275,37 @@ class MutationLog:
                 errors = {topic["name"]: for_code(topic["error_code"]) for topic in described}
                 if LeaderNotAvailableError not in errors.values() or time.monotonic() > deadline:
                     break
+                _log.debug("A topic has no leader yet: asked again", extra={"topics": self._topics})
                 time.sleep(0.1)  # a topic that is just being made
             for error in errors.values():
                 if error not in (NoError, UnknownTopicOrPartitionError):
                     raise error
         return described
 
-    def _beginnings(self, places: Sequence[Place]) -> dict[Place, int]:
-        return self._offsets(self._consumer.beginning_offsets, places)
+    def _beginnings(self, partitions: Sequence[Partition]) -> dict[Partition, int]:
+        return self._offsets(self._consumer.beginning_offsets, partitions)
 
-    def _ends(self, places: Sequence[Place]) -> dict[Place, int]:
-        return self._offsets(self._consumer.end_offsets, places)
+    def _ends(self, partitions: Sequence[Partition]) -> dict[Partition, int]:
+        return self._offsets(self._consumer.end_offsets, partitions)
 
     def _offsets(
-        self, ask: Callable[[list[TopicPartition]], dict[TopicPartition, int]], places: Sequence[Place]
-    ) -> dict[Place, int]:
-        if not places:
+        self,
+        ask: Callable[[list[TopicPartition]], dict[TopicPartition, int]],
+        partitions: Sequence[Partition],
+    ) -> dict[Partition, int]:
+        if not partitions:
             return {}
-        partitions = [TopicPartition(*place) for place in places]
+        asked = [TopicPartition(*partition) for partition in partitions]
         with self._connection.errors():
             try:
-                answers = ask(partitions)
+                answers = ask(asked)
             except KeyError:  # kafka-python leaves out a partition that it has not met, unless it is alone
-                answers = {partition: ask([partition])[partition] for partition in partitions}
+                answers = {each: ask([each])[each] for each in asked}
         return {(at.topic, at.partition): offset for at, offset in answers.items()}
 
 
-def _positions(offsets: dict[Place, int]) -> Positions:
+def _positions(offsets: dict[Partition, int]) -> Positions:
     result: dict[str, dict[int, PartitionPosition]] = {}
-    for (topic, partition), offset in offsets.items():
-        result.setdefault(topic, {})[partition] = PartitionPosition(offset)
+    for (topic, number), offset in offsets.items():
+        result.setdefault(topic, {})[number] = PartitionPosition(offset)
     return result

@@ -10,7 +10,6 @@ from typing import Any
 from dvidsync_dagster.batch import Batch, make_plan
 from dvidsync_dagster.datatypes.annotation.events import PostElements
 from dvidsync_dagster.datatypes.decode import decode_records
-from dvidsync_dagster.datatypes.eras import EraClock
 from dvidsync_dagster.datatypes.keyvalue import PostKey
 from dvidsync_dagster.datatypes.labelmap.counter_rule import CounterState
 from dvidsync_dagster.datatypes.labelmap.events import Merge
@@ -18,7 +17,7 @@ from dvidsync_dagster.datatypes.labelmap.presence import Presence
 from dvidsync_dagster.datatypes.operation import Operation
 from dvidsync_dagster.datatypes.registry import Event
 from dvidsync_dagster.dvid.repo import Instance
-from dvidsync_dagster.events.origin import Origin
+from dvidsync_dagster.log.eras import EraClock
 from dvidsync_dagster.log.record import Record
 from dvidsync_dagster.plan.order import Ordering
 from tests.places import UNJUDGED, all_failed
@@ -44,7 +43,7 @@ class Nowhere:
 
 def records(*messages: tuple[str, dict[str, Any]]) -> list[Record]:
     return [
-        Record(Origin(1000 + number, topic, 0, number), json.dumps(fields).encode())
+        Record(1000 + number, topic, 0, number, json.dumps(fields).encode())
         for number, (topic, fields) in enumerate(messages)
     ]
 

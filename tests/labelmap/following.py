@@ -10,7 +10,6 @@ from typing import cast
 
 from dvidsync_dagster.batch import Batch, Plan, make_plan
 from dvidsync_dagster.datatypes.decode import decode_records
-from dvidsync_dagster.datatypes.eras import EraClock
 from dvidsync_dagster.datatypes.labelmap.apply import LabelmapWriter
 from dvidsync_dagster.datatypes.labelmap.combining import History
 from dvidsync_dagster.datatypes.labelmap.counter import LabelCounter
@@ -24,6 +23,7 @@ from dvidsync_dagster.datatypes.registry import Event
 from dvidsync_dagster.datatypes.versions import Commit, NewVersion
 from dvidsync_dagster.dvid.labelmap import Labelmap
 from dvidsync_dagster.dvid.repo import Instance
+from dvidsync_dagster.log.eras import EraClock
 from dvidsync_dagster.log.record import Record
 from dvidsync_dagster.plan.order import Ordering
 from dvidsync_dagster.plan.outcome import Refusal
