@@ -217,15 +217,11 @@ class Quarantine:
         return [name for name in self._folder.names() if name.endswith(_SUFFIX) and name[0] != "."]
 
     def _rows(self, name: str) -> list[KeptRow]:
-        cells = self._table(name, _ROW).to_pylist()
-        return [
-            KeptRow(
-                TopicPartitionOffset(*(each.pop(name) for name in TopicPartitionOffset._fields)),
-                each.pop("key"),
-                **each,
-            )
-            for each in cells
-        ]
+        rows = []
+        for cells in self._table(name, _ROW).to_pylist():
+            place = TopicPartitionOffset(cells.pop("topic"), cells.pop("partition"), cells.pop("offset"))
+            rows.append(KeptRow(place, cells.pop("key"), **cells))
+        return rows
 
     def _table(self, name: str, columns: list[str] | None = None) -> pa.Table:
         with self._folder.errors("read", name):

@@ -64,7 +64,8 @@ class Reading:
         feed: stands at `start`.
         start: for every partition of the log; partitions that are not in `ends` stay as they are.
         ends: where each partition to be read ends.
-        cut_key, from_key, now, chunk_records, chunk_bytes, reorder_ns: as for `MutationLog.chunks`.
+        cut_key, from_key, now: as for `MutationLog.chunks`.
+        chunk_records, chunk_bytes, reorder_ns: as for `KeyMerge`.
     """
 
     def __init__(
