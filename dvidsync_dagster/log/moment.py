@@ -59,11 +59,8 @@ class MomentSeeker:
                 break
             named = self.at_times(unsure, max(0, key - back))
             sure = self._surely_before(named, key)
-            found |= (
-                {partition: named[partition] for partition in sure}
-                if not back
-                else self._first(named, sure, key)
-            )
+            exact = {partition: named[partition] for partition in sure}
+            found |= self._first(named, sure, key) if back else exact
             unsure = {partition: end for partition, end in unsure.items() if partition not in sure}
         return found | {partition: self.beginnings[partition] for partition in unsure}
 
