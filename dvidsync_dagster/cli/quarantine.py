@@ -16,8 +16,8 @@ from dvidsync_dagster.errors import ConfigurationError
 from dvidsync_dagster.outgoing_text import escaped
 
 if TYPE_CHECKING:
-    from dvidsync_dagster.log.quarantine import KeptRow, Place, Quarantine
-    from dvidsync_dagster.log.record import RawRecord
+    from dvidsync_dagster.log.quarantine import KeptRow, Quarantine, TopicPartitionOffset
+    from dvidsync_dagster.log.record import Record
     from dvidsync_dagster.orchestration.followers import Follower
 
 _PREVIEW = 2000
@@ -53,7 +53,7 @@ def list_records(config: Path, destination: str | None, as_json: bool, verbose: 
             click.echo(f"{follower.title}: {len(rows):,} records in {kept.path}")
             for row in rows:
                 click.echo(
-                    f"  {row.place}  {row.state}  {key_text(row.key)}  {row.size:,} bytes  {row.found}"
+                    f"  {row.place}  {row.state}  {key_text(row.key_ns)}  {row.size:,} bytes  {row.found}"
                 )
         return DONE
 
@@ -140,7 +140,7 @@ def _change(
     config: Path,
     destination: str | None,
     verbose: bool,
-    change: Callable[[Quarantine, list[Place]], str],
+    change: Callable[[Quarantine, list[TopicPartitionOffset]], str],
 ) -> None:
     with exit_codes(verbose):
         places = _places(records)
@@ -150,7 +150,9 @@ def _change(
             click.echo(f"{follower.title}: {change(kept, [place for place in places if place in own])}")
 
 
-def _those_that_keep(config: Path, destination: str | None, places: Sequence[Place]) -> list[Follower]:
+def _those_that_keep(
+    config: Path, destination: str | None, places: Sequence[TopicPartitionOffset]
+) -> list[Follower]:
     """The destinations that keep one of the records.
 
     Raises:
@@ -188,21 +190,21 @@ def _quarantine(follower: Follower) -> Quarantine:
     return quarantine_of(follower.config, follower.name)
 
 
-def _places(records: Sequence[str]) -> list[Place]:
+def _places(records: Sequence[str]) -> list[TopicPartitionOffset]:
     """Raises ConfigurationError for what is no place."""
-    from dvidsync_dagster.log.quarantine import Place
+    from dvidsync_dagster.log.quarantine import TopicPartitionOffset
 
-    return [Place.parse(record) for record in records]
+    return [TopicPartitionOffset.parse(record) for record in records]
 
 
-def _shown(row: KeptRow, raw: RawRecord) -> str:
+def _shown(row: KeptRow, raw: Record) -> str:
     from dvidsync_dagster.events.origin import key_text
 
     written = key_text(raw.timestamp * 1_000_000) if raw.timestamp >= 0 else "unknown"
     lines = [
         f"state      {row.state}, since {row.since.isoformat(timespec='seconds')}",
         f"found      {row.found}",
-        f"log time   {key_text(row.key)}; Kafka's {written}",
+        f"log time   {key_text(row.key_ns)}; Kafka's {written}",
         f"key        {_bytes(raw.key)}",
         *(f"header     {escaped(name)}: {_bytes(value)}" for name, value in raw.headers),
         f"value      {_bytes(raw.value)}",
@@ -223,7 +225,7 @@ def _as_json(row: KeptRow) -> dict[str, object]:
     return {
         "record": str(row.place),
         "state": row.state,
-        "time": key_text(row.key),
+        "time": key_text(row.key_ns),
         "found": row.found,
         "bytes": row.size,
         "since": row.since.isoformat(timespec="seconds"),

@@ -9,7 +9,6 @@ from dvidsync_dagster.compare.scene import Scene
 from dvidsync_dagster.config import SyncConfig
 from dvidsync_dagster.datatypes.annotation.events import PostBlocks, PostElements
 from dvidsync_dagster.datatypes.decode import decode_records
-from dvidsync_dagster.datatypes.eras import EraClock
 from dvidsync_dagster.datatypes.place import SourcePlaces
 from dvidsync_dagster.datatypes.registry import FOLLOWED_TYPES
 from dvidsync_dagster.differences.touched import Touched
@@ -19,6 +18,7 @@ from dvidsync_dagster.errors import LogGap, LogRecreated, RequestRefused
 from dvidsync_dagster.log.archive import LogArchive
 from dvidsync_dagster.log.checkpoint import Checkpoint, Positions
 from dvidsync_dagster.log.drain import MutationLog
+from dvidsync_dagster.log.eras import EraClock
 from dvidsync_dagster.run.discovery import kafka_connection, log_topics
 
 _END_OF_TIME = 1 << 62
@@ -93,7 +93,7 @@ class LaterRecords:
                 chunk_records=self._config.chunk_records,
             ):
                 self._touched.add(
-                    decode_records(chunk.records(), self._topics(), others, EraClock(), places), self._blob
+                    decode_records(chunk.records, self._topics(), others, EraClock(), places), self._blob
                 )
             self._positions = log.positions()
         except (LogGap, LogRecreated) as error:

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from dvidsync_dagster.datatypes.contract import DataType
-from dvidsync_dagster.datatypes.eras import EraClock
 from dvidsync_dagster.datatypes.place import SourcePlaces
 from dvidsync_dagster.datatypes.registry import FOLLOWED, REPO
 from dvidsync_dagster.dvid.repo import Instance
@@ -15,6 +14,7 @@ from dvidsync_dagster.errors import UndecodableRecord
 from dvidsync_dagster.events.event import Announcement, Consequence, Event, NumberedEvent
 from dvidsync_dagster.events.message import Message
 from dvidsync_dagster.events.repo import RefusedVersion
+from dvidsync_dagster.log.eras import EraClock
 from dvidsync_dagster.log.record import Record
 from dvidsync_dagster.outgoing_text import escaped
 
@@ -61,12 +61,12 @@ def decode_records(
     """
     decoded = Decoded()
     for record in records:
-        instance = topics[record.origin.topic]
+        instance = topics[record.topic]
         if instance is not None and instance.name in not_followed:
             decoded.not_followed[not_followed[instance.name]] += 1
             continue
         try:
-            _decode(Message.parse(record.origin, record.value), instance, decoded, eras, places)
+            _decode(Message.parse(record.origin, record.value or b""), instance, decoded, eras, places)
         except UndecodableRecord as error:
             decoded.undecodable.append((record, error.found))
         except Exception as error:

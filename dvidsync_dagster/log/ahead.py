@@ -13,8 +13,7 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 from dvidsync_dagster.events.origin import Origin
-from dvidsync_dagster.log.merge import Entry
-from dvidsync_dagster.log.record import RawRecord
+from dvidsync_dagster.log.record import Record
 
 FAR_NS = 86_400_000_000_000
 """What is further ahead than this, a day, is not just waited for: people are told where it is."""
@@ -30,13 +29,13 @@ class AheadOfClock:
         records: how many.
         furthest_ns: how far the furthest of them is ahead of the source's clock, in nanoseconds.
         far: how many are ahead by more than `FAR_NS`.
-        shown: these, or the first of them in the order of the log, whole.
+        shown: these, or the first of them in the order of the log.
     """
 
     records: int = 0
     furthest_ns: int = 0
     far: int = 0
-    shown: tuple[RawRecord, ...] = ()
+    shown: tuple[Record, ...] = ()
 
     def __str__(self) -> str:
         text = f"{self.records:,} records wait: their keys are up to {_span(self.furthest_ns)} ahead of the "
@@ -71,26 +70,25 @@ class SetAside:
     _records: int = 0
     _furthest: int = 0
     _far: int = 0
-    _shown: list[Entry] = field(default_factory=list)
+    _shown: list[Record] = field(default_factory=list)
 
-    def add(self, entries: Iterable[Entry], now: int) -> list[Entry]:
+    def add(self, records: Iterable[Record], now: int) -> list[Record]:
         """Count these, which are ahead of `now` (ns since 1970). Returns those that are not far ahead."""
         near = []
-        for entry in entries:
+        for record in records:
             self._records += 1
-            self._furthest = max(self._furthest, entry.key - now)
-            if entry.key - now <= FAR_NS:
-                near.append(entry)
+            self._furthest = max(self._furthest, record.key_ns - now)
+            if record.key_ns - now <= FAR_NS:
+                near.append(record)
                 continue
             self._far += 1
-            self._shown.append(entry)
-        self._shown = heapq.nsmallest(SHOWN, self._shown, key=lambda entry: entry[:4])
+            self._shown.append(record)
+        self._shown = heapq.nsmallest(SHOWN, self._shown)
         return near
 
     @property
     def found(self) -> AheadOfClock:
-        shown = tuple(entry.raw() for entry in self._shown)
-        return AheadOfClock(self._records, self._furthest, self._far, shown)
+        return AheadOfClock(self._records, self._furthest, self._far, tuple(self._shown))
 
 
 def _span(nanoseconds: int) -> str:

@@ -1,28 +1,29 @@
 """The archive of a log: its chunks as Parquet files in a folder or an object store.
 
 A file is named ``FIRSTKEY-LASTKEY-DIGEST.parquet`` (keys with 19 digits), so that a window of time is found
-by name, and the same records archived again are the same file. Its columns are those of `LogChunk.frame`; its
-schema's metadata says which offsets it stands for, those that hold no record included.
+by name, and the same records archived again are the same file. Its columns are the record's key (nanoseconds
+since 1970), topic, partition, offset and value; its schema's metadata says which offsets it stands for, those
+that hold no record included.
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 import orjson
-import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from dvidsync_dagster.errors import LogError
 from dvidsync_dagster.log.checkpoint import Positions, newly_applied
-from dvidsync_dagster.log.chunk import COLUMNS
 from dvidsync_dagster.log.folder import Folder
-from dvidsync_dagster.log.merge import Place
 from dvidsync_dagster.log.ranges import Range, joined, without
+from dvidsync_dagster.log.record import Partition, Record
 
 _FILE = re.compile(r"(?P<first>[0-9]{19})-(?P<last>[0-9]{19})-[0-9a-f]{16}\.parquet")
 _METADATA = b"dvidsync"
@@ -40,11 +41,11 @@ _SCHEMA = pa.schema(
 
 @dataclass(frozen=True, slots=True)
 class ArchiveFile:
-    """One file: its name and the first and last key in it."""
+    """One file: its name, and the first and last key in it (ns since 1970)."""
 
     name: str
-    first_key: int
-    last_key: int
+    first_key_ns: int
+    last_key_ns: int
 
 
 class LogArchive:
@@ -63,25 +64,25 @@ class LogArchive:
     def __init__(self, uri: str) -> None:
         self._folder = Folder(uri, "archive")
 
-    def write(self, frame: pd.DataFrame, before: Positions, after: Positions) -> ArchiveFile | None:
+    def write(self, records: Sequence[Record], before: Positions, after: Positions) -> ArchiveFile | None:
         """Archive the records of a chunk: whole or not at all, and no second time.
 
         Args:
-            frame: as `LogChunk.frame`.
+            records: in log order, none malformed.
             before, after: the log's positions before and after the chunk. What lies between them is what
-                this file stands for. Leave out of `after` what is neither in the frame nor to be forgotten,
+                this file stands for. Leave out of `after` what is neither in `records` nor to be forgotten,
                 such as malformed records.
 
         Returns:
-            The file, or None if the frame is empty: nothing is written then, so keep `before` for the next.
+            The file, or None without records: nothing is written then, so keep `before` for the next.
         """
-        if frame.empty:
+        if not records:
             return None
         offsets = _offsets_json(newly_applied(before, after))
-        file = _name(frame, offsets)
+        file = _file(records, offsets)
         if not self._folder.has(file.name):
             with self._folder.errors("written", file.name):
-                table = pa.Table.from_pandas(frame[list(COLUMNS)], schema=_SCHEMA, preserve_index=False)
+                table = _table_of(records)
             self._folder.write_table(file.name, table, {_METADATA: offsets})
         return file
 
@@ -92,29 +93,30 @@ class LogArchive:
             match = _FILE.fullmatch(name)
             if match and int(match["first"]) <= last_key and int(match["last"]) >= first_key:
                 result.append(ArchiveFile(name, int(match["first"]), int(match["last"])))
-        return sorted(result, key=lambda file: (file.first_key, file.last_key, file.name))
+        return sorted(result, key=lambda file: (file.first_key_ns, file.last_key_ns, file.name))
 
-    def read(self, first_key: int, last_key: int) -> pd.DataFrame:
-        """The records with keys from `first_key` to `last_key` (both included), as `LogChunk.frame`.
+    def read(self, first_key: int, last_key: int) -> list[Record]:
+        """The records with keys from `first_key` to `last_key` (both included), in log order.
 
         Records that were archived more than once come once.
         """
-        tables = [self._table(file, first_key, last_key) for file in self.files(first_key, last_key)]
-        return _frame([_SCHEMA.empty_table(), *tables])
+        files = self.files(first_key, last_key)
+        found = sorted(record for file in files for record in self._records(file, first_key, last_key))
+        return [next(same) for _, same in groupby(found, key=lambda record: record[:4])]
 
-    def read_file(self, file: ArchiveFile) -> pd.DataFrame:
-        """The records of one file, as `LogChunk.frame`."""
-        return _frame([self._table(file, file.first_key, file.last_key)])
+    def read_file(self, file: ArchiveFile) -> list[Record]:
+        """The records of one file, in log order."""
+        return self._records(file, file.first_key_ns, file.last_key_ns)
 
-    def first_offsets(self, from_key: int) -> dict[Place, int]:
+    def first_offsets(self, from_key: int) -> dict[Partition, int]:
         """By partition, the lowest offset of a record with a key from `from_key` on."""
-        first: dict[Place, int] = {}
+        first: dict[Partition, int] = {}
         for file in self.files(from_key):
-            frame = _frame([self._table(file, from_key, file.last_key)])
-            lowest = frame.groupby(["topic", "partition"], observed=True, as_index=False)["offset"].min()
-            for topic, partition, offset in lowest.itertuples(index=False, name=None):
-                place = (str(topic), int(partition))
-                first[place] = min(int(offset), first.get(place, int(offset)))
+            table = self._table(file, from_key, file.last_key_ns)
+            lowest = table.group_by(["topic", "partition"]).aggregate([("offset", "min")])
+            for row in lowest.to_pylist():
+                partition = row["topic"], row["partition"]
+                first[partition] = min(row["offset_min"], first.get(partition, row["offset_min"]))
         return first
 
     def covers(self, topic: str, partition: int, wanted: Iterable[Range], from_key: int = 0) -> bool:
@@ -130,7 +132,7 @@ class LogArchive:
             missing = without(missing, self.offsets(file).get((topic, partition), []))
         return not missing
 
-    def offsets(self, file: ArchiveFile) -> dict[Place, list[Range]]:
+    def offsets(self, file: ArchiveFile) -> dict[Partition, list[Range]]:
         """The offsets that a file stands for, those that hold no record included."""
         with self._folder.errors("read", file.name):
             schema = pq.read_schema(self._folder.path_of(file.name), filesystem=self._folder.files)
@@ -147,6 +149,14 @@ class LogArchive:
                 for partition, ranges in partitions.items()
             }
 
+    def _records(self, file: ArchiveFile, first_key: int, last_key: int) -> list[Record]:
+        table = self._table(file, first_key, last_key)
+        with self._folder.errors("read", file.name):
+            # The topics are few: each name is kept once. As plain text they are read ten times as fast.
+            topics = map(sys.intern, table["topic"].cast(pa.string()).to_pylist())
+            others = (table[name].to_pylist() for name in ("partition", "offset", "value"))
+            return list(map(Record, table["key"].to_pylist(), topics, *others))
+
     def _table(self, file: ArchiveFile, first_key: int, last_key: int) -> pa.Table:
         with self._folder.errors("read", file.name):
             table = pq.read_table(
@@ -158,26 +168,28 @@ class LogArchive:
             return table.replace_schema_metadata().cast(_SCHEMA)
 
 
-def _frame(tables: Sequence[pa.Table]) -> pd.DataFrame:
-    """In order, each record once."""
-    frame: pd.DataFrame = pa.concat_tables(tables).unify_dictionaries().to_pandas()
-    topics = sorted(frame["topic"].unique())
-    frame["topic"] = pd.Categorical(frame["topic"].astype(object), categories=pd.Index(topics, dtype=object))
-    order = ["key", "topic", "partition", "offset"]
-    return frame.sort_values(order, ignore_index=True).drop_duplicates(order, ignore_index=True)
+def _table_of(records: Sequence[Record]) -> pa.Table:
+    columns = {
+        "key": [record.key_ns for record in records],
+        "topic": [record.topic for record in records],
+        "partition": [record.partition for record in records],
+        "offset": [record.offset for record in records],
+        "value": [record.value for record in records],
+    }
+    return pa.table(columns, schema=_SCHEMA)
 
 
-def _name(frame: pd.DataFrame, offsets: bytes) -> ArchiveFile:
+def _file(records: Sequence[Record], offsets: bytes) -> ArchiveFile:
     digest = hashlib.sha256(offsets)
-    for row in frame[list(COLUMNS)].itertuples(index=False, name=None):
-        key, topic, partition, offset, value = row
-        digest.update(f"\n{key} {topic} {partition} {offset} {len(value)} ".encode())
-        digest.update(value)
-    first, last = int(frame["key"].iloc[0]), int(frame["key"].iloc[-1])
+    for key, topic, partition, offset, value, *_ in records:
+        content = value or b""
+        digest.update(f"\n{key} {topic} {partition} {offset} {len(content)} ".encode())
+        digest.update(content)
+    first, last = records[0].key_ns, records[-1].key_ns
     return ArchiveFile(f"{first:019d}-{last:019d}-{digest.hexdigest()[:16]}.parquet", first, last)
 
 
-def _offsets_json(ranges: Mapping[Place, list[Range]]) -> bytes:
+def _offsets_json(ranges: Mapping[Partition, list[Range]]) -> bytes:
     by_topic: dict[str, dict[str, list[Range]]] = {}
     for (topic, partition), found in ranges.items():
         by_topic.setdefault(topic, {})[str(partition)] = found

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection, Iterator
 
+from dvidsync_dagster.events.origin import key_text
 from dvidsync_dagster.log.archive import LogArchive
 from dvidsync_dagster.log.chunk import LogChunk
+
+_log = logging.getLogger(__name__)
 
 
 def archived_chunks(
@@ -18,18 +22,18 @@ def archived_chunks(
     """
     reached = from_key
     for file in archive.files(from_key, last_key):
-        upto = min(file.last_key, last_key)
+        upto = min(file.last_key_ns, last_key)
         if upto < reached:
             continue
-        frame = archive.read(reached, upto)
-        frame = frame[frame["topic"].isin(topics)].reset_index(drop=True)
+        records = [record for record in archive.read(reached, upto) if record.topic in topics]
+        _log.info(
+            "The archive is read in place of Kafka: %d records from %s to %s",
+            len(records),
+            key_text(reached),
+            key_text(upto),
+            extra={"file": file.name, "records": len(records)},
+        )
         yield LogChunk(
-            frame=frame,
-            malformed=(),
-            lookahead=frame.iloc[:0],
-            horizon=upto,
-            last=False,
-            duplicates=0,
-            behind=0,
+            records=records, malformed=(), lookahead=(), horizon=upto, last=False, duplicates=0, behind=0
         )
         reached = upto + 1

@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection, Iterator, Mapping
-from typing import NamedTuple
 
 from dvidsync_dagster.errors import LogError
 from dvidsync_dagster.log.archive import ArchiveFile, LogArchive
-from dvidsync_dagster.log.merge import Headers, Place
 from dvidsync_dagster.log.ranges import Range, without
-from dvidsync_dagster.log.reading import Batch, Feed
+from dvidsync_dagster.log.reading import Feed, Polled
+from dvidsync_dagster.log.record import Partition, Record
 
-
-class ArchivedRecord(NamedTuple):
-    """A record of the archive, as a consumer would hand it over."""
-
-    offset: int
-    key: bytes
-    value: bytes
-    timestamp: int = -1
-    headers: Headers = ()
+_log = logging.getLogger(__name__)
 
 
 class BridgedFeed:
@@ -32,62 +24,70 @@ class BridgedFeed:
         from_key: no record of the gaps is older.
     """
 
-    def __init__(self, feed: Feed, archive: LogArchive, gaps: Mapping[Place, Range], from_key: int) -> None:
+    def __init__(
+        self, feed: Feed, archive: LogArchive, gaps: Mapping[Partition, Range], from_key: int
+    ) -> None:
         self._feed = feed
         self._archive = archive
         self._files = iter(archive.files(from_key))
         self._gaps = dict(gaps)
-        self._covered: dict[Place, list[Range]] = {place: [] for place in gaps}
-        self._kept: dict[Place, dict[int, ArchivedRecord]] = {place: {} for place in gaps}
+        self._covered: dict[Partition, list[Range]] = {partition: [] for partition in gaps}
+        self._kept: dict[Partition, dict[int, Record]] = {partition: {} for partition in gaps}
+        for (topic, number), (first, last) in gaps.items():
+            _log.info(
+                "The archive is read in place of Kafka, which has dropped offsets %d to %d of %s/%d",
+                first,
+                last - 1,
+                topic,
+                number,
+                extra={"topic": topic, "partition": number, "first": first, "last": last - 1},
+            )
 
-    def poll(self, hold: Collection[Place]) -> Iterator[Batch]:
+    def poll(self, hold: Collection[Partition]) -> Iterator[Polled]:
         """See `Feed`. One file of the archive at a time, while one of the gaps is to be read on.
 
         Raises:
             LogError: the archive cannot be read, or holds less than it did.
         """
-        if all(place in hold for place in self._gaps):
+        if all(partition in hold for partition in self._gaps):
             yield from self._feed.poll({*hold, *self._gaps})
             return
         file = next(self._files, None)
         if file is None:
             raise LogError(f"the archive lost files while it was read: {sorted(self._gaps)} are missing")
         self._take(file)
-        for place, (first, last) in list(self._gaps.items()):
-            missing = without([(first, last)], self._covered[place])
+        for partition, (first, last) in list(self._gaps.items()):
+            missing = without([(first, last)], self._covered[partition])
             upto = missing[0][0] if missing else last
             if upto > first:
-                kept = self._kept[place]
-                yield Batch(place, [kept.pop(offset) for offset in sorted(kept) if offset < upto], upto)
-                self._move(place, upto)
+                kept = self._kept[partition]
+                yield Polled(partition, [kept.pop(offset) for offset in sorted(kept) if offset < upto], upto)
+                self._move(partition, upto)
 
-    def seek(self, place: Place, offset: int) -> None:
-        if place in self._gaps:
-            self._move(place, offset)
-        if place not in self._gaps:
-            self._feed.seek(place, offset)
+    def seek(self, partition: Partition, offset: int) -> None:
+        if partition in self._gaps:
+            self._move(partition, offset)
+        if partition not in self._gaps:
+            self._feed.seek(partition, offset)
 
-    def stop(self, place: Place) -> None:
-        self._gaps.pop(place, None)
-        self._feed.stop(place)
+    def stop(self, partition: Partition) -> None:
+        self._gaps.pop(partition, None)
+        self._feed.stop(partition)
 
-    def _move(self, place: Place, offset: int) -> None:
-        if place in self._gaps:
-            last = self._gaps[place][1]
-            self._gaps[place] = (offset, last)
+    def _move(self, partition: Partition, offset: int) -> None:
+        if partition in self._gaps:
+            last = self._gaps[partition][1]
+            self._gaps[partition] = (offset, last)
             if offset >= last:
-                del self._gaps[place]
+                del self._gaps[partition]
 
     def _take(self, file: ArchiveFile) -> None:
         offsets = self._archive.offsets(file)
-        if not any(place in offsets for place in self._gaps):
+        if not any(partition in offsets for partition in self._gaps):
             return
-        columns = ("topic", "partition", "offset", "key", "value")
-        frame = self._archive.read_file(file)
-        for topic, partition, offset, key, value in zip(*(frame[name] for name in columns), strict=True):
-            first, last = self._gaps.get((topic, partition), (0, 0))
-            if first <= offset < last:
-                record = ArchivedRecord(int(offset), str(key).encode(), value)
-                self._kept[topic, partition][record.offset] = record
-        for place in self._gaps:
-            self._covered[place] += offsets.get(place, [])
+        for record in self._archive.read_file(file):
+            first, last = self._gaps.get((record.topic, record.partition), (0, 0))
+            if first <= record.offset < last:
+                self._kept[record.topic, record.partition][record.offset] = record
+        for partition in self._gaps:
+            self._covered[partition] += offsets.get(partition, [])

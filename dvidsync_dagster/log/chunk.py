@@ -1,130 +1,71 @@
-"""A chunk of the log as a pandas frame."""
+"""A chunk of the log."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 
-import numpy as np
-import pandas as pd
-
-from dvidsync_dagster.events.origin import Origin
 from dvidsync_dagster.log.ahead import NOTHING_AHEAD, AheadOfClock
-from dvidsync_dagster.log.merge import Entry
-from dvidsync_dagster.log.record import MalformedRecord, RawRecord, Record
-
-COLUMNS = ("key", "topic", "partition", "offset", "value")
+from dvidsync_dagster.log.record import Record
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class LogChunk:
-    """A slice of the log.
-
-    `frame` and `lookahead` have the columns key (int64, nanoseconds since 1970), topic (category), partition
-    (int32), offset (int64) and value (object, bytes), sorted by key, topic, partition and offset.
+    """A slice of the log. All its records are in log order: by key, topic, partition and offset.
 
     Attributes:
-        frame: what this chunk releases.
-        malformed: the records of this slice whose key or value no DVID server writes, in order.
+        records: what this chunk releases.
+        malformed: the records of this slice whose key or value no DVID server writes; each says what was
+            `found`.
         lookahead: what comes next, as far as it was read along; after the last chunk, all that lies past the
-            cut. These records are not released.
+            cut. These records are not released, and none is malformed.
         horizon: every record with a key up to this one has been released, save those that come late.
         last: nothing follows.
-        duplicates: records that Kafka holds twice (topic, key and value the same); one of each is in `frame`.
+        duplicates: records that Kafka holds twice (topic, key and value the same); one of each is in
+            `records`.
         empty: records without key and value, which a producer leaves behind (Sarama does where a topic is new
             or has another leader); read since the chunk before.
         behind: records up to the log's end, as it was when reading began, that are not released.
         ahead: those of them that wait as their keys are ahead of the source's clock, as far as was read.
-        entries: what was read of this slice; empty if it comes from the archive.
     """
 
-    frame: pd.DataFrame
-    malformed: tuple[MalformedRecord, ...]
-    lookahead: pd.DataFrame
+    records: Sequence[Record]
+    malformed: Sequence[Record]
+    lookahead: Sequence[Record]
     horizon: int
     last: bool
     duplicates: int
     behind: int
     empty: int = 0
     ahead: AheadOfClock = NOTHING_AHEAD
-    entries: Sequence[Entry] = ()
-
-    def raw(self, wanted: Collection[Origin]) -> list[RawRecord]:
-        """These records of the chunk, whole, in their order. Of the archive's, what that keeps."""
-        places = {(origin.topic, origin.partition, origin.offset): origin for origin in wanted}
-        found = {places[place]: entry.raw() for entry in self.entries if (place := _place(entry)) in places}
-        missing = set(wanted) - found.keys()
-        for record in self.records() if missing else ():
-            if record.origin in missing:
-                key = str(record.origin.key_ns).encode()
-                found[record.origin] = RawRecord(record.origin, key, record.value)
-        return [found[origin] for origin in wanted]
-
-    def records(self) -> Iterator[Record]:
-        """The rows of `frame`."""
-        return _records(self.frame)
-
-    def records_ahead(self) -> Iterator[Record]:
-        """The rows of `lookahead`."""
-        return _records(self.lookahead)
 
 
-def _records(frame: pd.DataFrame) -> Iterator[Record]:
-    columns = (frame[name].tolist() for name in COLUMNS)
-    for key, topic, partition, offset, value in zip(*columns, strict=True):
-        yield Record(Origin(key, topic, partition, offset), value)
-
-
-def log_frame(entries: Sequence[Entry], topics: Sequence[str]) -> pd.DataFrame:
-    """The frame of these entries, which are in order and well formed; `topics` are the categories."""
-    codes = {topic: code for code, topic in enumerate(topics)}
-    values = np.empty(len(entries), dtype=object)
-    # Not `zip(*entries)`: thousands of iterators at a time keep the garbage collector busy.
-    values[:] = [entry.value for entry in entries]
-    return pd.DataFrame(
-        {
-            "key": np.array([entry.key for entry in entries], np.int64),
-            "topic": pd.Categorical.from_codes(
-                np.array([codes[entry.topic] for entry in entries], np.int32),
-                categories=pd.Index(list(topics), dtype=object),
-            ),
-            "partition": np.array([entry.partition for entry in entries], np.int32),
-            "offset": np.array([entry.offset for entry in entries], np.int64),
-            "value": values,
-        }
-    )
-
-
-def without_duplicates(entries: Iterable[Entry]) -> list[Entry]:
-    """The entries without those that repeat an earlier one's topic, key and value.
+def without_duplicates(records: Iterable[Record]) -> list[Record]:
+    """The records without those that repeat an earlier one's topic, key and value.
 
     A producer that retries writes a message twice. Both have the same key, so they come in one chunk.
     """
-    kept: list[Entry] = []
+    kept: list[Record] = []
     seen: set[tuple[str, bytes | None]] | None = None  # of the key at hand, once it comes again
-    for entry in entries:
-        if not kept or entry.key != kept[-1].key:
+    for record in records:
+        if not kept or record.key_ns != kept[-1].key_ns:
             seen = None
-        elif entry.found is None:
+        elif record.found is None:
             if seen is None:
-                same_key = takewhile(lambda other: other.key == entry.key, reversed(kept))  # noqa: B023
-                seen = {_content(other) for other in same_key if other.found is None}
-            if _content(entry) in seen:
+                seen = _contents_of_last_key(kept)
+            if _content(record) in seen:
                 continue
-            seen.add(_content(entry))
-        kept.append(entry)
+            seen.add(_content(record))
+        kept.append(record)
     return kept
 
 
-def _content(entry: Entry) -> tuple[str, bytes | None]:
-    return entry.topic, entry.value
+def _contents_of_last_key(records: Sequence[Record]) -> set[tuple[str, bytes | None]]:
+    last = records[-1].key_ns
+    same_key = takewhile(lambda record: record.key_ns == last, reversed(records))
+    return {_content(record) for record in same_key if record.found is None}
 
 
-def malformed(entry: Entry) -> MalformedRecord:
-    """The record of an entry that `found` something wrong with."""
-    return MalformedRecord(entry.raw(), entry.found or "")
-
-
-def _place(entry: Entry) -> tuple[str, int, int]:
-    return entry.topic, entry.partition, entry.offset
+def _content(record: Record) -> tuple[str, bytes | None]:
+    return record.topic, record.value

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
-from typing import Any
 
-from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
-from kafka.errors import LeaderNotAvailableError, NoError, UnknownTopicOrPartitionError, for_code
+from kafka import KafkaAdminClient, KafkaConsumer
 
 from dvidsync_dagster.errors import LogGap, LogRecreated
 from dvidsync_dagster.events.origin import Origin, key_text
@@ -18,19 +15,19 @@ from dvidsync_dagster.log.checkpoint import PartitionPosition, Positions
 from dvidsync_dagster.log.chunk import LogChunk
 from dvidsync_dagster.log.feed import KafkaFeed
 from dvidsync_dagster.log.kafka import KafkaConnection
-from dvidsync_dagster.log.merge import Place
 from dvidsync_dagster.log.moment import MomentSeeker
+from dvidsync_dagster.log.partitions import TopicsAtBroker
 from dvidsync_dagster.log.ranges import Range, without
 from dvidsync_dagster.log.reading import LATEST_KEY, Feed, Reading
+from dvidsync_dagster.log.record import Partition
 
 REORDER_NS = 10_000_000_000
+"""How far keys may be out of order inside a partition. What comes later than that is released late, with the
+chunk that is made next."""
 CHUNK_BYTES = 64 << 20
 
-_NS_PER_MS = 1_000_000
 _HELD_NS = 3_600_000_000_000
 """What waits to be applied is not older than what is applied by more than this, an hour."""
-
-_NO_ID = "00000000-0000-0000-0000-000000000000"
 
 
 class MutationLog:
@@ -53,6 +50,7 @@ class MutationLog:
         self._reading: Reading | None = None
         self._consumer: KafkaConsumer
         self._admin: KafkaAdminClient
+        self._broker: TopicsAtBroker
 
     def __enter__(self) -> MutationLog:
         self._consumer = self._connection.consumer()
@@ -61,6 +59,7 @@ class MutationLog:
         except BaseException:
             self._consumer.close(autocommit=False, timeout_ms=0)
             raise
+        self._broker = TopicsAtBroker(self._connection, self._consumer, self._admin, self._topics)
         return self
 
     def __exit__(
@@ -71,41 +70,28 @@ class MutationLog:
 
     def beginning(self) -> Positions:
         """The first offset that the broker holds, per partition. Topics that do not exist are absent."""
-        return _positions(self._beginnings(self._places()))
+        return _positions(self._broker.beginnings(self._broker.partitions()))
 
     def end(self) -> Positions:
         """The offset after the last record, per partition. Topics that do not exist are absent."""
-        return _positions(self._ends(self._places()))
+        return _positions(self._broker.ends(self._broker.partitions()))
 
     def at(self, key: int) -> Positions:
         """By partition the first offset from where on all records of `key` (ns since 1970) or later lie.
 
         Keys decide: Kafka's own times can be those of a broker whose clock is wrong.
         """
-        places = self._places()
-        ends = self._ends(places)  # first: what comes in between belongs to the future
+        partitions = self._broker.partitions()
+        ends = self._broker.ends(partitions)  # first: what comes in between belongs to the future
+        beginnings = self._broker.beginnings(partitions)
         seeker = MomentSeeker(
-            self._consumer, self._connection, self._at_times, self._beginnings(places), ends, REORDER_NS
+            self._consumer, self._connection, self._broker.at_times, beginnings, ends, REORDER_NS
         )
         return _positions(seeker.find(key))
 
-    def _at_times(self, ends: Mapping[Place, int], key: int) -> dict[Place, int]:
-        """The first offsets that Kafka got at `key` or later, by its own times."""
-        moment = max(0, key // _NS_PER_MS)
-        offsets = {}
-        with self._connection.errors():
-            found = self._consumer.offsets_for_times({TopicPartition(*place): moment for place in ends})
-            for place, end in ends.items():
-                at = TopicPartition(*place)
-                # None: nothing that late, but also a partition that had no leader, unless it was asked alone.
-                answer = found[at] or self._consumer.offsets_for_times({at: moment})[at]
-                offsets[place] = end if answer is None else answer.offset
-        return offsets
-
     def ids(self) -> dict[str, str]:
         """The id that Kafka gave each topic when it was made; brokers before Kafka 2.8 tell none."""
-        told = {topic["name"]: topic["topic_id"] for topic in self._described() if topic["partitions"]}
-        return {name: topic_id for name, topic_id in told.items() if topic_id and topic_id != _NO_ID}
+        return self._broker.ids()
 
     def check(self, positions: Positions, since: int = 0, ids: Mapping[str, str] | None = None) -> int:
         """Compare a checkpoint's positions with what the broker holds, before anything is read.
@@ -126,43 +112,41 @@ class MutationLog:
             LogGap: records that were never applied are gone, and the archive does not hold them all.
             LogRecreated: a topic has another id, ends before what was read from it, or is gone.
         """
-        reached_text = key_text(since) if since else None
-        now = self.ids() if ids else {}
-        for topic, before in (ids or {}).items():
-            if now.get(topic, before) != before:
-                found = f"has the id {now[topic]}, and had {before} when the checkpoint was made"
-                raise LogRecreated(topic, None, found, reached_text)
-        places = self._places()
-        beginnings, ends = self._beginnings(places), self._ends(places)
+        reached = key_text(since) if since else None
+        self._check_ids(ids or {}, reached)
+        partitions = self._broker.partitions()
+        beginnings, ends = self._broker.beginnings(partitions), self._broker.ends(partitions)
         known = {
-            (topic, partition): position
+            (topic, number): position
             for topic in self._topics
-            for partition, position in positions.get(topic, {}).items()
+            for number, position in positions.get(topic, {}).items()
         }
-        for (topic, partition), position in sorted(known.items()):
-            reached = position.beyond[-1][1] if position.beyond else position.next
-            end = ends.get((topic, partition), 0)
-            if reached > end:
-                found = f"ends at offset {end}, but offset {reached} comes next after the checkpoint"
-                raise LogRecreated(topic, partition, found, reached_text)
+        _check_ends(known, ends, reached)
         bridged = 0
-        for (topic, partition), (first, last) in self._gaps(positions, beginnings).items():
-            wanted = without([(first, last)], known.get((topic, partition), PartitionPosition(0)).beyond)
+        for (topic, number), (first, last) in self._gaps(positions, beginnings).items():
+            wanted = without([(first, last)], known.get((topic, number), PartitionPosition(0)).beyond)
             if self._archive is None or not self._archive.covers(
-                topic, partition, wanted, max(0, since - _HELD_NS)
+                topic, number, wanted, max(0, since - _HELD_NS)
             ):
-                raise LogGap(topic, partition, first, last, reached_text, archived=self._archive is not None)
+                raise LogGap(topic, number, first, last, reached, archived=self._archive is not None)
             bridged += sum(end - start for start, end in wanted)
         return bridged
 
-    def _gaps(self, positions: Positions, beginnings: Mapping[Place, int]) -> dict[Place, Range]:
+    def _check_ids(self, ids: Mapping[str, str], reached: str | None) -> None:
+        now = self.ids() if ids else {}
+        for topic, before in ids.items():
+            if now.get(topic, before) != before:
+                found = f"has the id {now[topic]}, and had {before} when the checkpoint was made"
+                raise LogRecreated(topic, None, found, reached)
+
+    def _gaps(self, positions: Positions, beginnings: Mapping[Partition, int]) -> dict[Partition, Range]:
         """The offsets from the first that is not applied to the first that the broker still holds."""
         missing = PartitionPosition(0) if any(positions.values()) else None
         gaps = {}
-        for (topic, partition), beginning in beginnings.items():
-            position = positions.get(topic, {}).get(partition, missing)
+        for (topic, number), beginning in beginnings.items():
+            position = positions.get(topic, {}).get(number, missing)
             if position is not None and position.next < beginning:
-                gaps[topic, partition] = (position.next, beginning)
+                gaps[topic, number] = (position.next, beginning)
         return gaps
 
     def chunks(
@@ -174,25 +158,22 @@ class MutationLog:
         from_key: int = 0,
         now: Callable[[], int] = lambda: LATEST_KEY,
         since: int = 0,
-        reorder_ns: int = REORDER_NS,
-        chunk_bytes: int = CHUNK_BYTES,
     ) -> Iterator[LogChunk]:
         """Read the log from `start` to its end as it is now, in order of the keys.
 
-        Every partition is read until its end or until `reorder_ns` past the cut. What a partition holds
-        ahead of the slowest one is bounded, so memory follows the chunk, and the records of `reorder_ns`,
+        Every partition is read until its end or until `REORDER_NS` past the cut. What a partition holds
+        ahead of the slowest one is bounded, so memory follows the chunk, and the records of `REORDER_NS`,
         but not the backlog.
 
         Args:
             start: where to begin; offsets in `beyond` are left out. Topics of other logs stay as they are.
             cut_key: records with a later key are not released.
-            chunk_records, chunk_bytes: a chunk is full when it reaches either; one key is never torn apart.
+            chunk_records: a chunk is full when it reaches these, or `CHUNK_BYTES`; one key is never torn
+                apart.
             from_key: records with an earlier key are dropped, as applied.
             now: the source's clock (ns since 1970), asked while reading. A record whose key is ahead of it is
                 set aside: it is not released, and what lies behind it is read. Without a clock none is.
             since: as for `check`.
-            reorder_ns: how far keys may be out of order inside a partition. What comes later than that is
-                released late, with the chunk that is made next.
 
         Returns:
             One chunk at least; the last one is marked.
@@ -202,29 +183,25 @@ class MutationLog:
             BrokerUnreachable: while reading; everything that was released stands.
         """
         self.check(start, since)
-        places = self._places()
-        beginnings, ends = self._beginnings(places), self._ends(places)
+        partitions = self._broker.partitions()
+        beginnings, ends = self._broker.beginnings(partitions), self._broker.ends(partitions)
         gaps = self._gaps(start, beginnings)
-        is_new = not any(start.values())
-        full = {topic: dict(partitions) for topic, partitions in start.items()}
-        for topic, partition in places:
-            default = PartitionPosition(beginnings[topic, partition] if is_new else 0)
-            full.setdefault(topic, {}).setdefault(partition, default)
-        first = {(topic, partition): full[topic][partition].next for topic, partition in places}
-        behind_gaps = {place: last for place, (_, last) in gaps.items()}
+        whole = _with_new(start, beginnings)
+        first = {(topic, number): whole[topic][number].next for topic, number in partitions}
+        behind_gaps = {partition: last for partition, (_, last) in gaps.items()}
         feed: Feed = KafkaFeed(self._consumer, self._connection, {**first, **behind_gaps}, self._explain)
         if gaps and self._archive is not None:
             feed = BridgedFeed(feed, self._archive, gaps, max(0, since - _HELD_NS))
         self._reading = Reading(
             feed,
-            full,
+            whole,
             ends,
             cut_key=cut_key,
             from_key=from_key,
             now=now,
             chunk_records=chunk_records,
-            chunk_bytes=chunk_bytes,
-            reorder_ns=reorder_ns,
+            chunk_bytes=CHUNK_BYTES,
+            reorder_ns=REORDER_NS,
         )
         return self._reading.chunks()
 
@@ -247,57 +224,35 @@ class MutationLog:
         if self._reading is not None:
             positions = self._reading.positions(())
             self.check(positions)
-            for (topic, partition), gap in self._gaps(positions, self._beginnings(self._places())).items():
+            beginnings = self._broker.beginnings(self._broker.partitions())
+            for (topic, number), gap in self._gaps(positions, beginnings).items():
                 # It opened just now; the next run finds out whether the archive holds it.
-                raise LogGap(topic, partition, *gap, None)
-
-    def _places(self) -> list[Place]:
-        """The partitions of those topics that exist, in order."""
-        return sorted(
-            (topic["name"], partition["partition_index"])
-            for topic in self._described()
-            for partition in topic["partitions"]
-        )
-
-    def _described(self) -> list[dict[str, Any]]:
-        """The topics as the broker describes them; one that does not exist has no partitions."""
-        if not self._topics:
-            return []
-        deadline = time.monotonic() + self._connection.timeout_seconds
-        with self._connection.errors():
-            while True:
-                described: list[dict[str, Any]] = self._admin.describe_topics(list(self._topics))
-                errors = {topic["name"]: for_code(topic["error_code"]) for topic in described}
-                if LeaderNotAvailableError not in errors.values() or time.monotonic() > deadline:
-                    break
-                time.sleep(0.1)  # a topic that is just being made
-            for error in errors.values():
-                if error not in (NoError, UnknownTopicOrPartitionError):
-                    raise error
-        return described
-
-    def _beginnings(self, places: Sequence[Place]) -> dict[Place, int]:
-        return self._offsets(self._consumer.beginning_offsets, places)
-
-    def _ends(self, places: Sequence[Place]) -> dict[Place, int]:
-        return self._offsets(self._consumer.end_offsets, places)
-
-    def _offsets(
-        self, ask: Callable[[list[TopicPartition]], dict[TopicPartition, int]], places: Sequence[Place]
-    ) -> dict[Place, int]:
-        if not places:
-            return {}
-        partitions = [TopicPartition(*place) for place in places]
-        with self._connection.errors():
-            try:
-                answers = ask(partitions)
-            except KeyError:  # kafka-python leaves out a partition that it has not met, unless it is alone
-                answers = {partition: ask([partition])[partition] for partition in partitions}
-        return {(at.topic, at.partition): offset for at, offset in answers.items()}
+                raise LogGap(topic, number, *gap, None)
 
 
-def _positions(offsets: dict[Place, int]) -> Positions:
+def _check_ends(
+    known: Mapping[Partition, PartitionPosition], ends: Mapping[Partition, int], reached: str | None
+) -> None:
+    for (topic, number), position in sorted(known.items()):
+        following = position.beyond[-1][1] if position.beyond else position.next
+        end = ends.get((topic, number), 0)
+        if following > end:
+            found = f"ends at offset {end}, but offset {following} comes next after the checkpoint"
+            raise LogRecreated(topic, number, found, reached)
+
+
+def _with_new(start: Positions, beginnings: Mapping[Partition, int]) -> Positions:
+    """The positions with those partitions that they lack. One that was born since begins at its first
+    record, whether or not the broker holds that still; without any position the broker's beginning counts."""
+    is_new = not any(start.values())
+    whole = {topic: dict(numbers) for topic, numbers in start.items()}
+    for (topic, number), beginning in beginnings.items():
+        whole.setdefault(topic, {}).setdefault(number, PartitionPosition(beginning if is_new else 0))
+    return whole
+
+
+def _positions(offsets: dict[Partition, int]) -> Positions:
     result: dict[str, dict[int, PartitionPosition]] = {}
-    for (topic, partition), offset in offsets.items():
-        result.setdefault(topic, {})[partition] = PartitionPosition(offset)
+    for (topic, number), offset in offsets.items():
+        result.setdefault(topic, {})[number] = PartitionPosition(offset)
     return result

@@ -19,12 +19,12 @@ MOST_GAPS = 1000
 
 
 class Gap(NamedTuple):
-    """Ids from `first` to `last` that no message told of; between the messages with these keys (ns)."""
+    """Ids from `first` to `last` that no message told of; between the messages with these keys."""
 
     first: int
     last: int
-    after_key: int
-    before_key: int
+    after_key_ns: int
+    before_key_ns: int
 
     @property
     def size(self) -> int:
@@ -37,26 +37,26 @@ class HeardIds:
 
     Args:
         following: the id after the highest that was heard of; 0 before the first.
-        key: when that was announced (ns since 1970).
+        key_ns: when that was announced (ns since 1970).
         gaps: ids below it that have not been heard of, ascending, and may yet be.
         waiting: ids of operations that wait for one of these.
     """
 
     following: int = 0
-    key: int = 0
+    key_ns: int = 0
     gaps: tuple[Gap, ...] = ()
     waiting: tuple[int, ...] = ()
 
     def with_ids(self, ids: Iterable[tuple[int, int]]) -> HeardIds:
-        """With more messages: pairs of mutation id and key, in any order."""
+        """With more messages: pairs of mutation id and key (ns), in any order."""
         known = self
-        for mutation_id, key in sorted(set(ids)):
-            known = known._one(mutation_id, key)
+        for mutation_id, key_ns in sorted(set(ids)):
+            known = known._one(mutation_id, key_ns)
         return known
 
     def settled(self, horizon: int) -> tuple[HeardIds, tuple[Gap, ...]]:
         """What is given up, if the log was read up to `horizon` (ns): nothing tells of those ids anymore."""
-        over = [gap for gap in self.gaps if gap.before_key < horizon - PATIENCE_NS]
+        over = [gap for gap in self.gaps if gap.before_key_ns < horizon - PATIENCE_NS]
         over = list(self.gaps[: max(len(over), len(self.gaps) - MOST_GAPS)])
         return replace(self, gaps=self.gaps[len(over) :]), tuple(over)
 
@@ -64,14 +64,14 @@ class HeardIds:
         """Whether an earlier id may still be heard of."""
         return any(gap.first < mutation_id for gap in self.gaps)
 
-    def _one(self, mutation_id: int, key: int) -> HeardIds:
+    def _one(self, mutation_id: int, key_ns: int) -> HeardIds:
         if mutation_id >= self.following:
             gaps = self.gaps
             if self.following and mutation_id > self.following:
-                gap = Gap(self.following, mutation_id - 1, self.key, key)
+                gap = Gap(self.following, mutation_id - 1, self.key_ns, key_ns)
                 skipped = mutation_id % STRIDE == 0 and gap.size < STRIDE
                 gaps = gaps if skipped else (*gaps, gap)
-            return replace(self, following=mutation_id + 1, key=key, gaps=gaps)
+            return replace(self, following=mutation_id + 1, key_ns=key_ns, gaps=gaps)
         gaps = tuple(part for gap in self.gaps for part in _without(gap, mutation_id))
         return replace(self, gaps=gaps)
 

@@ -8,6 +8,7 @@ from itertools import pairwise
 from dvidsync_dagster.events.origin import Origin
 from dvidsync_dagster.log.checkpoint import PartitionPosition, Positions
 from dvidsync_dagster.log.ranges import joined
+from dvidsync_dagster.log.record import Partition
 
 
 class OffsetLedger:
@@ -22,31 +23,30 @@ class OffsetLedger:
 
     def __init__(self, start: Positions) -> None:
         self._start = {
-            (topic, partition): position
+            (topic, number): position
             for topic, partitions in start.items()
-            for partition, position in partitions.items()
+            for number, position in partitions.items()
         }
-        self._next = {place: position.next for place, position in self._start.items()}
-        self._outstanding: dict[tuple[str, int], set[int]] = {place: set() for place in self._start}
+        self._next = {partition: position.next for partition, position in self._start.items()}
+        self._outstanding: dict[Partition, set[int]] = {partition: set() for partition in self._start}
 
-    def read(self, topic: str, partition: int, next_offset: int, outstanding: Iterable[int]) -> None:
+    def read(self, partition: Partition, next_offset: int, outstanding: Iterable[int]) -> None:
         """Note that all before `next_offset` was read, and which of the new offsets are outstanding."""
-        place = topic, partition
-        self._next[place] = max(self._next[place], next_offset)
-        self._outstanding[place].update(outstanding)
+        self._next[partition] = max(self._next[partition], next_offset)
+        self._outstanding[partition].update(outstanding)
 
-    def release(self, topic: str, partition: int, offsets: Iterable[int]) -> None:
+    def release(self, partition: Partition, offsets: Iterable[int]) -> None:
         """Note that these outstanding offsets are done."""
-        self._outstanding[topic, partition].difference_update(offsets)
+        self._outstanding[partition].difference_update(offsets)
 
     @property
     def outstanding(self) -> int:
         """How many offsets were read and are neither released nor dropped."""
         return sum(map(len, self._outstanding.values()))
 
-    def next_offset(self, topic: str, partition: int) -> int:
+    def next_offset(self, partition: Partition) -> int:
         """The first offset that was not read."""
-        return self._next[topic, partition]
+        return self._next[partition]
 
     def positions(self, unapplied: Iterable[Origin] = ()) -> Positions:
         """The checkpoint's positions if everything that was released is applied, except these.
@@ -54,25 +54,25 @@ class OffsetLedger:
         Raises:
             ValueError: one of them was never released, so that no checkpoint could bring it back.
         """
-        open_offsets = {place: set(offsets) for place, offsets in self._outstanding.items()}
+        open_offsets = {partition: set(offsets) for partition, offsets in self._outstanding.items()}
         for origin in unapplied:
-            place = origin.topic, origin.partition
-            if not self._was_read(place, origin.offset):
+            partition = origin.topic, origin.partition
+            if not self._was_read(partition, origin.offset):
                 raise ValueError(f"{origin} was not read from this log, so it cannot be left unapplied")
-            open_offsets[place].add(origin.offset)
+            open_offsets[partition].add(origin.offset)
         result: dict[str, dict[int, PartitionPosition]] = {}
-        for place in sorted(self._start):
-            topic, partition = place
-            result.setdefault(topic, {})[partition] = _position(
-                sorted(open_offsets[place]), self._next[place], self._start[place].beyond
+        for partition in sorted(self._start):
+            topic, number = partition
+            result.setdefault(topic, {})[number] = _position(
+                sorted(open_offsets[partition]), self._next[partition], self._start[partition].beyond
             )
         return result
 
-    def _was_read(self, place: tuple[str, int], offset: int) -> bool:
-        start = self._start.get(place)
+    def _was_read(self, partition: Partition, offset: int) -> bool:
+        start = self._start.get(partition)
         return (
             start is not None
-            and start.next <= offset < self._next[place]
+            and start.next <= offset < self._next[partition]
             and not any(first <= offset < last for first, last in start.beyond)
         )
 

@@ -14,8 +14,8 @@ from kafka import KafkaConsumer
 
 from dvidsync_dagster.log.feed import KafkaFeed
 from dvidsync_dagster.log.kafka import KafkaConnection
-from dvidsync_dagster.log.merge import Place
-from dvidsync_dagster.log.reading import Batch, key_of
+from dvidsync_dagster.log.reading import Polled, key_of
+from dvidsync_dagster.log.record import Partition
 
 _SECOND = 1_000_000_000
 _BACK_NS = (0, 60 * _SECOND, 3_600 * _SECOND, 86_400 * _SECOND, 30 * 86_400 * _SECOND)
@@ -40,70 +40,76 @@ class MomentSeeker:
 
     consumer: KafkaConsumer
     connection: KafkaConnection
-    at_times: Callable[[Mapping[Place, int], int], Mapping[Place, int]]
-    beginnings: Mapping[Place, int]
-    ends: Mapping[Place, int]
+    at_times: Callable[[Mapping[Partition, int], int], Mapping[Partition, int]]
+    beginnings: Mapping[Partition, int]
+    ends: Mapping[Partition, int]
     reorder_ns: int
 
-    def find(self, key: int) -> dict[Place, int]:
+    def find(self, key: int) -> dict[Partition, int]:
         """By partition an offset with no record from `key` (ns since 1970) on before it; as a rule the offset
         of the first such record.
 
         Raises:
             BrokerUnreachable: the broker does not answer in time.
         """
-        found: dict[Place, int] = {}
+        found: dict[Partition, int] = {}
         unsure = dict(self.ends)
         for back in _BACK_NS:
             if not unsure:
                 break
             named = self.at_times(unsure, max(0, key - back))
             sure = self._surely_before(named, key)
-            found |= {place: named[place] for place in sure} if not back else self._first(named, sure, key)
-            unsure = {place: end for place, end in unsure.items() if place not in sure}
-        return found | {place: self.beginnings[place] for place in unsure}
+            exact = {partition: named[partition] for partition in sure}
+            found |= self._first(named, sure, key) if back else exact
+            unsure = {partition: end for partition, end in unsure.items() if partition not in sure}
+        return found | {partition: self.beginnings[partition] for partition in unsure}
 
-    def _surely_before(self, named: Mapping[Place, int], key: int) -> set[Place]:
+    def _surely_before(self, named: Mapping[Partition, int], key: int) -> set[Partition]:
         """The partitions in which all before these offsets is older than `key`, by its last keys."""
-        sure = {place for place, offset in named.items() if offset <= self.beginnings[place]}
+        sure = {partition for partition, offset in named.items() if offset <= self.beginnings[partition]}
         spans = {
-            place: (max(self.beginnings[place], offset - _WITNESSES), offset)
-            for place, offset in named.items()
-            if place not in sure
+            partition: (max(self.beginnings[partition], offset - _WITNESSES), offset)
+            for partition, offset in named.items()
+            if partition not in sure
         }
-        youngest: dict[Place, int] = {}
-        for batch in self._scan(spans):
+        youngest: dict[Partition, int] = {}
+        for polled in self._scan(spans):
             keys = [
                 found
-                for record in batch.records
-                if record.offset < spans[batch.place][1] and (found := key_of(record.key)) is not None
+                for record in polled.records
+                if record.offset < spans[polled.partition][1] and (found := key_of(record.key)) is not None
             ]
             if keys:
-                youngest[batch.place] = max(youngest.get(batch.place, 0), *keys)
-        return sure | {place for place, last in youngest.items() if last < key - self.reorder_ns}
+                youngest[polled.partition] = max(youngest.get(polled.partition, 0), *keys)
+        return sure | {partition for partition, last in youngest.items() if last < key - self.reorder_ns}
 
-    def _first(self, named: Mapping[Place, int], places: set[Place], key: int) -> dict[Place, int]:
+    def _first(
+        self, named: Mapping[Partition, int], partitions: set[Partition], key: int
+    ) -> dict[Partition, int]:
         """The first offset from there on whose record has `key` or a later one, or how far was looked."""
-        spans = {place: (named[place], min(self.ends[place], named[place] + _READ_ON)) for place in places}
-        found: dict[Place, int] = {}
-        for batch in self._scan(spans, found):
-            for record in batch.records:
+        spans = {
+            partition: (named[partition], min(self.ends[partition], named[partition] + _READ_ON))
+            for partition in partitions
+        }
+        found: dict[Partition, int] = {}
+        for polled in self._scan(spans, found):
+            for record in polled.records:
                 own = key_of(record.key)
-                if record.offset < spans[batch.place][1] and own is not None and own >= key:
-                    found[batch.place] = record.offset
+                if record.offset < spans[polled.partition][1] and own is not None and own >= key:
+                    found[polled.partition] = record.offset
                     break
-        return {place: found.get(place, last) for place, (_, last) in spans.items()}
+        return {partition: found.get(partition, last) for partition, (_, last) in spans.items()}
 
     def _scan(
-        self, spans: Mapping[Place, tuple[int, int]], done: Mapping[Place, object] | None = None
-    ) -> Iterator[Batch]:
+        self, spans: Mapping[Partition, tuple[int, int]], done: Mapping[Partition, object] | None = None
+    ) -> Iterator[Polled]:
         """Read these spans of offsets (and a little more); of a partition in `done` no more."""
-        waiting = {place: last for place, (first, last) in spans.items() if first < last}
-        starts = {place: spans[place][0] for place in waiting}
+        waiting = {partition: last for partition, (first, last) in spans.items() if first < last}
+        starts = {partition: spans[partition][0] for partition in waiting}
         feed = KafkaFeed(self.consumer, self.connection, starts, lambda: None)
         while waiting:
-            for batch in feed.poll(()):
-                yield batch
-                if batch.next_offset >= waiting[batch.place] or (done and batch.place in done):
-                    feed.stop(batch.place)
-                    del waiting[batch.place]
+            for polled in feed.poll(()):
+                yield polled
+                if polled.next_offset >= waiting[polled.partition] or (done and polled.partition in done):
+                    feed.stop(polled.partition)
+                    del waiting[polled.partition]

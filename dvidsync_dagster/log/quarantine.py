@@ -22,7 +22,7 @@ from dvidsync_dagster.config import SyncConfig
 from dvidsync_dagster.errors import ConfigurationError
 from dvidsync_dagster.events.origin import Origin
 from dvidsync_dagster.log.folder import Folder
-from dvidsync_dagster.log.record import RawRecord
+from dvidsync_dagster.log.record import Record
 from dvidsync_dagster.outgoing_text import escaped
 
 State = Literal["stopped", "quarantined", "skipped", "applied"]
@@ -53,7 +53,7 @@ _SCHEMA = pa.schema(
 _ROW = ["topic", "partition", "offset", "key", "found", "state", "since", "digest", "size"]
 
 
-class Place(NamedTuple):
+class TopicPartitionOffset(NamedTuple):
     """Where a record stands in Kafka."""
 
     topic: str
@@ -61,7 +61,7 @@ class Place(NamedTuple):
     offset: int
 
     @classmethod
-    def parse(cls, text: str) -> Place:
+    def parse(cls, text: str) -> TopicPartitionOffset:
         """Read TOPIC/PARTITION/OFFSET.
 
         Raises:
@@ -83,12 +83,12 @@ class Place(NamedTuple):
 class KeptRow:
     """A record of the quarantine without its content.
 
-    `key` is its place in the log (ns since 1970), `since` when it was kept, `digest` that of its key and
+    `key_ns` is its place in the log (ns since 1970), `since` when it was kept, `digest` that of its key and
     value, `size` their length in bytes.
     """
 
-    place: Place
-    key: int
+    place: TopicPartitionOffset
+    key_ns: int
     found: str
     state: State
     since: datetime
@@ -97,7 +97,7 @@ class KeptRow:
 
     @property
     def origin(self) -> Origin:
-        return Origin(self.key, *self.place)
+        return Origin(self.key_ns, *self.place)
 
 
 class Quarantine:
@@ -127,14 +127,14 @@ class Quarantine:
         """What is kept, in log order, without content."""
         names = self._names()
         self._read = {name: self._read.get(name) or self._rows(name) for name in names}
-        latest: dict[tuple[Place, str], KeptRow] = {}
+        latest: dict[tuple[TopicPartitionOffset, str], KeptRow] = {}
         for row in (row for name in names for row in self._read[name]):
             other = latest.get((row.place, row.digest))
             if other is None or _STATES.index(row.state) > _STATES.index(other.state):
                 latest[row.place, row.digest] = row
         return sorted(latest.values(), key=lambda row: (row.origin, row.digest))
 
-    def chosen(self, places: Collection[Place]) -> list[KeptRow]:
+    def chosen(self, places: Collection[TopicPartitionOffset]) -> list[KeptRow]:
         """The rows of these records.
 
         Raises:
@@ -150,12 +150,12 @@ class Quarantine:
             )
         return found
 
-    def states(self, records: Iterable[RawRecord]) -> list[State | None]:
+    def states(self, records: Iterable[Record]) -> list[State | None]:
         """What became of these very records, content included; None of those that are not kept."""
         known = {(row.place, row.digest): row.state for row in self.rows()}
         return [known.get((place_of(record), digest(record))) for record in records]
 
-    def keep(self, records: Sequence[tuple[RawRecord, str]], state: State) -> None:
+    def keep(self, records: Sequence[tuple[Record, str]], state: State) -> None:
         """Keep records, each with what is wrong with it; those that are kept already only change their state,
         and only forward."""
         states = self.states(record for record, _ in records)
@@ -172,7 +172,7 @@ class Quarantine:
         if behind:
             self.mark(behind, state)
 
-    def mark(self, places: Collection[Place], state: State) -> None:
+    def mark(self, places: Collection[TopicPartitionOffset], state: State) -> None:
         """Change the state of records."""
 
         def marked(table: pa.Table, chosen: list[bool]) -> pa.Table:
@@ -183,31 +183,32 @@ class Quarantine:
 
         self._change(places, marked)
 
-    def drop(self, places: Collection[Place]) -> None:
+    def drop(self, places: Collection[TopicPartitionOffset]) -> None:
         """Forget records."""
         self._change(places, lambda table, chosen: table.filter(pa.array([not yes for yes in chosen])))
 
-    def read(self, places: Collection[Place]) -> list[RawRecord]:
+    def read(self, places: Collection[TopicPartitionOffset]) -> list[Record]:
         """Records whole, in log order."""
         wanted = {(row.place, row.digest): row for row in self.rows() if row.place in places}
-        found: dict[tuple[Origin, str], RawRecord] = {}
+        found: dict[tuple[Origin, str], Record] = {}
         for name in self._names():
             if any(row.place in places for row in self._read[name]):
                 for cells in self._table(name).to_pylist():
-                    place = Place(cells["topic"], cells["partition"], cells["offset"])
-                    if (place, cells["digest"]) in wanted:
-                        record = _record(cells)
+                    record = _record(cells)
+                    if (place_of(record), cells["digest"]) in wanted:
                         found[record.origin, cells["digest"]] = record
         return [found[name] for name in sorted(found)]
 
-    def _change(self, places: Collection[Place], change: Callable[[pa.Table, list[bool]], pa.Table]) -> None:
+    def _change(
+        self, places: Collection[TopicPartitionOffset], change: Callable[[pa.Table, list[bool]], pa.Table]
+    ) -> None:
         self.rows()
         for name in self._names():
             if not any(row.place in places for row in self._read.get(name) or self._rows(name)):
                 continue
             table = self._table(name)
-            columns = zip(*(table[each].to_pylist() for each in Place._fields), strict=True)
-            changed = change(table, [Place(*each) in places for each in columns])
+            columns = zip(*(table[each].to_pylist() for each in TopicPartitionOffset._fields), strict=True)
+            changed = change(table, [TopicPartitionOffset(*each) in places for each in columns])
             written = self._write(changed) if changed.num_rows else None
             if written != name:
                 self._folder.remove(name)
@@ -216,11 +217,11 @@ class Quarantine:
         return [name for name in self._folder.names() if name.endswith(_SUFFIX) and name[0] != "."]
 
     def _rows(self, name: str) -> list[KeptRow]:
-        cells = self._table(name, _ROW).to_pylist()
-        return [
-            KeptRow(Place(each.pop("topic"), each.pop("partition"), each.pop("offset")), **each)
-            for each in cells
-        ]
+        rows = []
+        for cells in self._table(name, _ROW).to_pylist():
+            place = TopicPartitionOffset(cells.pop("topic"), cells.pop("partition"), cells.pop("offset"))
+            rows.append(KeptRow(place, cells.pop("key"), **cells))
+        return rows
 
     def _table(self, name: str, columns: list[str] | None = None) -> pa.Table:
         with self._folder.errors("read", name):
@@ -234,7 +235,8 @@ class Quarantine:
         """Write a file whose name tells what it holds."""
         named = hashlib.sha256()
         for row in zip(
-            *(table[each].to_pylist() for each in ("digest", "state", *Place._fields)), strict=True
+            *(table[each].to_pylist() for each in ("digest", "state", *TopicPartitionOffset._fields)),
+            strict=True,
         ):
             named.update(repr(row).encode())
         name = f"{min(table['key'].to_pylist()):019d}-{named.hexdigest()[:16]}{_SUFFIX}"
@@ -253,7 +255,7 @@ def quarantine_of(config: SyncConfig, destination: str) -> Quarantine:
     return Quarantine(config.quarantine or f"{home}/quarantine", config.repo, destination)
 
 
-def digest(record: RawRecord) -> str:
+def digest(record: Record) -> str:
     """Of a record's key and value, so that another record at the same place is not taken for it."""
     found = hashlib.sha256()
     for part in (record.key, record.value):
@@ -261,17 +263,17 @@ def digest(record: RawRecord) -> str:
     return found.hexdigest()[:32]
 
 
-def place_of(record: RawRecord) -> Place:
-    return Place(record.origin.topic, record.origin.partition, record.origin.offset)
+def place_of(record: Record) -> TopicPartitionOffset:
+    return TopicPartitionOffset(record.topic, record.partition, record.offset)
 
 
-def _cells(record: RawRecord, found: str, state: State, since: int, destination: str) -> dict[str, Any]:
+def _cells(record: Record, found: str, state: State, since: int, destination: str) -> dict[str, Any]:
     return {
         **place_of(record)._asdict(),
-        "key": record.origin.key_ns,
+        "key": record.key_ns,
         "raw_key": record.key,
         "value": record.value,
-        "headers": [{"name": name, "value": value} for name, value in record.headers],
+        "headers": [{"name": str(name), "value": value} for name, value in record.headers],
         "timestamp": record.timestamp,
         "found": escaped(found, _FOUND),
         "state": state,
@@ -282,11 +284,15 @@ def _cells(record: RawRecord, found: str, state: State, since: int, destination:
     }
 
 
-def _record(cells: dict[str, Any]) -> RawRecord:
-    return RawRecord(
-        Origin(cells["key"], cells["topic"], cells["partition"], cells["offset"]),
-        cells["raw_key"],
+def _record(cells: dict[str, Any]) -> Record:
+    return Record(
+        cells["key"],
+        cells["topic"],
+        cells["partition"],
+        cells["offset"],
         cells["value"],
+        cells["found"],
+        cells["raw_key"],
         cells["timestamp"],
         tuple((header["name"], header["value"]) for header in cells["headers"]),
     )

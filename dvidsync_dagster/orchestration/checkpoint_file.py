@@ -11,12 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from dvidsync_dagster.errors import CheckpointError
-from dvidsync_dagster.log.checkpoint import (
-    Checkpoint,
-    checkpoint_from_json,
-    checkpoint_json,
-    from_offsets,
-)
+from dvidsync_dagster.log.checkpoint import Checkpoint
+from dvidsync_dagster.log.checkpoint_json import checkpoint_from_json, checkpoint_json, from_offsets
 from dvidsync_dagster.log.topics import parse_topic
 
 _CHECKPOINTS = "checkpoints"

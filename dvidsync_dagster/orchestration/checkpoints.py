@@ -16,7 +16,8 @@ from dataclasses import dataclass, replace
 import dagster as dg
 
 from dvidsync_dagster.errors import CheckpointError, DvidSyncError, OwnershipLost
-from dvidsync_dagster.log.checkpoint import Checkpoint, checkpoint_from_json
+from dvidsync_dagster.log.checkpoint import Checkpoint
+from dvidsync_dagster.log.checkpoint_json import checkpoint_from_json
 from dvidsync_dagster.orchestration.metadata import CHECKPOINT, EPOCH, OWNER
 
 _PAGE = 100

@@ -14,7 +14,7 @@ from dvidsync_dagster.compare.comparison import compare
 from dvidsync_dagster.differences.findings import Comparison
 from dvidsync_dagster.differences.work import Repair
 from dvidsync_dagster.errors import DvidSyncError
-from dvidsync_dagster.log.quarantine import Place
+from dvidsync_dagster.log.quarantine import TopicPartitionOffset
 from dvidsync_dagster.orchestration.abandoned import held
 from dvidsync_dagster.orchestration.build import build_definitions
 from dvidsync_dagster.orchestration.catching_up import CatchingUp
@@ -106,7 +106,7 @@ def repair_once(instance: dg.DagsterInstance, follower: Follower, say: Say, *, d
 
 
 def retry_once(
-    instance: dg.DagsterInstance, follower: Follower, places: Sequence[Place], say: Say
+    instance: dg.DagsterInstance, follower: Follower, places: Sequence[TopicPartitionOffset], say: Say
 ) -> Retried:
     """Run the job that tries records of a destination's quarantine again once; all if none is named.
 

@@ -9,7 +9,8 @@ import dagster as dg
 
 from dvidsync_dagster.destinations.protocol import ConflictRow
 from dvidsync_dagster.events.origin import key_text
-from dvidsync_dagster.log.checkpoint import Checkpoint, checkpoint_json
+from dvidsync_dagster.log.checkpoint import Checkpoint
+from dvidsync_dagster.log.checkpoint_json import checkpoint_json
 from dvidsync_dagster.outgoing_text import escaped, markdown
 from dvidsync_dagster.run.report import ChunkReport, Lag, QuarantinedRecord
 

@@ -9,7 +9,7 @@ import dagster as dg
 from pydantic import Field
 
 from dvidsync_dagster.config import DestinationConfig, SyncConfig
-from dvidsync_dagster.log.quarantine import KeptRow, Place, Quarantine, quarantine_of
+from dvidsync_dagster.log.quarantine import KeptRow, Quarantine, TopicPartitionOffset, quarantine_of
 from dvidsync_dagster.orchestration.checkpoints import CheckpointStore
 from dvidsync_dagster.orchestration.failing import failures_told
 from dvidsync_dagster.orchestration.followers import Follower, destination_follower
@@ -57,7 +57,7 @@ def quarantine_job(config: SyncConfig, destination: DestinationConfig) -> dg.Job
     def change_quarantine(context: dg.OpExecutionContext, config: QuarantineConfig) -> Retried:
         limit_to_one(context.instance, follower.pool)
         with failures_told(context), logged_in_run(context):
-            places = [Place.parse(text) for text in config.records]
+            places = [TopicPartitionOffset.parse(text) for text in config.records]
             kept = quarantine_of(follower.config, destination.name)
             done = Retried()
             match config.action:
@@ -84,7 +84,7 @@ def quarantine_job(config: SyncConfig, destination: DestinationConfig) -> dg.Job
     )
 
 
-def skip(kept: Quarantine, places: Collection[Place]) -> str:
+def skip(kept: Quarantine, places: Collection[TopicPartitionOffset]) -> str:
     """Let records pass at which runs stop; says what was done.
 
     Raises:
@@ -99,7 +99,7 @@ def skip(kept: Quarantine, places: Collection[Place]) -> str:
     )
 
 
-def drop(kept: Quarantine, places: Collection[Place]) -> str:
+def drop(kept: Quarantine, places: Collection[TopicPartitionOffset]) -> str:
     """Forget records; says what was done.
 
     Raises:
@@ -111,7 +111,10 @@ def drop(kept: Quarantine, places: Collection[Place]) -> str:
 
 
 def _retry(
-    context: dg.OpExecutionContext, follower: Follower, destination: DestinationConfig, places: list[Place]
+    context: dg.OpExecutionContext,
+    follower: Follower,
+    destination: DestinationConfig,
+    places: list[TopicPartitionOffset],
 ) -> Retried:
     checkpoint = CheckpointStore(context.instance, follower.key).latest()
     return retry(

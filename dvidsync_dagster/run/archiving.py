@@ -60,12 +60,12 @@ def archive_log(
         for chunk in log.chunks(stored, cut_key=cut, now=info.now, chunk_records=config.chunk_records):
             still_owner()
             drained = time.monotonic()
-            records = len(chunk.frame) + len(chunk.malformed) + chunk.duplicates + chunk.empty
-            # Nothing is written of an empty frame: what it stands for goes along with the next one.
+            records = len(chunk.records) + len(chunk.malformed) + chunk.duplicates + chunk.empty
+            # Nothing is written of an empty chunk: what it stands for goes along with the next one.
             malformed = [record.origin for record in chunk.malformed]
-            if archive.write(chunk.frame, stored, log.positions(malformed)) is not None:
+            if archive.write(chunk.records, stored, log.positions(malformed)) is not None:
                 stored = log.positions()
-            first = int(chunk.frame["key"].iloc[0]) if len(chunk.frame) else cut
+            first = chunk.records[0].key_ns if chunk.records else cut
             begin = reached or first
             reached = max(reached, cut if chunk.last else min(chunk.horizon, cut))
             if lag_before is None:

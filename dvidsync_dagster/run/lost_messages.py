@@ -95,8 +95,8 @@ class IdWatch:
         return UnexplainedIds(
             count=sum(counts),
             are_operations=bool(listed),
-            after_key=min(gap.after_key for gap in gaps),
-            before_key=max(gap.before_key for gap in gaps),
+            after_key=min(gap.after_key_ns for gap in gaps),
+            before_key=max(gap.before_key_ns for gap in gaps),
             versions=tuple(sorted(self._versions)),
         )
 

@@ -8,13 +8,13 @@ from typing import Protocol
 
 from dvidsync_dagster.config import DestinationConfig, SyncConfig
 from dvidsync_dagster.datatypes.decode import Decoded, decode_records
-from dvidsync_dagster.datatypes.eras import EraClock
 from dvidsync_dagster.destinations.protocol import Brought
 from dvidsync_dagster.events.batch import Batch
 from dvidsync_dagster.events.event import Event, NumberedEvent
 from dvidsync_dagster.events.origin import Origin
 from dvidsync_dagster.log.checkpoint import Checkpoint
 from dvidsync_dagster.log.chunk import LogChunk
+from dvidsync_dagster.log.eras import EraClock
 from dvidsync_dagster.log.record import Record
 from dvidsync_dagster.run.at_hand import AtHand
 from dvidsync_dagster.run.lost_messages import early_text, id_watch
@@ -107,11 +107,11 @@ class Reader:
 
     def take_in(self, chunk: LogChunk, part: Part) -> Taken:
         """Decode a chunk, set aside what cannot be decoded, and put the rest beside what is at hand."""
-        records = list(chunk.records())
+        records = chunk.records
         decoded = self._decoded(records, self.eras)
         passed, behind, set_aside = self.undecodable.sort_out(chunk, decoded)
         eras = EraClock(self.eras.era, self.eras.boot, self.eras.highest)
-        ahead = self._decoded(chunk.records_ahead(), eras)
+        ahead = self._decoded(chunk.lookahead, eras)
         if not part.again:
             self.ids.take_in(decoded, ahead)
         patience = int(max(self._config.settle_seconds, 10) * NANOSECONDS)
@@ -136,7 +136,7 @@ class Reader:
         return Taken(
             batch=batch,
             records=len(records),
-            first_ns=records[0].origin.key_ns if records else None,
+            first_ns=records[0].key_ns if records else None,
             behind=chunk.behind + len(records),
             quarantined=set_aside,
             open_for_long=open_for_long,
@@ -167,7 +167,7 @@ class Reader:
         ids = (event.mutation_id for event in events if isinstance(event, NumberedEvent))
         self.mutation_id = max((self.mutation_id, *ids))
 
-    def _decoded(self, records: Sequence[Record] | Iterator[Record], eras: EraClock) -> Decoded:
+    def _decoded(self, records: Sequence[Record], eras: EraClock) -> Decoded:
         route = self.session.route
         return decode_records(records, route.topics, route.not_followed, eras, route.places)
 

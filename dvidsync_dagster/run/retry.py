@@ -12,13 +12,13 @@ from dataclasses import dataclass, field, replace
 
 from dvidsync_dagster.config import DestinationConfig, SyncConfig
 from dvidsync_dagster.datatypes.decode import decode_records
-from dvidsync_dagster.datatypes.eras import EraClock
 from dvidsync_dagster.events.batch import Batch
 from dvidsync_dagster.events.event import Announcement, Event
 from dvidsync_dagster.events.origin import Origin
 from dvidsync_dagster.log.checkpoint import Checkpoint
-from dvidsync_dagster.log.quarantine import Place, place_of, quarantine_of
-from dvidsync_dagster.log.record import RawRecord, Record
+from dvidsync_dagster.log.eras import EraClock
+from dvidsync_dagster.log.quarantine import TopicPartitionOffset, place_of, quarantine_of
+from dvidsync_dagster.log.record import Record
 from dvidsync_dagster.run.at_hand import AtHand
 from dvidsync_dagster.run.session import Session, opened
 
@@ -29,8 +29,8 @@ _MEND = "compare, and let `dvidsync repair` bring the destination to the source'
 class Retried:
     """What became of records that were set aside: those that are applied now, and why others are not."""
 
-    applied: list[Place] = field(default_factory=list)
-    left: dict[Place, str] = field(default_factory=dict)
+    applied: list[TopicPartitionOffset] = field(default_factory=list)
+    left: dict[TopicPartitionOffset, str] = field(default_factory=dict)
 
     def summary(self) -> str:
         return f"{len(self.applied):,} records applied, {len(self.left):,} left in the quarantine"
@@ -39,7 +39,7 @@ class Retried:
 def retry(
     config: SyncConfig,
     destination: DestinationConfig,
-    chosen: Collection[Place] | None,
+    chosen: Collection[TopicPartitionOffset] | None,
     *,
     checkpoint: Checkpoint | None,
     still_owner: Callable[[], None],
@@ -57,7 +57,7 @@ def retry(
     """
     quarantine = quarantine_of(config, destination.name)
     done = Retried()
-    waiting: set[Place] = set()
+    waiting: set[TopicPartitionOffset] = set()
     for row in quarantine.rows():
         if chosen is None or row.place in chosen:
             if row.state == "stopped":
@@ -76,14 +76,14 @@ def retry(
 
 
 def _apply(
-    session: Session, records: Collection[RawRecord], checkpoint: Checkpoint | None, done: Retried
+    session: Session, records: Collection[Record], checkpoint: Checkpoint | None, done: Retried
 ) -> None:
     places = {record.origin: place_of(record) for record in records}
     readable = []
     for record in records:
         why = _why_not_yet(record, session, checkpoint)
         if why is None:
-            readable.append(Record(record.origin, record.value or b""))
+            readable.append(record)
         else:
             done.left[places[record.origin]] = why
     route = session.route
@@ -119,7 +119,7 @@ def _why_too_late(event: Event, session: Session) -> str | None:
     return session.sources[event.typename].why_not_late(event, has_children=has_children)
 
 
-def _why_not_yet(record: RawRecord, session: Session, checkpoint: Checkpoint | None) -> str | None:
+def _why_not_yet(record: Record, session: Session, checkpoint: Checkpoint | None) -> str | None:
     if record.origin.topic not in session.route.topics:
         return "its instance is not followed anymore"
     if record.value is None or record.key is None or not record.key.isdigit():

@@ -12,7 +12,7 @@ from dvidsync_dagster.log.archived import archived_chunks
 from dvidsync_dagster.log.checkpoint import Checkpoint, PartitionPosition, Positions, newly_applied
 from dvidsync_dagster.log.chunk import LogChunk
 from dvidsync_dagster.log.drain import MutationLog
-from dvidsync_dagster.log.merge import Place
+from dvidsync_dagster.log.record import Partition
 from dvidsync_dagster.run.discovery import Route
 
 
@@ -106,7 +106,7 @@ class SourceLog:
             chunk_records=self.config.chunk_records,
         )
 
-    def _may_be_dropped(self, positions: Positions) -> list[Place]:
+    def _may_be_dropped(self, positions: Positions) -> list[Partition]:
         """The partitions whose first record that is still there is the first that is wanted."""
         beginning = self.log.beginning()
         return [

@@ -13,12 +13,12 @@ from dvidsync_dagster.events.event import Announcement
 from dvidsync_dagster.events.origin import Origin
 from dvidsync_dagster.log.chunk import LogChunk
 from dvidsync_dagster.log.quarantine import Quarantine, place_of, quarantine_of
-from dvidsync_dagster.log.record import RawRecord
+from dvidsync_dagster.log.record import Record
 from dvidsync_dagster.run.discovery import Route
 from dvidsync_dagster.run.report import QuarantinedRecord
 from dvidsync_dagster.run.waiting import There, Waiting
 
-Found = tuple[RawRecord, str]
+Found = tuple[Record, str]
 """A record, and what is wrong with it."""
 
 
@@ -101,14 +101,13 @@ class Undecodable:
             )
 
     def _found(self, chunk: LogChunk, decoded: Decoded) -> list[Found]:
-        undecodable = chunk.raw([record.origin for record, _ in decoded.undecodable])
-        found = [(raw, words) for raw, (_, words) in zip(undecodable, decoded.undecodable, strict=True)]
+        found = list(decoded.undecodable)
         for malformed in chunk.malformed:
-            instance = self.topics[malformed.origin.topic]
+            instance = self.topics[malformed.topic]
             if instance is not None and instance.name in self.not_followed:
                 decoded.not_followed[self.not_followed[instance.name]] += 1
             else:
-                found.append((malformed.raw, malformed.found))
+                found.append((malformed, malformed.found or ""))
         return sorted(found, key=lambda each: each[0].origin)
 
 

@@ -16,9 +16,8 @@ from kafka import KafkaProducer
 
 from dvid_sandbox.messages import published
 from dvidsync_dagster.cli.exit_codes import DONE, FAILED, LEFT_OUT, WRONG_CONFIGURATION
-from dvidsync_dagster.events.origin import Origin
 from dvidsync_dagster.log.quarantine import Quarantine
-from dvidsync_dagster.log.record import RawRecord
+from dvidsync_dagster.log.record import Record
 from dvidsync_dagster.orchestration.build import build_definitions
 from dvidsync_dagster.orchestration.followers import destination_follower
 from dvidsync_dagster.orchestration.quarantine_job import QUARANTINE_OP
@@ -168,9 +167,9 @@ def test_an_operation_on_bodies_that_nobody_touched_since(servers: Stage, tmp_pa
     for record in published(servers.broker.address, servers.source.topic_prefix, 1000):
         value = json.loads(record["value"])
         if value["Action"] == "merge-complete" and value["Target"] != 3:
-            origin = Origin(int(record["key"]), record["topic"], 0, value["MutationID"])
-            raw = RawRecord(origin, record["key"].encode(), record["value"].encode())
-            kept.keep([(raw, "of another kind")], "quarantined")
+            content = record["value"].encode()
+            kept_record = Record(int(record["key"]), record["topic"], 0, value["MutationID"], content)
+            kept.keep([(kept_record, "of another kind")], "quarantined")
     config = write(tmp_path, servers.fields())
     retried = dvidsync("quarantine", "retry", config)
     assert retried.exit_code == LEFT_OUT, retried.output

@@ -11,7 +11,6 @@ from typing import Any, cast
 from dvidsync_dagster.datatypes.annotation.commands import CopyElements
 from dvidsync_dagster.datatypes.annotation.events import PostElements
 from dvidsync_dagster.datatypes.decode import decode_records
-from dvidsync_dagster.datatypes.eras import EraClock
 from dvidsync_dagster.datatypes.keyvalue.events import PostKey
 from dvidsync_dagster.datatypes.labelmap.counter_rule import CounterState
 from dvidsync_dagster.datatypes.labelmap.server.commands import MergeBodies
@@ -24,7 +23,7 @@ from dvidsync_dagster.destinations.protocol import Brought
 from dvidsync_dagster.dvid.client import DvidClient
 from dvidsync_dagster.dvid.repo import Instance, RepoInfo
 from dvidsync_dagster.events.batch import Batch
-from dvidsync_dagster.events.origin import Origin
+from dvidsync_dagster.log.eras import EraClock
 from dvidsync_dagster.log.record import Record
 from dvidsync_dagster.plan.order import Ordering
 from dvidsync_dagster.run.at_hand import AtHand
@@ -75,7 +74,7 @@ def planned(at_hand: AtHand) -> Plan:
 
 def records(*messages: tuple[str, dict[str, Any]]) -> list[Record]:
     return [
-        Record(Origin(1000 + number, topic, 0, number), json.dumps(fields).encode())
+        Record(1000 + number, topic, 0, number, json.dumps(fields).encode())
         for number, (topic, fields) in enumerate(messages)
     ]
 

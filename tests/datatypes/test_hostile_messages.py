@@ -10,10 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dvidsync_dagster.datatypes.decode import Decoded, decode_records
-from dvidsync_dagster.datatypes.eras import EraClock
 from dvidsync_dagster.dvid.repo import Instance
 from dvidsync_dagster.events.message import shown
-from dvidsync_dagster.events.origin import Origin
+from dvidsync_dagster.log.eras import EraClock
 from dvidsync_dagster.log.record import Record
 from tests.places import UNJUDGED
 
@@ -89,7 +88,7 @@ FIELDS = [
 
 
 def decode(topic: str, *values: bytes) -> Decoded:
-    records = [Record(Origin(1000 + n, topic, 0, n), value) for n, value in enumerate(values)]
+    records = [Record(1000 + n, topic, 0, n, value) for n, value in enumerate(values)]
     return decode_records(records, TOPICS, {}, EraClock(), UNJUDGED)
 
 

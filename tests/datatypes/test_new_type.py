@@ -10,14 +10,13 @@ import pytest
 from dvidsync_dagster.config import SyncConfig
 from dvidsync_dagster.datatypes import registry
 from dvidsync_dagster.datatypes.decode import decode_records
-from dvidsync_dagster.datatypes.eras import EraClock
 from dvidsync_dagster.destinations.memory import MemoryDestination
 from dvidsync_dagster.destinations.protocol import Standing
 from dvidsync_dagster.dvid.repo import Instance, RepoInfo
 from dvidsync_dagster.errors import Conflict
 from dvidsync_dagster.events.batch import Batch
-from dvidsync_dagster.events.origin import Origin
 from dvidsync_dagster.log.checkpoint import Checkpoint
+from dvidsync_dagster.log.eras import EraClock
 from dvidsync_dagster.log.record import Record
 from dvidsync_dagster.run.at_hand import AtHand
 from dvidsync_dagster.run.session import opened
@@ -40,7 +39,10 @@ def tally(monkeypatch: pytest.MonkeyPatch) -> TallyType:
 def batch(version: str, *counts: tuple[str, int]) -> Batch:
     records = [
         Record(
-            Origin(1000 + number, "votes", 0, number),
+            1000 + number,
+            "votes",
+            0,
+            number,
             orjson.dumps({"Action": "count", "UUID": version, "Name": name, "By": by}),
         )
         for number, (name, by) in enumerate(counts)
@@ -82,6 +84,6 @@ def test_at_a_server(tally: TallyType, scene: Scene, tmp_path: Path, monkeypatch
 
 @pytest.mark.usefixtures("tally")
 def test_an_action_that_it_does_not_know_is_counted() -> None:
-    record = Record(Origin(1, "votes", 0, 0), b'{"Action": "recount", "UUID": "v"}')
+    record = Record(1, "votes", 0, 0, b'{"Action": "recount", "UUID": "v"}')
     decoded = decode_records([record], TOPICS, {}, EraClock(), UNJUDGED)
     assert decoded.unknown_actions == {"tally recount": 1}

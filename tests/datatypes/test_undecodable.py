@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import pytest
 
 from dvidsync_dagster.errors import UndecodableRecord
-from dvidsync_dagster.log.quarantine import Place, Quarantine
+from dvidsync_dagster.log.quarantine import Quarantine, TopicPartitionOffset
 from dvidsync_dagster.run.report import ChunkReport
 from tests.datatypes.following import Scene
 from tests.forging import now, publish
@@ -16,7 +16,7 @@ from tests.forging import now, publish
 LABELS, KEYS, NEURONS = "segmentation", "segmentation_annotations", "neurons"
 
 
-def forge(scene: Scene, instance: str | None, value: bytes | None = b"no JSON") -> Place:
+def forge(scene: Scene, instance: str | None, value: bytes | None = b"no JSON") -> TopicPartitionOffset:
     return forge_with_key(scene, instance, value, now())
 
 
@@ -26,10 +26,10 @@ def forge_with_key(
     value: bytes | None,
     key: bytes | None,
     headers: Sequence[tuple[str, bytes]] = (),
-) -> Place:
+) -> TopicPartitionOffset:
     source = scene.source
     assert source.kafka is not None
-    return Place(
+    return TopicPartitionOffset(
         *publish(
             source.kafka,
             source.topic_prefix,

@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 
 from dvidsync_dagster.datatypes.contract import Rows
 from dvidsync_dagster.datatypes.decode import decode_records
-from dvidsync_dagster.datatypes.eras import EraClock
 from dvidsync_dagster.destinations.memory import MemoryDestination
 from dvidsync_dagster.destinations.protocol import Destination, Standing
 from dvidsync_dagster.dvid.repo import RepoInfo
 from dvidsync_dagster.events.batch import Batch
 from dvidsync_dagster.log.checkpoint import Checkpoint
+from dvidsync_dagster.log.eras import EraClock
 from dvidsync_dagster.log.record import Record
 from dvidsync_dagster.run.at_hand import AtHand
 from tests.labelmap.crowd import ROOT, TOPICS, WEIGHTS, Crowd

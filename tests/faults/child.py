@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from dvidsync_dagster.config import SyncConfig
-from dvidsync_dagster.log.checkpoint import checkpoint_from_json, checkpoint_json
+from dvidsync_dagster.log.checkpoint_json import checkpoint_from_json, checkpoint_json
 from dvidsync_dagster.run.follow import follow
 
 

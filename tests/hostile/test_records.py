@@ -14,10 +14,10 @@ from kafka import KafkaProducer
 
 from dvid_sandbox.broker import EmbeddedBroker
 from dvidsync_dagster.datatypes.decode import decode_records
-from dvidsync_dagster.datatypes.eras import EraClock
 from dvidsync_dagster.dvid.repo import Instance
 from dvidsync_dagster.errors import Conflict, UndecodableRecord
-from dvidsync_dagster.log.quarantine import Place, Quarantine
+from dvidsync_dagster.log.eras import EraClock
+from dvidsync_dagster.log.quarantine import Quarantine, TopicPartitionOffset
 from dvidsync_dagster.run.report import ChunkReport
 from tests.datatypes.following import Scene, template
 from tests.datatypes.following import scene as open_scene
@@ -56,7 +56,7 @@ class Source(Scene):
         self.post(self.key(KEYS, f"honest {self.bodies}"), body=b"it")
         self.post(f"{NEURONS}/key/{self.bodies}", json={"bodyid": self.bodies, "type": "A"})
 
-    def send(self, records: Sequence[Hostile]) -> dict[Place, Hostile]:
+    def send(self, records: Sequence[Hostile]) -> dict[TopicPartitionOffset, Hostile]:
         """Honest work before, between and after."""
         assert self.source.kafka is not None
         names = {"ROOT": self.root, "OTHER": self.other, "SHORT": self.root[:8]}
@@ -76,14 +76,14 @@ class Source(Scene):
                 headers=list(record.headers),
                 timestamp_ms=record.timestamp_ms,
             ).get(30)
-            placed[Place(sent.topic, sent.partition, sent.offset)] = record
+            placed[TopicPartitionOffset(sent.topic, sent.partition, sent.offset)] = record
             if number == len(records) // 2:
                 self.honest()
         producer.close()
         self.honest()
         return placed
 
-    def kept(self) -> dict[Place, str]:
+    def kept(self) -> dict[TopicPartitionOffset, str]:
         return {row.place: row.found for row in self.store().rows()}
 
     def store(self) -> Quarantine:
@@ -122,15 +122,17 @@ def source(tmp_path_factory: pytest.TempPathFactory, broker: EmbeddedBroker) -> 
         yield source
 
 
-def told(reports: Sequence[ChunkReport]) -> dict[Place, str]:
+def told(reports: Sequence[ChunkReport]) -> dict[TopicPartitionOffset, str]:
     return {
-        Place(row.topic, row.partition, row.offset): row.found
+        TopicPartitionOffset(row.topic, row.partition, row.offset): row.found
         for report in reports
         for row in report.quarantined
     }
 
 
-def wrong_words(placed: Mapping[Place, Hostile], found: Mapping[Place, str]) -> list[str]:
+def wrong_words(
+    placed: Mapping[TopicPartitionOffset, Hostile], found: Mapping[TopicPartitionOffset, str]
+) -> list[str]:
     """The records that are not kept, or not with these words; and what else is kept."""
     wrong = [f"{place} is kept as well: {words}" for place, words in found.items() if place not in placed]
     for place, record in placed.items():
@@ -209,7 +211,7 @@ def test_what_the_destination_cannot_do_is_a_conflict(source: Source) -> None:
     source.assert_honest()
 
 
-def _is_at(place: Place, where: str) -> bool:
+def _is_at(place: TopicPartitionOffset, where: str) -> bool:
     return where.startswith(f"{place.topic} partition {place.partition} offset {place.offset} ")
 
 
@@ -238,11 +240,10 @@ def test_any_bytes_are_decoded_or_are_that_records_fault(
     chunks = list(pass_.chunks())
     seen = sum(chunk.empty + chunk.duplicates for chunk in chunks) + chunks[-1].ahead.records
     for chunk in chunks:
-        decoded = decode_records(chunk.records(), TOPICS, {}, EraClock(), UNJUDGED)
-        aside = [each.raw for each in chunk.malformed]
-        aside += chunk.raw([record.origin for record, _ in decoded.undecodable])
+        decoded = decode_records(chunk.records, TOPICS, {}, EraClock(), UNJUDGED)
+        aside = [*chunk.malformed, *(record for record, _ in decoded.undecodable)]
         for each in aside:
-            key, value, headers, timestamp = raw[each.origin.offset]
+            key, value, headers, timestamp = raw[each.offset]
             assert (each.key, each.value, each.headers, each.timestamp) == (
                 key,
                 value,

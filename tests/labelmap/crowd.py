@@ -16,7 +16,6 @@ import orjson
 
 from dvidsync_dagster.dvid.labelmap import LastMod
 from dvidsync_dagster.dvid.repo import Instance
-from dvidsync_dagster.events.origin import Origin
 from dvidsync_dagster.log.record import Record
 from tests.labelmap.model import ModelLabelmap
 
@@ -101,7 +100,7 @@ class Crowd:
         for _ in range(2 if self.random.random() < repeat else 1):
             offset = self.offsets.get((topic, partition), 0)
             self.offsets[topic, partition] = offset + 1
-            self.log.append(Record(Origin(key, topic, partition, offset), value))
+            self.log.append(Record(key, topic, partition, offset, value))
             # Said again, as another message: so do servers at which two requests raced.
             key = self.tick()
 

@@ -10,7 +10,6 @@ from typing import cast
 
 from dvidsync_dagster.datatypes.commands import Step
 from dvidsync_dagster.datatypes.decode import decode_records
-from dvidsync_dagster.datatypes.eras import EraClock
 from dvidsync_dagster.datatypes.labelmap.counter_rule import CounterState
 from dvidsync_dagster.datatypes.labelmap.server.bodies import Bodies
 from dvidsync_dagster.datatypes.labelmap.server.commands import LabelCommand
@@ -30,6 +29,7 @@ from dvidsync_dagster.dvid.labelmap import Labelmap
 from dvidsync_dagster.dvid.repo import Instance, RepoInfo
 from dvidsync_dagster.events.batch import Batch
 from dvidsync_dagster.events.event import Event
+from dvidsync_dagster.log.eras import EraClock
 from dvidsync_dagster.log.record import Record
 from dvidsync_dagster.plan.order import Ordering
 from dvidsync_dagster.plan.outcome import Outcome, Refusal

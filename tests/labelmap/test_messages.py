@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dvidsync_dagster.datatypes.eras import EraClock
 from dvidsync_dagster.datatypes.labelmap.events import BodyEvent, Cleave, decode
 from dvidsync_dagster.datatypes.labelmap.server.tags import NANOSECONDS, app_of, rank_of, tagged
 from dvidsync_dagster.datatypes.repo import decoding as repo_events
 from dvidsync_dagster.errors import UndecodableRecord
 from dvidsync_dagster.events.message import Message
 from dvidsync_dagster.events.origin import Origin
+from dvidsync_dagster.log.eras import EraClock
 from tests.recordings import Recording, crowd, every_op, huge_cleave, proofreading
 
 ORIGIN = Origin(1, "topic", 2, 3)

@@ -11,7 +11,6 @@ from dvidsync_dagster.datatypes.labelmap.server.seen import Contact
 from dvidsync_dagster.datatypes.server_side import History as KeptHistory
 from dvidsync_dagster.dvid.labelmap import LastMod
 from dvidsync_dagster.dvid.repo import Instance
-from dvidsync_dagster.events.origin import Origin
 from dvidsync_dagster.log.record import Record
 from tests.labelmap.following import Follower
 from tests.labelmap.model import ModelLabelmap, Node
@@ -35,7 +34,10 @@ class History:
         self.log = sorted(
             (
                 Record(
-                    Origin(int(each["key"]), each["topic"], each["partition"], each["offset"]),
+                    int(each["key"]),
+                    each["topic"],
+                    each["partition"],
+                    each["offset"],
                     each["value"].encode(),
                 )
                 for each in self.recording.kafka

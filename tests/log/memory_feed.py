@@ -6,8 +6,8 @@ from bisect import bisect_left
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from dvidsync_dagster.log.merge import Place
-from dvidsync_dagster.log.reading import Batch
+from dvidsync_dagster.log.reading import Polled
+from dvidsync_dagster.log.record import Partition
 
 
 @dataclass(frozen=True)
@@ -25,12 +25,12 @@ class Stored:
 class MemoryFeed:
     """A `Feed` over these records. `choose(n)` picks a number below n: which partition, how many records."""
 
-    partitions: Mapping[Place, list[Stored]]
-    ends: Mapping[Place, int]
-    start: Mapping[Place, int]
+    partitions: Mapping[Partition, list[Stored]]
+    ends: Mapping[Partition, int]
+    start: Mapping[Partition, int]
     choose: Callable[[int], int]
     batch_records: int = 4
-    stopped: set[Place] = field(default_factory=set)
+    stopped: set[Partition] = field(default_factory=set)
     held_at_most: int = 0
     polls: int = 0
     delivered: int = 0
@@ -38,22 +38,22 @@ class MemoryFeed:
     def __post_init__(self) -> None:
         self.reached = dict(self.start)
 
-    def poll(self, hold: Collection[Place]) -> Iterator[Batch]:
+    def poll(self, hold: Collection[Partition]) -> Iterator[Polled]:
         self.polls += 1
-        open_places = [p for p in self.reached if p not in self.stopped and p not in hold]
-        assert open_places, "everything is held: the reading would wait for ever"
-        place = open_places[self.choose(len(open_places))]
-        stored = self.partitions[place]
-        first = bisect_left(stored, self.reached[place], key=lambda record: record.offset)
+        open_partitions = [p for p in self.reached if p not in self.stopped and p not in hold]
+        assert open_partitions, "everything is held: the reading would wait for ever"
+        partition = open_partitions[self.choose(len(open_partitions))]
+        stored = self.partitions[partition]
+        first = bisect_left(stored, self.reached[partition], key=lambda record: record.offset)
         last = first + 1 + self.choose(self.batch_records)
         records = stored[first:last]
-        following = stored[last].offset if last < len(stored) else self.ends[place]
-        self.reached[place] = following
+        following = stored[last].offset if last < len(stored) else self.ends[partition]
+        self.reached[partition] = following
         self.delivered += len(records)
-        yield Batch(place, records, following)
+        yield Polled(partition, records, following)
 
-    def seek(self, place: Place, offset: int) -> None:
-        self.reached[place] = offset
+    def seek(self, partition: Partition, offset: int) -> None:
+        self.reached[partition] = offset
 
-    def stop(self, place: Place) -> None:
-        self.stopped.add(place)
+    def stop(self, partition: Partition) -> None:
+        self.stopped.add(partition)

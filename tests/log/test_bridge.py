@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import tempfile
 from collections.abc import Callable
 
@@ -14,9 +15,9 @@ from dvidsync_dagster.log.archive import LogArchive
 from dvidsync_dagster.log.bridge import BridgedFeed
 from dvidsync_dagster.log.checkpoint import PartitionPosition, Positions
 from dvidsync_dagster.log.drain import MutationLog
-from dvidsync_dagster.log.merge import Place
 from dvidsync_dagster.log.ranges import Range
 from dvidsync_dagster.log.reading import Reading
+from dvidsync_dagster.log.record import Partition
 from tests.log.kafka_topics import BASE, Message, connection, drop_before, new_name, produce
 from tests.log.memory_feed import MemoryFeed, Stored
 from tests.log.test_reading import FIRST, REORDER, choices, logs, reading, rows
@@ -24,13 +25,13 @@ from tests.real_kafka import RealKafka
 
 
 def archived(
-    log: dict[Place, list[Stored]], archive: LogArchive, choose: Callable[[int], int], chunk_records: int
+    log: dict[Partition, list[Stored]], archive: LogArchive, choose: Callable[[int], int], chunk_records: int
 ) -> None:
     """Keep the whole log, in chunks."""
     pass_, _ = reading(log, choose=choose, chunk_records=chunk_records)
     stored: Positions = {}
     for chunk in pass_.chunks():
-        if archive.write(chunk.frame, stored, pass_.positions([])) is not None:
+        if archive.write(chunk.records, stored, pass_.positions([])) is not None:
             stored = pass_.positions([])
 
 
@@ -39,7 +40,7 @@ def archived(
     logs(disorder=REORDER), choices(), st.integers(1, 9), st.integers(1, 9), st.integers(0, 210), st.data()
 )
 def test_a_gap_changes_nothing(
-    log: dict[Place, list[Stored]],
+    log: dict[Partition, list[Stored]],
     choose: Callable[[int], int],
     archived_records: int,
     chunk_records: int,
@@ -50,7 +51,7 @@ def test_a_gap_changes_nothing(
     before, _ = reading(log, choose=choose, cut_key=first_cut)
     applied = [row for chunk in before.chunks() for row in rows(chunk)]
     start = before.positions([])
-    gaps: dict[Place, Range] = {}
+    gaps: dict[Partition, Range] = {}
     for (topic, partition), end in ends.items():
         position = start[topic][partition].next
         beginning = data.draw(st.integers(0, end))
@@ -91,8 +92,9 @@ def test_a_gap_changes_nothing(
 
 @pytest.mark.kafka
 def test_a_real_gap_is_bridged_only_where_the_archive_holds_all(
-    real_kafka: RealKafka, tmp_path_factory: pytest.TempPathFactory
+    real_kafka: RealKafka, tmp_path_factory: pytest.TempPathFactory, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level(logging.INFO, "dvidsync_dagster")
     topic = new_name()
     produce(real_kafka.address, [Message(topic, n % 2, BASE + n * 10**9, b"%d" % n) for n in range(40)])
     archive = LogArchive(str(tmp_path_factory.mktemp("archive")))
@@ -102,13 +104,14 @@ def test_a_real_gap_is_bridged_only_where_the_archive_holds_all(
     with plain, bridged:
         start = {topic: {0: PartitionPosition(2), 1: PartitionPosition(2, ((4, 6),))}}
         for chunk in plain.chunks({}, cut_key=BASE + 25 * 10**9, chunk_records=7):
-            archive.write(chunk.frame, {}, plain.positions())
+            archive.write(chunk.records, {}, plain.positions())
         drop_before(real_kafka.address, {(topic, 0): 10, (topic, 1): 8})
         assert bridged.check(start, BASE) == 8 + 4
-        values = [v for c in bridged.chunks(start, cut_key=cut, chunk_records=5) for v in c.frame["value"]]
+        values = [r.value for c in bridged.chunks(start, cut_key=cut, chunk_records=5) for r in c.records]
         gone = {0, 2, 1, 3, 9, 11}
         assert values == [b"%d" % n for n in range(40) if n not in gone]
         assert bridged.positions() == bridged.end()
+        assert f"has dropped offsets 2 to 9 of {topic}/0" in caplog.text
         with pytest.raises(LogGap, match="no longer on the broker\\. "):
             plain.check(start)
         drop_before(real_kafka.address, {(topic, 0): 16})

@@ -10,14 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dvidsync_dagster.errors import CheckpointError
-from dvidsync_dagster.log.checkpoint import (
-    Checkpoint,
-    PartitionPosition,
-    checkpoint_from_json,
-    checkpoint_json,
-    from_offsets,
-    newly_applied,
-)
+from dvidsync_dagster.log.checkpoint import Checkpoint, PartitionPosition, newly_applied
+from dvidsync_dagster.log.checkpoint_json import checkpoint_from_json, checkpoint_json, from_offsets
+from dvidsync_dagster.log.heard_ids import Gap, HeardIds
 from tests.log.positions import applied, partition_positions
 
 COUNTS = st.integers(0, 2**63)
@@ -34,14 +29,51 @@ CHECKPOINTS = st.builds(
     mutation_id=COUNTS,
     clean=st.booleans(),
     era=COUNTS,
+    boot=COUNTS,
+    contact=COUNTS,
     topics=st.dictionaries(st.sampled_from(["a", "b"]), st.text(max_size=5), max_size=2),
+    ids=st.builds(
+        HeardIds,
+        following=COUNTS,
+        key_ns=COUNTS,
+        gaps=st.lists(st.builds(Gap, st.just(3), st.integers(3, 9), COUNTS, COUNTS)).map(tuple),
+        waiting=st.lists(COUNTS).map(tuple),
+    ),
 )
+WHOLE = Checkpoint(
+    epoch=3,
+    positions={"a": {0: PartitionPosition(5, ((7, 9), (12, 13))), 2: PartitionPosition(1)}},
+    key_ns=1_795_411_076_000_000_001,
+    mutation_id=1_000_000_007,
+    clean=True,
+    era=1_795_411_000_000_000_000,
+    boot=1_795_410_000_000_000_000,
+    contact=1_000_000_000,
+    topics={"a": "AAAAAAAAAAAAAAAAAAAAAQ"},
+    ids=HeardIds(8, 9, (Gap(2, 3, 1_795_411_075_000_000_000, 1_795_411_076_000_000_000),), (7,)),
+)
+WRITTEN_BY_0_1_0 = """
+{"format": 1, "epoch": 3, "key": 1795411076000000001, "mutation_id": 1000000007, "clean": true,
+ "era": 1795411000000000000, "boot": 1795410000000000000, "contact": 1000000000,
+ "topics": {"a": "AAAAAAAAAAAAAAAAAAAAAQ"},
+ "ids": {"following": 8, "key": 9, "gaps": [[2, 3, 1795411075000000000, 1795411076000000000]],
+  "waiting": [7]},
+ "positions": {"a": {"0": {"next": 5, "beyond": [[7, 9], [12, 13]]}, "2": {"next": 1, "beyond": []}}}}
+"""
+LATER = {"topics", "ids"}
+"""Fields that the first checkpoints did not have."""
 GOOD = checkpoint_json(Checkpoint(3, {"a": {0: PartitionPosition(5, ((7, 9), (12, 13)))}}, 10, 11, True))
 
 
 @given(CHECKPOINTS)
 def test_json_form_holds_all(checkpoint: Checkpoint) -> None:
     assert checkpoint_from_json(json.loads(json.dumps(checkpoint_json(checkpoint)))) == checkpoint
+
+
+def test_what_an_older_version_stored_is_read_and_stored_the_same() -> None:
+    stored = json.loads(WRITTEN_BY_0_1_0)
+    assert checkpoint_from_json(stored) == WHOLE
+    assert checkpoint_json(WHOLE) == stored
 
 
 def _with(path: list[str], value: Any) -> dict[str, Any]:
@@ -59,7 +91,11 @@ def _with(path: list[str], value: Any) -> dict[str, Any]:
         None,
         [],
         {},
-        {name: value for name, value in GOOD.items() if name != "epoch"},
+        *(
+            {name: value for name, value in GOOD.items() if name != lost}
+            for lost in GOOD
+            if lost not in LATER
+        ),
         _with(["format"], "1"),
         _with(["epoch"], True),
         _with(["epoch"], -1),
@@ -77,11 +113,45 @@ def _with(path: list[str], value: Any) -> dict[str, Any]:
         _with(["positions", "a", "0", "beyond"], [[7, 9], [9, 10]]),
         _with(["positions", "a", "0", "beyond"], [[7, 9, 10]]),
         _with(["positions", "a", "0", "beyond"], [[7, None]]),
+        _with(["positions", "a", "0"], {"next": 5}),
+        _with(["key"], 2**64),
+        _with(["ids"], None),
+        _with(["ids"], {"following": 1, "key": 1}),
+        _with(["ids", "key"], "1"),
+        _with(["ids", "gaps"], [[1, 2, 3]]),
+        _with(["ids", "gaps"], [[2, 1, 3, 3]]),
+        _with(["ids", "waiting"], [True]),
+        {**{name: value for name, value in GOOD.items() if name != "key"}, "key_ns": 10},
     ],
 )
 def test_damage_is_refused(damaged: object) -> None:
     with pytest.raises(CheckpointError, match="damaged"):
         checkpoint_from_json(damaged)
+
+
+@pytest.mark.parametrize(
+    ("damaged", "where"),
+    [
+        (None, "checkpoint is damaged: None."),
+        (_with(["epoch"], "3"), "checkpoint.epoch is damaged: '3'."),
+        (_with(["key"], 1.5), "checkpoint.key is damaged: 1.5."),
+        (_with(["topics"], {"a": 1}), "checkpoint.topics['a'] is damaged: 1."),
+        (_with(["ids", "following"], -1), "checkpoint.ids.following is damaged: -1."),
+        (_with(["positions", "a"], {"x": {"next": 1, "beyond": []}}), "checkpoint.positions['a']['x'] is"),
+        (_with(["positions", "next"], {"0": 5}), "checkpoint.positions['next']['0'] is damaged: 5."),
+        (_with(["positions", "a", "0", "beyond"], [[9, 7]]), "['a']['0'].beyond is damaged: [[9, 7]]."),
+        (
+            _with(["positions", "a", "0", "beyond"], [[7, 8, 9]]),
+            "['a']['0'].beyond[0] is damaged: [7, 8, 9].",
+        ),
+        ({"format": 1}, "checkpoint.epoch is damaged: it is missing."),
+        (_with(["topics"], ["x"] * 100), "'x',…. Give the destination a start, or restore an earlier"),
+    ],
+)
+def test_damage_is_named_with_its_place(damaged: object, where: str) -> None:
+    with pytest.raises(CheckpointError) as found:
+        checkpoint_from_json(damaged)
+    assert where in str(found.value)
 
 
 def test_topics_may_be_missing() -> None:
@@ -90,8 +160,8 @@ def test_topics_may_be_missing() -> None:
 
 
 def test_newer_format_is_refused_by_name() -> None:
-    with pytest.raises(CheckpointError, match=r"format 2.*Update dvidsync"):
-        checkpoint_from_json(_with(["format"], 2))
+    with pytest.raises(CheckpointError, match=r"format 2, this version.* up to 1. Update dvidsync"):
+        checkpoint_from_json({"format": 2, "positions": "of another form"})
 
 
 def test_old_form_has_one_partition() -> None:

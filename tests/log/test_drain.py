@@ -13,7 +13,6 @@ from kafka.errors import KafkaError
 
 from dvid_sandbox.broker import EmbeddedBroker, broker_binary
 from dvidsync_dagster.errors import BrokerUnreachable, ConfigurationError, LogGap, LogRecreated
-from dvidsync_dagster.events.origin import Origin
 from dvidsync_dagster.log.checkpoint import PartitionPosition, Positions
 from dvidsync_dagster.log.chunk import LogChunk
 from dvidsync_dagster.log.drain import MutationLog
@@ -59,7 +58,7 @@ def chunks(log: MutationLog, start: Positions, **options: Any) -> list[LogChunk]
 
 
 def values(read: Iterable[LogChunk]) -> list[bytes]:
-    return [value for chunk in read for value in chunk.frame["value"]]
+    return [record.value or b"" for chunk in read for record in chunk.records]
 
 
 def disordered(topics: list[str], count: int, seed: int) -> list[Message]:
@@ -69,7 +68,7 @@ def disordered(topics: list[str], count: int, seed: int) -> list[Message]:
         Message(rng.choice(topics), rng.randrange(3), BASE + number * SECOND // 10, b"%d" % number)
         for number in range(count)
     ]
-    return sorted(messages, key=lambda message: message.key + rng.randrange(5 * SECOND))
+    return sorted(messages, key=lambda message: int(message.raw_key or b"") + rng.randrange(5 * SECOND))
 
 
 def test_many_partitions_are_one_sequence(address: str) -> None:
@@ -78,7 +77,7 @@ def test_many_partitions_are_one_sequence(address: str) -> None:
     with open_log(address, *topics) as log:
         read = chunks(log, {}, chunk_records=300)
         assert values(read) == [b"%d" % number for number in range(2_000)]
-        assert [len(chunk.frame) for chunk in read] == [300] * 6 + [200]
+        assert [len(chunk.records) for chunk in read] == [300] * 6 + [200]
         assert [chunk.behind for chunk in read] == [1_700, 1_400, 1_100, 800, 500, 200, 0]
         assert log.positions() == log.end()
 
@@ -111,7 +110,7 @@ def test_a_cut_in_time_is_resumed_exactly(address: str) -> None:
             positions = log.positions()
         seen += values(read)
         assert len(seen) == second * 10
-        after = [int(value) for value in read[-1].lookahead["value"]]
+        after = [int(record.value or b"") for record in read[-1].lookahead]
         assert after == sorted(after)
         assert not after or after[0] >= second * 10
         saw_ranges |= any(position.beyond for position in positions[topic].values())
@@ -124,10 +123,9 @@ def test_what_was_left_unapplied_comes_again_and_nothing_else(address: str) -> N
     produce(address, disordered([topic], 300, seed=3))
     with open_log(address, topic) as log:
         (chunk,) = chunks(log, {}, chunk_records=1_000)
-        left_out = chunk.frame.iloc[[5, 6, 150, 299]]
-        columns = left_out[["key", "topic", "partition", "offset"]]
-        positions = log.positions(Origin(*row) for row in columns.itertuples(index=False, name=None))
-        assert values(chunks(log, positions)) == list(left_out["value"])
+        left_out = [chunk.records[place] for place in (5, 6, 150, 299)]
+        positions = log.positions(record.origin for record in left_out)
+        assert values(chunks(log, positions)) == [record.value for record in left_out]
         assert log.positions() == log.end()
 
 
@@ -350,7 +348,9 @@ def test_holes_that_compaction_and_transactions_leave(real_kafka: RealKafka) -> 
 
 
 @pytest.mark.kafka
-def test_a_broker_that_goes_away_and_comes_back_loses_nothing(tmp_path: Path) -> None:
+def test_a_broker_that_goes_away_and_comes_back_loses_nothing(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     topic = new_name()
     filler = b"x" * 20_000
     with RealKafka(tmp_path / "kafka") as kafka:
@@ -369,6 +369,10 @@ def test_a_broker_that_goes_away_and_comes_back_loses_nothing(tmp_path: Path) ->
                     positions = log.positions()
             except BrokerUnreachable as error:
                 assert kafka.address in str(error)  # noqa: PT017
+        silent = [record for record in caplog.records if record.name == "dvidsync_dagster.log.feed"]
+        assert [record.getMessage() for record in silent] == [
+            "Kafka has sent no records for 1 s, and holds more. After 3 s the run gives up"
+        ]
         with pytest.raises(BrokerUnreachable, match=kafka.address):
             open_log(kafka.address, topic, timeout_seconds=1).__enter__()
         kafka.restart()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from kafka import KafkaProducer, TopicPartition
 
@@ -38,7 +40,7 @@ def test_a_name_that_is_no_utf8_keeps_no_other_record_from_being_read(
         partition = TopicPartition(topic, 0)
         consumer.assign([partition])
         consumer.seek_to_beginning(partition)
-        found = []
+        found: list[Any] = []
         while len(found) < 6:
             found += [record for records in consumer.poll(5000).values() for record in records]
     assert [record.value for record in found] == [b"%d" % number for number in range(6)]

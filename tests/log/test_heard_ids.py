@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dvidsync_dagster.log import heard_ids
-from dvidsync_dagster.log.checkpoint import Checkpoint, checkpoint_from_json, checkpoint_json
+from dvidsync_dagster.log.checkpoint import Checkpoint
+from dvidsync_dagster.log.checkpoint_json import checkpoint_from_json, checkpoint_json
 from dvidsync_dagster.log.heard_ids import PATIENCE_NS, Gap, HeardIds
 
 IDS = st.sets(st.integers(1, 400), min_size=1)

@@ -116,7 +116,7 @@ def test_a_login_over_ssl(secure_kafka: RealKafka, certificate: Path) -> None:
     )
     with MutationLog(connection, [topic]) as log:
         (chunk,) = log.chunks({}, cut_key=BASE, chunk_records=10)
-        assert chunk.frame["value"].tolist() == [b"value"]
+        assert [record.value for record in chunk.records] == [b"value"]
     for wrong in (
         dataclasses.replace(connection, sasl_plain_password=PASSWORD + "x", timeout_seconds=3.0),
         dataclasses.replace(connection, ssl_cafile=None, timeout_seconds=3.0),

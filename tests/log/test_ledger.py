@@ -26,12 +26,12 @@ def test_positions_are_exact(data: st.DataObject) -> None:
             following = data.draw(st.integers(seen, END))
             fresh = set(range(seen, following)) - applied(start, END)
             holes = data.draw(st.sets(st.sampled_from(sorted(fresh)))) if fresh else set()
-            ledger.read("t", 1, following, fresh - holes)
+            ledger.read(("t", 1), following, fresh - holes)
             outstanding |= fresh - holes
             seen = max(seen, following)
         elif outstanding:
             leaving = data.draw(st.sets(st.sampled_from(sorted(outstanding))))
-            ledger.release("t", 1, leaving)
+            ledger.release(("t", 1), leaving)
             outstanding -= leaving
             released |= leaving
     unapplied = data.draw(st.sets(st.sampled_from(sorted(released)))) if released else set()
@@ -41,13 +41,13 @@ def test_positions_are_exact(data: st.DataObject) -> None:
     assert applied(position, END) == (done | set(range(seen))) - outstanding - unapplied
     assert is_tidy(position)
     assert ledger.outstanding == len(outstanding)
-    assert ledger.next_offset("t", 1) == seen
+    assert ledger.next_offset(("t", 1)) == seen
 
 
 def test_a_million_applied_records_are_few_words() -> None:
     ledger = OffsetLedger({"t": {0: PartitionPosition(0)}})
-    ledger.read("t", 0, 1_000_000, range(1_000_000))
-    ledger.release("t", 0, range(1_000_000))
+    ledger.read(("t", 0), 1_000_000, range(1_000_000))
+    ledger.release(("t", 0), range(1_000_000))
     unapplied = [Origin(0, "t", 0, offset) for offset in (10, 500_000)]
     assert ledger.positions(unapplied) == {
         "t": {0: PartitionPosition(10, ((11, 500_000), (500_001, 1_000_000)))}
@@ -58,14 +58,14 @@ def test_a_million_applied_records_are_few_words() -> None:
 def test_partitions_that_are_not_read_stay_as_they_are() -> None:
     start = {"other": {4: PartitionPosition(3, ((5, 6),))}, "t": {0: PartitionPosition(0)}}
     ledger = OffsetLedger(start)
-    ledger.read("t", 0, 2, [1])
+    ledger.read(("t", 0), 2, [1])
     assert ledger.positions() == {**start, "t": {0: PartitionPosition(1)}}
 
 
 @pytest.mark.parametrize("offset", [1, 6, 20])
 def test_what_was_never_read_cannot_be_left_unapplied(offset: int) -> None:
     ledger = OffsetLedger({"t": {0: PartitionPosition(2, ((5, 7),))}})
-    ledger.read("t", 0, 10, ())
+    ledger.read(("t", 0), 10, ())
     with pytest.raises(ValueError, match=f"offset {offset}"):
         ledger.positions([Origin(0, "t", 0, offset)])
     with pytest.raises(ValueError, match="u partition 0"):

@@ -27,9 +27,9 @@ def test_a_broker_whose_clock_is_behind_leaves_no_record_after_the_start_out(
         for start in (first - SECOND, first, first + 60 * SECOND):
             begin = log.at(start)
             read = [
-                value
+                record.value
                 for chunk in log.chunks(begin, cut_key=first + HOUR, chunk_records=1_000, from_key=start)
-                for value in chunk.frame["value"]
+                for record in chunk.records
             ]
             assert read == [b"%d" % n for n in range(100) if first + n * SECOND >= start]
 

@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from dvidsync_dagster.events.origin import Origin
 from dvidsync_dagster.log.checkpoint import PartitionPosition, Positions
 from dvidsync_dagster.log.chunk import LogChunk
-from dvidsync_dagster.log.merge import Place
 from dvidsync_dagster.log.reading import Reading
+from dvidsync_dagster.log.record import Partition
 from tests.log.memory_feed import MemoryFeed, Stored
 
 REORDER = 10
-PLACES: list[Place] = [("a", 0), ("a", 1), ("b", 0)]
+PARTITIONS: list[Partition] = [("a", 0), ("a", 1), ("b", 0)]
 FIRST: Callable[[int], int] = lambda n: n - 1  # noqa: E731
 
 
@@ -26,11 +26,11 @@ def stored(offset: int, key: int, value: bytes = b"v", **more: Any) -> Stored:
 
 
 def reading(
-    partitions: Mapping[Place, list[Stored]],
+    partitions: Mapping[Partition, list[Stored]],
     *,
     start: Positions | None = None,
     choose: Callable[[int], int] = FIRST,
-    ends: Mapping[Place, int] | None = None,
+    ends: Mapping[Partition, int] | None = None,
     **options: Any,
 ) -> tuple[Reading, MemoryFeed]:
     ends = ends or {place: max((r.offset + 1 for r in rs), default=0) for place, rs in partitions.items()}
@@ -39,7 +39,7 @@ def reading(
         given_start = (start or {}).get(topic, {}).get(partition, PartitionPosition(0))
         full.setdefault(topic, {})[partition] = given_start
     feed = MemoryFeed(partitions, ends, {(t, p): full[t][p].next for t, p in partitions}, choose)
-    defaults = {
+    defaults: dict[str, Any] = {
         "cut_key": 10**18,
         "from_key": 0,
         "now": lambda: 10**18,
@@ -51,15 +51,14 @@ def reading(
 
 
 def rows(chunk: LogChunk) -> list[tuple[int, str, int, int]]:
-    frame = chunk.frame
-    return [tuple(row) for row in frame[["key", "topic", "partition", "offset"]].itertuples(index=False)]
+    return [record[:4] for record in chunk.records]
 
 
 @st.composite
-def logs(draw: st.DrawFn, disorder: int) -> dict[Place, list[Stored]]:
+def logs(draw: st.DrawFn, disorder: int) -> dict[Partition, list[Stored]]:
     """Partitions nearly in key order, with holes between the offsets. Values are all different."""
-    result: dict[Place, list[Stored]] = {}
-    for topic, partition in PLACES:
+    result: dict[Partition, list[Stored]] = {}
+    for topic, partition in PARTITIONS:
         times = sorted(draw(st.lists(st.integers(disorder, 200), max_size=25)))
         offset = draw(st.integers(0, 3))
         records = []
@@ -80,7 +79,7 @@ def choices(draw: st.DrawFn) -> Callable[[int], int]:
 @settings(max_examples=300)
 @given(logs(disorder=REORDER), choices(), st.integers(1, 20), st.integers(-1, 220))
 def test_all_up_to_the_cut_comes_once_and_in_order(
-    log: dict[Place, list[Stored]], choose: Callable[[int], int], chunk_records: int, cut_key: int
+    log: dict[Partition, list[Stored]], choose: Callable[[int], int], chunk_records: int, cut_key: int
 ) -> None:
     pass_, _ = reading(log, choose=choose, chunk_records=chunk_records, cut_key=cut_key)
     horizon = -1
@@ -100,10 +99,8 @@ def test_all_up_to_the_cut_comes_once_and_in_order(
     assert horizon >= cut_key
     released = 0
     for chunk in chunks:
-        released += len(chunk.frame)
-        after = [
-            tuple(row) for row in chunk.lookahead[["key", "topic", "partition", "offset"]].to_numpy().tolist()
-        ]
+        released += len(chunk.records)
+        after = [record[:4] for record in chunk.lookahead]
         assert after == sorted(after)
         assert set(after) <= set(expected[released:])
         assert chunk.behind >= len(after)
@@ -112,7 +109,7 @@ def test_all_up_to_the_cut_comes_once_and_in_order(
 @settings(max_examples=200)
 @given(logs(disorder=60), choices(), st.integers(1, 8), st.integers(0, 220), st.data())
 def test_runs_from_checkpoint_to_checkpoint_lose_nothing_and_repeat_nothing(
-    log: dict[Place, list[Stored]],
+    log: dict[Partition, list[Stored]],
     choose: Callable[[int], int],
     chunk_records: int,
     cut_key: int,
@@ -150,9 +147,9 @@ def test_memory_follows_the_chunk_not_the_backlog(chunk_records: int, batch: int
     released = 0
     most = 0
     for chunk in pass_.chunks():
-        assert len(chunk.frame) <= chunk_records
+        assert len(chunk.records) <= chunk_records
         most = max(most, feed.delivered - released)
-        released += len(chunk.frame)
+        released += len(chunk.records)
     assert released == 2_000
     assert most <= 4 * chunk_records + 2 * REORDER + 4 * feed.batch_records
 
@@ -160,13 +157,13 @@ def test_memory_follows_the_chunk_not_the_backlog(chunk_records: int, batch: int
 def test_a_chunk_is_bounded_in_bytes_too() -> None:
     log = {("a", 0): [stored(offset, 100 * offset, b"x" * 100) for offset in range(20)]}
     pass_, _ = reading(log, chunk_records=1_000, chunk_bytes=300)
-    assert [len(chunk.frame) for chunk in pass_.chunks()] == [3, 3, 3, 3, 3, 3, 2]
+    assert [len(chunk.records) for chunk in pass_.chunks()] == [3, 3, 3, 3, 3, 3, 2]
 
 
 def test_records_of_one_key_are_never_torn_apart() -> None:
     log = {("a", 0): [stored(offset, 100 * (offset // 4), bytes([offset])) for offset in range(12)]}
     pass_, _ = reading(log, chunk_records=3)
-    assert [len(chunk.frame) for chunk in pass_.chunks()] == [4, 4, 4]
+    assert [len(chunk.records) for chunk in pass_.chunks()] == [4, 4, 4]
 
 
 def test_kafkas_own_duplicates_are_dropped_and_counted() -> None:
@@ -187,10 +184,10 @@ def test_a_partition_is_not_read_far_beyond_the_cut() -> None:
     log = {("a", 0): [stored(offset, offset) for offset in range(1_000)], ("b", 0): [stored(0, 3)]}
     pass_, feed = reading(log, cut_key=50, chunk_records=1_000)
     (chunk,) = pass_.chunks()
-    assert len(chunk.frame) == 52
+    assert len(chunk.records) == 52
     assert feed.delivered <= 50 + REORDER + 3 + 1 + feed.batch_records
     assert chunk.behind == 1_001 - 52
-    assert chunk.lookahead["key"].tolist() == list(range(51, 51 + len(chunk.lookahead)))
+    assert [record.key_ns for record in chunk.lookahead] == list(range(51, 51 + len(chunk.lookahead)))
     assert len(chunk.lookahead) >= REORDER
 
 
@@ -199,7 +196,7 @@ def test_each_chunk_shows_what_comes_next() -> None:
     pass_, _ = reading(log, cut_key=30, chunk_records=10)
     for chunk in pass_.chunks():
         first = chunk.horizon + 1
-        ahead = chunk.lookahead["key"].tolist()
+        ahead = [record.key_ns for record in chunk.lookahead]
         assert ahead[:3] == [first, first + 1, first + 2]
         assert not chunk.last or ahead[0] == 31
 
@@ -208,7 +205,7 @@ def test_what_is_before_the_start_in_time_counts_as_applied() -> None:
     log = {("a", 0): [stored(0, 50), stored(1, 10), stored(2, 60)]}
     pass_, _ = reading(log, from_key=50)
     (chunk,) = pass_.chunks()
-    assert chunk.frame["offset"].tolist() == [0, 2]
+    assert [record.offset for record in chunk.records] == [0, 2]
     assert pass_.positions([Origin(60, "a", 0, 2)])["a"][0] == PartitionPosition(2)
 
 
@@ -217,7 +214,16 @@ def test_what_is_applied_already_is_left_out_and_far_ranges_are_not_even_read() 
     start = {"a": {0: PartitionPosition(3, ((4, 6), (10, 19_990), (19_995, 19_998)))}}
     pass_, feed = reading(log, start=start, chunk_records=1_000)
     (chunk,) = pass_.chunks()
-    assert chunk.frame["offset"].tolist() == [3, 6, 7, 8, 9, *range(19_990, 19_995), 19_998, 19_999]
+    assert [record.offset for record in chunk.records] == [
+        3,
+        6,
+        7,
+        8,
+        9,
+        *range(19_990, 19_995),
+        19_998,
+        19_999,
+    ]
     assert feed.delivered < 100
     assert pass_.positions(()) == {"a": {0: PartitionPosition(20_000)}}
 
@@ -239,11 +245,14 @@ def test_what_no_server_writes_is_handed_over_in_its_place(record: Stored, found
     log = {("a", 0): [stored(0, 6_000_000), record, stored(2, 8_000_000)]}
     pass_, _ = reading(log, chunk_records=2)
     first, second = pass_.chunks()
-    assert (first.frame["offset"].tolist(), second.frame["offset"].tolist()) == ([0], [2])
+    assert ([record.offset for record in first.records], [record.offset for record in second.records]) == (
+        [0],
+        [2],
+    )
     (malformed,) = first.malformed
     assert second.malformed == ()
-    assert found in malformed.found
-    assert (malformed.raw.key, malformed.raw.value) == (record.key, record.value)
+    assert found in (malformed.found or "")
+    assert (malformed.key, malformed.value) == (record.key, record.value)
     assert malformed.origin == Origin(7_000_000, "a", 0, 1)
     assert pass_.positions([malformed.origin])["a"][0] == PartitionPosition(1, ((2, 3),))
 
@@ -255,16 +264,15 @@ def test_a_record_without_key_and_value_is_counted_and_done(key: bytes | None, v
     records = [Stored(0, key, value, 5), stored(1, 5), Stored(2, key, value, 5)]
     pass_, _ = reading({("a", 0): records})
     (chunk,) = pass_.chunks()
-    assert (chunk.empty, chunk.malformed, len(chunk.frame)) == (2, (), 1)
+    assert (chunk.empty, chunk.malformed, len(chunk.records)) == (2, (), 1)
     assert pass_.positions(())["a"][0] == PartitionPosition(3)
     again, _ = reading({("a", 0): records}, start={"a": {0: PartitionPosition(1, ((2, 3),))}})
     (chunk,) = again.chunks()
-    assert (chunk.empty, len(chunk.frame)) == (0, 1)
+    assert (chunk.empty, len(chunk.records)) == (0, 1)
 
 
 def test_an_empty_log_gives_one_empty_chunk() -> None:
     pass_, _ = reading({("a", 0): []}, cut_key=77)
     (chunk,) = pass_.chunks()
-    assert (chunk.last, chunk.horizon, chunk.behind, len(chunk.frame)) == (True, 77, 0, 0)
-    assert [str(kind) for kind in chunk.frame.dtypes] == ["int64", "category", "int32", "int64", "object"]
-    assert chunk.lookahead.columns.tolist() == ["key", "topic", "partition", "offset", "value"]
+    assert (chunk.last, chunk.horizon, chunk.behind, len(chunk.records)) == (True, 77, 0, 0)
+    assert (chunk.malformed, list(chunk.lookahead)) == ((), [])

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from dvidsync_dagster.events.origin import Origin
 from dvidsync_dagster.log.ahead import FAR_NS, NOTHING_AHEAD, AheadOfClock
 from dvidsync_dagster.log.checkpoint import Checkpoint
-from dvidsync_dagster.log.record import RawRecord
+from dvidsync_dagster.log.record import Record
 from dvidsync_dagster.orchestration.checks import LAG_ALLOWED_SECONDS, RunEnd, check_lag
 from dvidsync_dagster.run.report import ChunkReport, Lag
 
@@ -28,8 +27,8 @@ def test_a_lag_is_one_by_the_sources_clock(seconds: float, passed: bool) -> None
 
 
 def test_what_would_wait_for_years_fails_the_check_and_is_shown() -> None:
-    origin = Origin(4_102_444_800 * 10**9, "topic", 3, 17)
-    result = check_lag(end(Lag(1, 0.0), AheadOfClock(1, 700 * FAR_NS, 1, (RawRecord(origin, b"", b""),))))
+    record = Record(4_102_444_800 * 10**9, "topic", 3, 17, b"", raw_key=b"")
+    result = check_lag(end(Lag(1, 0.0), AheadOfClock(1, 700 * FAR_NS, 1, (record,))))
     assert result is not None
     assert not result.passed
     assert "topic partition 3 offset 17 (2100-01-01" in (result.description or "")

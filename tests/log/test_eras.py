@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dvidsync_dagster.datatypes.eras import EraClock
+from dvidsync_dagster.log.eras import EraClock
 
 SECOND = 1_000_000_000
 HOUR = 3_600 * SECOND
