@@ -31,8 +31,8 @@ TOPICS = {"votes": Instance(name="votes", typename="tally", data_uuid="1")}
 def tally(monkeypatch: pytest.MonkeyPatch) -> TallyType:
     """The line in the registry."""
     added = TallyType()
-    monkeypatch.setitem(registry.FOLLOWED, added.typename, added)  # type: ignore[arg-type]
-    monkeypatch.setitem(registry.ALL, added.typename, added)  # type: ignore[arg-type]
+    monkeypatch.setitem(registry.FOLLOWED, added.typename, added)
+    monkeypatch.setitem(registry.ALL, added.typename, added)
     return added
 
 

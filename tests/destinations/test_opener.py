@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from dvidsync_dagster.config import DestinationConfig, SyncConfig
+from dvidsync_dagster.datatypes.contract import Rows
 from dvidsync_dagster.destinations.memory import MemoryDestination
 from dvidsync_dagster.destinations.source import Source
 from dvidsync_dagster.run.follow import follow
@@ -17,7 +18,7 @@ class InMemory:
 
     def __init__(self, stage: Stage) -> None:
         self.opened: MemoryDestination | None = None
-        self.rows = {
+        self.rows: Rows = {
             ("supervoxel", INSTANCE, stage.root, supervoxel): body
             for supervoxel, body in stage.bodies(stage.source).items()
         }

@@ -11,6 +11,7 @@ from typing import cast
 from dvidsync_dagster.datatypes.commands import Step
 from dvidsync_dagster.datatypes.decode import decode_records
 from dvidsync_dagster.datatypes.labelmap.counter_rule import CounterState
+from dvidsync_dagster.datatypes.labelmap.events import LabelEvent
 from dvidsync_dagster.datatypes.labelmap.server.bodies import Bodies
 from dvidsync_dagster.datatypes.labelmap.server.commands import LabelCommand
 from dvidsync_dagster.datatypes.labelmap.server.counter import LabelCounter
@@ -77,7 +78,7 @@ class ModelSide(LabelmapSide):
 
     def find_present(self, units: Sequence[Unit], ordering: Ordering) -> Presence:
         events = [unit.events[0] for unit in units]
-        labels = [event for event in events if event.typename == "labelmap"]
+        labels = [event for event in events if isinstance(event, LabelEvent)]
         found = find_presence(events, ordering, look(labels, self.view, POOL, self.contact))
         return Presence(found.present, found.doubtful)
 
