@@ -10,9 +10,9 @@ from datetime import datetime
 from dvidsync_dagster.config import DestinationConfig, StartTime, SyncConfig
 from dvidsync_dagster.datatypes.place import SourcePlaces
 from dvidsync_dagster.datatypes.registry import FOLLOWED_TYPES
-from dvidsync_dagster.dvid.client import DvidClient
 from dvidsync_dagster.dvid.labelmap import Labelmap
 from dvidsync_dagster.dvid.repo import Instance, RepoInfo, ServerInfo, read_repo_info, read_server_info
+from dvidsync_dagster.dvid.transport import Transport
 from dvidsync_dagster.errors import ConfigurationError, RequestRefused
 from dvidsync_dagster.events.origin import key_text
 from dvidsync_dagster.log.kafka import KafkaConnection
@@ -57,8 +57,8 @@ class Route:
 def discover(
     config: SyncConfig,
     destination: DestinationConfig,
-    source: DvidClient,
-    copy: DvidClient,
+    source: Transport,
+    copy: Transport,
     *,
     born_since: int | None,
 ) -> Route:
@@ -144,7 +144,7 @@ def select_versions(config: SyncConfig, repo: RepoInfo) -> frozenset[str] | None
     return frozenset(selected)
 
 
-def ask_server(field: str, client: DvidClient, root: str) -> tuple[ServerInfo, RepoInfo]:
+def ask_server(field: str, client: Transport, root: str) -> tuple[ServerInfo, RepoInfo]:
     """What the server says of itself, and after it of the repo.
 
     Raises:

@@ -11,7 +11,7 @@ from dvidsync_dagster.config import DestinationConfig, SyncConfig
 from dvidsync_dagster.datatypes.labelmap.look import Contact
 from dvidsync_dagster.destinations.server import DvidDestination
 from dvidsync_dagster.discovery import Route, discover
-from dvidsync_dagster.dvid.client import DvidClient
+from dvidsync_dagster.dvid.transport import Transport
 from dvidsync_dagster.notes import Notes
 
 
@@ -19,8 +19,8 @@ from dvidsync_dagster.notes import Notes
 class Opened:
     """Both servers with what was asked of them. The target's `contact` is still to be set."""
 
-    source: DvidClient
-    copy: DvidClient
+    source: Transport
+    copy: Transport
     route: Route
     target: DvidDestination
     notes: Notes

@@ -17,9 +17,9 @@ from dvidsync_dagster.datatypes.decode import Decoded, decode_records
 from dvidsync_dagster.datatypes.eras import EraClock
 from dvidsync_dagster.datatypes.labelmap.events import Announcement, BodyEvent, CounterEvent
 from dvidsync_dagster.datatypes.labelmap.look import Contact
-from dvidsync_dagster.dvid.client import DvidClient
 from dvidsync_dagster.dvid.labelmap import Labelmap
 from dvidsync_dagster.dvid.repo import RepoInfo
+from dvidsync_dagster.dvid.transport import Transport
 from dvidsync_dagster.events.origin import Origin
 from dvidsync_dagster.log.checkpoint import Checkpoint
 from dvidsync_dagster.log.quarantine import Place, place_of, quarantine_of
@@ -139,7 +139,7 @@ def _why_not_yet(record: RawRecord, both: Opened, checkpoint: Checkpoint | None)
     return None
 
 
-def _is_last(event: BodyEvent, source: DvidClient, repo: RepoInfo) -> bool:
+def _is_last(event: BodyEvent, source: Transport, repo: RepoInfo) -> bool:
     """Whether the source's bodies are still as the operation left them, with nothing built on its version."""
     if any(event.version in version.parents for version in repo.versions.values()):
         return False

@@ -11,8 +11,8 @@ from contextlib import suppress
 
 from dvidsync_dagster.clients import AT_ONCE, open_destination
 from dvidsync_dagster.config import DestinationConfig, SyncConfig
-from dvidsync_dagster.dvid.client import DvidClient
 from dvidsync_dagster.dvid.repo import read_server_info
+from dvidsync_dagster.dvid.transport import Transport
 from dvidsync_dagster.errors import ConfigurationError, ServerError
 
 _APART = 20_000
@@ -21,7 +21,7 @@ _APART = 20_000
 _LOOKS = 3
 
 
-def is_one_server(one: DvidClient, other: DvidClient) -> bool:
+def is_one_server(one: Transport, other: Transport) -> bool:
     """Ask both, again if their beginnings are close but not the same. False if one does not tell its own.
 
     Raises ServerError if one does not answer.
@@ -35,7 +35,7 @@ def is_one_server(one: DvidClient, other: DvidClient) -> bool:
     return False
 
 
-def refuse_source(destination: DestinationConfig, source: DvidClient, copy: DvidClient) -> None:
+def refuse_source(destination: DestinationConfig, source: Transport, copy: Transport) -> None:
     """Raises ConfigurationError if the destination is the source, ServerError if one does not answer."""
     if is_one_server(source, copy):
         raise ConfigurationError(
@@ -45,7 +45,7 @@ def refuse_source(destination: DestinationConfig, source: DvidClient, copy: Dvid
         )
 
 
-def refuse_twins(config: SyncConfig, destination: DestinationConfig, copy: DvidClient) -> None:
+def refuse_twins(config: SyncConfig, destination: DestinationConfig, copy: Transport) -> None:
     """Ask the other destinations, as far as they answer at once.
 
     Raises ConfigurationError if one is this server too: two runs at a time would work on it.
@@ -59,7 +59,7 @@ def refuse_twins(config: SyncConfig, destination: DestinationConfig, copy: DvidC
             )
 
 
-def _answers_as(copy: DvidClient, other: DestinationConfig) -> bool:
+def _answers_as(copy: Transport, other: DestinationConfig) -> bool:
     # What ails another destination is told by its own runs.
     with (
         suppress(ServerError, ConfigurationError),

@@ -15,9 +15,9 @@ from dvidsync_dagster.datatypes.labelmap.events import Announcement, BodyEvent
 from dvidsync_dagster.datatypes.labelmap.gather import Identity, identity
 from dvidsync_dagster.datatypes.registry import Event
 from dvidsync_dagster.discovery import Route
-from dvidsync_dagster.dvid.client import DvidClient
 from dvidsync_dagster.dvid.labelmap import Labelmap
 from dvidsync_dagster.dvid.repo import RepoInfo
+from dvidsync_dagster.dvid.transport import Transport
 from dvidsync_dagster.events.origin import key_text
 from dvidsync_dagster.log.heard_ids import Gap, HeardIds
 from dvidsync_dagster.report import UnexplainedIds
@@ -114,7 +114,7 @@ def _between(listed: Sequence[int], gap: Gap) -> int:
     return bisect_right(listed, gap.last) - bisect_left(listed, gap.first)
 
 
-def id_watch(route: Route, source: DvidClient) -> IdWatch:
+def id_watch(route: Route, source: Transport) -> IdWatch:
     """What a run watches that follows this route."""
     labelmaps = {name for name, instance in route.repo.instances.items() if instance.typename == "labelmap"}
     followed = {

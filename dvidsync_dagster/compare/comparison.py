@@ -19,7 +19,7 @@ from dvidsync_dagster.compare.reading import Differing, Say, Suspect, read_again
 from dvidsync_dagster.compare.scene import Scene, look_at
 from dvidsync_dagster.compare.touched import Touched
 from dvidsync_dagster.config import DestinationConfig, SyncConfig
-from dvidsync_dagster.dvid.client import DvidClient
+from dvidsync_dagster.dvid.transport import Transport
 from dvidsync_dagster.log.checkpoint import Checkpoint, Positions
 
 ROUNDS = 3
@@ -67,8 +67,8 @@ def compare(
 def compare_servers(
     config: SyncConfig,
     destination: DestinationConfig,
-    source: DvidClient,
-    copy: DvidClient,
+    source: Transport,
+    copy: Transport,
     *,
     agreed: Collection[str] = (),
     versions: Collection[str] = (),

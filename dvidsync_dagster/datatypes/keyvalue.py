@@ -13,12 +13,12 @@ from tempfile import TemporaryFile
 from typing import ClassVar
 
 from dvidsync_dagster.datatypes.operation import DataEvent, DataType, Operation, is_committed
-from dvidsync_dagster.dvid.client import DvidClient
 from dvidsync_dagster.dvid.keyvalue import UNREADABLE, Keyvalue, fits_path
 from dvidsync_dagster.dvid.repo import Instance
+from dvidsync_dagster.dvid.transport import Transport
 from dvidsync_dagster.errors import RequestRefused
 from dvidsync_dagster.events.message import Message
-from dvidsync_dagster.plan.outcome import Outcome, Refusal
+from dvidsync_dagster.plan.outcome import Outcome, Refusal, refusal_of
 
 MAX_KEYS = 500
 """Keys in one request."""
@@ -141,7 +141,7 @@ class KeyvalueWriter:
                 self.destination.write_from(version, key, kept)
             except RequestRefused as refusal:
                 if not (is_committed(refusal) and self.destination.holds(version, key, kept)):
-                    return Outcome(refusals=(Refusal(position, refusal.text),))
+                    return Outcome(refusals=(refusal_of(position, refusal),))
         return Outcome()
 
     def _copy(self, version: str, last: Mapping[str, tuple[int, KeyEvent]]) -> Outcome:
@@ -166,7 +166,7 @@ class KeyvalueWriter:
                 for refused in self._copy_named(version, {key: last[key] for key in half})
             ]
         posted = list(found.items())
-        refusals = [Refusal(last[key][0], why) for key, why in self._write(version, posted)]
+        refusals = [refusal_of(last[key][0], why) for key, why in self._write(version, posted)]
         for key, (position, member) in last.items():
             if isinstance(member, DeleteKey) and key not in found:
                 refusals += self._delete(version, key, position)
@@ -179,7 +179,7 @@ class KeyvalueWriter:
         except RequestRefused as refusal:
             return [Refusal(position, str(refusal))]
         missing = [(key, value) for key, value in found.items() if there.get(key) != value]
-        refusals = [Refusal(position, why) for _, why in self._write(version, missing)]
+        refusals = [refusal_of(position, why) for _, why in self._write(version, missing)]
         if isinstance(member, DeleteKey):
             for key in there.keys() - found.keys():
                 refusals += self._delete(version, key, position)
@@ -190,10 +190,10 @@ class KeyvalueWriter:
             self.destination.delete(version, key)
         except RequestRefused as refusal:
             if not (is_committed(refusal) and not self.destination.exists(version, key)):
-                return [Refusal(position, refusal.text)]
+                return [refusal_of(position, refusal)]
         return []
 
-    def _write(self, version: str, values: Sequence[tuple[str, bytes]]) -> list[tuple[str, str]]:
+    def _write(self, version: str, values: Sequence[tuple[str, bytes]]) -> list[tuple[str, RequestRefused]]:
         """Write; the keys that the destination refused, and why."""
         if len(values) > 1:
             try:
@@ -201,19 +201,21 @@ class KeyvalueWriter:
                 return []
             except RequestRefused as refusal:
                 if is_committed(refusal):
-                    return self._differing(version, dict(values), refusal.text)
+                    return self._differing(version, dict(values), refusal)
         refused = []
         for key, value in values:
             try:
                 self.destination.write(version, key, value)
             except RequestRefused as refusal:
                 if is_committed(refusal):
-                    refused += self._differing(version, {key: value}, refusal.text)
+                    refused += self._differing(version, {key: value}, refusal)
                 else:
-                    refused.append((key, refusal.text))
+                    refused.append((key, refusal))
         return refused
 
-    def _differing(self, version: str, values: Mapping[str, bytes], why: str) -> list[tuple[str, str]]:
+    def _differing(
+        self, version: str, values: Mapping[str, bytes], why: RequestRefused
+    ) -> list[tuple[str, RequestRefused]]:
         """The keys that a committed version of the destination has otherwise. What it has is there: by an
         earlier run, or since the copy was made."""
         there = _read(self.destination, version, list(values))
@@ -240,8 +242,8 @@ def _read(server: Keyvalue, version: str, keys: Sequence[str]) -> dict[str, byte
 
 
 def _writer(
-    source: DvidClient,
-    destination: DvidClient,
+    source: Transport,
+    destination: Transport,
     name: str,
     instances: Mapping[str, Instance],  # noqa: ARG001
 ) -> KeyvalueWriter:

@@ -13,12 +13,12 @@ from typing import ClassVar
 import orjson
 
 from dvidsync_dagster.datatypes.operation import DataEvent, DataType, Operation, is_committed
-from dvidsync_dagster.dvid.client import DvidClient
 from dvidsync_dagster.dvid.neuronjson import Neuronjson
 from dvidsync_dagster.dvid.repo import Instance
+from dvidsync_dagster.dvid.transport import Transport
 from dvidsync_dagster.errors import RequestRefused
 from dvidsync_dagster.events.message import MAX_LABEL, Message
-from dvidsync_dagster.plan.outcome import Outcome, Refusal
+from dvidsync_dagster.plan.outcome import Outcome, Refusal, refusal_of
 
 MAX_RECORDS = 500
 """Records in one request."""
@@ -101,7 +101,7 @@ class NeuronjsonWriter:
                 if schema is not None:
                     self.destination.write_schema(version, kind, schema)
             except RequestRefused as refusal:
-                refusals.append(Refusal(position, str(refusal)))
+                refusals.append(Refusal(position, str(refusal), refusal.reason))
         if last:
             refusals += self._copy(version, last)
         return Outcome(refusals=tuple(refusals))
@@ -119,7 +119,7 @@ class NeuronjsonWriter:
                     self.destination.delete(version, body)
                 except RequestRefused as refusal:
                     if not (is_committed(refusal) and not self.destination.records(version, [body])):
-                        refusals.append(Refusal(position, refusal.text))
+                        refusals.append(refusal_of(position, refusal))
         return refusals
 
     def _write(
@@ -135,12 +135,12 @@ class NeuronjsonWriter:
                 # What a committed version has is there: by an earlier run, or since the copy was made.
                 there = self.destination.records(version, [body for body, _ in records])
                 return [
-                    Refusal(last[body], refusal.text)
+                    refusal_of(last[body], refusal)
                     for body, record in records
                     if body not in there or orjson.loads(there[body]) != orjson.loads(record)
                 ]
             if len(records) == 1:
-                return [Refusal(last[records[0][0]], refusal.text)]
+                return [refusal_of(last[records[0][0]], refusal)]
         refusals = []
         for record in records:
             refusals += self._write(version, [record], last)
@@ -148,8 +148,8 @@ class NeuronjsonWriter:
 
 
 def _writer(
-    source: DvidClient,
-    destination: DvidClient,
+    source: Transport,
+    destination: Transport,
     name: str,
     instances: Mapping[str, Instance],  # noqa: ARG001
 ) -> NeuronjsonWriter:

@@ -10,9 +10,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
-from dvidsync_dagster.dvid.client import DvidClient
 from dvidsync_dagster.dvid.repo import Instance
-from dvidsync_dagster.errors import RequestRefused
+from dvidsync_dagster.dvid.transport import Transport
+from dvidsync_dagster.errors import RefusalReason, RequestRefused
 from dvidsync_dagster.events.message import Message
 from dvidsync_dagster.events.origin import Origin
 from dvidsync_dagster.plan.claims import Claim
@@ -75,14 +75,14 @@ class Derived:
 
 def is_committed(refusal: RequestRefused) -> bool:
     """Whether a request was refused because its version is committed."""
-    return refusal.text.startswith("Cannot do ") and "locked node" in refusal.text
+    return refusal.reason is RefusalReason.VERSION_COMMITTED
 
 
 class Writer(Protocol):
     """Copies operations of one instance to a destination."""
 
     def apply(self, operation: Operation) -> Outcome:
-        """Raises what `DvidClient` raises if a server does not answer; a refusal is an outcome."""
+        """Raises what `Transport` raises if a server does not answer; a refusal is an outcome."""
         ...
 
 
@@ -90,7 +90,7 @@ class NewWriter(Protocol):
     """Makes the writer of one instance, from the source's repo: its instances by name."""
 
     def __call__(
-        self, source: DvidClient, destination: DvidClient, name: str, instances: Mapping[str, Instance]
+        self, source: Transport, destination: Transport, name: str, instances: Mapping[str, Instance]
     ) -> Writer: ...
 
 

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from dvidsync_dagster.dvid.client import DvidClient
 from dvidsync_dagster.dvid.repo import (
     Version,
     commit_version,
@@ -18,11 +17,12 @@ from dvidsync_dagster.dvid.repo import (
     write_log,
     write_note,
 )
+from dvidsync_dagster.dvid.transport import Transport
 from dvidsync_dagster.errors import RequestRefused
 from dvidsync_dagster.events.message import Message
 from dvidsync_dagster.events.origin import Origin
 from dvidsync_dagster.plan.claims import Claim, Key
-from dvidsync_dagster.plan.outcome import ALREADY_THERE, DONE, Outcome, refused
+from dvidsync_dagster.plan.outcome import ALREADY_THERE, DONE, Outcome, refused, refused_by
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,13 +149,13 @@ class VersionWriter:
         root: the repo on both servers.
     """
 
-    def __init__(self, source: DvidClient, destination: DvidClient, root: str) -> None:
+    def __init__(self, source: Transport, destination: Transport, root: str) -> None:
         self._source = source
         self._destination = destination
         self._root = root
 
     def apply(self, event: RepoEvent) -> Outcome:
-        """Raises what `DvidClient.change` raises; a refusal is an outcome."""
+        """Raises what `Transport.change` raises; a refusal is an outcome."""
         try:
             match event:
                 case NewVersion():
@@ -167,7 +167,7 @@ class VersionWriter:
                 case NodeLog():
                     return self._log(event)
         except RequestRefused as refusal:
-            return refused(refusal.text)
+            return refused_by(refusal)
         raise TypeError(f"no repo operation: {event!r}")
 
     def _version(self, uuid: str) -> Version | None:

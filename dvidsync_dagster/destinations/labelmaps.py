@@ -13,9 +13,9 @@ from dvidsync_dagster.datatypes.labelmap.events import BodyEvent, LabelEvent
 from dvidsync_dagster.datatypes.labelmap.look import Contact, is_there
 from dvidsync_dagster.datatypes.labelmap.overtaken import is_past
 from dvidsync_dagster.datatypes.labelmap.source_counter import SourceCounter
-from dvidsync_dagster.dvid.client import DvidClient
 from dvidsync_dagster.dvid.labelmap import Labelmap
 from dvidsync_dagster.dvid.repo import read_repo_info
+from dvidsync_dagster.dvid.transport import Transport
 from dvidsync_dagster.errors import RequestRefused
 
 _EMPTY = CounterState(next_label=1, was_set=False)
@@ -37,8 +37,8 @@ class Labelmaps:
 
     def __init__(
         self,
-        source: DvidClient,
-        client: DvidClient,
+        source: Transport,
+        client: Transport,
         root: str,
         *,
         looks: Executor,
@@ -155,14 +155,20 @@ class Labelmaps:
                     if Ids(wanted, wanted, PickedBy.REQUEST).move(counter.state):
                         wanted = counter.next_label - 1
                     if there < wanted:
-                        self.here(instance).raise_max_label(version, wanted)
-            except RequestRefused as refusal:
-                # A version that is not followed, or too high a label for the server.
-                if "maxlabel/" in refusal.request:
-                    self._note(f"{instance}: its maxlabel in {version} cannot be raised: {refusal.text}")
+                        self._raise_max_label(instance, version, wanted)
+            except RequestRefused:
+                # A version that is not followed.
+                return
 
         list(self._looks.map(follow, sorted(self._touched)))
         self._touched.clear()
+
+    def _raise_max_label(self, instance: str, version: str, label: int) -> None:
+        try:
+            self.here(instance).raise_max_label(version, label)
+        except RequestRefused as refusal:
+            # Too high a label for the server.
+            self._note(f"{instance}: its maxlabel in {version} cannot be raised: {refusal.text}")
 
     def _has(self, instance: str) -> bool:
         return instance in self._writers or instance in read_repo_info(self._client, self._root).instances

@@ -16,6 +16,7 @@ from dvidsync_dagster.datatypes.place import Placed, is_after_commit, is_late
 from dvidsync_dagster.datatypes.versions import Commit, NewVersion
 from dvidsync_dagster.dvid.labelmap import Labelmap
 from dvidsync_dagster.dvid.repo import RepoInfo
+from dvidsync_dagster.errors import RefusalReason
 from dvidsync_dagster.plan.outcome import Outcome, Refusal
 
 
@@ -47,7 +48,7 @@ def explained(outcome: Outcome, came: Timing) -> Outcome:
     """The refusals for want of an admin token, with what to do about them."""
 
     def explain(refusal: Refusal) -> Refusal:
-        if "locked node" not in refusal.found:
+        if refusal.reason is not RefusalReason.VERSION_COMMITTED:
             return refusal
         remedy = f"{came.value}: name the destination's admin token in `admin_token_env`"
         return replace(refusal, found=f"{refusal.found}. {remedy}")

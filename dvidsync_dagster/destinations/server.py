@@ -24,9 +24,9 @@ from dvidsync_dagster.destinations.labelmaps import Labelmaps
 from dvidsync_dagster.destinations.late import Timing, changed_since, explained, timing
 from dvidsync_dagster.destinations.ownership import Ownership
 from dvidsync_dagster.destinations.rest import merge_seconds, wait_for_rest
-from dvidsync_dagster.dvid.client import DvidClient
 from dvidsync_dagster.dvid.repo import RepoInfo, read_repo_info
-from dvidsync_dagster.errors import RequestRefused
+from dvidsync_dagster.dvid.transport import Transport
+from dvidsync_dagster.errors import RefusalReason, RequestRefused
 from dvidsync_dagster.plan.order import Ordering
 from dvidsync_dagster.plan.outcome import Outcome, Refusal
 from dvidsync_dagster.plan.steps import Step
@@ -60,8 +60,8 @@ class DvidDestination:
 
     def __init__(
         self,
-        source: DvidClient,
-        client: DvidClient,
+        source: Transport,
+        client: Transport,
         root: str,
         *,
         requests_in_flight: int,
@@ -217,13 +217,13 @@ class DvidDestination:
                         opening.done |= not outcome.refusals
                         return outcome
                 except RequestRefused as refusal:
-                    return _all_refused(step, str(refusal))
+                    return _all_refused(step, str(refusal), refusal.reason)
             if isinstance(request, LabelEvent):
                 counted = request if request.version else replace(request, version=self._root)
                 try:
                     return self.labelmaps.writer(request.instance).apply(counted)
                 except RequestRefused as refusal:
-                    return _all_refused(step, str(refusal))
+                    return _all_refused(step, str(refusal), refusal.reason)
             if isinstance(request, Operation):
                 return self._data_writer(request).apply(request)
             if isinstance(request, Commit):
@@ -277,8 +277,8 @@ class DvidDestination:
         return self._data_writers[name]
 
 
-def _all_refused(step: Step[Event], found: str) -> Outcome:
-    return Outcome(refusals=tuple(Refusal(member, found) for member in range(len(step.members))))
+def _all_refused(step: Step[Event], found: str, reason: RefusalReason = RefusalReason.OTHER) -> Outcome:
+    return Outcome(refusals=tuple(Refusal(member, found, reason) for member in range(len(step.members))))
 
 
 def _overlapping(steps: Sequence[Step[Event]], index: int) -> set[int]:

@@ -7,7 +7,7 @@ import orjson
 from dvidsync_dagster.compare.instances import syncs
 from dvidsync_dagster.compare.scene import Scene
 from dvidsync_dagster.datatypes.instances import creation_settings
-from dvidsync_dagster.dvid.client import node_path
+from dvidsync_dagster.dvid.paths import node_path
 from dvidsync_dagster.dvid.repo import make_instance
 from dvidsync_dagster.errors import RequestRefused
 from dvidsync_dagster.repair.pending import Pending

@@ -42,7 +42,8 @@ def test_nothing(nothing: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    "broken", [b"[1, 2", b'["a', b"[1 2]", b"{}", b"[1]error: out of disk", b"[1,]", b"12", b"[NaN]", b"[-Infinity]"]
+    "broken",
+    [b"[1, 2", b'["a', b"[1 2]", b"{}", b"[1]error: out of disk", b"[1,]", b"12", b"[NaN]", b"[-Infinity]"],
 )
 def test_what_is_broken_is_an_error(broken: bytes) -> None:
     with pytest.raises(ServerFailed, match="GET x: is not the JSON that it should be"):

@@ -9,10 +9,11 @@ import pytest
 
 from dvid_sandbox.proofreaders import make_repo
 from dvidsync_dagster.dvid.answer import is_absent
-from dvidsync_dagster.dvid.client import DvidClient, node_path
+from dvidsync_dagster.dvid.http import DvidClient
 from dvidsync_dagster.dvid.keyvalue import Keyvalue
 from dvidsync_dagster.dvid.labelmap import Labelmap
 from dvidsync_dagster.dvid.neuronjson import Neuronjson
+from dvidsync_dagster.dvid.paths import node_path
 from dvidsync_dagster.dvid.repo import commit_version, new_version, read_repo_info
 from dvidsync_dagster.errors import LoginRefused, RequestRefused, ServerReadOnly
 from tests.real_dvid import RealDvid

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from dvidsync_dagster.config import SyncConfig
-from dvidsync_dagster.dvid.client import DvidClient
+from dvidsync_dagster.dvid.http import DvidClient
 from dvidsync_dagster.errors import ConfigurationError, Conflict
 from dvidsync_dagster.log.checkpoint import Checkpoint
 from dvidsync_dagster.report import ChunkReport

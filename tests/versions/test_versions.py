@@ -21,7 +21,7 @@ from dvidsync_dagster.datatypes.versions import (
     decode,
     has_lines,
 )
-from dvidsync_dagster.dvid.client import DvidClient
+from dvidsync_dagster.dvid.http import DvidClient
 from dvidsync_dagster.dvid.repo import read_repo_info
 from dvidsync_dagster.errors import UndecodableRecord
 from dvidsync_dagster.events.message import Message

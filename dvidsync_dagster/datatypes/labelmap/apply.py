@@ -6,7 +6,7 @@ Every request carries the source's user, and in `app` the tag that tells a later
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from dvidsync_dagster.datatypes.labelmap.blobs import cleaved_supervoxels, split_volume
 from dvidsync_dagster.datatypes.labelmap.counter import LabelCounter
@@ -27,8 +27,8 @@ from dvidsync_dagster.datatypes.labelmap.tags import tagged
 from dvidsync_dagster.datatypes.labelmap.torn_split import TornSplit
 from dvidsync_dagster.dvid import sparsevol
 from dvidsync_dagster.dvid.labelmap import Labelmap, LastMod
-from dvidsync_dagster.errors import RequestRefused, ServerFailed
-from dvidsync_dagster.plan.outcome import ALREADY_THERE, DONE, Outcome, Refusal, refused
+from dvidsync_dagster.errors import RefusalReason, RequestRefused, ServerFailed
+from dvidsync_dagster.plan.outcome import ALREADY_THERE, DONE, Outcome, Refusal, refused, refused_by
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,7 @@ class LabelmapWriter:
         try:
             return self._apply(request, members, doubtful)
         except RequestRefused as refusal:
-            return refused(str(refusal))
+            return Outcome(refusals=(Refusal(0, str(refusal), refusal.reason),))
 
     def _apply(self, request: LabelEvent, members: Sequence[object], doubtful: bool) -> Outcome:
         match request:
@@ -100,9 +100,10 @@ class LabelmapWriter:
             if self.is_there(merge):
                 return ALREADY_THERE
             done = self._made(merge, merge.target) is not None
-            if (done or "already in index" in refusal.text) and self._drop_merged_indices(merge):
+            done |= refusal.reason is RefusalReason.ALREADY_IN_INDEX
+            if done and self._drop_merged_indices(merge):
                 return DONE
-            return refused(refusal.text)
+            return refused_by(refusal)
 
     def _one_by_one(self, members: Sequence[object]) -> Outcome:
         """A combined request is refused whole if one label is: take it apart."""
@@ -112,7 +113,7 @@ class LabelmapWriter:
             assert isinstance(member, Merge)
             outcome = self.apply(member)
             already_there += outcome.already_there
-            refusals += [Refusal(position, refusal.found) for refusal in outcome.refusals]
+            refusals += [replace(refusal, member=position) for refusal in outcome.refusals]
             if refusals and not self.goes_on:
                 break
         return Outcome(already_there, tuple(refusals))
@@ -146,7 +147,7 @@ class LabelmapWriter:
             label = self.destination.cleave(event.version, orig, supervoxels, **_signature(event))
         except RequestRefused as refusal:
             self.counter.read_again(event.version)
-            return ALREADY_THERE if self.is_there(event) else refused(refusal.text)
+            return ALREADY_THERE if self.is_there(event) else refused_by(refusal)
         if label != event.new and supervoxels and self._made(event, label) is None:
             raise ServerFailed(f"POST cleave/{orig}", f"answered with body {label}, which is another one")
         self.counter.took(label)
@@ -251,7 +252,8 @@ class LabelmapWriter:
         try:
             self.destination.renumber(event.version, wanted, got, **_signature(event))
         except RequestRefused as refusal:
-            return refused(f"the body is there as {got}, but cannot get its label {wanted}: {refusal.text}")
+            found = f"the body is there as {got}, but cannot get its label {wanted}: {refusal.text}"
+            return Outcome(refusals=(Refusal(0, found, refusal.reason),))
         self.counter.passed(wanted)
         return DONE
 
@@ -261,7 +263,7 @@ class LabelmapWriter:
         except RequestRefused as refusal:
             if self.is_there(renumber):
                 return ALREADY_THERE
-            if doubtful and "already exists" in refusal.text:
+            if doubtful and refusal.reason is RefusalReason.LABEL_EXISTS:
                 made = self._made(renumber, renumber.new)
                 if made is not None:
                     left = self.destination.last_mod(renumber.version, renumber.orig)
@@ -271,7 +273,7 @@ class LabelmapWriter:
                     # A killed server wrote the new index and did not delete the old one.
                     self.destination.delete_index(renumber.version, renumber.orig)
                     return DONE
-            return refused(refusal.text)
+            return refused_by(refusal)
         with self.counter.lock:
             self.counter.passed(renumber.new)
         return DONE
@@ -283,7 +285,7 @@ class LabelmapWriter:
             found = self._cut(split, cut)
             if found is None:
                 return DONE
-            return ALREADY_THERE if self.is_there(split) else refused(found)
+            return ALREADY_THERE if self.is_there(split) else refused_by(found)
 
     def _split(self, split: Split) -> Outcome:
         """The `split` endpoint picks ids of its own, so: split each supervoxel, then cleave the split parts.
@@ -297,7 +299,7 @@ class LabelmapWriter:
             if body == 0:
                 self._mend_cut(split, cut)
             elif (found := self._cut(split, cut)) is not None:
-                return refused(found)
+                return refused_by(found)
         parts = tuple(cut.split for cut in cuts)
         return self._cleave_off(split, split.target, parts, doubtful=True)
 
@@ -305,14 +307,14 @@ class LabelmapWriter:
         body, parts = event.survivors[0], event.parts
         return [TornSplit(self.destination, event.version, body, *part) for part in parts]
 
-    def _cut(self, event: SplitSupervoxel | Split, cut: TornSplit) -> str | None:
+    def _cut(self, event: SplitSupervoxel | Split, cut: TornSplit) -> RequestRefused | None:
         """Split one supervoxel; what the server refused it for, else None."""
         try:
             self._post_cut(event, cut)
         except RequestRefused as refusal:
             self.counter.read_again(cut.version)
-            if not any(text in refusal.text for text in _TORN_SPLIT) or not self._mend_cut(event, cut):
-                return refusal.text
+            if refusal.reason not in _TORN_SPLIT or not self._mend_cut(event, cut):
+                return refusal
         return None
 
     def _post_cut(self, event: SplitSupervoxel | Split, cut: TornSplit) -> None:
@@ -332,7 +334,7 @@ class LabelmapWriter:
         self.counter.passed(cut.split, cut.remain)
 
 
-_TORN_SPLIT = ("has been split", "different from label index")
+_TORN_SPLIT = (RefusalReason.SUPERVOXEL_SPLIT, RefusalReason.OUTSIDE_SUPERVOXEL)
 """Why a supervoxel split is refused that a killed server left half done."""
 
 

@@ -25,8 +25,8 @@ from dvidsync_dagster.datatypes.labelmap.events import (
     SplitSupervoxel,
 )
 from dvidsync_dagster.datatypes.labelmap.gather import Fate, Identity, identity
-from dvidsync_dagster.dvid.client import DvidClient
 from dvidsync_dagster.dvid.labelmap import Labelmap, LastMod
+from dvidsync_dagster.dvid.transport import Transport
 from dvidsync_dagster.errors import RequestRefused
 
 NANOSECONDS = 1_000_000_000
@@ -50,7 +50,7 @@ class SourceBodies:
         pool: for requests side by side.
     """
 
-    source: DvidClient
+    source: Transport
     clock: int
     started: int | None
     pool: Executor
