@@ -62,9 +62,9 @@ class StreamedAnswer:
         with self._lock:
             if self._file is not None:
                 return
-            stack = ExitStack()
-            self._file = stack.enter_context(TemporaryFile())
-            self._close_file = stack.close
+            with ExitStack() as stack:
+                self._file = stack.enter_context(TemporaryFile())
+                self._close_file = stack.pop_all().close
             try:
                 while True:
                     self._file.write(self._come())
