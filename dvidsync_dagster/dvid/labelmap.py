@@ -14,6 +14,7 @@ from dvidsync_dagster.dvid import protobuf
 from dvidsync_dagster.dvid.label_blocks import BlockPoint, LabelBlock, parse_blocks
 from dvidsync_dagster.dvid.paths import node_path, repo_path
 from dvidsync_dagster.dvid.patience import FEW, REPO
+from dvidsync_dagster.dvid.proto.labelmap_pb2 import LabelIndex
 from dvidsync_dagster.dvid.transport import BINARY, NO_TEXT, Transport
 from dvidsync_dagster.errors import RefusalReason, RequestRefused, ServerFailed
 
@@ -136,8 +137,8 @@ class Labelmap:
             kind=BINARY,
         )
 
-    def index(self, version: str, label: int) -> Any:
-        """A body's index as a `LabelIndex` message, without blocks if there is no such body."""
+    def index(self, version: str, label: int) -> LabelIndex:
+        """A body's index, without blocks if there is no such body."""
         path = node_path(version, self.name, "indices")
         content = self.client.read(path, body=orjson.dumps([label]), kind=BINARY)
         try:
@@ -223,7 +224,7 @@ class Labelmap:
         body = protobuf.mapping_ops(groups, mutation_id)
         self.client.change("POST", node_path(version, self.name, "mappings"), body=body)
 
-    def put_index(self, version: str, index: Any) -> None:
+    def put_index(self, version: str, index: LabelIndex) -> None:
         """Replace a body's index by a changed one of `index`."""
         self.client.change("POST", node_path(version, self.name, "indices"), body=protobuf.one_index(index))
 
