@@ -86,3 +86,15 @@ def test_data_types_do_not_know_each_other(data_type: str) -> None:
 
 def test_modules_are_short() -> None:
     assert {name_of(path) for path in MODULES if len(path.read_text().splitlines()) > MAX_LINES} == LONG
+
+
+def test_only_the_transport_knows_httpx() -> None:
+    """The APIs of DVID and all above them know the protocol; `clients` alone chooses what carries it."""
+    carriers = {"dvid/again.py", "dvid/body.py", "dvid/http.py", "dvid/wire.py"}
+    for path in MODULES:
+        if name_of(path) in carriers:
+            continue
+        assert "import httpx" not in path.read_text(), name_of(path)
+        for parts in imported(path):
+            if parts[:1] == ["dvid"] and parts[1:2] in (["http"], ["wire"], ["body"]):
+                assert name_of(path) == "clients.py", f"{name_of(path)} imports {'.'.join(parts)}"
