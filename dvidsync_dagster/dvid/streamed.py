@@ -33,6 +33,7 @@ class StreamedAnswer:
         self._close_file: Callable[[], None] = lambda: None
         self._file: IO[bytes] | None = None
         self._failed: BaseException | None = None
+        self._ended = False
         self._lock = threading.Lock()
 
     def __iter__(self) -> Iterator[bytes]:
@@ -53,6 +54,7 @@ class StreamedAnswer:
         try:
             return next(self._pieces)
         except BaseException:
+            self._ended = True
             self._end()
             raise
 
@@ -60,7 +62,7 @@ class StreamedAnswer:
         """Bring the rest into a file and end the request. What fails is raised to the reader, when it gets
         there."""
         with self._lock:
-            if self._file is not None:
+            if self._file is not None or self._ended:
                 return
             with ExitStack() as stack:
                 self._file = stack.enter_context(TemporaryFile())
