@@ -3,6 +3,7 @@
 # make demo BROKER=HOST:PORT   with a Kafka broker of yours, where the embedded one has no wheel
 # make test             all tests, the sandbox's too
 # make lint, make types what .ci/run checks besides
+# make proto            the Python of DVID's protobuf messages (needs the dependency group `proto`)
 #
 # Each makes .venv from requirements.lock first. PYTHON=/path/to/python3.12 chooses the Python for it.
 
@@ -11,7 +12,7 @@ BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps
 READY := .venv/ready
 
-.PHONY: demo test lint types format clean
+.PHONY: demo test lint types format proto clean
 
 demo: $(READY)
 	@$(BIN)/python -m demo $(if $(ONCE),--once) $(if $(BROKER),--broker $(BROKER)) $(if $(PORT),--port $(PORT))
@@ -30,6 +31,10 @@ types: $(READY)
 format: $(READY)
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
+
+proto:
+	@PATH="$(BIN):$$PATH" $(BIN)/python -m grpc_tools.protoc -I . --python_out=. --mypy_out=. \
+	    dvidsync_dagster/dvid/proto/*.proto
 
 $(READY): requirements.lock pyproject.toml sandbox/pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \

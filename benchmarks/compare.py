@@ -27,7 +27,8 @@ from dvid_sandbox.proofreaders import make_repo
 from dvid_sandbox.real_server import RealServer
 from dvidsync_dagster.compare.labelmap import SIZES, find_mapping
 from dvidsync_dagster.differences.items import Pair, Side, find, side_by_side
-from dvidsync_dagster.dvid.client import DvidClient, node_path
+from dvidsync_dagster.dvid.http import DvidClient
+from dvidsync_dagster.dvid.paths import node_path
 from dvidsync_dagster.dvid.protobuf import mapping_ops
 
 LABELMAP = "segmentation"

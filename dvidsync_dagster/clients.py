@@ -1,9 +1,10 @@
-"""The clients of the configured servers, opened the same way everywhere."""
+"""The clients of the configured servers, opened the same way everywhere: the one place that knows which
+transport it is. Each logs who reads, and keeps to the number of requests that the configuration allows."""
 
 from __future__ import annotations
 
 from dvidsync_dagster.config import DestinationConfig, SyncConfig
-from dvidsync_dagster.dvid.client import DvidClient
+from dvidsync_dagster.dvid.http import DvidClient
 from dvidsync_dagster.dvid.patience import Patience
 
 PATIENCE = Patience()
@@ -13,7 +14,7 @@ AT_ONCE = Patience(unreachable=0, busy=0, answer=PATIENCE.connect)
 
 
 def open_source(config: SyncConfig, *, patience: Patience | None = None) -> DvidClient:
-    """The source is only read, and logs who reads.
+    """The source is only read.
 
     Raises ConfigurationError if a token's variable is unset.
     """
@@ -22,6 +23,7 @@ def open_source(config: SyncConfig, *, patience: Patience | None = None) -> Dvid
         place="source",
         token=config.source.token(),
         reads_as=config.source.user,
+        requests_in_flight=config.source.requests_in_flight,
         patience=patience or PATIENCE,
     )
 
@@ -42,7 +44,8 @@ def open_destination(
         token=destination.token(),
         admin_token=destination.admin_token(),
         user=destination.user,
+        reads_as=destination.user,
         administers=administers,
-        connections=2 * destination.requests_in_flight + 8,
+        requests_in_flight=destination.requests_in_flight,
         patience=patience or PATIENCE,
     )

@@ -26,6 +26,8 @@ Each message says what was found, where, and what can be done. None of them ever
 
 from __future__ import annotations
 
+from enum import Enum, auto
+
 from dvidsync_dagster.outgoing_text import escaped, scrubbed
 
 
@@ -233,12 +235,49 @@ class ServerReadOnly(ServerError):
     """The server takes no changes at all. Nothing has changed."""
 
 
-class RequestRefused(ServerError):
-    """DVID's own 4xx about what was asked. `text` is what it said, as it can be shown."""
+class RefusalReason(Enum):
+    """Why DVID refuses a request, as far as it matters here: docs/dvid.md, "Refusals"."""
 
-    def __init__(self, request: str, status: int, text: str) -> None:
+    VERSION_COMMITTED = auto()
+    UNKNOWN_VERSION = auto()
+    UNKNOWN_INSTANCE = auto()
+    NO_KEY = auto()
+    NO_ELEMENT = auto()
+    NO_LABELS = auto()
+    """A labelmap without labels has no highest one."""
+    NOT_FOUND = auto()
+    """404 of anything else: a body, a blob, a schema."""
+    ALREADY_IN_INDEX = auto()
+    """A merge of a body whose supervoxels the target has already."""
+    LABEL_EXISTS = auto()
+    """A renumber to a label that there is already."""
+    SUPERVOXEL_SPLIT = auto()
+    """A supervoxel that has been split is not there anymore."""
+    OUTSIDE_SUPERVOXEL = auto()
+    """A split whose voxels are not those of the supervoxel's index."""
+    AGAINST_SCHEMA = auto()
+    """A neuron that the instance's JSON schema does not allow."""
+    OTHER = auto()
+
+
+NOT_HERE = (RefusalReason.UNKNOWN_VERSION, RefusalReason.UNKNOWN_INSTANCE)
+"""The server has no such version, or no such instance."""
+
+
+class RequestRefused(ServerError):
+    """DVID's own 4xx about what was asked.
+
+    Args:
+        text: what it said; kept as it can be shown, for people.
+        reason: what it means.
+    """
+
+    def __init__(
+        self, request: str, status: int, text: str, reason: RefusalReason = RefusalReason.OTHER
+    ) -> None:
         self.status = status
         self.text = escaped(text.strip())
+        self.reason = reason
         super().__init__(request, f"refused with {status}: {self.text}")
 
 

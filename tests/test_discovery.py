@@ -15,7 +15,7 @@ from dvid_sandbox.broker import EmbeddedBroker
 from dvid_sandbox.launcher import SandboxServer
 from dvid_sandbox.proofreaders import make_repo
 from dvidsync_dagster.config import SyncConfig
-from dvidsync_dagster.dvid.client import DvidClient
+from dvidsync_dagster.dvid.http import DvidClient
 from dvidsync_dagster.dvid.patience import Patience
 from dvidsync_dagster.dvid.repo import Instance, RepoInfo, read_repo_info, read_server_info
 from dvidsync_dagster.errors import ConfigurationError, ServerUnreachable

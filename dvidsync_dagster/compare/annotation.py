@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection, Hashable, Iterator
 from typing import Any
 
-from dvidsync_dagster.compare.json_stream import object_fields
+from dvidsync_dagster.compare.digest import Page, Wanted, hashed, named
+from dvidsync_dagster.compare.items import Found, Kind, Pair, Side, find, gathered
 from dvidsync_dagster.compare.neuronjson import canonical
-from dvidsync_dagster.differences.digest import Page, Wanted, hashed, named
-from dvidsync_dagster.differences.items import Found, Kind, Pair, Side, find, gathered
-from dvidsync_dagster.dvid.client import node_path
+from dvidsync_dagster.dvid.json_stream import object_fields
+from dvidsync_dagster.dvid.paths import node_path
 from dvidsync_dagster.errors import ServerFailed
 
 Position = tuple[int, int, int]

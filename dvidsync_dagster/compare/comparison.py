@@ -13,13 +13,13 @@ from functools import partial
 
 from dvidsync_dagster.clients import open_destination, open_source
 from dvidsync_dagster.compare.apart import apart
+from dvidsync_dagster.compare.findings import Comparison
 from dvidsync_dagster.compare.later import LaterRecords
 from dvidsync_dagster.compare.reading import Differing, Say, Suspect, read_again, read_everything
 from dvidsync_dagster.compare.scene import Scene, look_at
+from dvidsync_dagster.compare.touched import Touched
 from dvidsync_dagster.config import DestinationConfig, SyncConfig
-from dvidsync_dagster.differences.findings import Comparison
-from dvidsync_dagster.differences.touched import Touched
-from dvidsync_dagster.dvid.client import DvidClient
+from dvidsync_dagster.dvid.transport import Transport
 from dvidsync_dagster.log.checkpoint import Checkpoint, Positions
 
 ROUNDS = 3
@@ -67,8 +67,8 @@ def compare(
 def compare_servers(
     config: SyncConfig,
     destination: DestinationConfig,
-    source: DvidClient,
-    copy: DvidClient,
+    source: Transport,
+    copy: Transport,
     *,
     agreed: Collection[str] = (),
     versions: Collection[str] = (),

@@ -12,12 +12,12 @@ from typing import IO, cast
 import numpy as np
 import orjson
 
-from dvidsync_dagster.compare.json_stream import list_items
-from dvidsync_dagster.differences.digest import Page, Wanted, hashed, named
-from dvidsync_dagster.differences.items import Found, Kind, Pair, Side, find, gathered
-from dvidsync_dagster.dvid.body import TAR
-from dvidsync_dagster.dvid.client import node_path
+from dvidsync_dagster.compare.digest import Page, Wanted, hashed, named
+from dvidsync_dagster.compare.items import Found, Kind, Pair, Side, find, gathered
+from dvidsync_dagster.dvid.json_stream import list_items
 from dvidsync_dagster.dvid.keyvalue import UNREADABLE, Keyvalue, is_raw, key_bytes
+from dvidsync_dagster.dvid.paths import node_path
+from dvidsync_dagster.dvid.transport import TAR
 from dvidsync_dagster.errors import ServerFailed
 
 KEYS_PER_REQUEST = 1000

@@ -20,9 +20,9 @@ from dvidsync_dagster.differences.items import (
     side_by_side,
     sifted,
 )
-from dvidsync_dagster.dvid.body import NO_TEXT
-from dvidsync_dagster.dvid.client import node_path
 from dvidsync_dagster.dvid.labelmap import Labelmap
+from dvidsync_dagster.dvid.paths import node_path
+from dvidsync_dagster.dvid.transport import NO_TEXT
 from dvidsync_dagster.errors import ServerFailed
 
 _PAIR = 16

@@ -15,19 +15,10 @@ from typing import Any
 
 import numpy as np
 
-from dvidsync_dagster.differences.digest import Page, hashed, named
-from dvidsync_dagster.differences.items import (
-    Found,
-    Kind,
-    Pair,
-    Side,
-    find_all,
-    gathered,
-    side_by_side,
-    sifted,
-)
-from dvidsync_dagster.dvid.body import BINARY
-from dvidsync_dagster.dvid.client import node_path
+from dvidsync_dagster.compare.digest import Page, hashed, named
+from dvidsync_dagster.compare.items import Found, Kind, Pair, Side, find_all, gathered, side_by_side, sifted
+from dvidsync_dagster.dvid.paths import node_path
+from dvidsync_dagster.dvid.transport import BINARY
 from dvidsync_dagster.errors import ServerFailed
 
 Point = tuple[int, int, int]

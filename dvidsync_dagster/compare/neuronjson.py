@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from dvidsync_dagster.compare.json_stream import list_items
-from dvidsync_dagster.differences.digest import Page, Wanted, hashed, named, numbered
-from dvidsync_dagster.differences.items import Found, Kind, Pair, Side, find, gathered
-from dvidsync_dagster.dvid.client import node_path
+from dvidsync_dagster.compare.digest import Page, Wanted, hashed, named, numbered
+from dvidsync_dagster.compare.items import Found, Kind, Pair, Side, find, gathered
+from dvidsync_dagster.dvid.json_stream import list_items
+from dvidsync_dagster.dvid.paths import node_path
 from dvidsync_dagster.errors import ServerFailed
 
 _PER_PAGE = 5_000

@@ -7,18 +7,18 @@ from dataclasses import dataclass
 
 from dvidsync_dagster.compare.annotation import compare_annotation
 from dvidsync_dagster.compare.instances import Instances, Twins, pair_instances
+from dvidsync_dagster.compare.items import Found, Pair, Side
 from dvidsync_dagster.compare.keyvalue import compare_keyvalue
 from dvidsync_dagster.compare.labelmap import compare_labelmap
 from dvidsync_dagster.compare.lower_scales import compare_lower_scales
 from dvidsync_dagster.compare.neuronjson import compare_neuronjson
 from dvidsync_dagster.compare.versions import ordered
 from dvidsync_dagster.config import DestinationConfig, SyncConfig
-from dvidsync_dagster.differences.items import Found, Pair, Side
-from dvidsync_dagster.dvid.client import DvidClient
+from dvidsync_dagster.discovery import ask_server, select_versions
 from dvidsync_dagster.dvid.repo import RepoInfo, ServerInfo
+from dvidsync_dagster.dvid.transport import Transport
 from dvidsync_dagster.errors import ConfigurationError
-from dvidsync_dagster.run.discovery import ask_server, select_versions
-from dvidsync_dagster.run.same_server import refuse_source
+from dvidsync_dagster.same_server import refuse_source
 
 COMPARED: Mapping[str, Callable[[Pair], tuple[list[Found], int]]] = {
     "labelmap": compare_labelmap,
@@ -41,8 +41,8 @@ class Scene:
         lower_scales: whether labelmaps are compared at lower resolutions too.
     """
 
-    source: DvidClient
-    copy: DvidClient
+    source: Transport
+    copy: Transport
     source_info: ServerInfo
     source_repo: RepoInfo
     copy_repo: RepoInfo
@@ -80,8 +80,8 @@ class Scene:
 def look_at(
     config: SyncConfig,
     destination: DestinationConfig,
-    source: DvidClient,
-    copy: DvidClient,
+    source: Transport,
+    copy: Transport,
     *,
     versions: Collection[str] = (),
     lower_scales: bool = False,

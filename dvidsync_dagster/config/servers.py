@@ -44,6 +44,10 @@ def _check_user(user: str) -> str:
     return user
 
 
+def _check_requests(number: int) -> int:
+    return in_range(number, 1, 64)
+
+
 class SourceConfig(Part):
     """The server that is followed. Nothing is ever written to it."""
 
@@ -53,9 +57,14 @@ class SourceConfig(Part):
     )
     user: str = Field(default="dvidsync", description="the user that reading is logged under at the source")
 
+    requests_in_flight: int = Field(
+        default=4, description="how many requests one run has under way at the source, 1 to 64"
+    )
+
     _url = field_validator("url")(server_url)
     _user = field_validator("user")(_check_user)
     _variable = field_validator("token_env")(variable_name)
+    _requests = field_validator("requests_in_flight")(_check_requests)
 
     def token(self, environment: Mapping[str, str] = os.environ) -> str | None:
         """The source's token, or None. Raises ConfigurationError if its variable is unset."""
@@ -116,7 +125,10 @@ class DestinationConfig(Part):
     admin_token_env: str | None = Field(
         default=None, description="the name of the environment variable with the destination's admin token"
     )
-    user: str = Field(default="dvidsync", description="the user for what no user of the source did")
+    user: str = Field(
+        default="dvidsync",
+        description="the user for what no user of the source did, and that reading is logged under",
+    )
     on_conflict: Literal["stop", "skip"] = Field(
         default="stop", description="what to do when the destination cannot take an operation: stop or skip"
     )
@@ -125,7 +137,9 @@ class DestinationConfig(Part):
         description="which merges may become one request, and so one line in the destination's list of "
         "events: by_user (of one user), condensed (of anybody) or exact (none)",
     )
-    requests_in_flight: int = Field(default=4, description="how many requests run side by side, 1 to 64")
+    requests_in_flight: int = Field(
+        default=4, description="how many requests one run has under way at the destination, 1 to 64"
+    )
     start: Start = Field(
         default=None, description="where to start without a checkpoint: {time: ...}, beginning or now"
     )
@@ -140,6 +154,7 @@ class DestinationConfig(Part):
     _url = field_validator("url")(server_url)
     _user = field_validator("user")(_check_user)
     _variable = field_validator("token_env", "admin_token_env")(variable_name)
+    _requests = field_validator("requests_in_flight")(_check_requests)
 
     @field_validator("name")
     @classmethod
@@ -149,11 +164,6 @@ class DestinationConfig(Part):
         if name == "mutation_log":
             raise Refused("is the name of the log's own asset", "Use another name.")
         return name
-
-    @field_validator("requests_in_flight")
-    @classmethod
-    def _check_requests(cls, number: int) -> int:
-        return in_range(number, 1, 64)
 
     def token(self, environment: Mapping[str, str] = os.environ) -> str | None:
         """The destination's token, or None. Raises ConfigurationError if its variable is unset."""

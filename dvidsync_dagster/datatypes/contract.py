@@ -14,8 +14,8 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from dvidsync_dagster.datatypes.server_side import CarryOut, Servers, ServerSide
-from dvidsync_dagster.dvid.client import DvidClient
 from dvidsync_dagster.dvid.repo import Instance
+from dvidsync_dagster.dvid.transport import Transport
 from dvidsync_dagster.events.event import Announcement, Consequence, Event
 from dvidsync_dagster.events.message import Message
 from dvidsync_dagster.plan.claims import Claim, Key
@@ -99,7 +99,7 @@ class SourceSide:
         pool: for requests side by side.
     """
 
-    def __init__(self, client: DvidClient, clock: int, started: int | None, pool: Executor) -> None:
+    def __init__(self, client: Transport, clock: int, started: int | None, pool: Executor) -> None:
         self.client = client
         self.clock = clock
         self.started = started
@@ -144,7 +144,7 @@ class DataComparison(ABC):
         return []
 
     @abstractmethod
-    def touch(self, event: Event, touched: Touched, source: DvidClient) -> None:
+    def touch(self, event: Event, touched: Touched, source: Transport) -> None:
         """Note what an event touches, whether it is done or has only begun."""
 
 
@@ -215,10 +215,10 @@ class DataType(ABC):
 
     # The servers
 
-    def source_side(self, client: DvidClient, clock: int, started: int | None, pool: Executor) -> SourceSide:
+    def source_side(self, client: Transport, clock: int, started: int | None, pool: Executor) -> SourceSide:
         return SourceSide(client, clock, started, pool)
 
-    def counter(self, source: DvidClient, instance: str, root: str) -> int | None:
+    def counter(self, source: Transport, instance: str, root: str) -> int | None:
         """The id that the source gives next in an instance; None if instances have no counter of ids."""
         return None
 

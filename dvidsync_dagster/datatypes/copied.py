@@ -15,7 +15,7 @@ from dvidsync_dagster.datatypes.commands import Command, Step
 from dvidsync_dagster.datatypes.contract import DataType, Rows
 from dvidsync_dagster.datatypes.server_side import Servers, ServerSide, Unit
 from dvidsync_dagster.dvid.repo import Instance
-from dvidsync_dagster.errors import RequestRefused
+from dvidsync_dagster.errors import RefusalReason, RequestRefused
 from dvidsync_dagster.events.event import Event
 from dvidsync_dagster.plan.claims import Claim, Key
 
@@ -121,4 +121,4 @@ def claim(events: Sequence[Event], goes_before: tuple[Key, ...] = ()) -> Claim:
 
 def is_committed(refusal: RequestRefused) -> bool:
     """Whether a request was refused because its version is committed."""
-    return refusal.text.startswith("Cannot do ") and "locked node" in refusal.text
+    return refusal.reason is RefusalReason.VERSION_COMMITTED

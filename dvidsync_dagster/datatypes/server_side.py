@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from dvidsync_dagster.datatypes.commands import Command, Step
-from dvidsync_dagster.dvid.client import DvidClient
 from dvidsync_dagster.dvid.repo import RepoInfo
+from dvidsync_dagster.dvid.transport import Transport
 from dvidsync_dagster.events.event import Event
 from dvidsync_dagster.log.checkpoint import Checkpoint
 from dvidsync_dagster.plan.claims import Claim
@@ -64,8 +64,8 @@ class Servers:
         note: says something once per run.
     """
 
-    source: DvidClient
-    destination: DvidClient
+    source: Transport
+    destination: Transport
     root: str
     repo: RepoInfo
     counters: Mapping[str, int]
@@ -140,7 +140,7 @@ class ServerSide(ABC):
         Args:
             doubtful: it may be half done.
 
-        Raises what `DvidClient` raises if a server does not answer; a refusal is an outcome.
+        Raises what `Transport` raises if a server does not answer; a refusal is an outcome.
         """
 
     def needs_version(self, step: Step) -> bool:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from dvidsync_dagster.dvid.client import DvidClient
 from dvidsync_dagster.dvid.repo import RepoInfo, ServerInfo
+from dvidsync_dagster.dvid.transport import Transport
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +21,7 @@ class Source:
         followed: whether an instance (by name) is one of those that are followed.
     """
 
-    client: DvidClient
+    client: Transport
     info: ServerInfo
     repo: RepoInfo
     counters: Mapping[str, int]

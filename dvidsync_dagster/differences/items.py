@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_fixed
 
-from dvidsync_dagster.differences.digest import Digest, Numbers, Page, Wanted, joined
-from dvidsync_dagster.differences.findings import EXAMPLES, Difference
-from dvidsync_dagster.dvid.client import DvidClient
+from dvidsync_dagster.compare.digest import Digest, Numbers, Page, Wanted, joined
+from dvidsync_dagster.compare.findings import EXAMPLES, Difference
+from dvidsync_dagster.dvid.transport import Transport
 from dvidsync_dagster.errors import ServerUnreachable
 from dvidsync_dagster.outgoing_text import escaped
 
@@ -24,7 +24,7 @@ Result = TypeVar("Result")
 class Side:
     """One instance in one version of one server."""
 
-    client: DvidClient
+    client: Transport
     version: str
     name: str
 

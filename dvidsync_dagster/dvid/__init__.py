@@ -1,1 +1,1 @@
-"""The client of a DVID server: requests, retries, errors, wire formats."""
+"""Talking to a DVID server: the transport, and one module for each API."""

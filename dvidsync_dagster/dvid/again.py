@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 
 from tenacity import RetryCallState, Retrying, retry_if_exception, wait_exponential_jitter
 
 from dvidsync_dagster.dvid.patience import Patience
-from dvidsync_dagster.errors import NotDvid, ServerBusy, ServerUnreachable
+from dvidsync_dagster.dvid.telling import tell
+from dvidsync_dagster.errors import NotDvid, ServerBusy, ServerError, ServerUnreachable
 
 _LONG_PAUSE = 5.0
+"""Seconds. Shorter pauses are logged as well, but only for who wants to know more (`INFO`)."""
+
+logger = logging.getLogger(__name__)
 
 
 def is_passing(error: BaseException) -> bool:
@@ -22,14 +27,12 @@ def is_busy(error: BaseException) -> bool:
     return isinstance(error, ServerBusy)
 
 
-def retrying(
-    patience: Patience, say: Callable[[str], None], worth: Callable[[BaseException], bool]
-) -> Retrying:
+def retrying(patience: Patience, server: str, worth: Callable[[BaseException], bool]) -> Retrying:
     """Asks again after errors that are worth it: after the time that the server wants to be left alone, or
     soon. If it takes longer than the patience lasts, the error is raised at once.
 
     Args:
-        say: told of long pauses.
+        server: as it is called in what is logged.
     """
     soon = wait_exponential_jitter(multiplier=0.1, max=2.0)
 
@@ -44,8 +47,16 @@ def retrying(
         return spent + wanted > patience.busy
 
     def speak(state: RetryCallState) -> None:
-        if state.upcoming_sleep >= _LONG_PAUSE and state.outcome is not None:
-            say(f"waiting {state.upcoming_sleep:,.0f} s, then again: {state.outcome.exception()}")
+        error, seconds = state.outcome.exception() if state.outcome else None, state.upcoming_sleep
+        if isinstance(error, ServerError):
+            tell(
+                logger,
+                f"waiting {seconds:,.1f} s, then again: {error}",
+                server=server,
+                request=error.request,
+                seconds=seconds,
+                level=logging.WARNING if seconds >= _LONG_PAUSE else logging.INFO,
+            )
 
     return Retrying(
         retry=retry_if_exception(worth), wait=pause, stop=enough, before_sleep=speak, reraise=True

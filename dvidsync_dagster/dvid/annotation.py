@@ -8,9 +8,9 @@ from typing import Any
 
 import orjson
 
-from dvidsync_dagster.dvid.body import BINARY
-from dvidsync_dagster.dvid.client import DvidClient, node_path
-from dvidsync_dagster.errors import RequestRefused, ServerFailed
+from dvidsync_dagster.dvid.paths import node_path
+from dvidsync_dagster.dvid.transport import BINARY, Transport
+from dvidsync_dagster.errors import RefusalReason, RequestRefused, ServerFailed
 
 Point = tuple[int, int, int]
 """x, y, z in voxels."""
@@ -22,9 +22,9 @@ Element = dict[str, Any]
 @dataclass(frozen=True, slots=True)
 class Annotation:
     """One annotation instance of one server. Methods take the version's UUID first and raise what
-    `DvidClient` raises."""
+    `Transport` raises."""
 
-    client: DvidClient
+    client: Transport
     name: str
 
     def elements(self, version: str, offset: Point, size: Point) -> list[Element]:
@@ -48,7 +48,7 @@ class Annotation:
         try:
             self.client.change("DELETE", node_path(version, self.name, "element", _text(point)), user=user)
         except RequestRefused as refusal:
-            if "Did not find" in refusal.text:
+            if refusal.reason is RefusalReason.NO_ELEMENT:
                 return False
             raise
         return True

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import NoReturn
 from urllib.parse import unquote_to_bytes, urlsplit
 
-import httpx
-
+from dvidsync_dagster.dvid.refusal import reason_of
 from dvidsync_dagster.errors import (
     LoginRefused,
     NotDvid,
@@ -27,7 +27,6 @@ from dvidsync_dagster.errors import (
 )
 from dvidsync_dagster.outgoing_text import escaped
 
-_ABSENT = ("could not find UUID", "invalid data instance name")
 _MISSING = ('Key "', 'Reference "')
 _LOGIN = (
     "JWT required",
@@ -84,6 +83,11 @@ class Asked:
     def __str__(self) -> str:
         return f"{self.method} {self.path}"
 
+    @property
+    def address(self) -> str:
+        """Method and address, without query."""
+        return f"{self.method} {self.server}{self.path}"
+
     def field(self, name: str) -> str:
         return f"{self.place}.{name}" if self.place else name
 
@@ -101,17 +105,21 @@ class Asked:
         )
 
 
-def raise_for(asked: Asked, response: httpx.Response, body: bytes) -> NoReturn:
-    """Raise what an answer other than 200 means. `body` is what was read of it."""
-    status = response.status_code
+def raise_for(asked: Asked, status: int, headers: Mapping[str, str], body: bytes) -> NoReturn:
+    """Raise what an answer other than 200 means.
+
+    Args:
+        headers: their names in lower case, or a mapping that takes them in any case.
+        body: what was read of it.
+    """
     text = body.decode("utf-8", "replace")
-    after = retry_after(response.headers.get("retry-after"))
+    after = retry_after(headers.get("retry-after"))
     # The path comes after it, and with it a key, which can be any words.
     said = text.partition(f" ({unquote_to_bytes(asked.path).decode('utf-8', 'replace')})")[0]
     told = f"{asked.server} answered {status}: {_said(text)}"
     error: ServerError
     if 300 <= status < 400:
-        error = _redirected(asked, status, response.headers.get("location", ""))
+        error = _redirected(asked, status, headers.get("location", ""))
     elif status in (401, 403) or _names_login(asked, body, said):
         error = _login_refused(asked, status, text)
     elif status == 429 and _BLOCKED in text:
@@ -131,11 +139,6 @@ def raise_for(asked: Asked, response: httpx.Response, body: bytes) -> NoReturn:
     else:
         error = _somebody_else(asked, status, text, after)
     raise error
-
-
-def is_absent(refusal: RequestRefused) -> bool:
-    """Whether the server has no such version, or no such instance."""
-    return refusal.text.startswith(_ABSENT)
 
 
 def _redirected(asked: Asked, status: int, location: str) -> NotDvid:
@@ -191,7 +194,7 @@ def _refused(asked: Asked, status: int, text: str, said: str) -> ServerError:
             f"{asked.server} does not take the admin token: {_said(text)}",
             asked.field("admin_token_env"),
         )
-    return RequestRefused(str(asked), status, text)
+    return RequestRefused(str(asked), status, text, reason_of(status, said))
 
 
 def _somebody_else(asked: Asked, status: int, text: str, after: float | None) -> NotDvid:

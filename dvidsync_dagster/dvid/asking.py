@@ -7,8 +7,8 @@ else does: a copy of a folder on the same machine says the same of itself in all
 
 from __future__ import annotations
 
-from dvidsync_dagster.dvid.client import DvidClient
 from dvidsync_dagster.dvid.repo import RepoInfo, ServerInfo, read_repo_info, read_server_info
+from dvidsync_dagster.dvid.transport import Transport
 from dvidsync_dagster.errors import ConfigurationError, RequestRefused
 
 _APART = 20_000
@@ -17,7 +17,7 @@ _APART = 20_000
 _LOOKS = 3
 
 
-def is_one_server(one: DvidClient, other: DvidClient) -> bool:
+def is_one_server(one: Transport, other: Transport) -> bool:
     """Ask both, again if their beginnings are close but not the same. False if one does not tell its own.
 
     Raises ServerError if one does not answer.
@@ -31,7 +31,7 @@ def is_one_server(one: DvidClient, other: DvidClient) -> bool:
     return False
 
 
-def ask_server(field: str, client: DvidClient, root: str) -> tuple[ServerInfo, RepoInfo]:
+def ask_server(field: str, client: Transport, root: str) -> tuple[ServerInfo, RepoInfo]:
     """What the server says of itself, and after it of the repo.
 
     Raises:

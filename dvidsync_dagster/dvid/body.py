@@ -9,13 +9,9 @@ import httpx
 
 from dvidsync_dagster.dvid.answer import Asked
 from dvidsync_dagster.dvid.patience import MIB, REFUSAL
+from dvidsync_dagster.dvid.transport import NO_TEXT
 from dvidsync_dagster.errors import NotDvid
 from dvidsync_dagster.outgoing_text import escaped
-
-BINARY = "application/octet-stream"
-TAR = "application/tar"
-NO_TEXT = "no text"
-"""What DVID lets Go's library guess: it can be taken for an icon, but not for text. Nothing has no type."""
 
 _ENCODINGS = ("", "identity", "gzip")
 

@@ -16,10 +16,10 @@ from urllib.parse import quote
 from google.protobuf.message import DecodeError
 
 from dvidsync_dagster.dvid import protobuf
-from dvidsync_dagster.dvid.body import BINARY
-from dvidsync_dagster.dvid.client import DvidClient, node_path
+from dvidsync_dagster.dvid.paths import node_path
 from dvidsync_dagster.dvid.patience import VALUE
-from dvidsync_dagster.errors import NotDvid, RequestRefused, ServerFailed
+from dvidsync_dagster.dvid.transport import BINARY, Transport
+from dvidsync_dagster.errors import NotDvid, RefusalReason, RequestRefused, ServerFailed
 
 UNREADABLE = "\ufffd"
 """What DVID writes for a byte that is no UTF-8 (or for this character itself)."""
@@ -51,10 +51,10 @@ def written(key: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Keyvalue:
-    """One keyvalue instance of one server. Methods take the version's UUID first and raise what `DvidClient`
+    """One keyvalue instance of one server. Methods take the version's UUID first and raise what `Transport`
     raises."""
 
-    client: DvidClient
+    client: Transport
     name: str
 
     def values(self, version: str, keys: Sequence[str]) -> dict[str, bytes]:
@@ -214,7 +214,7 @@ def _check_missing(refusal: RequestRefused) -> None:
     """Raises what was refused, unless it is DVID's own word that there is no such key."""
     if refusal.status != 404:
         raise refusal
-    if not refusal.text.startswith('Key "'):
+    if refusal.reason is not RefusalReason.NO_KEY:
         raise NotDvid(refusal.request, f"answered 404: {refusal.text!r}. DVID says more") from None
 
 

@@ -11,11 +11,12 @@ import numpy as np
 import orjson
 
 from dvidsync_dagster.dvid import protobuf
-from dvidsync_dagster.dvid.body import BINARY, NO_TEXT
-from dvidsync_dagster.dvid.client import DvidClient, node_path, repo_path
 from dvidsync_dagster.dvid.label_blocks import BlockPoint, LabelBlock, parse_blocks
+from dvidsync_dagster.dvid.paths import node_path, repo_path
 from dvidsync_dagster.dvid.patience import FEW, REPO
-from dvidsync_dagster.errors import RequestRefused, ServerFailed
+from dvidsync_dagster.dvid.proto.labelmap_pb2 import LabelIndex
+from dvidsync_dagster.dvid.transport import BINARY, NO_TEXT, Transport
+from dvidsync_dagster.errors import RefusalReason, RequestRefused, ServerFailed
 
 _MAPPING_BATCH = 100_000
 _NUMBER = 22
@@ -36,10 +37,10 @@ class LastMod:
 class Labelmap:
     """One labelmap instance of one server. Methods take the version's UUID first.
 
-    All raise what `DvidClient` raises, and ServerFailed for an answer that is not what DVID promises.
+    All raise what `Transport` raises, and ServerFailed for an answer that is not what DVID promises.
     """
 
-    client: DvidClient
+    client: Transport
     name: str
 
     # Reading
@@ -53,7 +54,7 @@ class Labelmap:
         try:
             return _number(self._get(version, "maxlabel"), "maxlabel")
         except RequestRefused as refusal:
-            if "No maximum label" in refusal.text:
+            if refusal.reason is RefusalReason.NO_LABELS:
                 return 0
             raise
 
@@ -136,8 +137,8 @@ class Labelmap:
             kind=BINARY,
         )
 
-    def index(self, version: str, label: int) -> Any:
-        """A body's index as a `LabelIndex` message, without blocks if there is no such body."""
+    def index(self, version: str, label: int) -> LabelIndex:
+        """A body's index, without blocks if there is no such body."""
         path = node_path(version, self.name, "indices")
         content = self.client.read(path, body=orjson.dumps([label]), kind=BINARY)
         try:
@@ -223,7 +224,7 @@ class Labelmap:
         body = protobuf.mapping_ops(groups, mutation_id)
         self.client.change("POST", node_path(version, self.name, "mappings"), body=body)
 
-    def put_index(self, version: str, index: Any) -> None:
+    def put_index(self, version: str, index: LabelIndex) -> None:
         """Replace a body's index by a changed one of `index`."""
         self.client.change("POST", node_path(version, self.name, "indices"), body=protobuf.one_index(index))
 

@@ -11,9 +11,9 @@ import orjson
 from google.protobuf.message import DecodeError
 
 from dvidsync_dagster.dvid import protobuf
-from dvidsync_dagster.dvid.body import BINARY
-from dvidsync_dagster.dvid.client import DvidClient, Query, node_path
-from dvidsync_dagster.errors import RequestRefused, ServerFailed
+from dvidsync_dagster.dvid.paths import node_path
+from dvidsync_dagster.dvid.transport import BINARY, Query, Transport
+from dvidsync_dagster.errors import RefusalReason, RequestRefused, ServerFailed
 
 _JSON_SCHEMA = "json_schema"
 _LIFTING = threading.Lock()
@@ -23,9 +23,9 @@ _LIFTING = threading.Lock()
 @dataclass(frozen=True, slots=True)
 class Neuronjson:
     """One neuronjson instance of one server. Methods take the version's UUID first and raise what
-    `DvidClient` raises. Records are JSON as the server wrote it, so that no number loses digits."""
+    `Transport` raises. Records are JSON as the server wrote it, so that no number loses digits."""
 
-    client: DvidClient
+    client: Transport
     name: str
 
     def records(self, version: str, bodies: Sequence[int]) -> dict[int, bytes]:
@@ -65,7 +65,7 @@ class Neuronjson:
         try:
             self._write(version, records)
         except RequestRefused as refusal:
-            if "jsonschema" not in refusal.text:
+            if refusal.reason is not RefusalReason.AGAINST_SCHEMA:
                 raise
             with _LIFTING:
                 schema = self.client.read_or_none(node_path(version, self.name, _JSON_SCHEMA))

@@ -11,8 +11,9 @@ from typing import Any
 
 import orjson
 
-from dvidsync_dagster.dvid.client import DvidClient, node_path, repo_path
+from dvidsync_dagster.dvid.paths import node_path, repo_path
 from dvidsync_dagster.dvid.patience import FEW, REPO
+from dvidsync_dagster.dvid.transport import Transport
 from dvidsync_dagster.errors import ServerFailed
 
 _GO_TIME = re.compile(r"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)(?:\.(\d{1,9}))? ([+-]\d{4})")
@@ -93,7 +94,7 @@ class RepoInfo:
         return found
 
 
-def read_server_info(client: DvidClient) -> ServerInfo:
+def read_server_info(client: Transport) -> ServerInfo:
     """Raises ServerFailed if the answer is not a DVID server's."""
     info = client.read_json("/api/server/info", limit=FEW)
     try:
@@ -111,7 +112,7 @@ def read_server_info(client: DvidClient) -> ServerInfo:
         raise ServerFailed("GET /api/server/info", f"is not what a DVID server says: {error!r}") from error
 
 
-def read_repo_info(client: DvidClient, root: str) -> RepoInfo:
+def read_repo_info(client: Transport, root: str) -> RepoInfo:
     """Raises RequestRefused if there is no such repo, ServerFailed if the answer makes no sense."""
     path = repo_path(root, "info")
     info = client.read_json(path, limit=REPO)
@@ -143,25 +144,25 @@ def read_repo_info(client: DvidClient, root: str) -> RepoInfo:
         raise ServerFailed(f"GET {path}", f"is not what a DVID server says of a repo: {error!r}") from error
 
 
-def new_version(client: DvidClient, parent: str, endpoint: str, about: Mapping[str, str]) -> None:
+def new_version(client: Transport, parent: str, endpoint: str, about: Mapping[str, str]) -> None:
     """A child of a committed version. Endpoints are ``newversion``, ``branch`` and ``tag``."""
     client.change_json("POST", node_path(parent, endpoint), "child", body=orjson.dumps(about))
 
 
-def commit_version(client: DvidClient, version: str, about: Mapping[str, object]) -> None:
+def commit_version(client: Transport, version: str, about: Mapping[str, object]) -> None:
     client.change_json("POST", node_path(version, "commit"), "committed", body=orjson.dumps(about))
 
 
-def write_note(client: DvidClient, version: str, note: str) -> None:
+def write_note(client: Transport, version: str, note: str) -> None:
     client.change("POST", node_path(version, "note"), body=orjson.dumps({"note": note}))
 
 
-def write_log(client: DvidClient, version: str, lines: Sequence[str]) -> None:
+def write_log(client: Transport, version: str, lines: Sequence[str]) -> None:
     """Lines are added to those that are there."""
     client.change("POST", node_path(version, "log"), body=orjson.dumps({"log": list(lines)}))
 
 
-def make_instance(client: DvidClient, version: str, settings: Mapping[str, str]) -> None:
+def make_instance(client: Transport, version: str, settings: Mapping[str, str]) -> None:
     client.change_json("POST", repo_path(version, "instance"), "result", body=orjson.dumps(settings))
 
 

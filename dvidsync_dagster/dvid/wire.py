@@ -13,7 +13,9 @@ from urllib.parse import urlencode
 import httpcore
 import httpx
 
+from dvidsync_dagster.dvid.answer import Asked
 from dvidsync_dagster.dvid.patience import SLOWEST, Patience
+from dvidsync_dagster.dvid.telling import tell
 from dvidsync_dagster.outgoing_text import scrubbed
 
 T = TypeVar("T")
@@ -27,20 +29,20 @@ _ERRORS = (
 )
 _current = threading.local()
 
+logger = logging.getLogger(__name__)
+
 
 class Wait:
     """One request under way. Whatever it reads or writes counts against its time.
 
     Args:
-        request: what is asked of whom.
+        asked: what is asked of whom.
         body: bytes that are sent.
-        say: told when the waiting has become long.
     """
 
-    def __init__(self, request: str, body: int, patience: Patience, say: Callable[[str], None]) -> None:
-        self._request = request
+    def __init__(self, asked: Asked, body: int, patience: Patience) -> None:
+        self._asked = asked
         self._word = patience.word
-        self._say = say
         self._began = time.monotonic()
         self._ends = self._began + patience.answer + body / SLOWEST
 
@@ -70,7 +72,13 @@ class Wait:
         waited = time.monotonic() - self._began
         if waited >= self._word:
             self._word *= 2
-            self._say(f"still waiting for {self._request}: {waited:,.0f} s so far")
+            tell(
+                logger,
+                f"still waiting for {self._asked.address}: {waited:,.0f} s so far",
+                server=self._asked.place or self._asked.server,
+                request=str(self._asked),
+                seconds=waited,
+            )
 
 
 class _Stream(httpcore.NetworkStream):
@@ -154,14 +162,17 @@ class Wire(httpx.BaseTransport):
     A request's extensions can say `dvid_admin` (the admin token goes along) and must have its `dvid_wait`.
     """
 
-    def __init__(self, url: str, token: str | None, admin_token: str | None, connections: int) -> None:
+    def __init__(
+        self, url: str, token: str | None, admin_token: str | None, *, kept_connections: int
+    ) -> None:
         self._token = token
         self._admin_token = admin_token
         self._pool = httpcore.ConnectionPool(
             # It takes 30 ms to make.
             ssl_context=httpx.create_ssl_context() if url.lower().startswith("https") else None,
-            max_connections=connections,
-            max_keepalive_connections=connections,
+            # How many requests are under way is for the server's limiter to say.
+            max_connections=None,
+            max_keepalive_connections=kept_connections,
             keepalive_expiry=5.0,
             network_backend=_Network(),
         )

@@ -4,13 +4,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from dvidsync_dagster.errors import RefusalReason, RequestRefused
+
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """One part of a command, by its position, that the destination refused, and why."""
+    """One part of a command, by its position, that the destination refused, and why.
+
+    Args:
+        found: for people.
+        reason: what it means.
+    """
 
     part: int
     found: str
+    reason: RefusalReason = RefusalReason.OTHER
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +33,16 @@ DONE = Outcome()
 ALREADY_THERE = Outcome(already_there=1)
 
 
-def refused(found: str, parts: int = 1) -> Outcome:
+def refused(found: str, parts: int = 1, reason: RefusalReason = RefusalReason.OTHER) -> Outcome:
     """All parts of a command were refused."""
-    return Outcome(refusals=tuple(Refusal(part, found) for part in range(parts)))
+    return Outcome(refusals=tuple(Refusal(part, found, reason) for part in range(parts)))
+
+
+def refused_by(refusal: RequestRefused) -> Outcome:
+    """A command of one part was refused by the server."""
+    return Outcome(refusals=(refusal_of(0, refusal),))
+
+
+def refusal_of(part: int, refusal: RequestRefused) -> Refusal:
+    """What the server said of a part."""
+    return Refusal(part, refusal.text, refusal.reason)

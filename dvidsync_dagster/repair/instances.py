@@ -6,12 +6,12 @@ import orjson
 
 from dvidsync_dagster.compare.instances import syncs
 from dvidsync_dagster.compare.scene import Scene
-from dvidsync_dagster.datatypes.repo.instances import creation_settings
-from dvidsync_dagster.differences.work import Work
-from dvidsync_dagster.dvid.client import node_path
+from dvidsync_dagster.datatypes.instances import creation_settings
+from dvidsync_dagster.dvid.paths import node_path
 from dvidsync_dagster.dvid.repo import make_instance
 from dvidsync_dagster.errors import RequestRefused
 from dvidsync_dagster.repair.pending import Pending
+from dvidsync_dagster.repair.work import Work
 
 _REMEDIES = {
     "instance of another name": "DVID has no request that renames: use the server's own command line "

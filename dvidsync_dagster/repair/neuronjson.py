@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from dvidsync_dagster.compare.items import Pair, find
 from dvidsync_dagster.compare.neuronjson import NEURON_SCHEMAS, NEURONS, read_schema
-from dvidsync_dagster.differences.items import Pair, find
-from dvidsync_dagster.differences.work import Work
-from dvidsync_dagster.dvid.client import node_path
 from dvidsync_dagster.dvid.neuronjson import Neuronjson
+from dvidsync_dagster.dvid.paths import node_path
+from dvidsync_dagster.repair.work import Work
 
 NEURONS_PER_REQUEST = 1000
 

@@ -6,11 +6,11 @@ from collections.abc import Callable
 
 from dvidsync_dagster.compare.scene import Scene
 from dvidsync_dagster.compare.versions import log_texts
-from dvidsync_dagster.differences.work import Work
-from dvidsync_dagster.dvid.client import DvidClient
 from dvidsync_dagster.dvid.repo import Version, commit_version, new_version, write_log, write_note
+from dvidsync_dagster.dvid.transport import Transport
 from dvidsync_dagster.errors import RequestRefused
 from dvidsync_dagster.repair.pending import Pending
+from dvidsync_dagster.repair.work import Work
 
 
 def make_version(scene: Scene, uuid: str, work: Work) -> bool:
@@ -36,7 +36,7 @@ def make_version(scene: Scene, uuid: str, work: Work) -> bool:
     return True
 
 
-def _post_child(copy: DvidClient, version: Version, parent: Version) -> None:
+def _post_child(copy: Transport, version: Version, parent: Version) -> None:
     if version.branch == f"tag-{version.uuid}":
         endpoint, body = "tag", {"tag": version.uuid, "note": version.note}
     elif version.branch != parent.branch:

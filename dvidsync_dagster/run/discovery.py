@@ -11,8 +11,8 @@ from dvidsync_dagster.config import DestinationConfig, StartTime, SyncConfig
 from dvidsync_dagster.datatypes.place import SourcePlaces
 from dvidsync_dagster.datatypes.registry import FOLLOWED
 from dvidsync_dagster.dvid.asking import ask_server
-from dvidsync_dagster.dvid.client import DvidClient
 from dvidsync_dagster.dvid.repo import Instance, RepoInfo, ServerInfo
+from dvidsync_dagster.dvid.transport import Transport
 from dvidsync_dagster.errors import ConfigurationError
 from dvidsync_dagster.events.origin import key_text
 from dvidsync_dagster.log.kafka import KafkaConnection
@@ -60,7 +60,7 @@ class Route:
         return SourcePlaces(self.repo, self.clock)
 
 
-def discover(config: SyncConfig, destination: DestinationConfig, source: DvidClient) -> Route:
+def discover(config: SyncConfig, destination: DestinationConfig, source: Transport) -> Route:
     """Ask the source.
 
     Raises:
@@ -92,7 +92,7 @@ def discover(config: SyncConfig, destination: DestinationConfig, source: DvidCli
     )
 
 
-def _counters(source: DvidClient, root: str, instances: Iterable[Instance]) -> dict[str, int]:
+def _counters(source: Transport, root: str, instances: Iterable[Instance]) -> dict[str, int]:
     asked = {each.name: FOLLOWED[each.typename].counter(source, each.name, root) for each in instances}
     return {name: next_id for name, next_id in asked.items() if next_id is not None}
 

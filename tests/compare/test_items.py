@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from dvidsync_dagster.differences.digest import Page, Wanted, named, numbered
 from dvidsync_dagster.differences.items import Kind, Pair, Side, find
-from dvidsync_dagster.dvid.client import DvidClient
+from dvidsync_dagster.dvid.http import DvidClient
 
 Items = dict[int, int]
 ITEMS = st.dictionaries(st.integers(0, 50), st.integers(0, 3), max_size=30)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml  # type: ignore[import-untyped]
+import yaml
 
 from dvidsync_dagster.config import InstanceChoice, load_configs
 from dvidsync_dagster.errors import ConfigurationError

@@ -37,6 +37,7 @@ def test_a_short_configuration_has_defaults() -> None:
     assert config.settle_seconds == 10
     assert config.chunk_records == 20_000
     assert config.repo_name == "repo_a78c418b"
+    assert (config.source.user, config.source.requests_in_flight) == ("dvidsync", 4)
     (destination,) = config.destinations
     assert destination.url == "https://copy.example.org:9000"
     assert (destination.user, destination.on_conflict, destination.requests_in_flight) == (
@@ -87,6 +88,8 @@ def test_from_python() -> None:
         ("kafka.topic_prefix", "a b", "kafka.topic_prefix", "character"),
         ("kafka.topic_suffixes", {"x": "y"}, "kafka.topic_suffixes", "DataUUID"),
         ("kafka.security_protocol", "TLS", "kafka.security_protocol", "SASL_SSL"),
+        ("source.requests_in_flight", 65, "source.requests_in_flight", "1 to 64"),
+        ("source.requests_in_flight", 0, "source.requests_in_flight", "1 to 64"),
         ("kafka.security_protocol", "SASL_SSL", "kafka.sasl_mechanism", "unset"),
         ("kafka.sasl_mechanism", "PLAIN", "kafka.security_protocol", "SASL"),
         ("kafka.ssl_cafile", "ca.pem", "kafka.security_protocol", "SSL"),

@@ -20,7 +20,7 @@ from dvidsync_dagster.datatypes.repo.commands import CommitVersion
 from dvidsync_dagster.datatypes.server_side import Presence, Servers, Unit
 from dvidsync_dagster.destinations.dvid_server.planner import Plan, Sides, make_plan
 from dvidsync_dagster.destinations.protocol import Brought
-from dvidsync_dagster.dvid.client import DvidClient
+from dvidsync_dagster.dvid.http import DvidClient
 from dvidsync_dagster.dvid.repo import Instance, RepoInfo
 from dvidsync_dagster.events.batch import Batch
 from dvidsync_dagster.log.eras import EraClock

@@ -9,7 +9,7 @@ import pytest
 
 from dvidsync_dagster.compare.keyvalue import compare_keyvalue
 from dvidsync_dagster.differences.items import Pair, Side
-from dvidsync_dagster.dvid.client import DvidClient
+from dvidsync_dagster.dvid.http import DvidClient
 from dvidsync_dagster.dvid.keyvalue import Keyvalue
 from tests.datatypes.following import Scene
 

@@ -12,10 +12,11 @@ from urllib.parse import unquote
 
 import pytest
 
-from dvidsync_dagster.dvid.body import BINARY
-from dvidsync_dagster.dvid.client import DvidClient, node_path
+from dvidsync_dagster.dvid.http import DvidClient
 from dvidsync_dagster.dvid.labelmap import Labelmap, LastMod
+from dvidsync_dagster.dvid.paths import node_path
 from dvidsync_dagster.dvid.patience import Patience
+from dvidsync_dagster.dvid.transport import BINARY
 from dvidsync_dagster.errors import (
     AnswerLost,
     LoginRefused,

@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 
 import pytest
 
-from dvidsync_dagster.dvid.client import DvidClient
+from dvidsync_dagster.dvid.http import DvidClient
 from dvidsync_dagster.dvid.patience import MIB, Patience
 from dvidsync_dagster.errors import AnswerLost, NotDvid, ServerError, ServerUnreachable
 from tests.hostile.proxy import bomb
@@ -22,9 +22,8 @@ Serve = Callable[[socket.socket], None]
 
 
 @contextmanager
-def served(serve: Serve, patience: Patience = QUICK) -> Iterator[tuple[DvidClient, list[str]]]:
-    """A client of a server that does `serve` with each connection, and what the client says meanwhile."""
-    said: list[str] = []
+def served(serve: Serve, patience: Patience = QUICK) -> Iterator[DvidClient]:
+    """A client of a server that does `serve` with each connection."""
     ended = threading.Event()
 
     def run() -> None:
@@ -43,9 +42,9 @@ def served(serve: Serve, patience: Patience = QUICK) -> Iterator[tuple[DvidClien
         thread = threading.Thread(target=run, daemon=True)
         thread.start()
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        with DvidClient(url, patience=patience, say=said.append) as client:
+        with DvidClient(url, place="source", patience=patience) as client:
             try:
-                yield client, said
+                yield client
             finally:
                 ended.set()
                 listener.shutdown(socket.SHUT_RDWR)
@@ -91,8 +90,8 @@ def long_refusal(connection: socket.socket) -> None:
 
 
 @pytest.mark.parametrize("serve", [silent, slow_headers, slow_body])
-def test_nobody_waits_without_end_or_without_a_word(serve: Serve) -> None:
-    with served(serve) as (client, said):
+def test_nobody_waits_without_end_or_without_a_word(serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
+    with served(serve) as client:
         began = time.monotonic()
         with pytest.raises(AnswerLost):
             client.change("POST", "/api/x")
@@ -100,13 +99,16 @@ def test_nobody_waits_without_end_or_without_a_word(serve: Serve) -> None:
             client.read("/api/x")
         assert time.monotonic() - began < 4
     if serve is silent:
-        assert [line.partition(" for ")[2][:5] for line in said[:2]] == ["POST ", "POST "]
-        assert "/api/x: 0 s so far" in said[0]
+        first, second = caplog.records[:2]
+        assert "/api/x: 0 s so far" in first.getMessage()
+        told = vars(first)
+        assert (told["server"], told["request"]) == ("source", "POST /api/x")
+        assert 0.1 <= told["seconds"] < 0.2 <= vars(second)["seconds"]
 
 
 @pytest.mark.parametrize("serve", [endless, promised, packed])
 def test_no_answer_fills_the_memory(serve: Serve) -> None:
-    with served(serve, Patience(unreachable=0, answer=60)) as (client, _):
+    with served(serve, Patience(unreachable=0, answer=60)) as client:
         tracemalloc.start()
         try:
             for ask in (
@@ -121,7 +123,7 @@ def test_no_answer_fills_the_memory(serve: Serve) -> None:
 
 
 def test_a_long_refusal_is_a_short_message() -> None:
-    with served(long_refusal, Patience(unreachable=0, answer=60)) as (client, _):
+    with served(long_refusal, Patience(unreachable=0, answer=60)) as client:
         with pytest.raises(ServerError) as caught:
             client.change("POST", "/api/x")
         assert len(str(caught.value)) < 1500

@@ -10,8 +10,9 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from dvidsync_dagster.dvid.client import DvidClient, node_path
+from dvidsync_dagster.dvid.http import DvidClient
 from dvidsync_dagster.dvid.long_url import SERVER_TAKES
+from dvidsync_dagster.dvid.paths import node_path
 from dvidsync_dagster.errors import RequestRefused
 
 

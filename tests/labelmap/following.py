@@ -25,7 +25,7 @@ from dvidsync_dagster.datatypes.repo.side import RepoSide
 from dvidsync_dagster.datatypes.server_side import History, Presence, Servers, Unit
 from dvidsync_dagster.destinations.dvid_server.planner import Plan, Sides, make_plan
 from dvidsync_dagster.destinations.protocol import Brought
-from dvidsync_dagster.dvid.client import DvidClient
+from dvidsync_dagster.dvid.http import DvidClient
 from dvidsync_dagster.dvid.labelmap import Labelmap
 from dvidsync_dagster.dvid.repo import Instance, RepoInfo
 from dvidsync_dagster.events.batch import Batch

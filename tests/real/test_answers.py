@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from dvid_sandbox.proofreaders import make_repo
 from dvid_sandbox.real_server import RealServer
-from dvidsync_dagster.dvid.answer import is_absent
-from dvidsync_dagster.dvid.client import DvidClient, node_path
+from dvidsync_dagster.dvid.http import DvidClient
 from dvidsync_dagster.dvid.keyvalue import Keyvalue
 from dvidsync_dagster.dvid.labelmap import Labelmap
 from dvidsync_dagster.dvid.neuronjson import Neuronjson
+from dvidsync_dagster.dvid.paths import node_path, repo_path
 from dvidsync_dagster.dvid.repo import commit_version, new_version, read_repo_info
-from dvidsync_dagster.errors import LoginRefused, RequestRefused, ServerReadOnly
+from dvidsync_dagster.dvid.sparsevol import parse_runs, request_body
+from dvidsync_dagster.errors import NOT_HERE, LoginRefused, RefusalReason, RequestRefused, ServerReadOnly
 
 pytestmark = pytest.mark.dvid
 
@@ -51,7 +53,7 @@ def test_what_is_not_there(server: RealServer, root: str) -> None:
         ):
             with pytest.raises(RequestRefused) as caught:
                 ask()
-            assert is_absent(caught.value)
+            assert caught.value.reason in NOT_HERE
         with pytest.raises(RequestRefused, match="not found"):
             labels.blob(root, "AAAA")
 
@@ -64,12 +66,57 @@ def test_a_wrong_admin_token_is_a_login(server: RealServer, root: str) -> None:
         with pytest.raises(LoginRefused, match=r"destinations\[copy\].admin_token_env") as caught:
             labels.raise_max_label(root, 5000)
         assert "wrong-one" not in str(caught.value)
-        with pytest.raises(RequestRefused, match="locked node"):
+        with pytest.raises(RequestRefused, match="locked node") as refused:
             keys.write(root, "k", b"v")
+        assert refused.value.reason is RefusalReason.VERSION_COMMITTED
         with client.as_administrator(), pytest.raises(LoginRefused):
             keys.write(root, "k", b"v")
     with DvidClient(server.url, admin_token=server.admin_token) as client, client.as_administrator():
         Keyvalue(client, KEYS).write(root, "k", b"v")
+
+
+def test_why_it_refuses(server: RealServer, root: str) -> None:
+    """docs/dvid.md, "Refusals"."""
+    amy = {"user": "amy", "app": "neu3"}
+    with DvidClient(server.url, admin_token=server.admin_token) as client:
+        labels = Labelmap(client, LABELS)
+        runs = {each: parse_runs(labels.sparsevol(root, each), "", header=True) for each in (1, 5)}
+        half, outside = request_body(runs[5][:7]), request_body(np.concatenate([runs[5][:1], runs[1][:1]]))
+        labels.split_supervoxel(root, 5, 600, 601, half, **amy)
+        labels.renumber(root, 9000, 6, **amy)
+        # As a killed server leaves it: the target has the supervoxels of a body that is still there.
+        index = labels.index(root, 7)
+        labels.merge(root, 8, [7], **amy)
+        labels.put_index(root, index)
+        schema = b'{"type": "object", "properties": {"group": {"type": "string"}}}'
+        client.change("POST", node_path(root, "neurons", "json_schema"), body=schema)
+        client.change_json(
+            "POST",
+            repo_path(root, "instance"),
+            "result",
+            body=b'{"dataname": "empty", "typename": "labelmap"}',
+        )
+        refused: dict[RefusalReason, Callable[[], object]] = {
+            RefusalReason.SUPERVOXEL_SPLIT: lambda: labels.split_supervoxel(root, 5, 600, 601, half, **amy),
+            RefusalReason.OUTSIDE_SUPERVOXEL: lambda: labels.split_supervoxel(
+                root, 1, 602, 603, outside, **amy
+            ),
+            RefusalReason.LABEL_EXISTS: lambda: labels.renumber(root, 9000, 9, **amy),
+            RefusalReason.ALREADY_IN_INDEX: lambda: labels.merge(root, 8, [7], **amy),
+            RefusalReason.NO_LABELS: lambda: client.read_json(node_path(root, "empty", "maxlabel")),
+            RefusalReason.NO_ELEMENT: lambda: client.change(
+                "DELETE", node_path(root, "synapses", "element", "9_9_9")
+            ),
+            RefusalReason.NO_KEY: lambda: client.read(node_path(root, KEYS, "key", "none")),
+            RefusalReason.AGAINST_SCHEMA: lambda: client.change(
+                "POST", node_path(root, "neurons", "key", 1), body=b'{"bodyid": 1, "group": 5}'
+            ),
+            RefusalReason.OTHER: lambda: labels.merge(root, 1, [99999], **amy),
+        }
+        for reason, ask in refused.items():
+            with pytest.raises(RequestRefused) as caught:
+                ask()
+            assert caught.value.reason is reason, caught.value
 
 
 def test_a_large_value_goes_by_way_of_a_file(server: RealServer, root: str, tmp_path: Path) -> None:

@@ -7,8 +7,9 @@ from typing import Any
 import httpx
 import pytest
 
-from dvidsync_dagster.dvid.client import DvidClient, node_path
+from dvidsync_dagster.dvid.http import DvidClient
 from dvidsync_dagster.dvid.keyvalue import Keyvalue
+from dvidsync_dagster.dvid.paths import node_path
 from tests.real.test_place import Copying, copying
 
 pytestmark = [pytest.mark.dvid, pytest.mark.kafka]

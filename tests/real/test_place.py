@@ -16,7 +16,7 @@ import pytest
 from dvid_sandbox.real_server import dvid_binary
 from dvidsync_dagster.config import SyncConfig
 from dvidsync_dagster.dvid.asking import is_one_server
-from dvidsync_dagster.dvid.client import DvidClient
+from dvidsync_dagster.dvid.http import DvidClient
 from dvidsync_dagster.errors import ConfigurationError, Conflict
 from dvidsync_dagster.log.checkpoint import Checkpoint
 from dvidsync_dagster.run.report import ChunkReport

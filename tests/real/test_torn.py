@@ -21,7 +21,7 @@ from dvidsync_dagster.datatypes.labelmap.server.seen import Contact, look
 from dvidsync_dagster.datatypes.labelmap.server.writer import LabelmapWriter
 from dvidsync_dagster.datatypes.labelmap.source_counter import SourceCounter
 from dvidsync_dagster.dvid import sparsevol
-from dvidsync_dagster.dvid.client import DvidClient
+from dvidsync_dagster.dvid.http import DvidClient
 from dvidsync_dagster.dvid.label_blocks import LabelBlock
 from dvidsync_dagster.dvid.labelmap import Labelmap
 from dvidsync_dagster.dvid.repo import make_instance

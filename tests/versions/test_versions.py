@@ -15,7 +15,7 @@ from dvidsync_dagster.datatypes.repo.decoding import decode
 from dvidsync_dagster.datatypes.repo.lines import has_lines
 from dvidsync_dagster.datatypes.repo.side import command_of
 from dvidsync_dagster.datatypes.repo.writer import VersionWriter
-from dvidsync_dagster.dvid.client import DvidClient
+from dvidsync_dagster.dvid.http import DvidClient
 from dvidsync_dagster.dvid.repo import read_repo_info
 from dvidsync_dagster.errors import UndecodableRecord
 from dvidsync_dagster.events.message import Message

@@ -15,10 +15,10 @@ from dvidsync_dagster.datatypes.annotation.region import Region
 from dvidsync_dagster.datatypes.annotation.touched import Touched
 from dvidsync_dagster.datatypes.copied import is_committed
 from dvidsync_dagster.dvid.annotation import Annotation, Element, Point, position, related
-from dvidsync_dagster.dvid.client import DvidClient
 from dvidsync_dagster.dvid.repo import Instance
+from dvidsync_dagster.dvid.transport import Transport
 from dvidsync_dagster.errors import RequestRefused
-from dvidsync_dagster.plan.outcome import Outcome, Refusal
+from dvidsync_dagster.plan.outcome import Outcome, Refusal, refusal_of
 
 MAX_ELEMENTS = 2000
 """Elements in one request."""
@@ -84,7 +84,7 @@ class AnnotationWriter:
                     if not self.destination.delete(version, point, user=user):
                         break
             except RequestRefused as refusal:
-                yield Refusal(at, refusal.text)
+                yield refusal_of(at, refusal)
         for poster, posts in _by_user(_posts(touched, source, copy), places).items():
             for some in _slices(posts):
                 elements = [element for _, own in some for element in own]
@@ -95,7 +95,7 @@ class AnnotationWriter:
                         # What a committed version has is there: by an earlier run, or with the copy.
                         copy.read({copy.block_of(position(element)) for element in elements})
                         some = [(at, own) for at, own in some if own != copy.at(position(own[0]))]
-                    yield from (Refusal(at, refusal.text) for at, _ in some)
+                    yield from (refusal_of(at, refusal) for at, _ in some)
 
 
 def _read(touched: Touched, source: Region, copy: Region) -> None:
@@ -159,7 +159,7 @@ def _slices(posts: Sequence[tuple[int, list[Element]]]) -> Iterator[list[tuple[i
 
 
 def new_writer(
-    source: DvidClient, destination: DvidClient, name: str, instances: Mapping[str, Instance]
+    source: Transport, destination: Transport, name: str, instances: Mapping[str, Instance]
 ) -> AnnotationWriter:
     """The writer of an instance. Its blocks are as large as those of the labels that it is synced to."""
     edge: Point = (_BLOCK_EDGE,) * 3

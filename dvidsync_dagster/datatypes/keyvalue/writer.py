@@ -15,7 +15,7 @@ from dvidsync_dagster.datatypes.copied import is_committed
 from dvidsync_dagster.datatypes.keyvalue.commands import CopyKeys
 from dvidsync_dagster.dvid.keyvalue import UNREADABLE, Keyvalue, fits_path
 from dvidsync_dagster.errors import RequestRefused
-from dvidsync_dagster.plan.outcome import Outcome, Refusal
+from dvidsync_dagster.plan.outcome import Outcome, Refusal, refusal_of
 
 MAX_KEYS = 500
 """Keys in one request."""
@@ -56,7 +56,7 @@ class KeyvalueWriter:
                 self.destination.write_from(version, key, kept)
             except RequestRefused as refusal:
                 if not (is_committed(refusal) and self.destination.holds(version, key, kept)):
-                    return Outcome(refusals=(Refusal(0, refusal.text),))
+                    return Outcome(refusals=(refusal_of(0, refusal),))
         return Outcome()
 
     def _copy(self, command: CopyKeys) -> Outcome:
@@ -82,7 +82,7 @@ class KeyvalueWriter:
                 for half in halves
                 for refused in self._copy_named(command, {key: parts[key] for key in half})
             ]
-        refusals = [Refusal(parts[key], why) for key, why in self._write(version, list(found.items()))]
+        refusals = [refusal_of(parts[key], why) for key, why in self._write(version, list(found.items()))]
         for key, part in parts.items():
             if key not in found and key not in command.stays:
                 refusals += self._delete(version, key, part)
@@ -96,7 +96,7 @@ class KeyvalueWriter:
         except RequestRefused as refusal:
             return [Refusal(part, str(refusal))]
         missing = [(key, value) for key, value in found.items() if there.get(key) != value]
-        refusals = [Refusal(part, why) for _, why in self._write(version, missing)]
+        refusals = [refusal_of(part, why) for _, why in self._write(version, missing)]
         if text not in command.stays:
             for key in there.keys() - found.keys():
                 refusals += self._delete(version, key, part)
@@ -107,10 +107,10 @@ class KeyvalueWriter:
             self.destination.delete(version, key)
         except RequestRefused as refusal:
             if not (is_committed(refusal) and not self.destination.exists(version, key)):
-                return [Refusal(part, refusal.text)]
+                return [refusal_of(part, refusal)]
         return []
 
-    def _write(self, version: str, values: Sequence[tuple[str, bytes]]) -> list[tuple[str, str]]:
+    def _write(self, version: str, values: Sequence[tuple[str, bytes]]) -> list[tuple[str, RequestRefused]]:
         """Write; the keys that the destination refused, and why."""
         if len(values) > 1:
             try:
@@ -118,19 +118,21 @@ class KeyvalueWriter:
                 return []
             except RequestRefused as refusal:
                 if is_committed(refusal):
-                    return self._differing(version, dict(values), refusal.text)
-        refused = []
+                    return self._differing(version, dict(values), refusal)
+        refused: list[tuple[str, RequestRefused]] = []
         for key, value in values:
             try:
                 self.destination.write(version, key, value)
             except RequestRefused as refusal:
                 if is_committed(refusal):
-                    refused += self._differing(version, {key: value}, refusal.text)
+                    refused += self._differing(version, {key: value}, refusal)
                 else:
-                    refused.append((key, refusal.text))
+                    refused.append((key, refusal))
         return refused
 
-    def _differing(self, version: str, values: Mapping[str, bytes], why: str) -> list[tuple[str, str]]:
+    def _differing(
+        self, version: str, values: Mapping[str, bytes], why: RequestRefused
+    ) -> list[tuple[str, RequestRefused]]:
         """The keys that a committed version of the destination has otherwise. What it has is there: by an
         earlier run, or since the copy was made."""
         there = _read(self.destination, version, list(values))

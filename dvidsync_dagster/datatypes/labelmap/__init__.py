@@ -14,9 +14,9 @@ from dvidsync_dagster.datatypes.labelmap.gather import gather
 from dvidsync_dagster.datatypes.labelmap.server.side import LabelmapSide
 from dvidsync_dagster.datatypes.labelmap.unfinished import LabelmapSource
 from dvidsync_dagster.datatypes.server_side import Servers
-from dvidsync_dagster.dvid.client import DvidClient
 from dvidsync_dagster.dvid.labelmap import Labelmap
 from dvidsync_dagster.dvid.repo import Instance
+from dvidsync_dagster.dvid.transport import Transport
 from dvidsync_dagster.events.event import Announcement, Event
 from dvidsync_dagster.events.message import Message
 from dvidsync_dagster.plan.claims import Claim
@@ -48,10 +48,10 @@ class LabelmapType(DataType):
         assert isinstance(event, LabelEvent)
         apply(event, rows)
 
-    def source_side(self, client: DvidClient, clock: int, started: int | None, pool: Executor) -> SourceSide:
+    def source_side(self, client: Transport, clock: int, started: int | None, pool: Executor) -> SourceSide:
         return LabelmapSource(client, clock, started, pool)
 
-    def counter(self, source: DvidClient, instance: str, root: str) -> int | None:
+    def counter(self, source: Transport, instance: str, root: str) -> int | None:
         return Labelmap(source, instance).next_label(root)
 
     def server_side(self, servers: Servers) -> LabelmapSide:

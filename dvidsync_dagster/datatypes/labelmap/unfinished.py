@@ -24,8 +24,8 @@ from dvidsync_dagster.datatypes.labelmap.events import (
     Split,
     SplitSupervoxel,
 )
-from dvidsync_dagster.dvid.client import DvidClient
 from dvidsync_dagster.dvid.labelmap import Labelmap, LastMod
+from dvidsync_dagster.dvid.transport import Transport
 from dvidsync_dagster.errors import RequestRefused
 from dvidsync_dagster.events.event import Event
 
@@ -40,7 +40,7 @@ the operation. Until then it is awaited: it tells more. One that comes still lat
 class LabelmapSource(SourceSide):
     """Asks the source what became of starts."""
 
-    def __init__(self, client: DvidClient, clock: int, started: int | None, pool: Executor) -> None:
+    def __init__(self, client: Transport, clock: int, started: int | None, pool: Executor) -> None:
         super().__init__(client, clock, started, pool)
         self._made = time.monotonic()
 

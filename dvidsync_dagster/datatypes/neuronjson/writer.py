@@ -11,7 +11,7 @@ from dvidsync_dagster.datatypes.copied import is_committed
 from dvidsync_dagster.datatypes.neuronjson.commands import CopyNeurons
 from dvidsync_dagster.dvid.neuronjson import Neuronjson
 from dvidsync_dagster.errors import RequestRefused
-from dvidsync_dagster.plan.outcome import Outcome, Refusal
+from dvidsync_dagster.plan.outcome import Outcome, Refusal, refusal_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ class NeuronjsonWriter:
             try:
                 self._copy_schema(command.version, kind)
             except RequestRefused as refusal:
-                refusals.append(Refusal(part, str(refusal)))
+                refusals.append(Refusal(part, str(refusal), refusal.reason))
         if command.bodies:
             parts = {body: part for part, body in enumerate(command.bodies)}
             refusals += self._copy(command.version, parts)
@@ -54,7 +54,7 @@ class NeuronjsonWriter:
                     self.destination.delete(version, body)
                 except RequestRefused as refusal:
                     if not (is_committed(refusal) and not self.destination.records(version, [body])):
-                        refusals.append(Refusal(part, refusal.text))
+                        refusals.append(refusal_of(part, refusal))
         return refusals
 
     def _write(
@@ -70,12 +70,12 @@ class NeuronjsonWriter:
                 # What a committed version has is there: by an earlier run, or since the copy was made.
                 there = self.destination.records(version, [body for body, _ in records])
                 return [
-                    Refusal(parts[body], refusal.text)
+                    refusal_of(parts[body], refusal)
                     for body, record in records
                     if body not in there or orjson.loads(there[body]) != orjson.loads(record)
                 ]
             if len(records) == 1:
-                return [Refusal(parts[records[0][0]], refusal.text)]
+                return [refusal_of(parts[records[0][0]], refusal)]
         refusals = []
         for record in records:
             refusals += self._write(version, [record], parts)

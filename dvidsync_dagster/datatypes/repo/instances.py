@@ -7,10 +7,11 @@ from collections.abc import Callable, Collection, Mapping
 import orjson
 
 from dvidsync_dagster.datatypes.repo.commands import MakeInstance
-from dvidsync_dagster.dvid.client import DvidClient, node_path
+from dvidsync_dagster.dvid.paths import node_path
 from dvidsync_dagster.dvid.repo import Instance, RepoInfo, make_instance, read_repo_info
+from dvidsync_dagster.dvid.transport import Transport
 from dvidsync_dagster.errors import RequestRefused
-from dvidsync_dagster.plan.outcome import ALREADY_THERE, DONE, Outcome, refused
+from dvidsync_dagster.plan.outcome import ALREADY_THERE, DONE, Outcome, refused, refused_by
 
 _LISTS = ("BlockSize", "VoxelSize", "VoxelUnits")
 _TEXTS = ("MaxDownresLevel", "Background", "GridStore")
@@ -49,7 +50,7 @@ class InstanceWriter:
     def __init__(
         self,
         source: RepoInfo,
-        destination: DvidClient,
+        destination: Transport,
         root: str,
         *,
         followed: Callable[[str], bool],
@@ -64,7 +65,7 @@ class InstanceWriter:
         self._note = note
 
     def apply(self, new: MakeInstance) -> Outcome:
-        """Raises what `DvidClient.change` raises; a refusal is an outcome."""
+        """Raises what `Transport.change` raises; a refusal is an outcome."""
         there = self._there().get(new.instance)
         if there is not None:
             if there.typename == new.data_type:
@@ -83,7 +84,7 @@ class InstanceWriter:
         try:
             make_instance(self._destination, new.version, creation_settings(instance))
         except RequestRefused as refusal:
-            return refused(refusal.text)
+            return refused_by(refusal)
         self._settle(new)
         return DONE
 

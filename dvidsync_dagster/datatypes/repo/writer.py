@@ -13,7 +13,6 @@ from dvidsync_dagster.datatypes.repo.commands import (
     WriteNote,
 )
 from dvidsync_dagster.datatypes.repo.lines import has_lines
-from dvidsync_dagster.dvid.client import DvidClient
 from dvidsync_dagster.dvid.repo import (
     Version,
     commit_version,
@@ -22,8 +21,9 @@ from dvidsync_dagster.dvid.repo import (
     write_log,
     write_note,
 )
+from dvidsync_dagster.dvid.transport import Transport
 from dvidsync_dagster.errors import RequestRefused
-from dvidsync_dagster.plan.outcome import ALREADY_THERE, DONE, Outcome, refused
+from dvidsync_dagster.plan.outcome import ALREADY_THERE, DONE, Outcome, refused, refused_by
 
 
 class VersionWriter:
@@ -34,13 +34,13 @@ class VersionWriter:
         root: the repo on both servers.
     """
 
-    def __init__(self, source: DvidClient, destination: DvidClient, root: str) -> None:
+    def __init__(self, source: Transport, destination: Transport, root: str) -> None:
         self._source = source
         self._destination = destination
         self._root = root
 
     def carry_out(self, command: RepoCommand) -> Outcome:
-        """Raises what `DvidClient.change` raises; a refusal is an outcome."""
+        """Raises what `Transport.change` raises; a refusal is an outcome."""
         try:
             match command:
                 case MakeVersion():
@@ -52,7 +52,7 @@ class VersionWriter:
                 case WriteLog():
                     return self._log(command)
         except RequestRefused as refusal:
-            return refused(refusal.text)
+            return refused_by(refusal)
         raise TypeError(f"no command for a version: {command!r}")
 
     def _version(self, uuid: str) -> Version | None:

@@ -10,8 +10,8 @@ from typing import Protocol
 from dvidsync_dagster.datatypes.commands import Step
 from dvidsync_dagster.destinations.dvid_server.planner import Plan, Sides, make_plan
 from dvidsync_dagster.destinations.protocol import Brought, ConflictRow
-from dvidsync_dagster.dvid.client import DvidClient
 from dvidsync_dagster.dvid.repo import read_server_info
+from dvidsync_dagster.dvid.transport import Transport
 from dvidsync_dagster.errors import (
     AnswerLost,
     Conflict,
@@ -41,7 +41,7 @@ class Server(Protocol):
 
     name: str
     skips: bool
-    client: DvidClient
+    client: Transport
     sides: Sides
 
     def carry_out_plan(self, plan: Plan, settled: Settled) -> None: ...

@@ -7,17 +7,17 @@ from contextlib import suppress
 from dvidsync_dagster.clients import AT_ONCE, open_destination
 from dvidsync_dagster.config import DestinationConfig, SyncConfig
 from dvidsync_dagster.dvid.asking import ask_server, is_one_server
-from dvidsync_dagster.dvid.client import DvidClient
 from dvidsync_dagster.dvid.repo import RepoInfo, ServerInfo
+from dvidsync_dagster.dvid.transport import Transport
 from dvidsync_dagster.errors import ConfigurationError, ServerError
 
 
 def check_server(
     config: SyncConfig,
     destination: DestinationConfig,
-    source: DvidClient,
+    source: Transport,
     source_info: ServerInfo,
-    client: DvidClient,
+    client: Transport,
 ) -> RepoInfo:
     """Ask a destination's server whether it can follow; what it says of the repo.
 
@@ -31,7 +31,7 @@ def check_server(
     return repo
 
 
-def refuse_source(destination: DestinationConfig, source: DvidClient, client: DvidClient) -> None:
+def refuse_source(destination: DestinationConfig, source: Transport, client: Transport) -> None:
     """Raises ConfigurationError if the destination is the source, ServerError if one does not answer."""
     if is_one_server(source, client):
         raise ConfigurationError(
@@ -41,7 +41,7 @@ def refuse_source(destination: DestinationConfig, source: DvidClient, client: Dv
         )
 
 
-def refuse_twins(config: SyncConfig, destination: DestinationConfig, client: DvidClient) -> None:
+def refuse_twins(config: SyncConfig, destination: DestinationConfig, client: Transport) -> None:
     """Ask the other destinations, as far as they answer at once.
 
     Raises ConfigurationError if one is this server too: two runs at a time would work on it.
@@ -55,7 +55,7 @@ def refuse_twins(config: SyncConfig, destination: DestinationConfig, client: Dvi
             )
 
 
-def _answers_as(client: DvidClient, other: DestinationConfig) -> bool:
+def _answers_as(client: Transport, other: DestinationConfig) -> bool:
     # What ails another destination is told by its own runs.
     with (
         suppress(ServerError, ConfigurationError),

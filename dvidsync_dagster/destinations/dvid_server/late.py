@@ -13,6 +13,7 @@ from enum import Enum
 
 from dvidsync_dagster.datatypes.place import is_after_commit, is_late
 from dvidsync_dagster.dvid.repo import RepoInfo
+from dvidsync_dagster.errors import RefusalReason
 from dvidsync_dagster.events.event import Event
 from dvidsync_dagster.events.repo import Commit, NewVersion
 from dvidsync_dagster.plan.outcome import Outcome, Refusal
@@ -46,7 +47,7 @@ def explained(outcome: Outcome, came: Timing) -> Outcome:
     """The refusals for want of an admin token, with what to do about them."""
 
     def explain(refusal: Refusal) -> Refusal:
-        if "locked node" not in refusal.found:
+        if refusal.reason is not RefusalReason.VERSION_COMMITTED:
             return refusal
         remedy = f"{came.value}: name the destination's admin token in `admin_token_env`"
         return replace(refusal, found=f"{refusal.found}. {remedy}")

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import time
 
-from dvidsync_dagster.dvid.client import DvidClient
 from dvidsync_dagster.dvid.repo import read_repo_info
+from dvidsync_dagster.dvid.transport import Transport
 from dvidsync_dagster.errors import RequestRefused
 
 REST_LOOKS = 15
 
 
-def wait_for_rest(client: DvidClient, root: str, pause: float) -> None:
+def wait_for_rest(client: Transport, root: str, pause: float) -> None:
     """Wait until two looks, `pause` seconds apart, agree.
 
     A server that others keep busy is waited for `REST_LOOKS` looks at most.
@@ -25,12 +25,12 @@ def wait_for_rest(client: DvidClient, root: str, pause: float) -> None:
         before = now
 
 
-def _marks(client: DvidClient, root: str) -> tuple[object, ...]:
+def _marks(client: Transport, root: str) -> tuple[object, ...]:
     info = read_repo_info(client, root)
     return (info.next_mutation_id, [(version.uuid, version.locked) for version in info.versions.values()])
 
 
-def _is_busy(client: DvidClient) -> bool:
+def _is_busy(client: Transport) -> bool:
     try:
         load = client.read_json("/api/load")
     except RequestRefused:

@@ -19,8 +19,8 @@ from dvidsync_dagster.destinations.dvid_server.planner import Plan, Sides
 from dvidsync_dagster.destinations.dvid_server.rest import wait_for_rest
 from dvidsync_dagster.destinations.protocol import Brought, Standing
 from dvidsync_dagster.destinations.source import Source
-from dvidsync_dagster.dvid.client import DvidClient
 from dvidsync_dagster.dvid.repo import RepoInfo, read_repo_info
+from dvidsync_dagster.dvid.transport import Transport
 from dvidsync_dagster.events.batch import Batch
 from dvidsync_dagster.events.event import Event
 from dvidsync_dagster.events.repo import Commit
@@ -48,7 +48,7 @@ class DvidServer:
         self,
         name: str,
         source: Source,
-        client: DvidClient,
+        client: Transport,
         *,
         requests_in_flight: int,
         skips: bool,

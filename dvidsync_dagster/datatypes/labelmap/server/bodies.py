@@ -11,7 +11,7 @@ from dvidsync_dagster.datatypes.labelmap.server.counter import LabelCounter
 from dvidsync_dagster.dvid.labelmap import Labelmap, LastMod
 from dvidsync_dagster.errors import RequestRefused
 from dvidsync_dagster.events.event import Event
-from dvidsync_dagster.plan.outcome import ALREADY_THERE, DONE, Outcome, refused
+from dvidsync_dagster.plan.outcome import ALREADY_THERE, DONE, Outcome, refused, refused_by
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +46,9 @@ class Bodies:
         """Whether the event that a command repeats has been applied; False if it repeats none."""
         return len(events) == 1 and isinstance(events[0], BodyEvent) and self.shows(events[0])
 
-    def refused(self, events: Sequence[Event], found: str) -> Outcome:
+    def refused(self, events: Sequence[Event], refusal: RequestRefused) -> Outcome:
         """What became of a command that was refused: perhaps it was done before."""
-        return ALREADY_THERE if self.is_present(events) else refused(found)
+        return ALREADY_THERE if self.is_present(events) else refused_by(refusal)
 
     def made(self, command: LabelCommand, label: int) -> LastMod | None:
         """The last change of a body here, if it was by this command."""
@@ -60,7 +60,8 @@ class Bodies:
         try:
             self.destination.renumber(command.version, wanted, got, **signed(command))
         except RequestRefused as refusal:
-            return refused(f"the body is there as {got}, but cannot get its label {wanted}: {refusal.text}")
+            found = f"the body is there as {got}, but cannot get its label {wanted}: {refusal.text}"
+            return refused(found, reason=refusal.reason)
         self.counter.passed(wanted)
         return DONE
 

@@ -9,7 +9,7 @@ from dvidsync_dagster.datatypes.labelmap.server.bodies import Bodies, signed
 from dvidsync_dagster.datatypes.labelmap.server.commands import CleaveBody, Fresh, LabelCommand
 from dvidsync_dagster.errors import RequestRefused, ServerFailed
 from dvidsync_dagster.events.event import Event
-from dvidsync_dagster.plan.outcome import ALREADY_THERE, DONE, Outcome, refused
+from dvidsync_dagster.plan.outcome import ALREADY_THERE, DONE, Outcome, refused, refused_by
 
 
 def cleave(bodies: Bodies, command: CleaveBody, events: Sequence[Event], *, doubtful: bool) -> Outcome:
@@ -51,12 +51,12 @@ def cleave_off(
         # Its id is gone already, perhaps by an earlier try: one that is refused would burn another.
         elsewhere = _elsewhere(bodies, command.version, orig, supervoxels)
         if elsewhere is not None:
-            return bodies.refused(events, elsewhere)
+            return ALREADY_THERE if bodies.is_present(events) else refused(elsewhere)
     try:
         label = bodies.destination.cleave(command.version, orig, supervoxels, **signed(command))
     except RequestRefused as refusal:
         counter.read_again(command.version)
-        return bodies.refused(events, refusal.text)
+        return bodies.refused(events, refusal)
     if label != new and supervoxels and bodies.made(command, label) is None:
         raise ServerFailed(f"POST cleave/{orig}", f"answered with body {label}, which is another one")
     counter.took(label)
@@ -73,7 +73,7 @@ def _cleave_fresh(bodies: Bodies, command: CleaveBody, new: Fresh, supervoxels: 
         label = bodies.destination.cleave(command.version, command.orig, supervoxels, **signed(command))
     except RequestRefused as refusal:
         bodies.counter.read_again(command.version)
-        return refused(refusal.text)
+        return refused_by(refusal)
     bodies.counter.took(label)
     bodies.gave(new, label)
     return DONE

@@ -128,11 +128,17 @@ class Counters:
                 if Ids(wanted, wanted, PickedBy.REQUEST).move(counter.state):
                     wanted = counter.next_label - 1
                 if has < wanted:
-                    labelmap.raise_max_label(version, wanted)
+                    self._raise(labelmap, version, wanted)
+        except RequestRefused:
+            # A version that is not followed.
+            return
+
+    def _raise(self, labelmap: Labelmap, version: str, label: int) -> None:
+        try:
+            labelmap.raise_max_label(version, label)
         except RequestRefused as refusal:
-            # A version that is not followed, or too high a label for the server.
-            if "maxlabel/" in refusal.request:
-                self._servers.note(f"{instance}: its maxlabel in {version} cannot be raised: {refusal.text}")
+            # Too high a label for the server.
+            self._servers.note(f"{labelmap.name}: its maxlabel in {version} cannot be raised: {refusal.text}")
 
     def _has(self, instance: str) -> bool:
         if instance in self._writers:

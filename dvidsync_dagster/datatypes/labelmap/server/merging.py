@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from dvidsync_dagster.datatypes.labelmap.server.bodies import Bodies, signed
 from dvidsync_dagster.datatypes.labelmap.server.commands import MergeBodies, RenumberBody
-from dvidsync_dagster.errors import RequestRefused
+from dvidsync_dagster.errors import RefusalReason, RequestRefused
 from dvidsync_dagster.events.event import Event
-from dvidsync_dagster.plan.outcome import ALREADY_THERE, DONE, Outcome, Refusal, refused
+from dvidsync_dagster.plan.outcome import ALREADY_THERE, DONE, Outcome, Refusal, refused_by
 
 
 def merge(bodies: Bodies, command: MergeBodies, events: Sequence[Event]) -> Outcome:
@@ -23,11 +24,10 @@ def merge(bodies: Bodies, command: MergeBodies, events: Sequence[Event]) -> Outc
         if bodies.is_present(events):
             return ALREADY_THERE
         done = bodies.made(command, target) is not None
-        if (done or "already in index" in refusal.text) and _drop_merged_indices(
-            bodies, command.version, target, labels
-        ):
+        done |= refusal.reason is RefusalReason.ALREADY_IN_INDEX
+        if done and _drop_merged_indices(bodies, command.version, target, labels):
             return DONE
-        return refused(refusal.text)
+        return refused_by(refusal)
 
 
 def _one_by_one(bodies: Bodies, command: MergeBodies, events: Sequence[Event]) -> Outcome:
@@ -37,7 +37,7 @@ def _one_by_one(bodies: Bodies, command: MergeBodies, events: Sequence[Event]) -
     for position, part in enumerate(command.parts):
         outcome = merge(bodies, part, events[position : position + 1])
         already_there += outcome.already_there
-        refusals += [Refusal(position, refusal.found) for refusal in outcome.refusals]
+        refusals += [replace(refusal, part=position) for refusal in outcome.refusals]
         if refusals and not bodies.skips:
             break
     return Outcome(already_there, tuple(refusals))
@@ -61,9 +61,9 @@ def renumber(bodies: Bodies, command: RenumberBody, events: Sequence[Event], *, 
     except RequestRefused as refusal:
         if bodies.is_present(events):
             return ALREADY_THERE
-        exists = doubtful and "already exists" in refusal.text
+        exists = doubtful and refusal.reason is RefusalReason.LABEL_EXISTS
         finished = _finished(bodies, command, new, orig) if exists else None
-        return finished or refused(refusal.text)
+        return finished or refused_by(refusal)
     with bodies.counter.lock:
         bodies.counter.passed(new)
     return DONE

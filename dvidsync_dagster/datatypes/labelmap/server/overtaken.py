@@ -11,9 +11,8 @@ from collections.abc import Iterable, Iterator
 
 from dvidsync_dagster.datatypes.labelmap.events import BodyEvent, Cleave, Split
 from dvidsync_dagster.datatypes.labelmap.server.tags import rank_of
-from dvidsync_dagster.dvid.answer import is_absent
 from dvidsync_dagster.dvid.labelmap import Labelmap
-from dvidsync_dagster.errors import RequestRefused
+from dvidsync_dagster.errors import NOT_HERE, RequestRefused
 
 _PARTS = 10
 """Supervoxels of one operation that are looked for."""
@@ -34,7 +33,7 @@ def is_past(events: Iterable[BodyEvent], labelmap: Labelmap, applied: tuple[int,
         try:
             homes = set(labelmap.mapping(version, sorted(supervoxels))) - {0}
         except RequestRefused as refusal:
-            if not is_absent(refusal):
+            if refusal.reason not in NOT_HERE:
                 raise
             continue
         for home in sorted(homes):

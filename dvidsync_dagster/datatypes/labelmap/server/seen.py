@@ -19,9 +19,8 @@ from dvidsync_dagster.datatypes.labelmap.events import (
 )
 from dvidsync_dagster.datatypes.labelmap.server.presence import Body, Seen, find_presence
 from dvidsync_dagster.datatypes.labelmap.server.tags import NANOSECONDS, rank_of
-from dvidsync_dagster.dvid.answer import is_absent
 from dvidsync_dagster.dvid.labelmap import Labelmap, LastMod
-from dvidsync_dagster.errors import RequestRefused, ServerFailed
+from dvidsync_dagster.errors import NOT_HERE, RequestRefused, ServerFailed
 from dvidsync_dagster.plan.claims import Key
 from dvidsync_dagster.plan.order import order
 
@@ -118,7 +117,7 @@ def _has(labelmap: Labelmap, version: str) -> bool:
     try:
         labelmap.mapping(version, [1])
     except RequestRefused as refusal:
-        if is_absent(refusal):
+        if refusal.reason in NOT_HERE:
             return False
         raise
     return True
@@ -232,7 +231,7 @@ def _bodies(labelmap: Labelmap, supervoxels: Sequence[tuple[str, int]]) -> dict[
         try:
             found[version] = dict(zip(parts, labelmap.mapping(version, parts), strict=True))
         except RequestRefused as refusal:
-            if not is_absent(refusal):
+            if refusal.reason not in NOT_HERE:
                 raise
     return found
 

@@ -170,7 +170,7 @@ class LabelmapSide(ServerSide):
                 opening.done |= not outcome.refusals
                 return outcome
         except RequestRefused as refusal:
-            return refused(str(refusal), parts)
+            return refused(str(refusal), parts, refusal.reason)
 
     def needs_version(self, step: Step) -> bool:
         """A counter is the whole instance's: whoever moved it can be in a version that is not followed."""

@@ -10,11 +10,11 @@ from dvidsync_dagster.datatypes.labelmap.server.cleaving import cleave_off
 from dvidsync_dagster.datatypes.labelmap.server.commands import SplitSupervoxels
 from dvidsync_dagster.datatypes.labelmap.server.torn_split import TornSplit
 from dvidsync_dagster.dvid import sparsevol
-from dvidsync_dagster.errors import RequestRefused
+from dvidsync_dagster.errors import RefusalReason, RequestRefused
 from dvidsync_dagster.events.event import Event
-from dvidsync_dagster.plan.outcome import DONE, Outcome, refused
+from dvidsync_dagster.plan.outcome import DONE, Outcome, refused_by
 
-_TORN_SPLIT = ("has been split", "different from label index")
+_TORN_SPLIT = (RefusalReason.SUPERVOXEL_SPLIT, RefusalReason.OUTSIDE_SUPERVOXEL)
 """Why a supervoxel split is refused that a killed server left half done."""
 
 
@@ -38,7 +38,7 @@ def split(bodies: Bodies, command: SplitSupervoxels, events: Sequence[Event]) ->
         if body == 0:
             mend_cut(bodies, command, cut)
         elif (found := _cut(bodies, command, cut)) is not None:
-            return refused(found)
+            return refused_by(found)
     halves = tuple(cut.split for cut in cuts)
     return cleave_off(bodies, command, command.body, command.new, halves, events, doubtful=True)
 
@@ -57,14 +57,14 @@ def mend_cut(bodies: Bodies, command: SplitSupervoxels, cut: TornSplit) -> bool:
     return True
 
 
-def _cut(bodies: Bodies, command: SplitSupervoxels, cut: TornSplit) -> str | None:
+def _cut(bodies: Bodies, command: SplitSupervoxels, cut: TornSplit) -> RequestRefused | None:
     """Split one supervoxel; what the server refused it for, else None."""
     try:
         _post_cut(bodies, command, cut)
     except RequestRefused as refusal:
         bodies.counter.read_again(cut.version)
-        if not any(text in refusal.text for text in _TORN_SPLIT) or not mend_cut(bodies, command, cut):
-            return refusal.text
+        if refusal.reason not in _TORN_SPLIT or not mend_cut(bodies, command, cut):
+            return refusal
     return None
 
 

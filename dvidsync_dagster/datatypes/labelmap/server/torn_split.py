@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
 from dvidsync_dagster.dvid import protobuf
 from dvidsync_dagster.dvid.label_blocks import BlockPoint, LabelBlock, decode_point
 from dvidsync_dagster.dvid.labelmap import Labelmap
+from dvidsync_dagster.dvid.proto.labelmap_pb2 import LabelIndex
 
 _BLOCKS = 200
 """Blocks that are asked for at a time: their coordinates stand in the URL."""
@@ -60,10 +60,10 @@ class TornSplit:
             if changed:
                 self.labelmap.put_blocks(self.version, changed)
 
-    def _index(self) -> Any:
+    def _index(self) -> LabelIndex:
         return self.labelmap.index(self.version, self.body)
 
-    def _points(self, index: Any) -> set[BlockPoint]:
+    def _points(self, index: LabelIndex) -> set[BlockPoint]:
         """The blocks in which the supervoxel lies, or lay."""
         parts = {self.supervoxel, self.split, self.remain}
         return {decode_point(block.key) for block in index.blocks if not parts.isdisjoint(_counts(block))}
@@ -80,7 +80,7 @@ class TornSplit:
             yield self.labelmap.blocks(self.version, ordered[start : start + _BLOCKS], scale)
 
 
-def _counts(block: Any) -> dict[int, int]:
+def _counts(block: LabelIndex.Block) -> dict[int, int]:
     """Voxels by supervoxel in one block of an index."""
     return {entry.key: entry.value for entry in block.value.counts}
 

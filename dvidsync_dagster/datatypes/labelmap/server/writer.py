@@ -66,7 +66,7 @@ class LabelmapWriter:
                     with self.counter.lock:
                         return self._move_counter(command)
         except RequestRefused as refusal:
-            return refused(str(refusal))
+            return refused(str(refusal), reason=refusal.reason)
 
     def _move_counter(self, command: LabelCommand) -> Outcome:
         match command:

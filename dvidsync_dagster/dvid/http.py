@@ -1,4 +1,4 @@
-"""Requests to one DVID server.
+"""Requests to one DVID server by httpx.
 
 Reads are repeated when the connection fails or a gateway answers. A request that changes something is not:
 after a lost answer nobody but the server knows whether it was done, so `AnswerLost` goes up to whoever can
@@ -10,11 +10,10 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from types import TracebackType
-from typing import IO, Any
-from urllib.parse import quote
+from typing import Any, NoReturn
 
 import httpx
 import orjson
@@ -22,20 +21,21 @@ import orjson
 from dvidsync_dagster.dvid.again import is_busy, is_passing, retrying
 from dvidsync_dagster.dvid.answer import Asked, raise_for
 from dvidsync_dagster.dvid.body import beginning, check_encoding, check_kind, pieces
+from dvidsync_dagster.dvid.limiter import DEFAULT, limiter_of
 from dvidsync_dagster.dvid.long_url import address
 from dvidsync_dagster.dvid.patience import FEW, MANY, STREAMED, Patience
+from dvidsync_dagster.dvid.streamed import StreamedAnswer, reading, set_all_aside
+from dvidsync_dagster.dvid.telling import tell
+from dvidsync_dagster.dvid.transport import Body, Query
 from dvidsync_dagster.dvid.wire import Wait, Wire
-from dvidsync_dagster.errors import AnswerLost, RequestRefused, ServerUnreachable
+from dvidsync_dagster.errors import AnswerLost, LoginRefused, RequestRefused, ServerUnreachable
 from dvidsync_dagster.outgoing_text import escaped, keep_secret
-
-Query = Mapping[str, str | int]
-Body = bytes | IO[bytes]
 
 logger = logging.getLogger(__name__)
 
 
 class DvidClient:
-    """One DVID server, for use by several threads.
+    """A `Transport`: one DVID server, for use by several threads. Close it, or use it as a context manager.
 
     Args:
         url: such as ``http://host:8000``.
@@ -45,7 +45,8 @@ class DvidClient:
         user, app: sent as ``u=`` and ``app=`` with every change that does not bring its own ("" sends none).
         reads_as: sent as ``u=`` with every read, for servers that log who reads.
         administers: the admin token goes along with every change: committed versions want it.
-        say: told of long waiting.
+        requests_in_flight: how many requests may be under way at this server, those of other clients in this
+            process included.
 
     `changes_sent` counts the requests that change something.
     """
@@ -61,9 +62,8 @@ class DvidClient:
         app: str = "dvidsync",
         reads_as: str | None = None,
         administers: bool = False,
-        connections: int = 16,
+        requests_in_flight: int = DEFAULT,
         patience: Patience = Patience(),  # noqa: B008 (it is frozen)
-        say: Callable[[str], None] = logger.warning,
     ) -> None:
         self.url = url.rstrip("/")
         self.place = place
@@ -76,18 +76,19 @@ class DvidClient:
         for secret in (token, admin_token):
             keep_secret(secret or "")
         self._patience = patience
-        self._say = say
         self._changes_lock = threading.Lock()
         self._thread = threading.local()
         self.changes_sent = 0
+        self._limiter = limiter_of(self.url)
+        self._limiter.join(self, requests_in_flight)
         self._http = httpx.Client(
             base_url=self.url,
-            transport=Wire(self.url, token, admin_token, connections),
+            transport=Wire(self.url, token, admin_token, kept_connections=requests_in_flight),
             timeout=httpx.Timeout(patience.answer, connect=patience.connect),
             headers={"Accept-Encoding": "gzip"},
         )
-        self._retry_reads = retrying(patience, say, is_passing)
-        self._retry_changes = retrying(patience, say, is_busy)
+        self._retry_reads = retrying(patience, place or self.url, is_passing)
+        self._retry_changes = retrying(patience, place or self.url, is_busy)
 
     def __enter__(self) -> DvidClient:
         return self
@@ -99,8 +100,9 @@ class DvidClient:
 
     def close(self) -> None:
         self._http.close()
+        self._limiter.leave(self)
 
-    # Reading
+    # Reading: see `Transport`
 
     def read(
         self,
@@ -111,28 +113,15 @@ class DvidClient:
         limit: int = MANY,
         kind: str | None = None,
     ) -> bytes:
-        """GET, repeated while the server does not answer.
-
-        Args:
-            limit: bytes that the answer may have, unpacked.
-            kind: the content type that DVID gives this answer, as in `body`; None if it tells nothing.
-
-        Raises:
-            RequestRefused: DVID's own 4xx.
-            LoginRefused, NotDvid: somebody before it answers.
-            ServerUnreachable, ServerBusy, ServerFailed: still no answer, or 5xx.
-        """
         return self._retry_reads(self._get, path, query, body, limit, kind)
 
     def read_json(self, path: str, *, query: Query | None = None, body: Any = None, limit: int = MANY) -> Any:
-        """GET and decode JSON; `body` is sent as JSON (DVID takes bodies on GET)."""
         content = self.read(path, query=query, body=None if body is None else orjson.dumps(body), limit=limit)
         return self._decoded(self._asked("GET", path), content)
 
     def read_or_none(
         self, path: str, *, query: Query | None = None, limit: int = MANY, kind: str | None = None
     ) -> bytes | None:
-        """GET; None for DVID's own 404."""
         try:
             return self.read(path, query=query, limit=limit, kind=kind)
         except RequestRefused as refused:
@@ -150,34 +139,29 @@ class DvidClient:
         limit: int = STREAMED,
         kind: str | None = None,
     ) -> Iterator[Iterator[bytes]]:
-        """GET whose answer comes piece by piece. It is not repeated: whoever reads it begins anew.
-
-        Raises:
-            RequestRefused, LoginRefused, NotDvid, ServerBusy, ServerFailed: as for `read`.
-            ServerUnreachable: no connection, or it broke while the answer was read.
-        """
         asked = self._asked("GET", path)
-        try:
-            with self._sent(asked, query, body or b"") as response:
+        with ExitStack() as request:
+            with _unreachable(asked):
+                response = request.enter_context(self._sent(asked, query, body or b""))
                 check_kind(asked, response, kind)
-                yield pieces(asked, response, min(limit, self._patience.most))
-        except httpx.RequestError as error:
-            raise ServerUnreachable(f"GET {self.url}{path}", _reason(error)) from None
+            answer = StreamedAnswer(self._pieces(asked, response, limit), request.close)
+            with reading(answer) as own:
+                yield own
 
     def _get(self, path: str, query: Query | None, body: bytes | None, limit: int, kind: str | None) -> bytes:
         asked = self._asked("GET", path)
-        try:
-            with self._sent(asked, query, body or b"") as response:
-                check_kind(asked, response, kind)
-                return b"".join(pieces(asked, response, min(limit, self._patience.most)))
-        except httpx.RequestError as error:
-            raise ServerUnreachable(f"GET {self.url}{path}", _reason(error)) from None
+        with _unreachable(asked), self._sent(asked, query, body or b"") as response:
+            check_kind(asked, response, kind)
+            return b"".join(self._pieces(asked, response, limit))
 
-    # Changing
+    def _pieces(self, asked: Asked, response: httpx.Response, limit: int) -> Iterator[bytes]:
+        with _unreachable(asked):
+            yield from pieces(asked, response, min(limit, self._patience.most))
+
+    # Changing: see `Transport`
 
     @contextmanager
     def as_administrator(self) -> Iterator[None]:
-        """What this thread changes meanwhile, it changes with the admin token (if there is one)."""
         self._thread.administers = True
         try:
             yield
@@ -195,20 +179,6 @@ class DvidClient:
         app: str | None = None,
         admin: bool = False,
     ) -> None:
-        """A request that changes something and whose answer, if it is done, has no content. Sent once, or
-        again after an answer by which it was not looked at.
-
-        Args:
-            body: a file is sent from its beginning, piece by piece.
-
-        Raises:
-            RequestRefused: DVID's own 4xx, nothing has changed (but a failed cleave has burned an id).
-            LoginRefused, ServerBusy, ServerReadOnly: nothing has changed.
-            NotDvid: somebody before the server answered; see its `perhaps_done`.
-            ServerUnreachable: it was not sent.
-            AnswerLost: it was sent, or may have been, and the answer never came.
-            ServerFailed: 5xx; it may be done in part.
-        """
         content = self._retry_changes(self._change, method, path, query, body, user, app, admin)
         if content:
             raise self._asked(method, path, changes=True).not_dvid(
@@ -227,8 +197,6 @@ class DvidClient:
         app: str | None = None,
         admin: bool = False,
     ) -> dict[str, Any]:
-        """A change that answers with a JSON object that has these fields. Raises as `change`, and NotDvid for
-        any other answer."""
         answer = self._retry_changes(self._change, method, path, query, body, user, app, admin)
         asked = self._asked(method, path, changes=True)
         decoded = self._decoded(asked, answer)
@@ -259,7 +227,7 @@ class DvidClient:
             with self._sent(asked, params, body) as response:
                 return b"".join(pieces(asked, response, FEW))
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
-            raise ServerUnreachable(f"{method} {self.url}{path}", _reason(error)) from None
+            raise ServerUnreachable(asked.address, _reason(error)) from None
         except httpx.RequestError as error:
             raise AnswerLost(str(asked), f"{self.url}: {_reason(error)}") from None
 
@@ -271,27 +239,35 @@ class DvidClient:
     @contextmanager
     def _sent(self, asked: Asked, query: Query | None, body: Body) -> Iterator[httpx.Response]:
         """Send a request; its answer if that is 200. Raises what another one means."""
-        params = dict(query or {})
-        if self._reads_as and not asked.changes:
-            params.setdefault("u", self._reads_as)
-        if isinstance(body, bytes):
-            size = len(body)
-        else:
-            size = body.seek(0, os.SEEK_END)
-            body.seek(0)
-        wait = Wait(f"{asked.method} {self.url}{asked.path}", size, self._patience, self._say)
-        to = address(self.url, asked.method, asked.path, params)
-        with self._http.stream(
-            asked.method,
-            to.path,
-            params=dict(to.params),
-            content=body,
-            extensions={**to.extensions, "dvid_wait": wait, "dvid_admin": asked.admin_token},
-        ) as response:
-            check_encoding(asked, response)
-            if response.status_code != 200:
-                raise_for(asked, response, beginning(asked, response))
-            yield response
+        set_all_aside()
+        with self._limiter.place(self._patience.word, lambda seconds: self._tell_of_queue(asked, seconds)):
+            params = dict(query or {})
+            if self._reads_as and not asked.changes:
+                params.setdefault("u", self._reads_as)
+            wait = Wait(asked, _size(body), self._patience)
+            to = address(self.url, asked.method, asked.path, params)
+            with self._http.stream(
+                asked.method,
+                to.path,
+                params=dict(to.params),
+                content=body,
+                extensions={**to.extensions, "dvid_wait": wait, "dvid_admin": asked.admin_token},
+            ) as response:
+                check_encoding(asked, response)
+                if response.status_code != 200:
+                    self._raise_for(asked, response)
+                yield response
+
+    def _raise_for(self, asked: Asked, response: httpx.Response) -> NoReturn:
+        try:
+            raise_for(asked, response.status_code, response.headers, beginning(asked, response))
+        except LoginRefused as error:
+            tell(logger, str(error), server=self.place or self.url, request=error.request)
+            raise
+
+    def _tell_of_queue(self, asked: Asked, seconds: float) -> None:
+        text = f"still waiting for a free place to send {asked.address}: {seconds:,.0f} s so far"
+        tell(logger, text, server=self.place or self.url, request=str(asked), seconds=seconds)
 
     def _decoded(self, asked: Asked, content: bytes) -> Any:
         try:
@@ -303,22 +279,26 @@ class DvidClient:
             ) from None
 
 
+@contextmanager
+def _unreachable(asked: Asked) -> Iterator[None]:
+    """httpx's errors while something is read as ours."""
+    try:
+        yield
+    except httpx.RequestError as error:
+        raise ServerUnreachable(asked.address, _reason(error)) from None
+
+
+def _size(body: Body) -> int:
+    """Bytes; a file is at its beginning then."""
+    if isinstance(body, bytes):
+        return len(body)
+    size = body.seek(0, os.SEEK_END)
+    body.seek(0)
+    return size
+
+
 def _shown(content: bytes) -> str:
     return escaped(repr(content[:300]), 300)
-
-
-def node_path(version: str, *parts: str | int) -> str:
-    """``/api/node/VERSION/part/…`` with every part quoted."""
-    return "/api/node/" + _quoted((version, *parts))
-
-
-def repo_path(root: str, *parts: str | int) -> str:
-    """``/api/repo/ROOT/part/…`` with every part quoted."""
-    return "/api/repo/" + _quoted((root, *parts))
-
-
-def _quoted(parts: Sequence[str | int]) -> str:
-    return "/".join(quote(str(part), safe="") for part in parts)
 
 
 def _reason(error: Exception) -> str:

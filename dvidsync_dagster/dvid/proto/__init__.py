@@ -1,0 +1,1 @@
+"""DVID's protobuf messages. The ``*_pb2`` modules are made from the ``.proto`` files: `make proto`."""

@@ -1,0 +1,41 @@
+"""What DVID's refusals mean, told by their texts: nobody above this room reads them.
+
+Seen in recordings and on a real server, see docs/dvid.md, "Refusals". A text that is not known is `OTHER`.
+"""
+
+from __future__ import annotations
+
+import re
+
+from dvidsync_dagster.errors import RefusalReason
+
+_TEXTS: tuple[tuple[re.Pattern[str], RefusalReason], ...] = tuple(
+    (re.compile(pattern), reason)
+    for pattern, reason in (
+        # "Cannot do post on locked node UUID", 'Cannot do POST on endpoint "merge" of locked node UUID'
+        (r"Cannot do \S+ on .{0,200}locked node", RefusalReason.VERSION_COMMITTED),
+        (r"could not find UUID", RefusalReason.UNKNOWN_VERSION),
+        (r"invalid data instance name", RefusalReason.UNKNOWN_INSTANCE),
+        (r"Did not find (moved )?element", RefusalReason.NO_ELEMENT),
+        (r"No maximum label", RefusalReason.NO_LABELS),
+        (r".*\balready in index", RefusalReason.ALREADY_IN_INDEX),
+        (r".*\blabel\b.*\balready exists", RefusalReason.LABEL_EXISTS),
+        (r".*\bhas been split\b", RefusalReason.SUPERVOXEL_SPLIT),
+        (r".*\bdifferent from label index", RefusalReason.OUTSIDE_SUPERVOXEL),
+        (r".*\bjsonschema\b", RefusalReason.AGAINST_SCHEMA),
+    )
+)
+_READ = 2000
+"""Characters that are looked at: DVID's own words are shorter."""
+
+
+def reason_of(status: int, said: str) -> RefusalReason:
+    """What a refusal means.
+
+    Args:
+        said: DVID's text without the path after it, which holds what the user wrote.
+    """
+    if status == 404:
+        return RefusalReason.NO_KEY if said.startswith('Key "') else RefusalReason.NOT_FOUND
+    beginning = " ".join(said[:_READ].split())
+    return next((reason for text, reason in _TEXTS if text.match(beginning)), RefusalReason.OTHER)
