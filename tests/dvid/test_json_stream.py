@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dvidsync_dagster.compare.json_stream import list_items, object_fields
+from dvidsync_dagster.dvid.json_stream import list_items, object_fields
 from dvidsync_dagster.errors import ServerFailed
 
 VALUES = st.recursive(
@@ -42,8 +42,22 @@ def test_nothing(nothing: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    "broken", [b"[1, 2", b'["a', b"[1 2]", b"{}", b"[1]error: out of disk", b"[1,]", b"12"]
+    "broken",
+    [b"[1, 2", b'["a', b"[1 2]", b"{}", b"[1]error: out of disk", b"[1,]", b"12", b"[NaN]", b"[-Infinity]"],
 )
 def test_what_is_broken_is_an_error(broken: bytes) -> None:
     with pytest.raises(ServerFailed, match="GET x: is not the JSON that it should be"):
         list(list_items(iter([broken]), "GET x"))
+
+
+@pytest.mark.parametrize("number", [2**53 + 1, 2**63, 2**64 - 1, -(2**63)])
+def test_whole_numbers_stay_exact(number: int) -> None:
+    assert list(list_items(iter([b"[%d, 0.5]" % number]), "GET x")) == [number, 0.5]
+
+
+@given(values=st.lists(VALUES, min_size=1, max_size=5), length=st.integers(1, 20), data=st.data())
+def test_what_breaks_off_is_an_error(values: list[Any], length: int, data: st.DataObject) -> None:
+    content = json.dumps(values).encode()
+    part = content[: data.draw(st.integers(1, len(content) - 1))]
+    with pytest.raises(ServerFailed, match="is not the JSON that it should be"):
+        list(list_items(cut(part, length), "GET x"))
