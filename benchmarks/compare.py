@@ -25,8 +25,9 @@ from dvid_sandbox import wire
 from dvid_sandbox.launcher import DvidServer, SandboxServer
 from dvid_sandbox.proofreaders import make_repo
 from dvid_sandbox.real_server import RealServer
-from dvidsync_dagster.compare.labelmap import SIZES, find_mapping
-from dvidsync_dagster.differences.items import Pair, Side, find, side_by_side
+from dvidsync_dagster.datatypes.labelmap.comparison import MAPPING, SIZES
+from dvidsync_dagster.differences.items import ServerPair, find, side_by_side
+from dvidsync_dagster.differences.sides import DvidSide
 from dvidsync_dagster.dvid.http import DvidClient
 from dvidsync_dagster.dvid.paths import node_path
 from dvidsync_dagster.dvid.protobuf import mapping_ops
@@ -63,7 +64,7 @@ def fill(url: str, root: str, labels: int) -> None:
 
 
 @contextmanager
-def two_servers(folder: Path, labels: int, dvid: str | None) -> Iterator[Pair]:
+def two_servers(folder: Path, labels: int, dvid: str | None) -> Iterator[ServerPair]:
     kind: type[DvidServer] = SandboxServer
     if dvid:
         os.environ["DVID_BIN"] = dvid
@@ -75,7 +76,7 @@ def two_servers(folder: Path, labels: int, dvid: str | None) -> Iterator[Pair]:
         copied = source.copy_to(folder / "copy")
         source.restart()
         with kind.start(copied) as copy, DvidClient(source.url) as one, DvidClient(copy.url) as other:
-            yield Pair(Side(one, root, LABELMAP), Side(other, root, LABELMAP), settled=True)
+            yield ServerPair(DvidSide(one, root, LABELMAP), DvidSide(other, root, LABELMAP), settled=True)
 
 
 def timed(what: str, work: Callable[[], Result]) -> Result:
@@ -85,15 +86,15 @@ def timed(what: str, work: Callable[[], Result]) -> Result:
     return result
 
 
-def bare(pair: Pair, endpoint: str, query: dict[str, str | int]) -> None:
+def bare(pair: ServerPair, endpoint: str, query: dict[str, str | int]) -> None:
     """What both servers need, read side by side and thrown away."""
 
-    def read(side: Side) -> None:
+    def read(side: DvidSide) -> None:
         with side.client.stream(node_path(side.version, side.name, endpoint), query=query) as pieces:
             for _ in pieces:
                 pass
 
-    side_by_side(read, pair)
+    side_by_side(read, pair.source, pair.destination)
 
 
 def main() -> None:
@@ -107,7 +108,7 @@ def main() -> None:
             print(f"{options.labels:,} bodies made in {time.monotonic() - began:.0f} s", flush=True)
             before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
             timed("GET mappings of both servers", lambda: bare(pair, "mappings", {"format": "binary"}))
-            found, count = timed("mapping compared", lambda: find_mapping(pair))
+            found, count = timed("mapping compared", lambda: find(MAPPING, pair))
             assert found is None
             print(f"  {count:,} supervoxels listed")
             timed("GET listlabels of both servers", lambda: bare(pair, "listlabels", {"sizes": "true"}))
@@ -115,8 +116,13 @@ def main() -> None:
             assert found is None
             print(f"  {count:,} bodies listed")
             bodies = [FIRST + 2 * number for number in range(DIFFERENT)]
-            post(pair.copy.client.url, pair.copy.version, "mappings", mapping_ops({FIRST - 2: bodies}, 0))
-            found, _ = timed(f"mapping compared, {DIFFERENT} differ", lambda: find_mapping(pair))
+            post(
+                pair.destination.client.url,
+                pair.destination.version,
+                "mappings",
+                mapping_ops({FIRST - 2: bodies}, 0),
+            )
+            found, _ = timed(f"mapping compared, {DIFFERENT} differ", lambda: find(MAPPING, pair))
             assert found is not None
             assert len(found) == DIFFERENT
             grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before

@@ -13,12 +13,12 @@ from functools import partial
 
 from dvidsync_dagster.clients import open_destination, open_source
 from dvidsync_dagster.compare.apart import apart
-from dvidsync_dagster.compare.findings import Comparison
+from dvidsync_dagster.compare.both_servers import BothServers, look_at
 from dvidsync_dagster.compare.later import LaterRecords
 from dvidsync_dagster.compare.reading import Differing, Say, Suspect, read_again, read_everything
-from dvidsync_dagster.compare.scene import Scene, look_at
-from dvidsync_dagster.compare.touched import Touched
 from dvidsync_dagster.config import DestinationConfig, SyncConfig
+from dvidsync_dagster.differences.findings import Comparison
+from dvidsync_dagster.differences.touched import Touched
 from dvidsync_dagster.dvid.transport import Transport
 from dvidsync_dagster.log.checkpoint import Checkpoint, Positions
 
@@ -50,12 +50,12 @@ def compare(
     Raises:
         ConfigurationError, ServerError, BrokerUnreachable; and what `reached` raises.
     """
-    with open_source(config) as source, open_destination(destination) as copy:
+    with open_source(config) as source, open_destination(destination) as destination_client:
         return compare_servers(
             config,
             destination,
             source,
-            copy,
+            destination_client,
             agreed=agreed,
             versions=versions,
             lower_scales=lower_scales,
@@ -67,8 +67,8 @@ def compare(
 def compare_servers(
     config: SyncConfig,
     destination: DestinationConfig,
-    source: Transport,
-    copy: Transport,
+    source_client: Transport,
+    destination_client: Transport,
     *,
     agreed: Collection[str] = (),
     versions: Collection[str] = (),
@@ -78,35 +78,41 @@ def compare_servers(
 ) -> Comparison:
     """The same with clients that are open."""
     began = time.monotonic()
-    look = partial(look_at, config, destination, source, copy, versions=versions, lower_scales=lower_scales)
-    checkpoint = point = reached()
-    scene = look()
-    reading = read_everything(scene, agreed, say)
+    look = partial(
+        look_at,
+        config,
+        destination,
+        source_client,
+        destination_client,
+        versions=versions,
+        lower_scales=lower_scales,
+    )
+    checkpoint = reached()
+    point = checkpoint.key_ns if checkpoint is not None else 0
+    servers = look()
+    reading = read_everything(servers, agreed, say)
     notes = reading.notes
     if checkpoint is None and reading.differing:
         notes.append("nothing is known of how far the destination has followed: what it has not shows, too")
-    differences, pending = _told_apart(config, scene, checkpoint, reading.differing, notes)
+    differences, pending = _told_apart(config, servers, checkpoint, reading.differing, notes)
     for _ in range(ROUNDS):
-        before = checkpoint
-        if not pending or before is None:
+        if not pending or checkpoint is None:
             break
-        checkpoint = reached()
-        if checkpoint is None or (checkpoint.key_ns, checkpoint.positions) == (
-            before.key_ns,
-            before.positions,
-        ):
+        further = reached()
+        if further is None or _place(further) == _place(checkpoint):
             break
+        checkpoint = further
         say("Reading again what later records touch.")
-        scene = look()
-        still = read_again(scene, pending)
-        more, pending = _told_apart(config, scene, checkpoint, still, notes)
+        servers = look()
+        still = read_again(servers, pending)
+        more, pending = _told_apart(config, servers, checkpoint, still, notes)
         differences.rows += more.rows
         differences.items += more.items
     return Comparison(
         differences=differences.table(),
         pending=pending.table(),
-        point=point.key_ns if point is not None else 0,
-        versions=tuple(sorted(scene.versions)) if scene.chosen else (),
+        point=point,
+        versions=tuple(sorted(servers.versions)) if servers.chosen else (),
         read=reading.read,
         compared=reading.compared,
         remembered=reading.remembered,
@@ -116,36 +122,39 @@ def compare_servers(
     )
 
 
+def _place(checkpoint: Checkpoint) -> tuple[int, Positions]:
+    return checkpoint.key_ns, checkpoint.positions
+
+
 def _told_apart(
-    config: SyncConfig, scene: Scene, checkpoint: Checkpoint | None, differing: Differing, notes: list[str]
+    config: SyncConfig,
+    servers: BothServers,
+    checkpoint: Checkpoint | None,
+    differing: Differing,
+    notes: list[str],
 ) -> tuple[Differing, Differing]:
     """What differs though nothing that is still to come touches it, and what is pending."""
     if not differing or checkpoint is None:
         return differing, Differing()
-    with LaterRecords(config, scene, checkpoint, notes.append) as later:
-        differences, pending = _split(scene, differing, later.touched())
+    with LaterRecords(config, servers, checkpoint, notes.append) as later:
+        differences, pending = _split(servers, differing, later.touched())
         if differences:
             # The source changes, then says so: what it has said of what was read is in the log only now.
             time.sleep(config.settle_seconds)
-            differences, pending = _split(scene, differing, later.touched())
+            differences, pending = _split(servers, differing, later.touched())
     return differences, pending
 
 
-def _split(scene: Scene, differing: Differing, touched: Touched) -> tuple[Differing, Differing]:
+def _split(servers: BothServers, differing: Differing, touched: Touched) -> tuple[Differing, Differing]:
     clear, pending = Differing(), Differing()
     for row in differing.rows:
         (pending if touched.explains(row) else clear).rows.append(row)
     for suspect in differing.items:
-        pair = suspect.pair
+        pair, comparison = suspect.pair, suspect.comparison
+        versions = servers.source_repo.ancestors(pair.source.version)
         for part, found in zip(
-            (clear, pending),
-            apart(suspect.found, pair, touched, scene.source_repo.ancestors(pair.source.version)),
-            strict=True,
+            (clear, pending), apart(suspect.found, pair, comparison, touched, versions), strict=True
         ):
             if len(found):
-                part.items.append(Suspect(pair, found))
+                part.items.append(Suspect(pair, comparison, found))
     return clear, pending
-
-
-def _point(checkpoint: Checkpoint) -> tuple[int, Positions]:
-    return checkpoint.key_ns, checkpoint.positions

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from types import TracebackType
 
-from dvidsync_dagster.compare.scene import Scene
+from dvidsync_dagster.compare.both_servers import BothServers
 from dvidsync_dagster.config import SyncConfig
-from dvidsync_dagster.datatypes.annotation.events import PostBlocks, PostElements
 from dvidsync_dagster.datatypes.decode import decode_records
 from dvidsync_dagster.datatypes.place import SourcePlaces
-from dvidsync_dagster.datatypes.registry import FOLLOWED_TYPES
+from dvidsync_dagster.datatypes.registry import ALL, FOLLOWED
 from dvidsync_dagster.differences.touched import Touched
-from dvidsync_dagster.dvid.annotation import Annotation
 from dvidsync_dagster.dvid.repo import Instance
-from dvidsync_dagster.errors import LogGap, LogRecreated, RequestRefused
+from dvidsync_dagster.errors import LogGap, LogRecreated
+from dvidsync_dagster.events.event import Event
 from dvidsync_dagster.log.archive import LogArchive
 from dvidsync_dagster.log.checkpoint import Checkpoint, Positions
 from dvidsync_dagster.log.drain import MutationLog
@@ -28,7 +27,7 @@ class LaterRecords:
     """What comes after a checkpoint. A context manager.
 
     Args:
-        scene: of the servers; its source names the broker.
+        servers: the source names the broker.
         checkpoint: how far the destination is; None if that is not known: then nothing is later.
         note: says something for the comparison's notes.
         from_now: only what comes from now on counts as later.
@@ -39,14 +38,14 @@ class LaterRecords:
     def __init__(
         self,
         config: SyncConfig,
-        scene: Scene,
+        servers: BothServers,
         checkpoint: Checkpoint | None,
         note: Callable[[str], None],
         *,
         from_now: bool = False,
     ) -> None:
         self._config = config
-        self._scene = scene
+        self._servers = servers
         self._checkpoint = checkpoint
         self._note = note
         self._touched = Touched()
@@ -78,13 +77,13 @@ class LaterRecords:
         """
         if self._checkpoint is None:
             return self._touched
-        repo, log = self._scene.source_repo, self._opened()
+        repo, log = self._servers.source_repo, self._opened()
         others = {
             instance.name: instance.name
             for instance in repo.instances.values()
-            if instance.typename not in FOLLOWED_TYPES
+            if instance.typename not in FOLLOWED
         }
-        places = SourcePlaces(repo, self._scene.source_info.clock)
+        places = SourcePlaces(repo, self._servers.source_info.clock)
         try:
             for chunk in log.chunks(
                 self._positions,
@@ -92,27 +91,26 @@ class LaterRecords:
                 since=self._checkpoint.key_ns,
                 chunk_records=self._config.chunk_records,
             ):
-                self._touched.add(
-                    decode_records(chunk.records, self._topics(), others, EraClock(), places), self._blob
-                )
+                self._add(decode_records(chunk.records, self._topics(), others, EraClock(), places).events)
             self._positions = log.positions()
         except (LogGap, LogRecreated) as error:
             self._note(f"what is not followed yet cannot be told from what differs: {error}")
         return self._touched
 
     def _topics(self) -> dict[str, Instance | None]:
-        instances = self._scene.source_repo.instances.values()
-        return log_topics(self._config, self._scene.source_info, instances)
+        instances = self._servers.source_repo.instances.values()
+        return log_topics(self._config, self._servers.source_info, instances)
 
     def _opened(self) -> MutationLog:
         if self._log is None:
             archive = LogArchive(self._config.archive) if self._config.archive is not None else None
-            connection = kafka_connection(self._config, self._scene.source_info)
+            connection = kafka_connection(self._config, self._servers.source_info)
             self._log = MutationLog(connection, list(self._topics()), archive).__enter__()
         return self._log
 
-    def _blob(self, post: PostElements | PostBlocks) -> bytes | None:
-        try:
-            return Annotation(self._scene.source, post.instance).blob(post.version, post.data_ref)
-        except RequestRefused:
-            return None
+    def _add(self, events: Iterable[Event]) -> None:
+        """An event counts from its start on, whether it will complete or not."""
+        for event in events:
+            comparison = ALL[event.typename].comparison
+            if comparison is not None:
+                comparison.touch(event, self._touched, self._servers.source)

@@ -8,12 +8,12 @@ from hashlib import blake2b
 
 import numpy as np
 
-from dvidsync_dagster.compare.instances import Twins
-from dvidsync_dagster.compare.labelmap import compare_counter, compare_max_label
-from dvidsync_dagster.compare.scene import Scene
+from dvidsync_dagster.compare.both_servers import BothServers, comparison_of
+from dvidsync_dagster.compare.instances import InstancePair
 from dvidsync_dagster.compare.versions import compare_versions
-from dvidsync_dagster.differences.findings import Difference
-from dvidsync_dagster.differences.items import Found, Pair
+from dvidsync_dagster.datatypes.contract import DataComparison
+from dvidsync_dagster.differences.findings import Difference, DifferenceKind
+from dvidsync_dagster.differences.items import Found, ServerPair
 
 Say = Callable[[str], None]
 
@@ -22,7 +22,8 @@ Say = Callable[[str], None]
 class Suspect:
     """Items of one kind that differ, in one version of one instance."""
 
-    pair: Pair
+    pair: ServerPair
+    comparison: DataComparison
     found: Found
 
     def rows(self) -> list[Difference]:
@@ -55,85 +56,103 @@ class Reading:
     notes: list[str] = field(default_factory=list)
 
 
-def read_everything(scene: Scene, agreed: Collection[str], say: Say) -> Reading:
+def read_everything(servers: BothServers, agreed: Collection[str], say: Say) -> Reading:
     """Read all that is selected, but what was committed and agreed before. Raises ServerError."""
-    reading = Reading(notes=list(scene.instances.notes))
+    reading = Reading(notes=list(servers.instances.notes))
     # What is not looked at now stays known.
     looked_at: set[str] = set()
-    for version in scene.shared_versions():
+    for version in servers.shared_versions():
         before, kinds = reading.read, 0
-        for twins in scene.instances.twins:
-            pair, name = scene.pair(version, twins), _name(version, twins)
+        for instance in servers.instances.pairs:
+            name = _id(version, instance)
             looked_at.add(name)
-            if pair.settled and name in agreed and not scene.lower_scales:
+            settled = servers.pair(version, instance).settled
+            if settled and name in agreed and not servers.lower_scales:
                 reading.agreed.add(name)
                 reading.remembered += 1
                 continue
-            found, count = scene.compared(version, twins)
-            rows: list[Difference] = []
-            if twins.source.typename == "labelmap":
-                rows, ahead = compare_max_label(pair)
-                reading.notes += ahead
-            reading.differing.items += [Suspect(pair, each) for each in found]
-            reading.differing.rows += rows
-            reading.read += count
-            reading.compared += 1
-            kinds += len(found) + len(rows)
-            if pair.settled and not found and not rows:
+            differing = _read_one(servers, version, instance, reading)
+            kinds += differing
+            if settled and not differing:
                 reading.agreed.add(name)
         differ = f", {kinds} kinds of them differ" if kinds else ""
         say(f"{version}: {reading.read - before:,} items{differ}")
-    if scene.chosen:
+    if servers.chosen:
         reading.agreed |= set(agreed) - looked_at
-    reading.differing.rows += _rows(scene)
+    reading.differing.rows += _rows(servers)
     return reading
 
 
-def read_again(scene: Scene, before: Differing) -> Differing:
+def _read_one(servers: BothServers, version: str, instance: InstancePair, reading: Reading) -> int:
+    """Read an instance in a version; how many kinds differ there."""
+    pair, comparison = servers.pair(version, instance), comparison_of(instance)
+    found, count = comparison.items(pair, lower_scales=servers.lower_scales)
+    rows, notes = comparison.in_version(pair)
+    reading.notes += notes
+    reading.differing.items += [Suspect(pair, comparison, each) for each in found]
+    reading.differing.rows += rows
+    reading.read += count
+    reading.compared += 1
+    return len(found) + len(rows)
+
+
+def read_again(servers: BothServers, before: Differing) -> Differing:
     """What of this still differs. Raises ServerError."""
     known = {_identity(row) for row in before.rows}
-    rows = [row for row in _rows(scene) if _identity(row) in known] if known else []
-    twins = {each.source.name: each for each in scene.instances.twins}
-    for row in before.rows:
-        # Of an instance in a version: its highest label.
-        if row.version in scene.copy_repo.versions and row.instance in twins:
-            rows += compare_max_label(scene.pair(row.version, twins[row.instance]))[0]
+    rows = [row for row in _rows(servers) if _identity(row) in known] if known else []
+    instances = {each.source.name: each for each in servers.instances.pairs}
+    places = dict.fromkeys(
+        (row.version, row.instance)
+        for row in before.rows
+        if row.instance in instances and row.version in servers.destination_repo.versions
+    )
+    for version, name in places:
+        pair = servers.pair(version, instances[name])
+        found, _ = comparison_of(instances[name]).in_version(pair)
+        rows += [row for row in found if _identity(row) in known]
+    return Differing(rows, _items_again(servers, instances, before))
+
+
+def _items_again(
+    servers: BothServers, instances: dict[str, InstancePair], before: Differing
+) -> list[Suspect]:
     wanted: dict[tuple[str, str], dict[str, set[object]]] = {}
     for suspect in before.items:
         place = suspect.pair.source.name, suspect.pair.source.version
-        keys = wanted.setdefault(place, {}).setdefault(suspect.found.kind.noun, set())
+        keys = wanted.setdefault(place, {}).setdefault(suspect.found.kind.name, set())
         keys.update(suspect.found.keys.tolist())
     items = []
     for (name, version), kinds in wanted.items():
-        if name not in twins or version not in scene.copy_repo.versions:
+        if name not in instances or version not in servers.destination_repo.versions:
             continue
-        pair = scene.pair(version, twins[name])
-        for found in scene.compared(version, twins[name])[0]:
-            keys = kinds.get(found.kind.noun, set())
+        pair, comparison = servers.pair(version, instances[name]), comparison_of(instances[name])
+        for found in comparison.items(pair, lower_scales=servers.lower_scales)[0]:
+            keys = kinds.get(found.kind.name, set())
             mask = np.fromiter((key in keys for key in found.keys.tolist()), bool, len(found))
             if mask.any():
-                items.append(Suspect(pair, found.only(mask)))
-    return Differing(rows, items)
+                items.append(Suspect(pair, comparison, found.only(mask)))
+    return items
 
 
-def _rows(scene: Scene) -> Iterator[Difference]:
-    """Versions, and of the whole repo instances and counters (which are read after all labels)."""
-    yield from compare_versions(scene.source_repo, scene.copy_repo, scene.versions, others=not scene.chosen)
-    if scene.chosen:
+def _rows(servers: BothServers) -> Iterator[Difference]:
+    """Versions, and of the whole repo instances and counters (which are read after all items)."""
+    yield from compare_versions(
+        servers.source_repo, servers.destination_repo, servers.versions, others=not servers.chosen
+    )
+    if servers.chosen:
         return
-    yield from scene.instances.differences
-    versions = scene.shared_versions()
-    for twins in scene.instances.twins:
-        if twins.source.typename == "labelmap" and versions:
-            yield from compare_counter(scene.pair(versions[0], twins))
+    yield from servers.instances.differences
+    versions = servers.shared_versions()
+    for instance in servers.instances.pairs if versions else ():
+        yield from comparison_of(instance).of_instance(servers.pair(versions[0], instance))
 
 
-def _identity(row: Difference) -> tuple[str, str, str]:
+def _identity(row: Difference) -> tuple[str, str, DifferenceKind]:
     """A counter can be behind now and ahead later."""
-    return row.version, row.instance, "label counter" if row.what.startswith("label counter") else row.what
+    return row.version, row.instance, row.kind
 
 
-def _name(version: str, twins: Twins) -> str:
-    """A short id of a version of an instance and its copy."""
-    text = f"{version}/{twins.source.data_uuid}/{twins.copy.data_uuid}"
+def _id(version: str, instance: InstancePair) -> str:
+    """A short id of a version of an instance on both sides."""
+    text = f"{version}/{instance.source.data_uuid}/{instance.destination.data_uuid}"
     return blake2b(text.encode(), digest_size=8).hexdigest()

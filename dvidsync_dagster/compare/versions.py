@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 
-from dvidsync_dagster.differences.findings import Difference
+from dvidsync_dagster.differences.findings import Difference, DifferenceKind
 from dvidsync_dagster.dvid.repo import RepoInfo, Version
 
 
@@ -18,31 +18,35 @@ def log_texts(version: Version) -> tuple[str, ...]:
     return tuple(line.partition("  ")[2] for line in version.log)
 
 
-_FIELDS: dict[str, Callable[[Version], object]] = {
-    "parents": lambda version: sorted(version.parents),
-    "branch": lambda version: version.branch or "master",
-    "state": lambda version: "committed" if version.locked else "open",
-    "note": lambda version: version.note,
-    "log": lambda version: list(log_texts(version)),
+_FIELDS: dict[DifferenceKind, tuple[str, Callable[[Version], object]]] = {
+    DifferenceKind.PARENTS: ("parents", lambda version: sorted(version.parents)),
+    DifferenceKind.BRANCH: ("branch", lambda version: version.branch or "master"),
+    DifferenceKind.STATE: ("state", lambda version: "committed" if version.locked else "open"),
+    DifferenceKind.NOTE: ("note", lambda version: version.note),
+    DifferenceKind.LOG: ("log", lambda version: list(log_texts(version))),
 }
 
 
 def compare_versions(
-    source: RepoInfo, copy: RepoInfo, selected: frozenset[str], *, others: bool = True
+    source: RepoInfo, destination: RepoInfo, selected: frozenset[str], *, others: bool = True
 ) -> Iterator[Difference]:
     """One row for each version and field. `selected` are UUIDs of the source's; without `others` the versions
     that only the destination has are left out."""
     for uuid in ordered(source, selected):
-        here, there = source.versions[uuid], copy.versions.get(uuid)
+        here, there = source.versions[uuid], destination.versions.get(uuid)
         if there is None:
-            yield Difference(
-                uuid, "", "version only at the source", 1, (here.note or here.branch or "master",)
-            )
+            what, kind = "version only at the source", DifferenceKind.VERSION_ONLY_AT_SOURCE
+            yield Difference(uuid, "", what, 1, (_shown(here),), kind)
             continue
-        for name, read in _FIELDS.items():
+        for kind, (name, read) in _FIELDS.items():
             if read(here) != read(there):
                 examples = (f"{str(read(here))[:100]} here, {str(read(there))[:100]} there",)
-                yield Difference(uuid, "", f"{name} of the version", 1, examples)
-    for uuid in ordered(copy, copy.versions.keys() - source.versions.keys() if others else ()):
-        note = copy.versions[uuid].note or copy.versions[uuid].branch or "master"
-        yield Difference(uuid, "", "version only at the destination", 1, (note,))
+                yield Difference(uuid, "", f"{name} of the version", 1, examples, kind)
+    extra = destination.versions.keys() - source.versions.keys() if others else set()
+    for uuid in ordered(destination, extra):
+        what, kind = "version only at the destination", DifferenceKind.VERSION_ONLY_AT_DESTINATION
+        yield Difference(uuid, "", what, 1, (_shown(destination.versions[uuid]),), kind)
+
+
+def _shown(version: Version) -> str:
+    return version.note or version.branch or "master"

@@ -13,6 +13,10 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import numpy as np
+import numpy.typing as npt
+
+from dvidsync_dagster.datatypes.commands import Command
 from dvidsync_dagster.datatypes.server_side import CarryOut, Servers, ServerSide
 from dvidsync_dagster.dvid.repo import Instance
 from dvidsync_dagster.dvid.transport import Transport
@@ -22,7 +26,7 @@ from dvidsync_dagster.plan.claims import Claim, Key
 
 if TYPE_CHECKING:
     from dvidsync_dagster.differences.findings import Difference
-    from dvidsync_dagster.differences.items import Found, Pair
+    from dvidsync_dagster.differences.items import Found, Pair, ServerPair
     from dvidsync_dagster.differences.touched import Touched
     from dvidsync_dagster.differences.work import Work
 
@@ -135,33 +139,64 @@ class DataComparison(ABC):
         Raises ServerError.
         """
 
-    def in_version(self, pair: Pair) -> tuple[list[Difference], list[str]]:
-        """Rows for what differs in one version besides its items, and notes."""
+    def in_version(self, pair: ServerPair) -> tuple[list[Difference], list[str]]:
+        """Rows for what differs in one version besides its items, and notes. Only servers can tell."""
         return [], []
 
-    def of_instance(self, pair: Pair) -> list[Difference]:
-        """Rows for what differs in what all versions of an instance share."""
+    def of_instance(self, pair: ServerPair) -> list[Difference]:
+        """Rows for what differs in what all versions of an instance share. Only servers can tell."""
         return []
 
     @abstractmethod
     def touch(self, event: Event, touched: Touched, source: Transport) -> None:
         """Note what an event touches, whether it is done or has only begun."""
 
+    def tied(
+        self,
+        found: Found,
+        pair: Pair,
+        touched: Touched,
+        versions: Collection[str],
+    ) -> npt.NDArray[np.bool_]:
+        """Which items differ because others that they are tied to are touched.
+
+        Args:
+            versions: that of the items and its ancestors.
+        """
+        return np.zeros(len(found), bool)
+
 
 class DataRepair(ABC):
-    """How instances of one data type are brought to the source's state."""
+    """How instances of one data type are brought to the source's state, at a DVID server."""
 
     @abstractmethod
-    def version(self, pair: Pair, work: Work, carry_out: CarryOut) -> None:
-        """Bring one version to the source's state. Raises ServerError, OwnershipLost."""
+    def version(self, pair: ServerPair, work: Work, carry_out: CarryOut) -> None:
+        """Bring one version to the source's state. Raises ServerError, OwnershipLost.
 
-    def instance(self, pairs: Sequence[Pair], root: str, work: Work, carry_out: CarryOut) -> None:
+        Args:
+            carry_out: in a dry run it changes nothing, and need not be called; but `instance` is told of the
+                commands.
+        """
+
+    def instance(
+        self,
+        pairs: Sequence[ServerPair],
+        root: str,
+        work: Work,
+        carry_out: CarryOut,
+        foreseen: Sequence[Command],
+    ) -> None:
         """Bring what all versions share to the source's state, once each of them is.
 
         Args:
             pairs: of all versions that both have, parents before children.
             root: the repo.
+            foreseen: in a dry run the commands that would be done before.
         """
+
+    def why_left(self, items: str) -> str | None:
+        """Why items of a kind (by its name) that differ at the end are not repaired; None if they are."""
+        return None
 
 
 class DataType(ABC):

@@ -62,6 +62,7 @@ class Servers:
         history: which merges may be combined.
         pool: threads for reads, which steps cannot occupy.
         note: says something once per run.
+        names: of instances with another name at the destination, by the source's.
     """
 
     source: Transport
@@ -77,6 +78,11 @@ class Servers:
     repo_lock: threading.Lock = field(default_factory=threading.Lock)
     """Held while the destination's repo is changed, or read beside other requests: DVID locks itself up for
     good when two do that at once."""
+    names: Mapping[str, str] = field(default_factory=dict)
+
+    def at_destination(self, instance: str) -> str:
+        """What the source's instance is called at the destination."""
+        return self.names.get(instance, instance)
 
 
 class ServerSide(ABC):

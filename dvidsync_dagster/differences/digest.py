@@ -6,6 +6,7 @@ items in the buckets that differ are read again and kept.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
@@ -67,6 +68,11 @@ def joined(pages: Iterable[Page]) -> Page:
 def hashed(content: bytes) -> int:
     """64 bits of a hash."""
     return int.from_bytes(blake2b(content, digest_size=8).digest(), "little")
+
+
+def canonical(value: Any) -> bytes:
+    """One text for each JSON value, whatever the order of its fields."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":")).encode()
 
 
 def mixed(numbers: Numbers) -> Numbers:

@@ -2,12 +2,35 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from enum import Enum, auto
 from typing import Any
 
 from dvidsync_dagster.events.origin import key_text
 
 EXAMPLES = 3
+
+
+class DifferenceKind(Enum):
+    """What a row is about. Code asks for this; `what` is for people."""
+
+    VERSION_ONLY_AT_SOURCE = auto()
+    VERSION_ONLY_AT_DESTINATION = auto()
+    PARENTS = auto()
+    BRANCH = auto()
+    STATE = auto()
+    NOTE = auto()
+    LOG = auto()
+    INSTANCE_ONLY_AT_SOURCE = auto()
+    INSTANCE_ONLY_AT_DESTINATION = auto()
+    INSTANCE_NAME = auto()
+    INSTANCE_TYPE = auto()
+    SYNCS = auto()
+    COUNTER = auto()
+    """The counter of ids that all versions of an instance share."""
+    HIGHEST_ID = auto()
+    """The highest id that a version of an instance has had."""
+    ITEMS = auto()
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +43,8 @@ class Difference:
         what: what differs, such as "bodies only at the source".
         count: how many.
         examples: the first of them, with their ids and what either side says.
+        kind: the same for rows that are about the same, whatever they say.
+        items: of which kind the items are (`Kind.name`); "" for other rows.
     """
 
     version: str
@@ -27,6 +52,18 @@ class Difference:
     what: str
     count: int
     examples: tuple[str, ...]
+    kind: DifferenceKind
+    items: str = ""
+
+    def as_json(self) -> dict[str, Any]:
+        """What is shown of it: the columns of the table."""
+        return {
+            "version": self.version,
+            "instance": self.instance,
+            "what": self.what,
+            "count": self.count,
+            "examples": self.examples,
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +114,8 @@ class Comparison:
         """For `--json`."""
         return {
             "agree": self.agree,
-            "differences": [asdict(row) for row in self.differences],
-            "pending": [asdict(row) for row in self.pending],
+            "differences": [row.as_json() for row in self.differences],
+            "pending": [row.as_json() for row in self.pending],
             "point": key_text(self.point) if self.point else None,
             "versions": list(self.versions),
             "items_read": self.read,

@@ -1,37 +1,30 @@
-"""Comparing items of one kind, which both servers list, in bounded memory."""
+"""Comparing items of one kind, which both sides list, in bounded memory."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_fixed
 
-from dvidsync_dagster.compare.digest import Digest, Numbers, Page, Wanted, joined
-from dvidsync_dagster.compare.findings import EXAMPLES, Difference
-from dvidsync_dagster.dvid.transport import Transport
+from dvidsync_dagster.differences.digest import Digest, Numbers, Page, Wanted, joined
+from dvidsync_dagster.differences.findings import EXAMPLES, Difference, DifferenceKind
+from dvidsync_dagster.differences.sides import DvidSide, Kind, Side
 from dvidsync_dagster.errors import ServerUnreachable
 from dvidsync_dagster.outgoing_text import escaped
 
 Result = TypeVar("Result")
-
-
-@dataclass(frozen=True, slots=True)
-class Side:
-    """One instance in one version of one server."""
-
-    client: Transport
-    version: str
-    name: str
+Asked = TypeVar("Asked", bound=Side)
 
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """An instance in a version at the source, and its copy.
+    """An instance in a version at the source and at the destination.
 
     Args:
         settled: both versions are committed, so that nothing is written while it is read.
@@ -39,33 +32,17 @@ class Pair:
     """
 
     source: Side
-    copy: Side
+    destination: Side
     settled: bool
     sieve: Callable[[Found], Found] = lambda found: found
 
 
-Pages = Callable[[Side, Wanted | None], Iterator[Page]]
-"""Lists items; with `Wanted` only those (others can be left in)."""
-
-
 @dataclass(frozen=True, slots=True)
-class Kind:
-    """Items of one kind: what they are called, and how they are listed.
+class ServerPair(Pair):
+    """A pair with a DVID server on both sides: some things only servers can be asked for."""
 
-    Args:
-        noun: many of them, such as "bodies".
-        differing: many of them that are on both sides but differ, such as "bodies of another size".
-        show: one of them with its value, for examples; without, its key alone is shown.
-        values_are_bodies: what changes a body changes the items that have it as their value.
-        follows_voxels: any split of supervoxels can change them.
-    """
-
-    noun: str
-    differing: str
-    pages: Pages
-    show: Callable[[Any, int], str] | None = None
-    values_are_bodies: bool = False
-    follows_voxels: bool = False
+    source: DvidSide
+    destination: DvidSide
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,16 +51,16 @@ class Found:
 
     Args:
         keys: of the items.
-        source, copy: their values, 0 where there is none.
-        at_source, at_copy: where they are.
+        source, destination: their values, 0 where there is none.
+        at_source, at_destination: where they are.
     """
 
     kind: Kind
     keys: npt.NDArray[Any]
     source: Numbers
-    copy: Numbers
+    destination: Numbers
     at_source: npt.NDArray[np.bool_]
-    at_copy: npt.NDArray[np.bool_]
+    at_destination: npt.NDArray[np.bool_]
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -93,23 +70,25 @@ class Found:
             self.kind,
             self.keys[mask],
             self.source[mask],
-            self.copy[mask],
+            self.destination[mask],
             self.at_source[mask],
-            self.at_copy[mask],
+            self.at_destination[mask],
         )
 
     def rows(self, version: str, instance: str) -> Iterator[Difference]:
         """One row each for what only one side has, and for what differs."""
         for what, mask in (
-            (f"{self.kind.noun} only at the source", self.at_source & ~self.at_copy),
-            (f"{self.kind.noun} only at the destination", ~self.at_source & self.at_copy),
-            (self.kind.differing, self.at_source & self.at_copy),
+            (f"{self.kind.name} only at the source", self.at_source & ~self.at_destination),
+            (f"{self.kind.name} only at the destination", ~self.at_source & self.at_destination),
+            (self.kind.differing, self.at_source & self.at_destination),
         ):
             count = int(mask.sum())
             if count:
                 places = np.flatnonzero(mask)[:EXAMPLES]
                 examples = tuple(self._example(int(place)) for place in places)
-                yield Difference(version, instance, what, count, examples)
+                yield Difference(
+                    version, instance, what, count, examples, DifferenceKind.ITEMS, self.kind.name
+                )
 
     def _example(self, place: int) -> str:
         key = self.keys[place]
@@ -118,21 +97,23 @@ class Found:
         both = []
         if self.at_source[place]:
             both.append(self.kind.show(key, int(self.source[place])))
-        if self.at_copy[place]:
-            both.append(self.kind.show(key, int(self.copy[place])))
+        if self.at_destination[place]:
+            both.append(self.kind.show(key, int(self.destination[place])))
         return f"{key}: {' here, '.join(both)} there" if len(both) == 2 else f"{key}: {both[0]}"
 
 
-def side_by_side(work: Callable[[Side], Result], pair: Pair) -> tuple[Result, Result]:
-    """Ask both servers at the same time."""
+def side_by_side(work: Callable[[Asked], Result], source: Asked, destination: Asked) -> tuple[Result, Result]:
+    """Ask both sides at the same time."""
     with ThreadPoolExecutor(2) as pool:
-        source, copy = pool.submit(work, pair.source), pool.submit(work, pair.copy)
-        return source.result(), copy.result()
+        here, there = pool.submit(work, source), pool.submit(work, destination)
+        return here.result(), there.result()
 
 
 def find(kind: Kind, pair: Pair) -> tuple[Found | None, int]:
-    """What differs and concerns the pair's caller, and how many items the source has."""
+    """What differs and concerns the pair's caller, and how many items the source lists."""
     found, count = find_all(kind, pair)
+    if found is not None and kind.values is not None:
+        found = _asked_for(kind, pair, found)
     return sifted(found, pair), count
 
 
@@ -148,7 +129,7 @@ def find_all(kind: Kind, pair: Pair) -> tuple[Found | None, int]:
     What differs is read again; in versions that are being written twice more, and then it must have stayed
     the same. So what was written in between is not taken for a difference.
     """
-    one, other = side_by_side(lambda side: _digest(kind, side), pair)
+    one, other = side_by_side(partial(_digest, kind), pair.source, pair.destination)
     wanted = one.differing(other)
     if wanted is None:
         return None, one.count
@@ -166,27 +147,37 @@ def gathered(finds: Iterable[tuple[Found | None, int]]) -> tuple[list[Found], in
 
 def _in_both(before: Found, after: Found) -> Found:
     known = {
-        key: (int(source), int(copy))
-        for key, source, copy in zip(before.keys.tolist(), before.source, before.copy, strict=True)
+        key: (int(here), int(there))
+        for key, here, there in zip(before.keys.tolist(), before.source, before.destination, strict=True)
     }
     same = [
-        known.get(key) == (int(source), int(copy))
-        for key, source, copy in zip(after.keys.tolist(), after.source, after.copy, strict=True)
+        known.get(key) == (int(here), int(there))
+        for key, here, there in zip(after.keys.tolist(), after.source, after.destination, strict=True)
     ]
     return after.only(np.array(same, bool))
 
 
 def _find_wanted(kind: Kind, pair: Pair, wanted: Wanted) -> Found:
-    source, copy = side_by_side(lambda side: _kept(kind, side, wanted), pair)
-    return differing(kind, source, copy)
+    source, destination = side_by_side(lambda side: _kept(kind, side, wanted), pair.source, pair.destination)
+    return differing(kind, source, destination)
 
 
-def differing(kind: Kind, source: Page, copy: Page) -> Found:
+def _asked_for(kind: Kind, pair: Pair, found: Found) -> Found:
+    """What still differs once each is asked for: what is not listed can be there all the same."""
+    keys = found.keys.tolist()
+    source, destination = side_by_side(lambda side: side.values(kind, keys), pair.source, pair.destination)
+    asked = replace(
+        found, source=source, destination=destination, at_source=source != 0, at_destination=destination != 0
+    )
+    return asked.only(source != destination)
+
+
+def differing(kind: Kind, source: Page, destination: Page) -> Found:
     """The items of two pages that differ. Values of one key add up, for items that share it."""
-    places, first = np.unique(np.concatenate([source.places, copy.places]), return_index=True)
-    keys = np.concatenate([source.keys, copy.keys])[first]
+    places, first = np.unique(np.concatenate([source.places, destination.places]), return_index=True)
+    keys = np.concatenate([source.keys, destination.keys])[first]
     sums = []
-    for page in (source, copy):
+    for page in (source, destination):
         spots = np.searchsorted(places, page.places)
         values = np.zeros(len(places), np.uint64)
         np.add.at(values, spots, page.values)
@@ -204,9 +195,9 @@ def differing(kind: Kind, source: Page, copy: Page) -> Found:
         kind,
         found.keys[order],
         found.source[order],
-        found.copy[order],
+        found.destination[order],
         found.at_source[order],
-        found.at_copy[order],
+        found.at_destination[order],
     )
 
 
@@ -222,11 +213,11 @@ _again = retry(
 @_again
 def _digest(kind: Kind, side: Side) -> Digest:
     digest = Digest()
-    for page in kind.pages(side, None):
+    for page in side.pages(kind, None):
         digest.add(page)
     return digest
 
 
 @_again
 def _kept(kind: Kind, side: Side, wanted: Wanted) -> Page:
-    return joined(page.only(wanted) for page in kind.pages(side, wanted))
+    return joined(page.only(wanted) for page in side.pages(kind, wanted))

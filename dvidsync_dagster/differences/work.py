@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
-from dvidsync_dagster.differences.findings import EXAMPLES, Comparison
+from dvidsync_dagster.differences.findings import EXAMPLES, Comparison, Difference
 from dvidsync_dagster.outgoing_text import escaped
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeKind:
+    """What is changed. A constant for each: code asks for it.
+
+    Args:
+        text: for people, such as "write key".
+    """
+
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,13 +27,36 @@ class Change:
 
     version: str
     instance: str
+    kind: ChangeKind
+    count: int
+    examples: tuple[str, ...]
+
+    @property
+    def what(self) -> str:
+        return self.kind.text
+
+    def as_json(self) -> dict[str, Any]:
+        """What is shown of it: the columns of the table."""
+        return _columns(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """What a repair leaves to a run that follows, as records that are still to come touch it."""
+
+    version: str
+    instance: str
     what: str
     count: int
     examples: tuple[str, ...]
 
+    def as_json(self) -> dict[str, Any]:
+        """What is shown of it: the columns of the table."""
+        return _columns(self)
+
 
 @dataclass(frozen=True, slots=True)
-class Left:
+class NotRepaired:
     """Differences of one kind that a repair does not touch: why, and what can be done."""
 
     version: str
@@ -32,6 +66,25 @@ class Left:
     examples: tuple[str, ...]
     why: str
 
+    @classmethod
+    def of(cls, row: Difference | Change, why: str) -> NotRepaired:
+        """What differs, or would have been changed."""
+        return cls(row.version, row.instance, row.what, row.count, row.examples, why)
+
+    def as_json(self) -> dict[str, Any]:
+        """What is shown of it: the columns of the table, and why."""
+        return _columns(self) | {"why": self.why}
+
+
+def _columns(row: Change | Pending | NotRepaired) -> dict[str, Any]:
+    return {
+        "version": row.version,
+        "instance": row.instance,
+        "what": row.what,
+        "count": row.count,
+        "examples": row.examples,
+    }
+
 
 @dataclass(frozen=True, slots=True)
 class Repair:
@@ -39,18 +92,17 @@ class Repair:
 
     Args:
         after: the comparison at its end; a dry run has none.
-        pending: what later records touch: a run that follows brings it.
     """
 
     changes: tuple[Change, ...]
-    left: tuple[Left, ...]
+    not_repaired: tuple[NotRepaired, ...]
     after: Comparison | None
-    pending: tuple[Change, ...] = ()
+    pending: tuple[Pending, ...] = ()
 
     @property
     def agree(self) -> bool:
         """The destination agrees with its source: now, or at a dry run already."""
-        return self.after.agree if self.after is not None else not (self.changes or self.left)
+        return self.after.agree if self.after is not None else not (self.changes or self.not_repaired)
 
     def summary(self) -> str:
         """One line: how much was changed, or in a dry run would be."""
@@ -61,9 +113,9 @@ class Repair:
         """For `--json`."""
         return {
             "dry_run": self.after is None,
-            "changes": [asdict(change) for change in self.changes],
-            "left": [asdict(left) for left in self.left],
-            "pending": [asdict(change) for change in self.pending],
+            "changes": [change.as_json() for change in self.changes],
+            "left": [row.as_json() for row in self.not_repaired],
+            "pending": [row.as_json() for row in self.pending],
             "after": self.after.as_json() if self.after is not None else None,
         }
 
@@ -74,33 +126,37 @@ class Work:
 
     Args:
         dry_run: nothing may be changed.
-        still_owner: raises OwnershipLost if another run has taken the destination over; call it before each
-            change.
-        in_flight: how many requests may run side by side.
+        in_flight: how many reads may run side by side.
     """
 
     dry_run: bool
-    still_owner: Callable[[], None]
     in_flight: int = 4
     changes: list[Change] = field(default_factory=list)
-    left: list[Left] = field(default_factory=list)
-    pending: list[Change] = field(default_factory=list)
+    not_repaired: list[NotRepaired] = field(default_factory=list)
+    pending: list[Pending] = field(default_factory=list)
 
-    def plan(self, version: str, instance: str, what: str, items: Sequence[Any]) -> bool:
+    def plan(self, version: str, instance: str, kind: ChangeKind, items: Sequence[Any]) -> bool:
         """Note what is about to be done. True if it is to be done: there are items and this is no dry run."""
         if len(items):
-            self.changes.append(Change(version, instance, what, len(items), examples(items)))
+            self.changes.append(Change(version, instance, kind, len(items), examples(items)))
         return bool(len(items)) and not self.dry_run
 
     def wait(self, version: str, instance: str, what: str, items: Sequence[Any]) -> None:
         """Note what records touch that are still to come. Does nothing without items."""
         if len(items):
-            self.pending.append(Change(version, instance, what, len(items), examples(items)))
+            self.pending.append(Pending(version, instance, what, len(items), examples(items)))
 
-    def leave(self, version: str, instance: str, what: str, items: Sequence[Any], why: str) -> None:
+    def leave(
+        self, version: str, instance: str, what: str | ChangeKind, items: Sequence[Any], why: str
+    ) -> None:
         """Note what is not done. Does nothing without items."""
         if len(items):
-            self.left.append(Left(version, instance, what, len(items), examples(items), why))
+            text = what.text if isinstance(what, ChangeKind) else what
+            self.not_repaired.append(NotRepaired(version, instance, text, len(items), examples(items), why))
+
+    def planned(self, instance: str, *kinds: ChangeKind) -> list[Change]:
+        """What was noted of an instance."""
+        return [change for change in self.changes if change.instance == instance and change.kind in kinds]
 
 
 def examples(items: Sequence[Any]) -> tuple[str, ...]:

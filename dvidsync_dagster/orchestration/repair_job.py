@@ -90,7 +90,7 @@ def repair_metadata(done: Repair) -> dict[str, dg.MetadataValue]:
         "dvidsync/dry_run": dg.MetadataValue.bool(done.after is None),
         "dvidsync/changes": dg.MetadataValue.int(sum(change.count for change in done.changes)),
         "dvidsync/changes_table": table(done.changes),
-        "dvidsync/not_repaired_table": table(done.left, "why"),
+        "dvidsync/not_repaired_table": table(done.not_repaired, "why"),
         "dvidsync/pending_table": table(done.pending),
     }
     if done.after is not None:

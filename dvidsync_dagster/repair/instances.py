@@ -2,69 +2,69 @@
 
 from __future__ import annotations
 
-import orjson
-
+from dvidsync_dagster.compare.both_servers import BothServers
 from dvidsync_dagster.compare.instances import syncs
-from dvidsync_dagster.compare.scene import Scene
-from dvidsync_dagster.datatypes.instances import creation_settings
-from dvidsync_dagster.dvid.paths import node_path
-from dvidsync_dagster.dvid.repo import make_instance
-from dvidsync_dagster.errors import RequestRefused
-from dvidsync_dagster.repair.pending import Pending
-from dvidsync_dagster.repair.work import Work
+from dvidsync_dagster.datatypes.commands import Step
+from dvidsync_dagster.datatypes.registry import REPO
+from dvidsync_dagster.datatypes.repairing import carry_out_or_leave
+from dvidsync_dagster.datatypes.server_side import CarryOut
+from dvidsync_dagster.differences.findings import DifferenceKind
+from dvidsync_dagster.differences.work import ChangeKind, Work
+from dvidsync_dagster.repair.pending import PendingRecords
+
+MAKE_INSTANCE = ChangeKind("make instance")
+SYNC = ChangeKind("sync")
 
 _REMEDIES = {
-    "instance of another name": "DVID has no request that renames: use the server's own command line "
+    DifferenceKind.INSTANCE_NAME: "DVID has no request that renames: use the server's own command line "
     "(`dvid repo UUID rename`).",
-    "instance of another type": "Delete or rename it at the destination, then repair again.",
-    "instance only at the destination": "Nothing is deleted that may be the destination's own. Name it "
-    "in the destination's `own`, or delete it there.",
+    DifferenceKind.INSTANCE_TYPE: "Delete or rename it at the destination, then repair again.",
+    DifferenceKind.INSTANCE_ONLY_AT_DESTINATION: "Nothing is deleted that may be the destination's own. "
+    "Name it in the destination's `own`, or delete it there.",
 }
 
 
-def repair_instances(scene: Scene, pending: Pending, work: Work) -> None:
+def repair_instances(servers: BothServers, pending: PendingRecords, work: Work, carry_out: CarryOut) -> None:
     """Make what is missing. Their data comes with each version's."""
-    for row in scene.instances.differences:
-        if row.what in _REMEDIES:
-            work.leave("", row.instance, row.what, row.examples, _REMEDIES[row.what])
-    later = [instance for instance in scene.instances.missing if pending.instance(instance.name)]
-    missing = [instance for instance in scene.instances.missing if instance not in later]
+    for row in servers.instances.differences:
+        if row.kind in _REMEDIES:
+            work.leave("", row.instance, row.what, row.examples, _REMEDIES[row.kind])
+    later = [instance for instance in servers.instances.missing if pending.instance(instance.name)]
+    missing = [instance for instance in servers.instances.missing if instance not in later]
     work.wait("", "", "instance pending", [instance.name for instance in later])
-    if not work.plan("", "", "make instance", [instance.name for instance in missing]):
+    if not work.plan("", "", MAKE_INSTANCE, [instance.name for instance in missing]):
         return
-    for instance in missing:
-        work.still_owner()
-        try:
-            make_instance(scene.copy, _version_to_make_in(scene), creation_settings(instance))
-        except RequestRefused as refusal:
-            why = f"{refusal}. Needs an open version, or the admin token."
-            work.leave("", instance.name, "make instance", [instance.typename], why)
+    version = _version_to_change(servers)
+    # One after the other, as they can be synced to each other.
+    steps = [
+        Step(
+            REPO.repo_repair.make_instance(each, version),
+            waits_for=(number - 1,) if number else (),
+        )
+        for number, each in enumerate(missing)
+    ]
+    carry_out_or_leave(
+        steps,
+        [[each.typename] for each in missing],
+        MAKE_INSTANCE,
+        work,
+        carry_out,
+        advice="Needs an open version, or the admin token.",
+        version="",
+    )
 
 
-def _version_to_make_in(scene: Scene) -> str:
-    versions = scene.copy_repo.versions.values()
-    return next((version.uuid for version in versions if not version.locked), scene.copy_repo.root)
+def _version_to_change(servers: BothServers) -> str:
+    """Instances are the whole repo's, but are changed in a version: an open one, if there is one."""
+    versions = servers.destination_repo.versions.values()
+    return next((version.uuid for version in versions if not version.locked), servers.destination_repo.root)
 
 
-def repair_syncs(scene: Scene, work: Work) -> None:
-    """Let instances follow what they follow at the source. Annotations sort their elements anew then."""
-    for twins in scene.instances.twins:
-        here, there = syncs(scene.source_repo, scene.copy_repo, twins)
-        if here == there:
+def repair_syncs(servers: BothServers, work: Work, carry_out: CarryOut) -> None:
+    """Let instances follow what they follow at the source."""
+    for pair in servers.instances.pairs:
+        here, there = syncs(servers.source_repo, servers.destination_repo, pair)
+        if here == there or not work.plan("", pair.source.name, SYNC, [", ".join(here) or "with nothing"]):
             continue
-        if not work.plan("", twins.source.name, "sync", [", ".join(here) or "with nothing"]):
-            continue
-        work.still_owner()
-        version = _version_to_make_in(scene)
-        try:
-            scene.copy.change(
-                "POST",
-                node_path(version, twins.copy.name, "sync"),
-                query={"replace": "true"},
-                body=orjson.dumps({"sync": ",".join(here)}),
-            )
-            if twins.copy.typename == "annotation":
-                for uuid in scene.copy_repo.versions:
-                    scene.copy.change("POST", node_path(uuid, twins.copy.name, "reload"))
-        except RequestRefused as refusal:
-            work.leave("", twins.source.name, "sync", here, str(refusal))
+        command = REPO.repo_repair.set_sync(pair.source, here, _version_to_change(servers))
+        carry_out_or_leave([Step(command)], [here], SYNC, work, carry_out, version="")

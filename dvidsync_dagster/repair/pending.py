@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from dvidsync_dagster.compare.apart import apart
-from dvidsync_dagster.compare.instances import Twins
+from dvidsync_dagster.compare.both_servers import BothServers, comparison_of
+from dvidsync_dagster.compare.instances import InstancePair
 from dvidsync_dagster.compare.later import LaterRecords
-from dvidsync_dagster.compare.scene import Scene
-from dvidsync_dagster.differences.findings import Difference
-from dvidsync_dagster.differences.items import Found, Pair
+from dvidsync_dagster.differences.items import Found, ServerPair
+from dvidsync_dagster.differences.touched import Touched
 from dvidsync_dagster.differences.work import Work
 
 
 @dataclass(frozen=True)
-class Pending:
+class PendingRecords:
     """Asks the log, each time anew.
 
     Args:
@@ -27,42 +28,42 @@ class Pending:
 
     def version(self, uuid: str) -> bool:
         """Whether records to come make a version, or change its state, note or log."""
-        return self._explains(Difference(uuid, "", "version", 1, ()))
+        return self._explains(lambda touched: uuid in touched.versions)
 
     def instance(self, name: str) -> bool:
         """Whether records to come make an instance."""
-        return self._explains(Difference("", name, "instance", 1, ()))
+        return self._explains(lambda touched: name in touched.instances)
 
     def counter(self, instance: str) -> bool:
-        """Whether records to come move a label counter."""
-        return self._explains(Difference("", instance, "label counter", 1, ()))
+        """Whether records to come move a counter of ids."""
+        return self._explains(lambda touched: instance in touched.counters)
 
     def holds_open(self, uuid: str) -> bool:
         """Whether records to come change anything in a version."""
         touched = self.later.touched()
-        return self.version(uuid) or any(
-            version == uuid and items for (_, version), items in touched.items.items()
-        )
+        return self.version(uuid) or touched.changes(uuid)
 
-    def pair(self, scene: Scene, version: str, twins: Twins, work: Work) -> Pair:
+    def pair(self, servers: BothServers, version: str, instance: InstancePair, work: Work) -> ServerPair:
         """A pair of which only that is found which the log does not bring. The rest is noted."""
-        pair = scene.pair(version, twins)
-        ancestors = scene.source_repo.ancestors(version)
+        pair, comparison = servers.pair(version, instance), comparison_of(instance)
+        ancestors = servers.source_repo.ancestors(version)
+        is_open = not servers.source_repo.versions[version].locked
         noted: set[str] = set()
 
         def sift(found: Found) -> Found:
-            clear, pending = apart(found, pair, self.later.touched(), ancestors)
-            if len(clear) and not scene.source_repo.versions[version].locked and self._waited():
-                clear, pending = apart(found, pair, self.later.touched(), ancestors)
-            if found.kind.noun not in noted:
-                noted.add(found.kind.noun)
-                work.wait(version, twins.source.name, f"{found.kind.noun} pending", pending.keys.tolist())
+            clear, pending = apart(found, pair, comparison, self.later.touched(), ancestors)
+            if len(clear) and is_open and self._waited():
+                clear, pending = apart(found, pair, comparison, self.later.touched(), ancestors)
+            if found.kind.name not in noted:
+                noted.add(found.kind.name)
+                what = f"{found.kind.name} pending"
+                work.wait(version, instance.source.name, what, pending.keys.tolist())
             return clear
 
         return replace(pair, sieve=sift)
 
-    def _explains(self, row: Difference) -> bool:
-        return self.later.touched().explains(row) or (self._waited() and self.later.touched().explains(row))
+    def _explains(self, question: Callable[[Touched], bool]) -> bool:
+        return question(self.later.touched()) or (self._waited() and question(self.later.touched()))
 
     def _waited(self) -> bool:
         """The source changes, then says so. False if nothing is said of what is to come."""

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from dvidsync_dagster.differences.findings import Comparison, Difference
-from dvidsync_dagster.differences.work import Change, Left, Repair
+from dvidsync_dagster.differences.work import Change, NotRepaired, Pending, Repair
+
+Row = Difference | Change | Pending | NotRepaired
 
 _COLUMNS = ("version", "instance", "what", "count", "first examples")
 
@@ -19,11 +21,11 @@ def comparison_text(comparison: Comparison) -> str:
 
 
 def repair_text(done: Repair) -> str:
-    """What was changed, what was not and why, and what is left."""
+    """What was changed, what was not and why, and what differs still."""
     lines = [done.summary(), *_table(done.changes)]
-    if done.left:
-        lines += ["  not repaired:", *_table(done.left)]
-        reasons = dict.fromkeys(left.why for left in done.left)
+    if done.not_repaired:
+        lines += ["  not repaired:", *_table(done.not_repaired)]
+        reasons = dict.fromkeys(row.why for row in done.not_repaired)
         lines += [f"    {why}" for why in reasons]
     if done.pending:
         lines += ["  pending, left to the log:", *_table(done.pending)]
@@ -32,7 +34,7 @@ def repair_text(done: Repair) -> str:
     return "\n".join(lines)
 
 
-def _table(rows: Sequence[Difference | Change | Left]) -> list[str]:
+def _table(rows: Sequence[Row]) -> list[str]:
     """Lines with columns of one width, but for the last; none without rows."""
     if not rows:
         return []
@@ -44,5 +46,5 @@ def _table(rows: Sequence[Difference | Change | Left]) -> list[str]:
     ]
 
 
-def _cells(row: Difference | Change | Left) -> tuple[str, ...]:
+def _cells(row: Row) -> tuple[str, ...]:
     return row.version or "-", row.instance or "-", row.what, f"{row.count:,}", "; ".join(row.examples)

@@ -2,96 +2,101 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-from dvidsync_dagster.compare.scene import Scene
+from dvidsync_dagster.compare.both_servers import BothServers
 from dvidsync_dagster.compare.versions import log_texts
-from dvidsync_dagster.dvid.repo import Version, commit_version, new_version, write_log, write_note
-from dvidsync_dagster.dvid.transport import Transport
-from dvidsync_dagster.errors import RequestRefused
-from dvidsync_dagster.repair.pending import Pending
-from dvidsync_dagster.repair.work import Work
+from dvidsync_dagster.datatypes.commands import Command, Step
+from dvidsync_dagster.datatypes.registry import REPO
+from dvidsync_dagster.datatypes.repairing import carry_out_or_leave
+from dvidsync_dagster.datatypes.server_side import CarryOut
+from dvidsync_dagster.differences.work import ChangeKind, Work
+from dvidsync_dagster.repair.pending import PendingRecords
+
+MAKE_VERSION = ChangeKind("make version")
+NOTE = ChangeKind("note")
+LOG = ChangeKind("log")
+COMMIT = ChangeKind("commit")
+
+_NEEDS_TOKEN = "Name the admin token in `admin_token_env`: the version is committed."
 
 
-def make_version(scene: Scene, uuid: str, work: Work) -> bool:
+def make_version(servers: BothServers, uuid: str, work: Work, carry_out: CarryOut) -> bool:
     """Make a version that the destination does not have. True if it is there now."""
-    version = scene.source_repo.versions[uuid]
+    version = servers.source_repo.versions[uuid]
     if len(version.parents) != 1:
         why = "It has several parents (or none), which no request can make: make a fresh copy."
-        work.leave(uuid, "", "make version", [version.note], why)
+        work.leave(uuid, "", MAKE_VERSION, [version.note], why)
         return False
     parent = version.parents[0]
-    there = scene.copy_repo.versions.get(parent)
+    there = servers.destination_repo.versions.get(parent)
     if not work.dry_run and (there is None or not there.locked):
-        work.leave(uuid, "", "make version", [version.note], f"Its parent {parent} is not committed there.")
+        why = f"Its parent {parent} is not committed there."
+        work.leave(uuid, "", MAKE_VERSION, [version.note], why)
         return False
-    if not work.plan(uuid, "", "make version", [f"child of {parent}"]):
+    if not work.plan(uuid, "", MAKE_VERSION, [f"child of {parent}"]):
         return False
-    work.still_owner()
-    try:
-        _post_child(scene.copy, version, scene.source_repo.versions[parent])
-    except RequestRefused as refusal:
-        work.leave(uuid, "", "make version", [version.note], str(refusal))
-        return False
-    return True
+    step = Step(REPO.repo_repair.make_version(servers.source_repo.versions[parent], version))
+    return carry_out_or_leave([step], [[version.note]], MAKE_VERSION, work, carry_out, version=uuid)
 
 
-def _post_child(copy: Transport, version: Version, parent: Version) -> None:
-    if version.branch == f"tag-{version.uuid}":
-        endpoint, body = "tag", {"tag": version.uuid, "note": version.note}
-    elif version.branch != parent.branch:
-        endpoint = "branch"
-        body = {"branch": version.branch, "note": version.note, "uuid": version.uuid}
-    else:
-        endpoint, body = "newversion", {"note": version.note, "uuid": version.uuid}
-    new_version(copy, parent.uuid, endpoint, body)
+class VersionFinish:
+    """Note, log and lock of a version that both have, once its items are repaired."""
 
+    def __init__(
+        self, servers: BothServers, uuid: str, pending: PendingRecords, work: Work, carry_out: CarryOut
+    ) -> None:
+        self._servers = servers
+        self._uuid = uuid
+        self._here = servers.source_repo.versions[uuid]
+        self._there = servers.destination_repo.versions[uuid]
+        self._pending = pending
+        self._work = work
+        self._carry_out = carry_out
 
-def finish_version(scene: Scene, uuid: str, pending: Pending, work: Work) -> None:
-    """Note, log and lock of a version that both have, once its data is repaired."""
-    here, there = scene.source_repo.versions[uuid], scene.copy_repo.versions[uuid]
-    for what, one, other in (
-        ("parents of the version", sorted(here.parents), sorted(there.parents)),
-        ("branch of the version", here.branch or "master", there.branch or "master"),
-    ):
-        if one != other:
-            why = "A version is made once: make a fresh copy."
-            work.leave(uuid, "", what, [f"{one} here, {other} there"], why)
-    if there.locked and not here.locked:
-        why = "A committed version cannot be opened again: make a fresh copy."
-        work.leave(uuid, "", "commit", ["open here, committed there"], why)
-    same_log = log_texts(here) == log_texts(there)
-    if (here.note, here.locked) == (there.note, there.locked) and same_log:
-        return
-    if pending.version(uuid):
-        work.wait(uuid, "", "version pending", [uuid])
-        return
-    if here.note != there.note and work.plan(uuid, "", "note", [here.note]):
-        _take(lambda: write_note(scene.copy, uuid, here.note), scene, uuid, "note", here.note, work)
-    _log(scene, here, there, work)
-    if here.locked and not there.locked and pending.holds_open(uuid):
-        work.wait(uuid, "", "commit pending", [here.note])
-    elif here.locked and not there.locked and work.plan(uuid, "", "commit", [here.note]):
-        _take(lambda: commit_version(scene.copy, uuid, {}), scene, uuid, "commit", here.note, work)
+    def all(self) -> None:
+        here, there = self._here, self._there
+        self._leave_what_is_made_once()
+        same_log = log_texts(here) == log_texts(there)
+        if (here.note, here.locked) == (there.note, there.locked) and same_log:
+            return
+        if self._pending.version(self._uuid):
+            self._work.wait(self._uuid, "", "version pending", [self._uuid])
+            return
+        if here.note != there.note and self._work.plan(self._uuid, "", NOTE, [here.note]):
+            self._do(REPO.repo_repair.write_note(here), NOTE, here.note)
+        self._write_log()
+        if here.locked and not there.locked:
+            self._commit()
 
+    def _leave_what_is_made_once(self) -> None:
+        here, there = self._here, self._there
+        for what, one, other in (
+            ("parents of the version", sorted(here.parents), sorted(there.parents)),
+            ("branch of the version", here.branch or "master", there.branch or "master"),
+        ):
+            if one != other:
+                why = "A version is made once: make a fresh copy."
+                self._work.leave(self._uuid, "", what, [f"{one} here, {other} there"], why)
+        if there.locked and not here.locked:
+            why = "A committed version cannot be opened again: make a fresh copy."
+            self._work.leave(self._uuid, "", COMMIT, ["open here, committed there"], why)
 
-def _log(scene: Scene, here: Version, there: Version, work: Work) -> None:
-    wanted, has = log_texts(here), log_texts(there)
-    if wanted == has:
-        return
-    if wanted[: len(has)] != has:
-        why = "A log can only be added to, and the destination's has other lines."
-        work.leave(here.uuid, "", "log", wanted, why)
-        return
-    missing = list(wanted[len(has) :])
-    if work.plan(here.uuid, "", "log", missing):
-        _take(lambda: write_log(scene.copy, here.uuid, missing), scene, here.uuid, "log", str(missing), work)
+    def _write_log(self) -> None:
+        wanted, has = log_texts(self._here), log_texts(self._there)
+        if wanted[: len(has)] != has:
+            why = "A log can only be added to, and the destination's has other lines."
+            self._work.leave(self._uuid, "", LOG, wanted, why)
+            return
+        missing = wanted[len(has) :]
+        if self._work.plan(self._uuid, "", LOG, missing):
+            self._do(REPO.repo_repair.write_log(self._here, missing), LOG, str(list(missing)))
 
+    def _commit(self) -> None:
+        note = self._here.note
+        if self._pending.holds_open(self._uuid):
+            self._work.wait(self._uuid, "", "commit pending", [note])
+        elif self._work.plan(self._uuid, "", COMMIT, [note]):
+            self._do(REPO.repo_repair.commit(self._here), COMMIT, note)
 
-def _take(step: Callable[[], None], scene: Scene, uuid: str, what: str, shown: str, work: Work) -> None:
-    work.still_owner()
-    try:
-        step()
-    except RequestRefused as refusal:
-        why = f"{refusal}. Name the admin token in `admin_token_env`: the version is committed."
-        work.leave(uuid, "", what, [shown], why if not scene.copy.has_admin_token else str(refusal))
+    def _do(self, command: Command, kind: ChangeKind, shown: str) -> None:
+        advice = "" if self._servers.destination.has_admin_token else _NEEDS_TOKEN
+        carry_out_or_leave([Step(command)], [[shown]], kind, self._work, self._carry_out, advice=advice)

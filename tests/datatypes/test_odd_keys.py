@@ -7,8 +7,9 @@ from urllib.parse import quote
 import httpx
 import pytest
 
-from dvidsync_dagster.compare.keyvalue import compare_keyvalue
-from dvidsync_dagster.differences.items import Pair, Side
+from dvidsync_dagster.datatypes.keyvalue.comparison import KeyvalueComparison
+from dvidsync_dagster.differences.items import Pair
+from dvidsync_dagster.differences.sides import DvidSide
 from dvidsync_dagster.dvid.http import DvidClient
 from dvidsync_dagster.dvid.keyvalue import Keyvalue
 from tests.datatypes.following import Scene
@@ -23,8 +24,8 @@ def keyvalue(url: str) -> Keyvalue:
 
 
 def agree(scene: Scene) -> bool:
-    one, other = (Side(DvidClient(server.url), scene.root, KEYS) for server in (scene.source, scene.copy))
-    return compare_keyvalue(Pair(one, other, settled=True))[0] == []
+    one, other = (DvidSide(DvidClient(server.url), scene.root, KEYS) for server in (scene.source, scene.copy))
+    return KeyvalueComparison().items(Pair(one, other, settled=True), lower_scales=False)[0] == []
 
 
 @pytest.mark.parametrize("key", ["é" * 32_000, "é" * 4_000, "a/" * 20_000])

@@ -63,7 +63,7 @@ def test_edits_that_nothing_announced(servers: TwoServers) -> None:
     copy.element(20, 20, 20, "Note")
     copy.element(40, 40, 40)
     done = repaired(servers)
-    assert not done.left, done.left
+    assert not done.not_repaired, done.not_repaired
     assert done.after is not None
     assert done.after.agree, done.after.differences
     assert not servers.differences()
@@ -83,7 +83,7 @@ def test_neurons_that_a_schema_does_not_fit(servers: TwoServers) -> None:
     servers.source.post(f"{NEURONS}/key/3", {"bodyid": 3, "note": "new"})
     servers.source.post(f"{NEURONS}/key/4", {"bodyid": 4, "type": "A"})
     done = repaired(servers)
-    assert not done.left, done.left
+    assert not done.not_repaired, done.not_repaired
     assert done.after is not None
     assert done.after.agree, done.after.differences
     assert servers.copy.get(f"{NEURONS}/json_schema") == schema
@@ -105,7 +105,7 @@ def test_versions_and_instances(servers: TwoServers) -> None:
     source.post("spots/elements", [{"Pos": [1, 2, 3], "Kind": "Note"}], version=side)
     source.post(f"{LABELS}/merge", [30, 31], version=side)
     done = repaired(servers)
-    assert not done.left, done.left
+    assert not done.not_repaired, done.not_repaired
     assert done.after is not None
     assert done.after.agree, done.after.differences
     assert not servers.differences()
@@ -122,7 +122,7 @@ def test_committed_versions_after_many_edits_on_both_sides(servers: TwoServers, 
     child = servers.source.new_version(servers.root)
     servers.copy.post("newversion", {"note": "child", "uuid": child})
     done = repaired(servers)
-    assert {row.what for row in done.left} <= {"label counter"}, done.left
+    assert {row.what for row in done.not_repaired} <= {"label counter"}, done.not_repaired
     assert not servers.differences(next_labels=False)
 
 

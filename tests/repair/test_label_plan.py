@@ -1,16 +1,32 @@
-"""Plans for labels, applied to a model of a labelmap that refuses what a server refuses."""
+"""Plans for labels, carried out at a model of a labelmap that refuses what a server refuses."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from random import Random
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dvidsync_dagster.repair.label_plan import Cleave, Merge, Renumber, Step, TakeLabel, plan_labels
-from dvidsync_dagster.repair.label_steps import LabelSteps
+from dvidsync_dagster.datatypes.commands import Command, Step
+from dvidsync_dagster.datatypes.labelmap import regrouping
+from dvidsync_dagster.datatypes.labelmap.counter_rule import CounterState
+from dvidsync_dagster.datatypes.labelmap.foreseen import counter_after
+from dvidsync_dagster.datatypes.labelmap.regrouping import Planned, plan_labels
+from dvidsync_dagster.datatypes.labelmap.server.commands import (
+    CleaveBody,
+    Fresh,
+    Label,
+    LabelCommand,
+    MergeBodies,
+    RenumberBody,
+    Signature,
+    TakeLabel,
+)
+
+VERSION, LABELS = "v", "segmentation"
 
 
 class Model:
@@ -25,21 +41,14 @@ class Model:
     def of(self, label: int) -> list[int]:
         return [supervoxel for supervoxel, body in self.bodies.items() if body == label]
 
-    def next_label(self) -> int:
-        return self.following
-
-    def in_use(self, label: int) -> bool:
-        return bool(self.of(label))
-
     def reserve(self, count: int) -> int:
         assert count > 0
         self.requests["reserve"] += 1
         self.following += count
         return self.following - count
 
-    def cleave(self, label: int, supervoxels: Sequence[int], bodies: Sequence[int]) -> int:
+    def cleave(self, label: int, supervoxels: Sequence[int]) -> int:
         self.requests["cleave"] += 1
-        assert bodies
         assert supervoxels
         assert set(supervoxels) < set(self.of(label)), "all of a body cannot be cleaved off"
         new = self.following
@@ -48,18 +57,16 @@ class Model:
         self.bodies.update(dict.fromkeys(supervoxels, new))
         return new
 
-    def merge(self, target: int, labels: Sequence[int], bodies: Sequence[int]) -> None:
+    def merge(self, target: int, labels: Sequence[int]) -> None:
         self.requests["merge"] += 1
-        assert bodies
         assert self.of(target)
         assert target not in labels
         for label in labels:
             assert self.of(label), f"{label} is no body"
             self.bodies.update(dict.fromkeys(self.of(label), target))
 
-    def renumber(self, new: int, old: int, bodies: Sequence[int]) -> None:
+    def renumber(self, new: int, old: int) -> None:
         self.requests["renumber"] += 1
-        assert bodies
         assert self.of(old)
         assert not self.of(new), f"{new} is there already"
         self.bodies.update(dict.fromkeys(self.of(old), new))
@@ -67,22 +74,97 @@ class Model:
             self.following = max(self.following, new + 1)
 
 
-def plan(copy: Mapping[int, int], source: Mapping[int, int]) -> list[Step]:
+class ModelExecutor:
+    """Carries out commands as a destination does: labels that the server picks fill in for fresh ones.
+
+    Args:
+        ceiling: the source's next label: up to there labels can be left out without getting ahead of it.
+    """
+
+    def __init__(self, model: Model, ceiling: int) -> None:
+        self.model = model
+        self.ceiling = ceiling
+        self.given: dict[Fresh, int] = {}
+
+    def carry_out(self, steps: Sequence[Step], random: Random) -> None:
+        """In any order in which no step comes before one that it waits for."""
+        done: set[int] = set()
+        while len(done) < len(steps):
+            ready = [
+                number
+                for number, step in enumerate(steps)
+                if number not in done and done.issuperset(step.waits_for)
+            ]
+            assert ready, "the steps wait for each other"
+            number = random.choice(ready)
+            self._do(steps[number].command)
+            done.add(number)
+
+    def _do(self, command: Command) -> None:
+        match command:
+            case CleaveBody():
+                self._cleave(command)
+            case MergeBodies():
+                labels = [self._label(label) for label in command.labels]
+                self.model.merge(self._label(command.target), labels)
+            case TakeLabel():
+                self._skip(command.avoid)
+                self.given[command.result] = self.model.reserve(1)
+            case RenumberBody():
+                self.model.renumber(self._label(command.new), self._label(command.orig))
+            case _:
+                raise AssertionError(command)
+
+    def _cleave(self, command: CleaveBody) -> None:
+        wanted, supervoxels = command.new, command.supervoxels or ()
+        if isinstance(wanted, Fresh):
+            self._skip(command.avoid)
+            self.given[wanted] = self.model.cleave(command.orig, supervoxels)
+            return
+        if self.model.following < wanted < self.ceiling:
+            self.model.reserve(wanted - self.model.following)
+        elif self.model.following != wanted:
+            self._skip(command.avoid)
+        got = self.model.cleave(command.orig, supervoxels)
+        if got != wanted:
+            self.model.renumber(wanted, got)
+
+    def _skip(self, avoid: Collection[int]) -> None:
+        while self.model.following in avoid or self.model.of(self.model.following):
+            self.model.reserve(1)
+
+    def _label(self, label: Label) -> int:
+        return self.given[label] if isinstance(label, Fresh) else label
+
+
+def plan(destination: Mapping[int, int], source: Mapping[int, int]) -> list[Planned]:
     moves: dict[int, dict[int, list[int]]] = {}
-    for supervoxel, body in copy.items():
+    for supervoxel, body in destination.items():
         if source[supervoxel] != body:
             moves.setdefault(body, {}).setdefault(source[supervoxel], []).append(supervoxel)
-    keeping = {body for supervoxel, body in copy.items() if source[supervoxel] == body}
-    return plan_labels(moves, keeping, set(copy.values()))
+    keeping = {body for supervoxel, body in destination.items() if source[supervoxel] == body}
+    return plan_labels(moves, keeping, set(destination.values()), version=VERSION, instance=LABELS)
 
 
 def repaired(
-    copy: Mapping[int, int], source: Mapping[int, int], following: int, *, ceiling: int = 0, mode: int = 1
+    destination: Mapping[int, int],
+    source: Mapping[int, int],
+    following: int,
+    *,
+    ceiling: int = 0,
+    mode: int = 1,
+    random: Random | None = None,
 ) -> Model:
-    model = Model(copy, following, mode=mode)
-    steps = LabelSteps(model, ceiling=ceiling, in_flight=1, still_owner=lambda: None)
-    steps.take(plan(copy, source))
+    model = Model(destination, following, mode=mode)
+    planned = plan(destination, source)
+    steps = [each.step(Signature()) for each in planned]
+    ModelExecutor(model, ceiling).carry_out(steps, random or Random(0))
     assert model.bodies == dict(source)
+    if mode == 1:
+        before = CounterState(following, was_set=False)
+        commands = [each.command for each in planned]
+        foreseen = counter_after(before, commands, ceiling, lambda label: label in destination.values())
+        assert foreseen.next_label == model.following
     return model
 
 
@@ -90,46 +172,95 @@ SUPERVOXELS = range(1, 9)
 MAPPINGS = st.fixed_dictionaries({supervoxel: st.integers(1, 14) for supervoxel in SUPERVOXELS})
 
 
-@given(copy=MAPPINGS, source=MAPPINGS, ahead=st.integers(0, 4), ceiling=st.integers(0, 16))
+@given(
+    destination=MAPPINGS,
+    source=MAPPINGS,
+    ahead=st.integers(0, 4),
+    ceiling=st.integers(0, 16),
+    random=st.randoms(),
+)
 def test_any_mapping_becomes_any_other(
-    copy: dict[int, int], source: dict[int, int], ahead: int, ceiling: int
+    destination: dict[int, int], source: dict[int, int], ahead: int, ceiling: int, random: Random
 ) -> None:
-    repaired(copy, source, max(copy.values()) + 1 + ahead, ceiling=ceiling)
+    following = max(destination.values()) + 1 + ahead
+    repaired(destination, source, following, ceiling=ceiling, random=random)
 
 
-@given(copy=MAPPINGS, source=MAPPINGS, following=st.integers(1, 16), ceiling=st.integers(0, 16))
+@given(
+    destination=MAPPINGS,
+    source=MAPPINGS,
+    following=st.integers(1, 16),
+    ceiling=st.integers(0, 16),
+    random=st.randoms(),
+)
 def test_a_counter_below_labels_in_use(
-    copy: dict[int, int], source: dict[int, int], following: int, ceiling: int
+    destination: dict[int, int], source: dict[int, int], following: int, ceiling: int, random: Random
 ) -> None:
     # In mode 2 a renumber does not move the counter, so it can be far below.
-    repaired(copy, source, following, ceiling=ceiling, mode=2)
+    repaired(destination, source, following, ceiling=ceiling, mode=2, random=random)
 
 
-@given(copy=MAPPINGS, source=MAPPINGS)
-def test_no_more_cleaves_and_merges_than_needed(copy: dict[int, int], source: dict[int, int]) -> None:
-    model = repaired(copy, source, 100)
-    pieces = {(copy[supervoxel], source[supervoxel]) for supervoxel in SUPERVOXELS}
-    assert model.requests["cleave"] == len(pieces) - len(set(copy.values()))
+@given(destination=MAPPINGS, source=MAPPINGS)
+def test_no_more_cleaves_and_merges_than_needed(destination: dict[int, int], source: dict[int, int]) -> None:
+    model = repaired(destination, source, 100)
+    pieces = {(destination[supervoxel], source[supervoxel]) for supervoxel in SUPERVOXELS}
+    assert model.requests["cleave"] == len(pieces) - len(set(destination.values()))
     in_several = {body for body in source.values() if sum(each == body for _, each in pieces) > 1}
     assert model.requests["merge"] == len(in_several)
 
 
+@given(destination=MAPPINGS, source=MAPPINGS)
+def test_each_command_names_the_bodies_that_it_brings_about(
+    destination: dict[int, int], source: dict[int, int]
+) -> None:
+    for each in plan(destination, source):
+        assert set(each.bodies) <= set(source.values())
+        assert bool(each.bodies) is not isinstance(each.command, TakeLabel)
+        assert (each.command.version, each.command.instance) == (VERSION, LABELS)
+
+
+def merge(target: int, *labels: int) -> MergeBodies:
+    return MergeBodies(version=VERSION, instance=LABELS, target=target, labels=labels)
+
+
+def cleave(orig: int, new: int, *supervoxels: int) -> CleaveBody:
+    return CleaveBody(
+        version=VERSION,
+        instance=LABELS,
+        orig=orig,
+        new=new,
+        supervoxels=supervoxels,
+        avoid=frozenset([new]),
+    )
+
+
+def renumber(new: int, orig: int) -> RenumberBody:
+    return RenumberBody(version=VERSION, instance=LABELS, orig=orig, new=new)
+
+
 @pytest.mark.parametrize(
-    ("copy", "source", "steps"),
+    ("destination", "source", "planned"),
     [
-        pytest.param({1: 1, 2: 2}, {1: 1, 2: 1}, [Merge(1, (2,), 1)], id="a merge"),
-        pytest.param({1: 1, 2: 1}, {1: 1, 2: 7}, [Cleave(1, (2,), 7, 7, True)], id="a cleave"),
-        pytest.param({1: 1}, {1: 7}, [Renumber(7, 1, 7)], id="a renumber"),
-        pytest.param({1: 1, 2: 7}, {1: 7, 2: 8}, [Renumber(8, 7, 8), Renumber(7, 1, 7)], id="a chain"),
+        pytest.param({1: 1, 2: 2}, {1: 1, 2: 1}, [Planned(merge(1, 2), (1,), ())], id="a merge"),
+        pytest.param({1: 1, 2: 1}, {1: 1, 2: 7}, [Planned(cleave(1, 7, 2), (7, 1), ())], id="a cleave"),
+        pytest.param({1: 1}, {1: 7}, [Planned(renumber(7, 1), (7,), ())], id="a renumber"),
+        pytest.param(
+            {1: 1, 2: 7},
+            {1: 7, 2: 8},
+            [Planned(renumber(8, 7), (8,), ()), Planned(renumber(7, 1), (7,), (0,))],
+            id="a chain",
+        ),
     ],
 )
-def test_one_edit_takes_one_step(copy: dict[int, int], source: dict[int, int], steps: list[Step]) -> None:
-    assert plan(copy, source) == steps
+def test_one_edit_takes_one_command(
+    destination: dict[int, int], source: dict[int, int], planned: list[Planned]
+) -> None:
+    assert plan(destination, source) == planned
 
 
 def test_swapped_labels_take_a_third_one() -> None:
-    steps = plan({1: 1, 2: 2}, {1: 2, 2: 1})
-    assert [type(step) for step in steps] == [TakeLabel, Renumber, Renumber, Renumber]
+    planned = plan({1: 1, 2: 2}, {1: 2, 2: 1})
+    assert [type(each.command) for each in planned] == [TakeLabel, RenumberBody, RenumberBody, RenumberBody]
 
 
 def test_a_cleave_gets_the_sources_label_by_itself() -> None:
@@ -141,3 +272,25 @@ def test_a_cleave_gets_the_sources_label_by_itself() -> None:
 def test_a_label_that_a_body_gets_later_is_not_given_to_another() -> None:
     # Body 5 becomes 10, and 10 would be the next that a cleave gets.
     repaired({1: 5, 2: 6, 3: 6, 4: 7}, {1: 10, 2: 6, 3: 7, 4: 7}, 10)
+
+
+def test_merges_of_different_bodies_need_not_wait_for_each_other() -> None:
+    planned = plan({1: 1, 2: 2, 3: 3, 4: 4}, {1: 1, 2: 1, 3: 3, 4: 3})
+    assert [each.waits_for for each in planned] == [(), ()]
+
+
+def test_a_merge_of_more_labels_than_one_message_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(regrouping, "LABELS_PER_MERGE", 2)
+    source = dict.fromkeys(range(1, 7), 1)
+    planned = plan({label: label for label in source}, source)
+    assert [each.command for each in planned] == [merge(1, 2, 3), merge(1, 4, 5), merge(1, 6)]
+    assert [each.waits_for for each in planned] == [(), (0,), (1,)]
+
+
+def test_a_step_is_the_command_in_somebodys_name() -> None:
+    amy = Signature("amy", "neu3", (0, 7))
+    (planned,) = plan({1: 1, 2: 2}, {1: 1, 2: 1})
+    step = planned.step(amy)
+    assert isinstance(step.command, LabelCommand)
+    assert step.command.signature == amy
+    assert step.events == ()

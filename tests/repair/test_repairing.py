@@ -28,12 +28,20 @@ def repaired(servers: TwoServers, *, dry_run: bool = False, **changes: Any) -> R
     return repair(config, config.destinations[0], dry_run=dry_run, still_owner=lambda: None)
 
 
+def planned_and_repaired(servers: TwoServers) -> Repair:
+    """A dry run says beforehand what is changed."""
+    planned = repaired(servers, dry_run=True)
+    done = repaired(servers)
+    assert planned.changes == done.changes
+    return done
+
+
 def changes(done: Repair) -> dict[tuple[str, str], int]:
     return {(change.instance, change.what): change.count for change in done.changes}
 
 
 def assert_repaired(done: Repair, servers: TwoServers, *, next_labels: bool = True) -> None:
-    assert not done.left
+    assert not done.not_repaired
     assert done.after is not None
     assert done.after.agree, done.after.differences
     assert not servers.differences(next_labels=next_labels)
@@ -50,7 +58,7 @@ def test_lost_label_operations(servers: TwoServers) -> None:
     assert servers.source.cleave(1, 2) == 65
     servers.source.merge(65, 20)
     servers.source.renumber(70, 30)
-    done = repaired(servers)
+    done = planned_and_repaired(servers)
     assert changes(done) == {(LABELS, "cleave"): 1, (LABELS, "merge"): 2, (LABELS, "renumber"): 1}
     assert_repaired(done, servers)
 
@@ -64,19 +72,48 @@ def test_lost_reservations(servers: TwoServers) -> None:
     assert_repaired(repaired(servers), servers)
 
 
+def test_lost_reservations_where_every_version_is_committed(servers: TwoServers) -> None:
+    servers.source.post(f"{LABELS}/nextlabel/1000")
+    for editor in (servers.source, servers.copy):
+        editor.commit()
+    assert_repaired(planned_and_repaired(servers), servers)
+
+
+def test_an_instance_of_another_name_is_repaired_under_its_own(servers: TwoServers) -> None:
+    for here, there in ((LABELS, "bodies"), (KEYS, "notes"), (NEURONS, "cells"), (SYNAPSES, "contacts")):
+        names = {"uuid": servers.root, "from": here, "to": there}
+        httpx.post(f"{servers.copy.server.url}/sandbox/rename", json=names).raise_for_status()
+    servers.source.merge(10, 11)
+    servers.source.cleave(1, 2)
+    servers.source.put(c=b"other")
+    servers.source.neuron(2, type="C")
+    servers.source.element(3, 3, 3)
+    servers.source.post(f"{SYNAPSES}/sync", {"sync": LABELS})
+    done = planned_and_repaired(servers)
+    assert {row.what for row in done.not_repaired} == {"instance of another name"}
+    assert done.after is not None
+    assert {row.what for row in done.after.differences} == {"instance of another name"}
+
+
+def test_a_note_of_a_committed_version(servers: TwoServers) -> None:
+    servers.source.commit("finished")
+    servers.copy.commit("done")
+    assert_repaired(planned_and_repaired(servers), servers)
+
+
 def test_the_destinations_own_label_operations(servers: TwoServers) -> None:
     servers.copy.merge(10, 11, 12)
     servers.copy.cleave(1, 2)
     servers.copy.renumber(100, 5)
     done = repaired(servers)
-    assert {row.what for row in done.left} == {"label counter"}
+    assert {row.what for row in done.not_repaired} == {"label counter"}
     assert not servers.differences(next_labels=False)
 
 
 def test_labels_that_were_swapped(servers: TwoServers) -> None:
     for new, old in ((100, 10), (10, 11), (11, 100)):
         servers.source.renumber(new, old)
-    assert_repaired(repaired(servers), servers)
+    assert_repaired(planned_and_repaired(servers), servers)
 
 
 def test_bodies_tell_up_to_which_operation_they_are(servers: TwoServers) -> None:
@@ -100,7 +137,7 @@ def test_records(servers: TwoServers) -> None:
     servers.source.element(3, 3, 3, to=[40, 40, 40])
     servers.copy.element(20, 20, 20, "Note")
     servers.copy.element(40, 40, 40)
-    done = repaired(servers)
+    done = planned_and_repaired(servers)
     assert changes(done) == {
         (KEYS, "delete key"): 1,
         (KEYS, "write key"): 5,
@@ -118,7 +155,7 @@ def test_relations_that_go_with_a_deleted_element_come_back(servers: TwoServers)
     for editor in (servers.source, servers.copy):
         editor.element(50, 50, 50, to=[60, 60, 60])
     servers.copy.element(60, 60, 60)
-    assert_repaired(repaired(servers), servers)
+    assert_repaired(planned_and_repaired(servers), servers)
 
 
 def test_several_elements_at_one_point(servers: TwoServers) -> None:
@@ -131,7 +168,7 @@ def test_several_elements_at_one_point(servers: TwoServers) -> None:
         f"{SYNAPSES}/elements", [*at(70, "Gap", "Note"), *at(72, "Note", "Gap"), *at(73, "Note")]
     )
     servers.copy.post(f"{SYNAPSES}/elements", [*at(70, "Gap"), *at(71, "Gap", "Gap"), *at(73, "Gap", "Note")])
-    assert_repaired(repaired(servers), servers)
+    assert_repaired(planned_and_repaired(servers), servers)
 
 
 def test_missing_versions(servers: TwoServers) -> None:
@@ -171,11 +208,11 @@ def test_committed_versions_take_the_admin_token(servers: TwoServers) -> None:
         editor.commit()
     refused = repaired(servers, admin=False)
     assert not refused.changes
-    assert {(row.instance, row.what, row.count) for row in refused.left if row.version} >= {
+    assert {(row.instance, row.what, row.count) for row in refused.not_repaired if row.version} >= {
         (LABELS, "merge", 1),
         (KEYS, "write key", 1),
     }
-    assert "admin_token_env" in refused.left[0].why
+    assert "admin_token_env" in refused.not_repaired[0].why
     assert not refused.agree
     assert_repaired(repaired(servers), servers)
 
@@ -210,7 +247,7 @@ def test_other_voxels_are_reported(servers: TwoServers) -> None:
     servers.source.merge(10, 11)
     done = repaired(servers)
     assert changes(done)[LABELS, "merge"] == 1
-    assert "supervoxels only at the source" in {row.what for row in done.left}
+    assert "supervoxels only at the source" in {row.what for row in done.not_repaired}
     assert not done.agree
 
 
@@ -263,7 +300,7 @@ def test_the_highest_label_takes_the_admin_token(servers: TwoServers) -> None:
     _, side = with_a_side_branch(servers)
     config = servers.config(admin=False)
     done = repair(config, config.destinations[0], dry_run=False, still_owner=lambda: None)
-    assert [(left.version, left.what, "admin_token_env" in left.why) for left in done.left] == [
+    assert [(left.version, left.what, "admin_token_env" in left.why) for left in done.not_repaired] == [
         (side, "raise maxlabel", True)
     ]
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Hashable, Sequence
 
 from dvidsync_dagster.datatypes.annotation.commands import Place
+from dvidsync_dagster.datatypes.annotation.comparison import AnnotationComparison
 from dvidsync_dagster.datatypes.annotation.events import ElementEvent, decode
+from dvidsync_dagster.datatypes.annotation.repair import AnnotationRepair
 from dvidsync_dagster.datatypes.annotation.side import AnnotationSide, place_of
 from dvidsync_dagster.datatypes.copied import CopiedType
 from dvidsync_dagster.datatypes.server_side import Servers
@@ -16,6 +18,8 @@ from dvidsync_dagster.events.message import Message
 
 class AnnotationType(CopiedType):
     typename = "annotation"
+    comparison = AnnotationComparison()
+    repair = AnnotationRepair()
     sorts_anew_when_synced = True
 
     def decode(self, message: Message, instance: Instance | None) -> Announcement | Consequence | None:

@@ -15,6 +15,7 @@ from dvidsync_dagster.datatypes.annotation.events import (
 from dvidsync_dagster.datatypes.annotation.writer import AnnotationWriter, new_writer
 from dvidsync_dagster.datatypes.commands import Command, Step
 from dvidsync_dagster.datatypes.copied import CopyingSide
+from dvidsync_dagster.dvid.annotation import Annotation
 from dvidsync_dagster.events.event import Event
 from dvidsync_dagster.plan.claims import Key
 from dvidsync_dagster.plan.outcome import Outcome
@@ -42,7 +43,11 @@ class AnnotationSide(CopyingSide[ElementEvent, AnnotationWriter]):
 
     def new_writer(self, instance: str) -> AnnotationWriter:
         servers = self.servers
-        return new_writer(servers.source, servers.destination, instance, servers.repo.instances)
+        return new_writer(
+            Annotation(servers.source, instance),
+            Annotation(servers.destination, servers.at_destination(instance)),
+            servers.repo.instances,
+        )
 
     def carry_out(self, step: Step, *, doubtful: bool) -> Outcome:
         assert isinstance(step.command, CopyElements)

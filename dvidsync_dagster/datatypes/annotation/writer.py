@@ -16,7 +16,6 @@ from dvidsync_dagster.datatypes.annotation.touched import Touched
 from dvidsync_dagster.datatypes.copied import is_committed
 from dvidsync_dagster.dvid.annotation import Annotation, Element, Point, position, related
 from dvidsync_dagster.dvid.repo import Instance
-from dvidsync_dagster.dvid.transport import Transport
 from dvidsync_dagster.errors import RequestRefused
 from dvidsync_dagster.plan.outcome import Outcome, Refusal, refusal_of
 
@@ -159,12 +158,12 @@ def _slices(posts: Sequence[tuple[int, list[Element]]]) -> Iterator[list[tuple[i
 
 
 def new_writer(
-    source: Transport, destination: Transport, name: str, instances: Mapping[str, Instance]
+    source: Annotation, destination: Annotation, instances: Mapping[str, Instance]
 ) -> AnnotationWriter:
     """The writer of an instance. Its blocks are as large as those of the labels that it is synced to."""
     edge: Point = (_BLOCK_EDGE,) * 3
-    for synced in instances[name].syncs if name in instances else ():
+    for synced in instances[source.name].syncs if source.name in instances else ():
         size = instances[synced].settings.get("BlockSize") if synced in instances else None
         if isinstance(size, list) and len(size) == 3 and all(type(n) is int and n > 0 for n in size):
             edge = (size[0], size[1], size[2])
-    return AnnotationWriter(Annotation(source, name), Annotation(destination, name), edge)
+    return AnnotationWriter(source, destination, edge)

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Hashable, Sequence
 
 from dvidsync_dagster.datatypes.copied import CopiedType
+from dvidsync_dagster.datatypes.keyvalue.comparison import KeyvalueComparison
 from dvidsync_dagster.datatypes.keyvalue.events import KeyEvent, decode
+from dvidsync_dagster.datatypes.keyvalue.repair import KeyvalueRepair
 from dvidsync_dagster.datatypes.keyvalue.side import KeyvalueSide
 from dvidsync_dagster.datatypes.server_side import Servers
 from dvidsync_dagster.dvid.repo import Instance
@@ -15,6 +17,8 @@ from dvidsync_dagster.events.message import Message
 
 class KeyvalueType(CopiedType):
     typename = "keyvalue"
+    comparison = KeyvalueComparison()
+    repair = KeyvalueRepair()
 
     def decode(self, message: Message, instance: Instance | None) -> Announcement | None:
         event = decode(message, instance) if instance is not None else None

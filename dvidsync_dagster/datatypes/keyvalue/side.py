@@ -34,7 +34,8 @@ class KeyvalueSide(CopyingSide[KeyEvent, KeyvalueWriter]):
 
     def new_writer(self, instance: str) -> KeyvalueWriter:
         return KeyvalueWriter(
-            Keyvalue(self.servers.source, instance), Keyvalue(self.servers.destination, instance)
+            Keyvalue(self.servers.source, instance),
+            Keyvalue(self.servers.destination, self.servers.at_destination(instance)),
         )
 
     def carry_out(self, step: Step, *, doubtful: bool) -> Outcome:

@@ -7,10 +7,12 @@ from concurrent.futures import Executor
 
 from dvidsync_dagster.datatypes.contract import DataType, Gathered, Rows, SourceSide, Stretch
 from dvidsync_dagster.datatypes.labelmap.claims import claims_of
+from dvidsync_dagster.datatypes.labelmap.comparison import LabelmapComparison
 from dvidsync_dagster.datatypes.labelmap.counter_rule import CounterState, left_by
 from dvidsync_dagster.datatypes.labelmap.effects import apply
 from dvidsync_dagster.datatypes.labelmap.events import LabelEvent, SetNextLabel, decode
 from dvidsync_dagster.datatypes.labelmap.gather import gather
+from dvidsync_dagster.datatypes.labelmap.repair import LabelmapRepair
 from dvidsync_dagster.datatypes.labelmap.server.side import LabelmapSide
 from dvidsync_dagster.datatypes.labelmap.unfinished import LabelmapSource
 from dvidsync_dagster.datatypes.server_side import Servers
@@ -24,6 +26,8 @@ from dvidsync_dagster.plan.claims import Claim
 
 class LabelmapType(DataType):
     typename = "labelmap"
+    comparison = LabelmapComparison()
+    repair = LabelmapRepair()
     numbers_events = True
 
     def decode(self, message: Message, instance: Instance | None) -> Announcement | None:

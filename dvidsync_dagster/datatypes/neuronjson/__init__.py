@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Hashable, Sequence
 
 from dvidsync_dagster.datatypes.copied import CopiedType
+from dvidsync_dagster.datatypes.neuronjson.comparison import NeuronjsonComparison
 from dvidsync_dagster.datatypes.neuronjson.events import PostNeuron, decode
+from dvidsync_dagster.datatypes.neuronjson.repair import NeuronjsonRepair
 from dvidsync_dagster.datatypes.neuronjson.side import NeuronjsonSide
 from dvidsync_dagster.datatypes.server_side import Servers
 from dvidsync_dagster.dvid.repo import Instance
@@ -15,6 +17,8 @@ from dvidsync_dagster.events.message import Message
 
 class NeuronjsonType(CopiedType):
     typename = "neuronjson"
+    comparison = NeuronjsonComparison()
+    repair = NeuronjsonRepair()
 
     def decode(self, message: Message, instance: Instance | None) -> Announcement | None:
         event = decode(message, instance) if instance is not None else None

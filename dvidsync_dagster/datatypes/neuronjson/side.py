@@ -37,7 +37,8 @@ class NeuronjsonSide(CopyingSide[PostNeuron, NeuronjsonWriter]):
 
     def new_writer(self, instance: str) -> NeuronjsonWriter:
         return NeuronjsonWriter(
-            Neuronjson(self.servers.source, instance), Neuronjson(self.servers.destination, instance)
+            Neuronjson(self.servers.source, instance),
+            Neuronjson(self.servers.destination, self.servers.at_destination(instance)),
         )
 
     def carry_out(self, step: Step, *, doubtful: bool) -> Outcome:

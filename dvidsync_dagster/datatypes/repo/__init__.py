@@ -6,7 +6,9 @@ from collections.abc import Collection, Sequence
 
 from dvidsync_dagster.datatypes.contract import DataType, Rows
 from dvidsync_dagster.datatypes.repo.claims import claim
+from dvidsync_dagster.datatypes.repo.comparison import RepoComparison
 from dvidsync_dagster.datatypes.repo.decoding import decode
+from dvidsync_dagster.datatypes.repo.repair import RepoRepair
 from dvidsync_dagster.datatypes.repo.side import RepoSide
 from dvidsync_dagster.datatypes.server_side import Servers
 from dvidsync_dagster.dvid.repo import Instance
@@ -26,6 +28,8 @@ class RepoType(DataType):
     """
 
     typename = "repo"
+    comparison = RepoComparison()
+    repo_repair = RepoRepair()
 
     def __init__(self, sorts_anew: Collection[str]) -> None:
         self._sorts_anew = sorts_anew

@@ -33,7 +33,14 @@ class CommitVersion(RepoCommand):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WriteNote(RepoCommand):
+    """
+    Args:
+        noted_ns: when the source did so, ns since 1970: it is left out if it says nothing anymore. 0 writes
+            it whatever is there.
+    """
+
     note: str
+    noted_ns: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,3 +61,15 @@ class MakeInstance(RepoCommand):
     """Make the `instance`, of a data type, with the source's settings, tags and syncs."""
 
     data_type: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetSync(RepoCommand):
+    """Let the `instance` follow others, and nothing else. Where its data type asks for it, what it has is
+    sorted by them anew, in all versions.
+
+    Args:
+        followed: names of the others.
+    """
+
+    followed: tuple[str, ...]

@@ -11,10 +11,12 @@ from dvidsync_dagster.datatypes.repo.commands import (
     MakeInstance,
     MakeVersion,
     RepoCommand,
+    SetSync,
     WriteLog,
     WriteNote,
 )
 from dvidsync_dagster.datatypes.repo.instances import InstanceWriter
+from dvidsync_dagster.datatypes.repo.syncs import SyncWriter
 from dvidsync_dagster.datatypes.repo.writer import VersionWriter
 from dvidsync_dagster.datatypes.server_side import Servers, ServerSide, Unit, single
 from dvidsync_dagster.events.event import Event
@@ -32,6 +34,7 @@ class RepoSide(ServerSide):
     def __init__(self, servers: Servers, sorts_anew: Collection[str]) -> None:
         super().__init__(servers)
         self._versions = VersionWriter(servers.source, servers.destination, servers.root)
+        self._syncs = SyncWriter(servers, sorts_anew)
         self._instances = InstanceWriter(
             servers.repo,
             servers.destination,
@@ -53,6 +56,8 @@ class RepoSide(ServerSide):
         command = step.command
         assert isinstance(command, RepoCommand)
         with self.servers.repo_lock:
+            if isinstance(command, SetSync):
+                return self._syncs.carry_out(command)
             if isinstance(command, MakeInstance):
                 return self._instances.apply(command)
             return self._versions.carry_out(command)
@@ -69,7 +74,7 @@ def command_of(event: RepoEvent) -> RepoCommand:
         case Commit():
             return CommitVersion(version=version, note=event.note, log=event.log)
         case NodeNote():
-            return WriteNote(version=version, note=event.note)
+            return WriteNote(version=version, note=event.note, noted_ns=event.origin.key_ns)
         case NodeLog():
             return WriteLog(version=version, log=event.log, logged_ns=event.origin.key_ns)
         case NewInstance():

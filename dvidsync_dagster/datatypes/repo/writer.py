@@ -83,14 +83,17 @@ class VersionWriter:
         return DONE
 
     def _note(self, command: WriteNote) -> Outcome:
-        there = self._version(command.version)
-        here = read_repo_info(self._source, self._root).versions.get(command.version)
-        # A note that the source has replaced since says nothing anymore: the one that did is in the log too.
-        outdated = here is not None and here.note != command.note
-        if outdated or (there is not None and (there.note == command.note or there.locked)):
+        if command.noted_ns and self._has_note(command):
             return ALREADY_THERE
         write_note(self._destination, command.version, command.note)
         return DONE
+
+    def _has_note(self, command: WriteNote) -> bool:
+        """Or the source has replaced it since: the note that did is in the log too."""
+        there = self._version(command.version)
+        here = read_repo_info(self._source, self._root).versions.get(command.version)
+        outdated = here is not None and here.note != command.note
+        return outdated or (there is not None and (there.note == command.note or there.locked))
 
     def _log(self, command: WriteLog) -> Outcome:
         there = self._version(command.version)

@@ -113,6 +113,13 @@ class TakeLabel(LabelCommand):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ReserveBelow(LabelCommand):
+    """Reserve all labels that the counter has not given yet and that lie below `next_label`."""
+
+    next_label: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PassIds(LabelCommand):
     """Ids that the source has given, or burned, and that no body here gets."""
 

@@ -119,7 +119,7 @@ class Counters:
             self._touched.clear()
 
     def _raise_highest(self, instance: str, version: str) -> None:
-        labelmap = Labelmap(self._servers.destination, instance)
+        labelmap = Labelmap(self._servers.destination, self._servers.at_destination(instance))
         try:
             has = labelmap.max_label(version)
             wanted = Labelmap(self._servers.source, instance).max_label(version)
@@ -143,7 +143,8 @@ class Counters:
     def _has(self, instance: str) -> bool:
         if instance in self._writers:
             return True
-        return instance in read_repo_info(self._servers.destination, self._servers.root).instances
+        there = read_repo_info(self._servers.destination, self._servers.root).instances
+        return self._servers.at_destination(instance) in there
 
     def _open_versions(self) -> list[str]:
         """The latest comes last."""
@@ -153,7 +154,7 @@ class Counters:
 
     def _new_counter(self, instance: str) -> LabelCounter:
         servers = self._servers
-        labelmap = Labelmap(servers.destination, instance)
+        labelmap = Labelmap(servers.destination, servers.at_destination(instance))
         source = SourceCounter(
             Labelmap(servers.source, instance), servers.root, next_label=servers.counters.get(instance)
         )

@@ -219,7 +219,7 @@ class LabelmapSide(ServerSide):
             yield opening
 
     def _labelmap(self, instance: str) -> Labelmap:
-        return Labelmap(self.servers.destination, instance)
+        return Labelmap(self.servers.destination, self.servers.at_destination(instance))
 
     def _shows(self, event: BodyEvent) -> bool:
         return is_present(event, self._labelmap(event.instance), self.servers.pool, self.contact)

@@ -19,6 +19,7 @@ from dvidsync_dagster.datatypes.labelmap.server.commands import (
     PassIds,
     RaiseHighest,
     RenumberBody,
+    ReserveBelow,
     SetCounter,
     SplitSupervoxels,
     TakeLabel,
@@ -70,6 +71,8 @@ class LabelmapWriter:
 
     def _move_counter(self, command: LabelCommand) -> Outcome:
         match command:
+            case ReserveBelow():
+                self.counter.reserve_below(command.version, command.next_label)
             case TakeLabel():
                 label = self.counter.take_free(command.version, command.avoid)
                 self.bodies.gave(command.result, label)

@@ -12,19 +12,24 @@ from typing import IO, cast
 import numpy as np
 import orjson
 
-from dvidsync_dagster.compare.digest import Page, Wanted, hashed, named
-from dvidsync_dagster.compare.items import Found, Kind, Pair, Side, find, gathered
+from dvidsync_dagster.datatypes.contract import DataComparison
+from dvidsync_dagster.datatypes.keyvalue.events import DeleteKey, PostKey
+from dvidsync_dagster.differences.digest import Page, Wanted, hashed, named
+from dvidsync_dagster.differences.items import Found, Pair, find, gathered
+from dvidsync_dagster.differences.sides import DvidSide, Kind
+from dvidsync_dagster.differences.touched import Touched
 from dvidsync_dagster.dvid.json_stream import list_items
 from dvidsync_dagster.dvid.keyvalue import UNREADABLE, Keyvalue, is_raw, key_bytes
 from dvidsync_dagster.dvid.paths import node_path
-from dvidsync_dagster.dvid.transport import TAR
+from dvidsync_dagster.dvid.transport import TAR, Transport
 from dvidsync_dagster.errors import ServerFailed
+from dvidsync_dagster.events.event import Event
 
 KEYS_PER_REQUEST = 1000
 _PIECE = 1 << 20
 
 
-def value_pages(side: Side, wanted: Wanted | None) -> Iterator[Page]:
+def value_pages(side: DvidSide, wanted: Wanted | None) -> Iterator[Page]:
     """Keys with hashes of their values, which are never held whole."""
     keys = _keys(side)
     while batch := list(islice(keys, KEYS_PER_REQUEST)):
@@ -36,7 +41,7 @@ def value_pages(side: Side, wanted: Wanted | None) -> Iterator[Page]:
             yield named(batch, map(key_bytes, batch), values)
 
 
-def _keys(side: Side) -> Iterator[str]:
+def _keys(side: DvidSide) -> Iterator[str]:
     path = node_path(side.version, side.name, "keys")
     unreadable: set[str] = set()
     with side.client.stream(path) as pieces:
@@ -51,7 +56,7 @@ def _keys(side: Side) -> Iterator[str]:
         yield from Keyvalue(side.client, side.name).written_as(side.version, text)
 
 
-def read_values(side: Side, keys: list[str]) -> Iterator[IO[bytes]]:
+def read_values(side: DvidSide, keys: list[str]) -> Iterator[IO[bytes]]:
     """The values of keys, one after the other, each to be read before the next.
 
     A key that is gone by now looks like one with an empty value.
@@ -70,7 +75,7 @@ def _fits_in_tar(key: str) -> bool:
     return "\0" not in key and not key.endswith("/") and not is_raw(key)
 
 
-def _read_tar(side: Side, keys: list[str]) -> Iterator[IO[bytes]]:
+def _read_tar(side: DvidSide, keys: list[str]) -> Iterator[IO[bytes]]:
     path = node_path(side.version, side.name, "keyvalues")
     request = f"GET {path}"
     with side.client.stream(path, query={"jsontar": "true"}, body=orjson.dumps(keys), kind=TAR) as pieces:
@@ -120,6 +125,14 @@ class _Pieces:
 VALUES = Kind("keys", "keys with another value", value_pages)
 
 
-def compare_keyvalue(pair: Pair) -> tuple[list[Found], int]:
-    """What differs in one version, and how many keys the source has."""
-    return gathered([find(VALUES, pair)])
+class KeyvalueComparison(DataComparison):
+    """Keys and their values."""
+
+    def items(self, pair: Pair, *, lower_scales: bool) -> tuple[list[Found], int]:
+        return gathered([find(VALUES, pair)])
+
+    def touch(self, event: Event, touched: Touched, source: Transport) -> None:
+        if isinstance(event, PostKey | DeleteKey):
+            touched.add_items(event.instance, event.version, [event.key])
+        else:
+            touched.whole.add((event.instance, event.version))

@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from itertools import islice
 from typing import Any
 
 import numpy as np
 
-from dvidsync_dagster.compare.digest import Page, Wanted, hashed, named, numbered
-from dvidsync_dagster.compare.items import Found, Kind, Pair, Side, find, gathered
+from dvidsync_dagster.datatypes.contract import DataComparison
+from dvidsync_dagster.datatypes.neuronjson.events import PostNeuron
+from dvidsync_dagster.differences.digest import Page, Wanted, canonical, hashed, named, numbered
+from dvidsync_dagster.differences.items import Found, Pair, find, gathered
+from dvidsync_dagster.differences.sides import DvidSide, Kind
+from dvidsync_dagster.differences.touched import Touched
 from dvidsync_dagster.dvid.json_stream import list_items
 from dvidsync_dagster.dvid.paths import node_path
+from dvidsync_dagster.dvid.transport import Transport
 from dvidsync_dagster.errors import ServerFailed
+from dvidsync_dagster.events.event import Event
 
 _PER_PAGE = 5_000
 SCHEMAS = ("json_schema", "schema", "schema_batch")
 
 
-def neuron_pages(side: Side, _wanted: Wanted | None) -> Iterator[Page]:
+def neuron_pages(side: DvidSide, _wanted: Wanted | None) -> Iterator[Page]:
     """Body ids with hashes of all fields."""
     path = node_path(side.version, side.name, "all")
     with side.client.stream(path, query={"show": "all"}) as pieces:
@@ -29,11 +34,6 @@ def neuron_pages(side: Side, _wanted: Wanted | None) -> Iterator[Page]:
             yield numbered(ids, np.array([hashed(canonical(neuron)) for neuron in batch], np.uint64))
 
 
-def canonical(value: Any) -> bytes:
-    """One text for each JSON value, whatever the order of its fields."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":")).encode()
-
-
 def _body(path: str, neuron: Any) -> int:
     body = neuron.get("bodyid") if isinstance(neuron, dict) else None
     if isinstance(body, bool) or not isinstance(body, int) or not 0 <= body < 2**64:
@@ -41,7 +41,7 @@ def _body(path: str, neuron: Any) -> int:
     return body
 
 
-def schema_pages(side: Side, _wanted: Wanted | None) -> Iterator[Page]:
+def schema_pages(side: DvidSide, _wanted: Wanted | None) -> Iterator[Page]:
     """The schemas that there are, with hashes."""
     contents = {name: read_schema(side, name) for name in SCHEMAS}
     there = {name: content for name, content in contents.items() if content is not None}
@@ -50,7 +50,7 @@ def schema_pages(side: Side, _wanted: Wanted | None) -> Iterator[Page]:
     )
 
 
-def read_schema(side: Side, name: str) -> bytes | None:
+def read_schema(side: DvidSide, name: str) -> bytes | None:
     """One of the `SCHEMAS`, if it is there."""
     return side.client.read_or_none(node_path(side.version, side.name, name))
 
@@ -59,6 +59,17 @@ NEURONS = Kind("neurons", "neurons with other fields", neuron_pages)
 NEURON_SCHEMAS = Kind("schemas", "schemas that differ", schema_pages)
 
 
-def compare_neuronjson(pair: Pair) -> tuple[list[Found], int]:
-    """What differs in one version, and how many neurons the source has."""
-    return gathered([find(NEURONS, pair), find(NEURON_SCHEMAS, pair)])
+class NeuronjsonComparison(DataComparison):
+    """Records and schemas."""
+
+    def items(self, pair: Pair, *, lower_scales: bool) -> tuple[list[Found], int]:
+        return gathered([find(NEURONS, pair), find(NEURON_SCHEMAS, pair)])
+
+    def touch(self, event: Event, touched: Touched, source: Transport) -> None:
+        if isinstance(event, PostNeuron):
+            # A key that is no body is that of a schema.
+            touched.add_items(
+                event.instance, event.version, [event.key if event.body is None else event.body]
+            )
+        else:
+            touched.whole.add((event.instance, event.version))

@@ -15,8 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from dvidsync_dagster.compare.digest import Page, hashed, named
-from dvidsync_dagster.compare.items import Found, Kind, Pair, Side, find_all, gathered, side_by_side, sifted
+from dvidsync_dagster.differences.digest import Page, hashed, named
+from dvidsync_dagster.differences.items import Found, ServerPair, find_all, gathered, side_by_side, sifted
+from dvidsync_dagster.differences.sides import DvidSide, Kind
 from dvidsync_dagster.dvid.paths import node_path
 from dvidsync_dagster.dvid.transport import BINARY
 from dvidsync_dagster.errors import ServerFailed
@@ -45,16 +46,16 @@ class Volume:
         return (first[0], first[1], first[2]), (last[0], last[1], last[2])
 
 
-def compare_lower_scales(pair: Pair) -> tuple[list[Found], int]:
+def compare_lower_scales(pair: ServerPair) -> tuple[list[Found], int]:
     """What differs in one version at resolutions below the highest, and how many blocks the source has."""
-    here, there = side_by_side(_volume, pair)
+    here, there = side_by_side(_volume, pair.source, pair.destination)
     if here is None or there is None:
         return [], 0
     scales = range(1, min(here.scales, there.scales) + 1)
     return gathered(_differing(pair, here, there, scale) for scale in scales)
 
 
-def _differing(pair: Pair, here: Volume, there: Volume, scale: int) -> tuple[Found | None, int]:
+def _differing(pair: ServerPair, here: Volume, there: Volume, scale: int) -> tuple[Found | None, int]:
     whole = replace(
         here,
         low=_corner(min, here.low, there.low),
@@ -64,13 +65,13 @@ def _differing(pair: Pair, here: Volume, there: Volume, scale: int) -> tuple[Fou
         f"blocks at scale {scale}",
         f"blocks with other supervoxels at scale {scale}",
         lambda side, _wanted: _block_pages(side, whole, scale),
-        follows_voxels=True,
+        is_derived=True,
     )
     found, count = find_all(kind, pair)
     if found is None:
         return None, count
     # Blocks of the same voxels can be stored in several ways.
-    both = found.at_source & found.at_copy
+    both = found.at_source & found.at_destination
     other = np.fromiter(
         (not twice or _differ(pair, whole, key, scale) for key, twice in zip(found.keys, both, strict=True)),
         bool,
@@ -79,21 +80,21 @@ def _differing(pair: Pair, here: Volume, there: Volume, scale: int) -> tuple[Fou
     return sifted(found.only(other), pair), count
 
 
-def _differ(pair: Pair, volume: Volume, block: Point, scale: int) -> bool:
+def _differ(pair: ServerPair, volume: Volume, block: Point, scale: int) -> bool:
     offset = "_".join(str(each * edge) for each, edge in zip(block, volume.block, strict=True))
     size = "_".join(map(str, volume.block))
     query: dict[str, str | int] = {"scale": scale, "supervoxels": "true"}
 
-    def voxels(side: Side) -> int:
+    def voxels(side: DvidSide) -> int:
         path = node_path(side.version, side.name, "raw", "0_1_2", size, offset)
         with side.client.stream(path, query=query, kind=BINARY) as pieces:
             return hashed(b"".join(pieces))
 
-    here, there = side_by_side(voxels, pair)
+    here, there = side_by_side(voxels, pair.source, pair.destination)
     return here != there
 
 
-def _volume(side: Side) -> Volume | None:
+def _volume(side: DvidSide) -> Volume | None:
     path = node_path(side.version, side.name, "info")
     info = side.client.read_json(path)
     try:
@@ -115,7 +116,7 @@ def _corner(choose: Any, one: Point, other: Point) -> Point:
     return _point(choose(pair) for pair in zip(one, other, strict=True))
 
 
-def _block_pages(side: Side, volume: Volume, scale: int) -> Iterator[Page]:
+def _block_pages(side: DvidSide, volume: Volume, scale: int) -> Iterator[Page]:
     """Blocks with hashes of what is stored, a layer of them at a time."""
     first, last = volume.blocks(scale)
     edge = volume.block
@@ -137,7 +138,7 @@ def _block_pages(side: Side, volume: Volume, scale: int) -> Iterator[Page]:
         yield named(points, (b"%d,%d,%d" % point for point in points), values)
 
 
-def _blocks(side: Side, path: str, query: dict[str, str | int]) -> Iterator[tuple[Point, bytes]]:
+def _blocks(side: DvidSide, path: str, query: dict[str, str | int]) -> Iterator[tuple[Point, bytes]]:
     kept = bytearray()
     try:
         with side.client.stream(path, query=query, kind=BINARY) as pieces:

@@ -1,0 +1,129 @@
+"""Both servers at one moment: what of their repos is put side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+from dvidsync_dagster.compare.instances import InstancePair, Instances, pair_instances
+from dvidsync_dagster.compare.versions import ordered
+from dvidsync_dagster.config import DestinationConfig, SyncConfig
+from dvidsync_dagster.datatypes.contract import DataComparison
+from dvidsync_dagster.datatypes.registry import FOLLOWED
+from dvidsync_dagster.destinations.dvid_server.checks import refuse_source
+from dvidsync_dagster.differences.items import ServerPair
+from dvidsync_dagster.differences.sides import DvidSide
+from dvidsync_dagster.dvid.asking import ask_server
+from dvidsync_dagster.dvid.repo import RepoInfo, ServerInfo
+from dvidsync_dagster.dvid.transport import Transport
+from dvidsync_dagster.errors import ConfigurationError
+from dvidsync_dagster.run.discovery import select_versions
+
+_SHORTEST = 4
+
+
+@dataclass(frozen=True, slots=True)
+class BothServers:
+    """The source and a destination that is a DVID server, and what of their repos is compared.
+
+    Args:
+        versions: at the source.
+        chosen: whether somebody has named these versions, so that nothing else counts.
+        lower_scales: whether lower resolutions are compared too, where there are any.
+    """
+
+    source: Transport
+    destination: Transport
+    source_info: ServerInfo
+    source_repo: RepoInfo
+    destination_repo: RepoInfo
+    versions: frozenset[str]
+    chosen: bool
+    lower_scales: bool
+    instances: Instances
+
+    def pair(self, version: str, instance: InstancePair) -> ServerPair:
+        """An instance in a version that both have."""
+        return ServerPair(
+            DvidSide(self.source, version, instance.source.name),
+            DvidSide(self.destination, version, instance.destination.name),
+            self.source_repo.versions[version].locked and self.destination_repo.versions[version].locked,
+        )
+
+    def shared_versions(self) -> list[str]:
+        """The selected versions that both have, parents before children."""
+        return [
+            version
+            for version in ordered(self.source_repo, self.versions)
+            if version in self.destination_repo.versions
+        ]
+
+    def is_compared(self, instance: str) -> bool:
+        """Whether an instance of the source's is compared, or is missing."""
+        compared = (*(pair.source for pair in self.instances.pairs), *self.instances.missing)
+        return any(instance == each.name for each in compared)
+
+    @property
+    def names_at_destination(self) -> Mapping[str, str]:
+        """What the source's instances are called at the destination."""
+        return {pair.source.name: pair.destination.name for pair in self.instances.pairs}
+
+
+def comparison_of(instance: InstancePair) -> DataComparison:
+    """That of its data type."""
+    return COMPARISONS[instance.source.typename]
+
+
+COMPARISONS = {name: each.comparison for name, each in FOLLOWED.items() if each.comparison is not None}
+"""By data type; others are not compared."""
+
+
+def look_at(
+    config: SyncConfig,
+    destination: DestinationConfig,
+    source_client: Transport,
+    destination_client: Transport,
+    *,
+    versions: Collection[str] = (),
+    lower_scales: bool = False,
+) -> BothServers:
+    """Ask both servers for the repo.
+
+    Args:
+        versions: UUIDs, or the first letters of such; without, all that are followed.
+        lower_scales: compare lower resolutions too.
+
+    Raises:
+        ConfigurationError: a server does not answer or has no such repo, or a selected branch or version is
+            not there.
+        ServerError: a server stopped answering.
+    """
+    source_info, source_repo = ask_server("source.url", source_client, config.repo)
+    where = f"destinations[{destination.name}].url"
+    _, destination_repo = ask_server(where, destination_client, config.repo)
+    refuse_source(destination, source_client, destination_client)
+    selected = select_versions(config, source_repo)
+    followed = frozenset(source_repo.versions) if selected is None else selected
+    return BothServers(
+        source_client,
+        destination_client,
+        source_info,
+        source_repo,
+        destination_repo,
+        frozenset(_whole(name, followed) for name in versions) if versions else followed,
+        bool(versions),
+        lower_scales,
+        pair_instances(config, destination.own, COMPARISONS.keys(), source_repo, destination_repo),
+    )
+
+
+def _whole(name: str, followed: Collection[str]) -> str:
+    """The version that a UUID's first letters name. Raises ConfigurationError if that is not one."""
+    found = [uuid for uuid in followed if uuid.startswith(name)] if len(name) >= _SHORTEST else []
+    if len(found) != 1:
+        raise ConfigurationError(
+            "versions",
+            f"{name[:80]!r} names {len(found) or 'none'} of the {len(followed)} versions that are followed",
+            "Give UUIDs of the source's versions, or enough of their first letters.",
+        )
+    return found[0]

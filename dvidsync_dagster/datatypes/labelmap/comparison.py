@@ -1,0 +1,138 @@
+"""Labelmaps: the body of each supervoxel, the voxels of each body, the label counter."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from dvidsync_dagster.datatypes.contract import DataComparison
+from dvidsync_dagster.datatypes.labelmap.events import BodyEvent, Split, SplitSupervoxel
+from dvidsync_dagster.datatypes.labelmap.lower_scales import compare_lower_scales
+from dvidsync_dagster.differences.digest import Numbers, Page, Wanted, numbered
+from dvidsync_dagster.differences.findings import Difference, DifferenceKind
+from dvidsync_dagster.differences.items import Found, Pair, ServerPair, find, gathered, side_by_side
+from dvidsync_dagster.differences.sides import DvidSide, Kind
+from dvidsync_dagster.differences.touched import Touched
+from dvidsync_dagster.dvid.labelmap import Labelmap
+from dvidsync_dagster.dvid.paths import node_path
+from dvidsync_dagster.dvid.transport import NO_TEXT, Transport
+from dvidsync_dagster.errors import ServerFailed
+from dvidsync_dagster.events.event import Event
+
+_PAIR = 16
+_PAGE_PAIRS = 1 << 20
+_LABELS_PER_REQUEST = 1_000_000
+
+
+def mapping_pages(side: DvidSide, _wanted: Wanted | None) -> Iterator[Page]:
+    """Supervoxels that are in another body than their own, with their bodies."""
+    path = node_path(side.version, side.name, "mappings")
+    for pairs in _pairs(side, path, {"format": "binary"}):
+        # An id that was retired is listed with 0 by a server that remembers why, and not at all by others.
+        pairs = pairs[pairs[:, 1] != 0]
+        yield numbered(pairs[:, 0], pairs[:, 1])
+
+
+def size_pages(side: DvidSide, _wanted: Wanted | None) -> Iterator[Page]:
+    """Bodies with their voxels."""
+    path = node_path(side.version, side.name, "listlabels")
+    start = 0
+    while True:
+        listed = 0
+        query: dict[str, str | int] = {"sizes": "true", "start": start, "number": _LABELS_PER_REQUEST}
+        for pairs in _pairs(side, path, query):
+            listed += len(pairs)
+            start = int(pairs[-1, 0]) + 1
+            yield numbered(pairs[:, 0], pairs[:, 1])
+        if listed < _LABELS_PER_REQUEST:
+            return
+
+
+def _pairs(side: DvidSide, path: str, query: dict[str, str | int]) -> Iterator[Numbers]:
+    """Arrays of shape (n, 2) from an answer of uint64 pairs."""
+    kept = bytearray()
+    with side.client.stream(path, query=query, kind=NO_TEXT) as pieces:
+        for piece in pieces:
+            kept += piece
+            if len(kept) >= _PAGE_PAIRS * _PAIR:
+                whole = len(kept) // _PAIR * _PAIR
+                yield _parsed(bytes(kept[:whole]))
+                del kept[:whole]
+    if len(kept) % _PAIR:
+        raise ServerFailed(f"GET {path}", f"ends in the middle of a pair: {bytes(kept[-100:])!r}")
+    if kept:
+        yield _parsed(bytes(kept))
+
+
+def _parsed(content: bytes) -> Numbers:
+    return np.frombuffer(content, "<u8").reshape(-1, 2).astype(np.uint64, copy=False)
+
+
+def bodies_of(side: DvidSide, supervoxels: Sequence[int]) -> Numbers:
+    """Not listed means in its own body, or not there at all: so each is asked for."""
+    return np.array(Labelmap(side.client, side.name).mapping(side.version, supervoxels), np.uint64)
+
+
+MAPPING = Kind(
+    "supervoxels",
+    "supervoxels in another body",
+    mapping_pages,
+    values=bodies_of,
+    show=lambda _key, body: f"in body {body}",
+    touched_by_value=True,
+)
+SIZES = Kind("bodies", "bodies of another size", size_pages, show=lambda _key, voxels: f"{voxels} voxels")
+
+
+class LabelmapComparison(DataComparison):
+    """Supervoxels with their bodies, bodies with their sizes; of servers also what they count."""
+
+    def items(self, pair: Pair, *, lower_scales: bool) -> tuple[list[Found], int]:
+        """Lower scales only servers can be asked for."""
+        found, count = gathered([find(MAPPING, pair), find(SIZES, pair)])
+        if lower_scales and isinstance(pair, ServerPair):
+            lower, blocks = compare_lower_scales(pair)
+            return [*found, *lower], count + blocks
+        return found, count
+
+    def in_version(self, pair: ServerPair) -> tuple[list[Difference], list[str]]:
+        """The highest label that a version has had: a row where the destination's is behind, and it can be
+        raised; a note where it is ahead, as no server lowers it."""
+        here, there = side_by_side(
+            lambda side: Labelmap(side.client, side.name).max_label(side.version),
+            pair.source,
+            pair.destination,
+        )
+        version, name = pair.source.version, pair.source.name
+        if here == there:
+            return [], []
+        if here < there:
+            return [], [f"{name} in {version}: maxlabel is {here} here, {there} there"]
+        what, example = "maxlabel behind the source's", f"maxlabel: {here} here, {there} there"
+        return [Difference(version, name, what, here - there, (example,), DifferenceKind.HIGHEST_ID)], []
+
+    def of_instance(self, pair: ServerPair) -> list[Difference]:
+        """The id that the next cleave gets."""
+        here, there = side_by_side(
+            lambda side: Labelmap(side.client, side.name).next_label(side.version),
+            pair.source,
+            pair.destination,
+        )
+        if here == there:
+            return []
+        what = f"label counter {'behind' if there < here else 'ahead'} of the source's"
+        example = f"next label: {here} here, {there} there"
+        count = abs(here - there)
+        return [Difference("", pair.source.name, what, count, (example,), DifferenceKind.COUNTER)]
+
+    def touch(self, event: Event, touched: Touched, source: Transport) -> None:
+        touched.counters.add(event.instance)
+        if not isinstance(event, BodyEvent):
+            return
+        touched.add_items(event.instance, event.version, event.bodies)
+        if isinstance(event, Split | SplitSupervoxel):
+            touched.add_items(
+                event.instance, event.version, (label for part in event.parts for label in part)
+            )
+            touched.derived.add((event.instance, event.version))

@@ -1,0 +1,161 @@
+"""Labelmaps: bodies regrouped, counters raised."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from dvidsync_dagster.datatypes.commands import Command
+from dvidsync_dagster.datatypes.contract import DataRepair
+from dvidsync_dagster.datatypes.labelmap.comparison import MAPPING, SIZES
+from dvidsync_dagster.datatypes.labelmap.counter_repair import CLEAVE, RENUMBER, repair_counters
+from dvidsync_dagster.datatypes.labelmap.regrouping import Planned, plan_labels
+from dvidsync_dagster.datatypes.labelmap.server.commands import (
+    CleaveBody,
+    Label,
+    LabelCommand,
+    MergeBodies,
+    RenumberBody,
+    Signature,
+    TakeLabel,
+)
+from dvidsync_dagster.datatypes.server_side import CarryOut
+from dvidsync_dagster.differences.items import Found, ServerPair, find
+from dvidsync_dagster.differences.work import ChangeKind, Work
+from dvidsync_dagster.dvid.labelmap import Labelmap, LastMod
+
+MERGE = ChangeKind("merge")
+LABEL_OPERATION = ChangeKind("a label operation")
+
+_VOXELS = "Voxels are not repaired: copy them (`raw` or `blocks`), or make a fresh copy."
+_TORN = (
+    "The destination's mapping names them, its indices do not: a crash has torn an operation. Run "
+    "`dvidsync run`, which mends what it can, and repair again."
+)
+_AGAIN = "What stood before it is done; repair again, which starts from a new comparison."
+
+
+class LabelmapRepair(DataRepair):
+    """Regroups bodies as the source has them. Voxels stay as they are."""
+
+    def version(self, pair: ServerPair, work: Work, carry_out: CarryOut) -> None:
+        found, _ = find(MAPPING, pair)
+        if found is None:
+            return
+        version, name = pair.source.version, pair.source.name
+        here, there = found.at_source & ~found.at_destination, ~found.at_source & found.at_destination
+        for what, mask in (("only at the source", here), ("only at the destination", there)):
+            work.leave(version, name, f"supervoxels {what}", found.keys[mask].tolist(), _VOXELS)
+        planned = _plan(found.only(found.at_source & found.at_destination), pair, work)
+        _note(planned, version, name, work)
+        if planned:
+            _carry_out(planned, pair, work, carry_out)
+
+    def instance(
+        self,
+        pairs: Sequence[ServerPair],
+        root: str,
+        work: Work,
+        carry_out: CarryOut,
+        foreseen: Sequence[Command],
+    ) -> None:
+        repair_counters(pairs, root, work, carry_out, foreseen)
+
+    def why_left(self, items: str) -> str | None:
+        return _VOXELS if items == SIZES.name else None
+
+
+def _plan(found: Found, pair: ServerPair, work: Work) -> list[Planned]:
+    moves: dict[int, dict[int, list[int]]] = {}
+    for supervoxel, here, there in zip(
+        found.keys.tolist(), found.source.tolist(), found.destination.tolist(), strict=True
+    ):
+        moves.setdefault(there, {}).setdefault(here, []).append(supervoxel)
+    if not moves:
+        return []
+    version, name = pair.source.version, pair.source.name
+    destination = Labelmap(pair.destination.client, pair.destination.name)
+    targets = {body for pieces in moves.values() for body in pieces}
+    asked = sorted(moves.keys() | targets)
+    with ThreadPoolExecutor(work.in_flight) as pool:
+        answers = pool.map(lambda body: destination.supervoxels(version, body), asked)
+        parts = dict(zip(asked, answers, strict=True))
+    bodies = {body for body, supervoxels in parts.items() if supervoxels}
+    torn = [body for body in moves if body not in bodies]
+    work.leave(version, name, "bodies without an index", torn, _TORN)
+    whole = {label: pieces for label, pieces in moves.items() if label in bodies}
+    keeping = {body for body in bodies if set(parts[body] or ()).difference(*whole.get(body, {}).values())}
+    return plan_labels(whole, keeping, bodies, version=version, instance=name)
+
+
+def _note(planned: Sequence[Planned], version: str, name: str, work: Work) -> None:
+    texts: dict[ChangeKind, list[str]] = {CLEAVE: [], MERGE: [], RENUMBER: []}
+    for each in planned:
+        match each.command:
+            case CleaveBody() as cleave:
+                count = len(cleave.supervoxels or ())
+                texts[CLEAVE].append(f"{count} supervoxels off {cleave.orig} for {each.bodies[0]}")
+            case MergeBodies() as merge:
+                texts[MERGE].append(f"{each.bodies[0]} from {len(merge.labels) + 1} bodies")
+            case RenumberBody() as renumber:
+                texts[RENUMBER].append(f"{_label(renumber.orig)} to {_label(renumber.new)}")
+    for kind, items in texts.items():
+        work.plan(version, name, kind, items)
+
+
+def _label(label: Label) -> str:
+    return str(label) if isinstance(label, int) else "a new label"
+
+
+def _carry_out(planned: Sequence[Planned], pair: ServerPair, work: Work, carry_out: CarryOut) -> None:
+    signatures = _signatures(planned, pair, work)
+    outcomes = carry_out([each.step(signatures[each.bodies]) for each in planned])
+    refused = [
+        (each.command, outcome.refusals[0].found)
+        for each, outcome in zip(planned, outcomes, strict=True)
+        if outcome.refusals
+    ]
+    if refused:
+        why = f"{refused[0][1]}. {_AGAIN}"
+        texts = [_shown(command) for command, _ in refused]
+        work.leave(pair.source.version, pair.source.name, LABEL_OPERATION, texts, why)
+
+
+def _signatures(
+    planned: Iterable[Planned], pair: ServerPair, work: Work
+) -> Mapping[tuple[int, ...], Signature]:
+    """For the bodies that commands bring to the source's state: user and mutation id of the source's last
+    change to them. So a run that reads the log again sees that it has nothing to add."""
+    if work.dry_run:
+        return defaultdict(Signature)
+    source = Labelmap(pair.source.client, pair.source.name)
+    groups = list(dict.fromkeys(each.bodies for each in planned))
+    bodies = list(dict.fromkeys(body for group in groups for body in group))
+    with ThreadPoolExecutor(work.in_flight) as pool:
+        answers = pool.map(lambda body: source.last_mod(pair.source.version, body), bodies)
+        known = {body: last for body, last in zip(bodies, answers, strict=True) if last is not None}
+    own = pair.destination.client
+    signatures = {}
+    for group in groups:
+        changes = [known[body] for body in group if body in known]
+        last = max(changes, key=lambda each: each.mutation_id, default=LastMod(0, "", "", ""))
+        user = last.user or own.user
+        if last.mutation_id:
+            signatures[group] = Signature(user, last.app, (0, last.mutation_id))
+        else:
+            signatures[group] = Signature(user, own.app)
+    return signatures
+
+
+def _shown(command: LabelCommand) -> str:
+    match command:
+        case CleaveBody():
+            return f"cleave of body {command.orig}"
+        case MergeBodies():
+            return f"merge into body {_label(command.target)}"
+        case RenumberBody():
+            return f"renumber of body {_label(command.orig)} to {_label(command.new)}"
+        case TakeLabel():
+            return "reservation of a label"
+    return type(command).__name__

@@ -1,0 +1,39 @@
+"""What the repairs of all data types have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from dvidsync_dagster.datatypes.commands import Step
+from dvidsync_dagster.datatypes.server_side import CarryOut
+from dvidsync_dagster.differences.work import ChangeKind, Work
+
+
+def carry_out_or_leave(
+    steps: Sequence[Step],
+    items: Sequence[Sequence[Any]],
+    kind: ChangeKind,
+    work: Work,
+    carry_out: CarryOut,
+    *,
+    advice: str = "",
+    version: str | None = None,
+) -> bool:
+    """Carry out steps, and note what was refused as not repaired. True if nothing was.
+
+    Args:
+        items: for each step what it changes.
+        advice: what can be done then, as a sentence.
+        version: to note it under, if not under that of the command.
+
+    Raises ServerError, OwnershipLost.
+    """
+    outcomes = carry_out(steps)
+    for step, own, outcome in zip(steps, items, outcomes, strict=True):
+        if outcome.refusals:
+            found = "; ".join(dict.fromkeys(refusal.found for refusal in outcome.refusals))
+            why = f"{found}. {advice}" if advice else found
+            where = step.command.version if version is None else version
+            work.leave(where, step.command.instance, kind, own, why)
+    return not any(outcome.refusals for outcome in outcomes)

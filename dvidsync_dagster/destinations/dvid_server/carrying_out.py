@@ -1,0 +1,97 @@
+"""Commands that repeat no event, as a repair plans them, carried out at a DVID server."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+
+from dvidsync_dagster.datatypes.commands import Step
+from dvidsync_dagster.datatypes.registry import ALL
+from dvidsync_dagster.datatypes.server_side import CarryOut, Servers
+from dvidsync_dagster.destinations.dvid_server.flight import run_steps
+from dvidsync_dagster.destinations.dvid_server.ownership import Ownership
+from dvidsync_dagster.destinations.dvid_server.planner import Sides
+from dvidsync_dagster.dvid.repo import RepoInfo
+from dvidsync_dagster.dvid.transport import Transport
+from dvidsync_dagster.plan.outcome import Outcome, refused
+
+
+@contextmanager
+def opened_for_commands(
+    source: Transport,
+    source_repo: RepoInfo,
+    client: Transport,
+    *,
+    followed: Callable[[str], bool],
+    names: Mapping[str, str],
+    requests_in_flight: int,
+    still_owner: Callable[[], None],
+    note: Callable[[str], None],
+) -> Iterator[CarryOut]:
+    """What carries out commands. It holds threads.
+
+    Args:
+        source_repo: as it was discovered.
+        client: of the server, open; committed versions are changed in the administrator's name.
+        followed: whether an instance (by the source's name) is one of those that are repaired.
+        names: of instances with another name there, by the source's.
+        requests_in_flight: how many steps may run at a time.
+        still_owner: raises OwnershipLost if a newer run owns the destination; asked before each graph of
+            steps, and between requests.
+        note: says something.
+    """
+    with (
+        ThreadPoolExecutor(requests_in_flight, thread_name_prefix="apply") as pool,
+        ThreadPoolExecutor(max(4, requests_in_flight), thread_name_prefix="look") as reads,
+    ):
+        servers = Servers(
+            source=source,
+            destination=client,
+            root=source_repo.root,
+            repo=source_repo,
+            counters={},
+            followed=followed,
+            skips=True,
+            history="exact",
+            pool=reads,
+            note=note,
+            names=names,
+        )
+        sides = {typename: each.server_side(servers) for typename, each in ALL.items()}
+        ownership = Ownership(still_owner)
+
+        def carry_out(steps: Sequence[Step]) -> list[Outcome]:
+            still_owner()
+            flight = _Commands(steps, sides, ownership)
+            run_steps(
+                steps,
+                flight.do,
+                pool=pool,
+                in_flight=requests_in_flight,
+                put_off=lambda _: (),
+                settled=flight.settled,
+            )
+            return [flight.outcomes[index] for index in range(len(steps))]
+
+        yield carry_out
+
+
+class _Commands:
+    """A graph of steps. What waits for a refused one is refused too."""
+
+    def __init__(self, steps: Sequence[Step], sides: Sides, ownership: Ownership) -> None:
+        self.outcomes: dict[int, Outcome] = {}
+        self._steps = steps
+        self._sides = sides
+        self._ownership = ownership
+
+    def do(self, index: int) -> Outcome:
+        step = self._steps[index]
+        if any(self.outcomes[before].refusals for before in step.waits_for):
+            return refused("It waits for one that was refused")
+        self._ownership.check()
+        return self._sides[step.command.typename].carry_out(step, doubtful=False)
+
+    def settled(self, index: int, outcome: Outcome) -> None:
+        self.outcomes[index] = outcome

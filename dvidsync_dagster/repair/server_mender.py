@@ -1,0 +1,145 @@
+"""Mending a destination that is a DVID server: by commands, which each data type plans for its instances."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from dvidsync_dagster.compare.both_servers import BothServers
+from dvidsync_dagster.compare.instances import InstancePair
+from dvidsync_dagster.compare.versions import ordered
+from dvidsync_dagster.datatypes.commands import Command, Step
+from dvidsync_dagster.datatypes.contract import DataRepair
+from dvidsync_dagster.datatypes.registry import FOLLOWED
+from dvidsync_dagster.datatypes.server_side import CarryOut
+from dvidsync_dagster.differences.findings import Difference, DifferenceKind
+from dvidsync_dagster.differences.work import NotRepaired, Work
+from dvidsync_dagster.dvid.repo import Instance
+from dvidsync_dagster.errors import RequestRefused
+from dvidsync_dagster.plan.outcome import DONE, Outcome
+from dvidsync_dagster.repair.instances import repair_instances, repair_syncs
+from dvidsync_dagster.repair.pending import PendingRecords
+from dvidsync_dagster.repair.versions import VersionFinish, make_version
+
+_COMMITTED = (
+    "The version is committed, which takes the destination's admin token: name its variable in "
+    "`admin_token_env`."
+)
+_OWN_VERSION = "Versions are not deleted: it may be the destination's own work."
+
+
+class ServerMender:
+    """See `Mender`. Both servers are looked at anew after each change of the DAG or the instances.
+
+    Args:
+        look: looks at both servers.
+        pending: what is left to the log.
+        work: collects what is done.
+        carry_out: carries out commands at the destination. Instances have the source's names in them.
+    """
+
+    def __init__(
+        self,
+        look: Callable[[], BothServers],
+        pending: PendingRecords,
+        work: Work,
+        carry_out: CarryOut,
+    ) -> None:
+        self._look = look
+        self._servers = look()
+        self._pending = pending
+        self._work = work
+        self._carry_out = self._foresee if work.dry_run else carry_out
+        self._foreseen: list[Command] = []
+
+    def versions(self) -> list[str]:
+        return ordered(self._servers.source_repo, self._servers.versions)
+
+    def instances(self) -> None:
+        self._leave_own_versions()
+        repair_instances(self._servers, self._pending, self._work, self._carry_out)
+        self._look_again()
+        repair_syncs(self._servers, self._work, self._carry_out)
+
+    def version(self, version: str) -> bool:
+        if version in self._servers.destination_repo.versions:
+            return True
+        if self._pending.version(version):
+            self._work.wait(version, "", "version pending", [version])
+            return False
+        made = make_version(self._servers, version, self._work, self._carry_out)
+        if made:
+            self._look_again()
+        return made
+
+    def items(self, version: str) -> None:
+        for instance in self._servers.instances.pairs:
+            self._instance(version, instance)
+
+    def finish_version(self, version: str) -> None:
+        VersionFinish(self._servers, version, self._pending, self._work, self._carry_out).all()
+        self._look_again()
+
+    def counters(self) -> None:
+        versions = self._servers.shared_versions()
+        for instance in self._servers.instances.pairs:
+            name = instance.source.name
+            if self._pending.counter(name):
+                self._work.wait("", name, "label counter pending", ["label counter"])
+                continue
+            pairs = [self._servers.pair(version, instance) for version in versions]
+            root = self._servers.destination_repo.root
+            repair = _repair_of(instance.source)
+            if repair is not None:
+                repair.instance(pairs, root, self._work, self._carry_out, self._foreseen)
+
+    def why_left(self, row: Difference) -> str | None:
+        instances = {each.source.name: each.source for each in self._servers.instances.pairs}
+        if row.kind is not DifferenceKind.ITEMS or row.instance not in instances:
+            return None
+        repair = _repair_of(instances[row.instance])
+        return repair.why_left(row.items) if repair is not None else None
+
+    def _leave_own_versions(self) -> None:
+        source, destination = self._servers.source_repo, self._servers.destination_repo
+        for uuid in ordered(destination, destination.versions.keys() - source.versions.keys()):
+            self._work.leave(uuid, "", "version only at the destination", [uuid], _OWN_VERSION)
+
+    def _instance(self, version: str, instance: InstancePair) -> None:
+        """What a committed version forbids is planned, but not done."""
+        repair = _repair_of(instance.source)
+        if repair is None:
+            return
+        locked = self._servers.destination_repo.versions[version].locked
+        forbidden = locked and not self._servers.destination.has_admin_token
+        own = Work(self._work.dry_run or forbidden, self._work.in_flight)
+        pair = self._pending.pair(self._servers, version, instance, own)
+        try:
+            carry_out = _nothing if forbidden else self._carry_out
+            repair.version(pair, own, carry_out)
+        except RequestRefused as refusal:
+            own.leave(version, instance.source.name, "a change", [refusal.request], str(refusal))
+        self._work.not_repaired += own.not_repaired
+        self._work.pending += own.pending
+        if forbidden:
+            self._work.not_repaired += [NotRepaired.of(change, _COMMITTED) for change in own.changes]
+        else:
+            self._work.changes += own.changes
+
+    def _foresee(self, steps: Sequence[Step]) -> Sequence[Outcome]:
+        self._foreseen += [step.command for step in steps]
+        return _nothing(steps)
+
+    def _look_again(self) -> None:
+        """In a dry run nothing has changed."""
+        if not self._work.dry_run:
+            self._servers = self._look()
+
+
+def _nothing(steps: Sequence[Step]) -> Sequence[Outcome]:
+    """Carries out nothing."""
+    return [DONE] * len(steps)
+
+
+def _repair_of(instance: Instance) -> DataRepair | None:
+    """That of its data type; None if it is not repaired."""
+    return FOLLOWED[instance.typename].repair
