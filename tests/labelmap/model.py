@@ -15,6 +15,7 @@ import numpy as np
 
 from dvidsync_dagster.dvid import sparsevol
 from dvidsync_dagster.dvid.labelmap import LastMod
+from dvidsync_dagster.dvid.refusal import reason_of
 from dvidsync_dagster.errors import RequestRefused
 
 LENGTH = 16
@@ -22,7 +23,7 @@ LENGTH = 16
 
 
 def refuse(text: str) -> RequestRefused:
-    return RequestRefused("POST", 400, text)
+    return RequestRefused("POST", 400, text, reason_of(400, text))
 
 
 @dataclass
