@@ -9,7 +9,7 @@ from typing import Any
 
 import dagster as dg
 import pytest
-import yaml  # type: ignore[import-untyped]
+import yaml
 from click.testing import CliRunner, Result
 
 from dvidsync_dagster.cli import main
