@@ -1,0 +1,64 @@
+"""The docs and the code name each other rightly: headings that comments name, tests that pages name."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+CHECKOUT = Path(__file__).resolve().parents[1]
+PAGES = sorted((CHECKOUT / "docs").glob("*.md"))
+TEXTS = [*PAGES, CHECKOUT / "README.md", CHECKOUT / "CONTRIBUTING.md"]
+ROOMS = ("dvidsync_dagster", "sandbox", "demo", "tests", "benchmarks")
+CODE = sorted(path for room in ROOMS for path in (CHECKOUT / room).rglob("*.py"))
+
+NAMED = re.compile(r'docs/(\w+\.md),[\s#]+"([^"]+)"')
+"""A heading as comments and docstrings name it: docs/dvid.md, "Torn operations". A line may end in it."""
+
+LONGEST = 60
+
+
+def headings(page: Path) -> list[str]:
+    return re.findall(r"^#+ (.+)$", page.read_text(), re.M)
+
+
+def named(text: str) -> Iterator[tuple[str, str]]:
+    """The pages and headings that a text names."""
+    for page, heading in NAMED.findall(text):
+        yield page, re.sub(r"\s*\n[\s#]*", " ", heading)
+
+
+def test_a_heading_is_found_also_where_a_line_ends_in_it() -> None:
+    text = """
+        x = 1  # docs/dvid.md, "Merges that
+        #        share a body", and docs/kafka.md,
+        # "Compression"
+    """
+    assert list(named(text)) == [("dvid.md", "Merges that share a body"), ("kafka.md", "Compression")]
+
+
+def test_headings_that_the_code_names_are_there() -> None:
+    known = {page.name: headings(page) for page in PAGES}
+    missing = [
+        f'{path.relative_to(CHECKOUT)}: docs/{page}, "{heading}"'
+        for path in CODE
+        for page, heading in named(path.read_text())
+        if heading not in known.get(page, ())
+    ]
+    assert missing == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_headings_can_be_named(page: Path) -> None:
+    """Each is short, without marks, and only once on its page."""
+    found = headings(page)
+    assert len(set(found)) == len(found)
+    assert [each for each in found if len(each) > LONGEST or re.search(r'[`*"\[]', each)] == []
+
+
+@pytest.mark.parametrize("text", TEXTS, ids=lambda text: text.name)
+def test_files_that_a_text_names_are_there(text: Path) -> None:
+    paths = re.findall(r"`((?:tests|benchmarks|\.ci)/[\w./-]*)`", text.read_text())
+    assert [path for path in paths if not (CHECKOUT / path).exists()] == []
