@@ -60,5 +60,7 @@ def test_headings_can_be_named(page: Path) -> None:
 
 @pytest.mark.parametrize("text", TEXTS, ids=lambda text: text.name)
 def test_files_that_a_text_names_are_there(text: Path) -> None:
+    """A word in capitals stands for a name."""
     paths = re.findall(r"`((?:tests|benchmarks|\.ci)/[\w./-]*)`", text.read_text())
-    assert [path for path in paths if not (CHECKOUT / path).exists()] == []
+    plain = [path for path in paths if not re.search("[A-Z]{2}", path)]
+    assert [path for path in plain if not (CHECKOUT / path).exists()] == []
