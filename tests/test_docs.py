@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from dvidsync_dagster.orchestration import metadata
+
 CHECKOUT = Path(__file__).resolve().parents[1]
 PAGES = sorted((CHECKOUT / "docs").glob("*.md"))
 TEXTS = [*PAGES, CHECKOUT / "README.md", CHECKOUT / "CONTRIBUTING.md"]
@@ -64,3 +66,29 @@ def test_files_that_a_text_names_are_there(text: Path) -> None:
     paths = re.findall(r"`((?:tests|benchmarks|\.ci)/[\w./-]*)`", text.read_text())
     plain = [path for path in paths if not re.search("[A-Z]{2}", path)]
     assert [path for path in plain if not (CHECKOUT / path).exists()] == []
+
+
+def test_the_metadata_that_the_page_about_the_ui_lists_are_those_of_a_chunk() -> None:
+    table = (
+        (CHECKOUT / "docs" / "ui.md").read_text().partition("| `dvidsync/…` | meaning |\n| --- | --- |\n")[2]
+    )
+    cells = [line.split("|")[1] for line in table.partition("\n\n")[0].splitlines()]
+    told = {name for cell in cells for name in re.findall(r"`(\w+)`", cell)}
+    keys = [value for name, value in vars(metadata).items() if name.isupper() and isinstance(value, str)]
+    own = {key.removeprefix("dvidsync/") for key in keys if key.startswith("dvidsync/")}
+    stages = {name for name in told if name.startswith("seconds_")}
+    assert told - stages == own - {"seconds_"}
+    assert stages
+
+
+def test_the_tables_of_rooms_name_the_same_rooms_in_the_same_order() -> None:
+    tables = [
+        (CHECKOUT / page)
+        .read_text()
+        .partition("| room | holds | knows nothing of |\n| --- | --- | --- |\n")[2]
+        for page in ("docs/design.md", "CONTRIBUTING.md")
+    ]
+    first, second = (
+        [line.split("|")[1] for line in table.partition("\n\n")[0].splitlines()] for table in tables
+    )
+    assert first == second != []
