@@ -12,7 +12,7 @@ from dvidsync_dagster.orchestration import metadata
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 PAGES = sorted((CHECKOUT / "docs").glob("*.md"))
-TEXTS = [*PAGES, CHECKOUT / "README.md", CHECKOUT / "CONTRIBUTING.md"]
+TEXTS = [*PAGES, *sorted(CHECKOUT.glob("*.md"))]
 ROOMS = ("dvidsync_dagster", "sandbox", "demo", "tests", "benchmarks")
 CODE = sorted(path for room in ROOMS for path in (CHECKOUT / room).rglob("*.py"))
 
@@ -58,6 +58,19 @@ def test_headings_can_be_named(page: Path) -> None:
     found = headings(page)
     assert len(set(found)) == len(found)
     assert [each for each in found if len(each) > LONGEST or re.search(r'[`*"\[]', each)] == []
+
+
+def anchors(page: Path) -> set[str]:
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings(page)}
+
+
+@pytest.mark.parametrize("text", TEXTS, ids=lambda text: text.name)
+def test_links_lead_somewhere(text: Path) -> None:
+    """Those between pages are checked by mkdocs too; those of the README and its like by nothing else."""
+    for target, anchor in re.findall(r"\]\((?!https?:)([^)#]*)#?([^)]*)\)", text.read_text()):
+        page = text.parent / target if target else text
+        assert page.exists(), target
+        assert not anchor or anchor in anchors(page), f"{target}#{anchor}"
 
 
 @pytest.mark.parametrize("text", TEXTS, ids=lambda text: text.name)
