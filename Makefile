@@ -3,6 +3,7 @@
 # make demo BROKER=HOST:PORT   with a Kafka broker of yours, where the embedded one has no wheel
 # make test             all tests, the sandbox's too
 # make lint, make types what .ci/run checks besides
+# make docs             the pages of docs/, into build/docs
 # make proto            the Python of DVID's protobuf messages (needs the dependency group `proto`)
 #
 # Each makes .venv from requirements.lock first. PYTHON=/path/to/python3.12 chooses the Python for it.
@@ -12,7 +13,7 @@ BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps
 READY := .venv/ready
 
-.PHONY: demo test lint types format proto clean
+.PHONY: demo test lint types docs format proto clean
 
 demo: $(READY)
 	@$(BIN)/python -m demo $(if $(ONCE),--once) $(if $(BROKER),--broker $(BROKER)) $(if $(PORT),--port $(PORT))
@@ -27,6 +28,9 @@ lint: $(READY)
 types: $(READY)
 	@$(BIN)/mypy
 	@$(BIN)/mypy sandbox/tests
+
+docs: $(READY)
+	@$(BIN)/mkdocs build --quiet --strict
 
 format: $(READY)
 	@$(BIN)/ruff check --fix .

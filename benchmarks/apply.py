@@ -15,7 +15,7 @@ import json
 import os
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from random import Random
@@ -29,6 +29,8 @@ from dvid_sandbox.real_server import RealServer
 from dvidsync_dagster.config import SyncConfig
 from dvidsync_dagster.run.follow import follow
 
+Server = RealServer | SandboxServer
+
 ADMIN_TOKEN = "adm"
 
 
@@ -37,7 +39,7 @@ def main() -> None:
     arguments.add_argument("--operations", type=int, default=3000)
     arguments.add_argument("--bodies", type=int, default=400)
     chosen = arguments.parse_args()
-    start = RealServer.start if os.environ.get("DVID_BIN") else SandboxServer.start
+    start: Callable[..., Server] = RealServer.start if os.environ.get("DVID_BIN") else SandboxServer.start
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         broker = stack.enter_context(EmbeddedBroker.start())
@@ -49,7 +51,11 @@ def main() -> None:
         source.stop()
         copies = [source.copy_to(folder / name) for name in ("naive", "followed")]
         source.restart()
-        naive, followed = (stack.enter_context(start(copy, admin_token=ADMIN_TOKEN)) for copy in copies)
+        servers: list[Server] = []
+        for copy in copies:
+            servers.append(start(copy, admin_token=ADMIN_TOKEN))
+            stack.enter_context(servers[-1])
+        naive, followed = servers
         work = list(_work(chosen.operations, chosen.bodies))
         with httpx.Client(base_url=f"{source.url}/api/node/{root}/segmentation", timeout=60) as client:
             done = [(path, body, _post(client, path, body)) for path, body in work]

@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import tempfile
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import get_args
@@ -28,6 +29,8 @@ from tests.following import followed
 from tests.recorded import ADMIN_TOKEN, ADMIN_TOKEN_ENV, RecordedSource, RecordedStage, publish
 from tests.recordings import Recording, crowd, proofreading
 
+Server = RealServer | SandboxServer
+
 
 def main() -> None:
     os.environ[ADMIN_TOKEN_ENV] = ADMIN_TOKEN
@@ -40,9 +43,10 @@ def main() -> None:
 
 
 def _measure(recording: Recording, broker: str, folder: Path) -> None:
-    start = RealServer.start if os.environ.get("DVID_BIN") else SandboxServer.start
+    start: Callable[..., Server] = RealServer.start if os.environ.get("DVID_BIN") else SandboxServer.start
     with ExitStack() as stack:
-        before = stack.enter_context(start(folder / "before", admin_token=ADMIN_TOKEN))
+        before = start(folder / "before", admin_token=ADMIN_TOKEN)
+        stack.enter_context(before)
         replay = Replay(before.url, recording, ADMIN_TOKEN)
         replay.set_up()
         _await_indices(before.url, recording)
@@ -52,7 +56,8 @@ def _measure(recording: Recording, broker: str, folder: Path) -> None:
         stack.callback(source.close)
         exact = 0.0
         for history in reversed(get_args(History)):
-            with start(before.copy_to(folder / history), admin_token=ADMIN_TOKEN) as copy:
+            copy = start(before.copy_to(folder / history), admin_token=ADMIN_TOKEN)
+            with copy:
                 this = RecordedStage(recording, source, copy)
                 fields = this.fields()
                 fields["destinations"][0]["history"] = history

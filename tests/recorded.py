@@ -123,11 +123,12 @@ class RecordedSource:
         return {"Kafka Servers": broker, "Kafka Topic Prefix": prefix, "Server time": clock}
 
     def _next_label(self) -> int:
-        return max(
+        labels: list[int] = [
             state["nextlabel"]
             for place, state in self.recording.after["data"].items()
             if place.endswith(INSTANCE)
-        )
+        ]
+        return max(labels)
 
 
 def _repo_info(recording: Recording, info: dict[str, Any]) -> dict[str, Any]:

@@ -28,7 +28,7 @@ from dvidsync_dagster.config.servers import Start
 from dvidsync_dagster.errors import ConfigurationError
 from dvidsync_dagster.orchestration.build import build_definitions
 
-SCAFFOLD = {
+SCAFFOLD: dict[str, Any] = {
     "source": {"url": "http://source.example.org:8000", "token_env": "DVID_SOURCE_TOKEN"},
     "repo": "0123456789abcdef0123456789abcdef",
     "branches": ["all"],

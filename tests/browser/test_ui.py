@@ -12,6 +12,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -52,10 +53,10 @@ class Ui:
 
     url: str
 
-    def ask(self, query: str) -> dict[str, object]:
+    def ask(self, query: str) -> dict[str, Any]:
         answer = httpx.post(f"{self.url}/graphql", json={"query": query}, timeout=60)
         answer.raise_for_status()
-        data: dict[str, object] = answer.json()["data"]
+        data: dict[str, Any] = answer.json()["data"]
         return data
 
 
@@ -126,7 +127,7 @@ def test_the_comparison(ui: Ui, chromium: str, tmp_path: Path) -> None:
         f"{{assetCheckExecutions(assetKey: {{path: {json.dumps([*ASSET.split('/'), 'comparison'])}}}, "
         'checkName: "copies_agree", limit: 20){status evaluation{success description}}}'
     )
-    evaluations = [each["evaluation"] for each in told["assetCheckExecutions"] if each["evaluation"]]  # type: ignore[attr-defined]
+    evaluations = [each["evaluation"] for each in told["assetCheckExecutions"] if each["evaluation"]]
     assert any(each["success"] and "they agree" in each["description"] for each in evaluations), evaluations
 
 
@@ -136,9 +137,9 @@ def test_the_runs_are_there_and_the_schedule_is_on(ui: Ui) -> None:
         "{... on Runs{results{runId}}}"
         "repositoriesOrError{... on RepositoryConnection{nodes{schedules{name scheduleState{status}}}}}}"
     )
-    runs = told["runsOrError"]["results"]  # type: ignore[index]
+    runs = told["runsOrError"]["results"]
     assert len(runs) >= 2
-    (repository,) = told["repositoriesOrError"]["nodes"]  # type: ignore[index]
+    (repository,) = told["repositoriesOrError"]["nodes"]
     states = {each["name"]: each["scheduleState"]["status"] for each in repository["schedules"]}
     assert states["follow_demo_copy_schedule"] == "RUNNING"
 
@@ -149,7 +150,7 @@ def test_a_failed_run_says_why_and_what_to_do(ui: Ui, chromium: str, tmp_path: P
         '{runsOrError(filter: {pipelineName: "follow_demo_spare", statuses: [FAILURE], '
         'tags: [{key: "dvidsync/cause", value: "outage"}]}){... on Runs{results{runId}}}}'
     )
-    (run,) = told["runsOrError"]["results"]  # type: ignore[index]
+    (run,) = told["runsOrError"]["results"]
     words = ("Outage.", "Cause: GET http://", "What to do: Nothing is lost")
     text = shown(chromium, f"{ui.url}/runs/{run['runId']}", tmp_path, *words)
     for word in words:
@@ -162,4 +163,4 @@ def test_no_check_failed_because_a_server_was_down(ui: Ui, check: str) -> None:
         '{assetCheckExecutions(assetKey: {path: ["demo", "spare"]}, '
         f'checkName: "{check}", limit: 20){{status}}}}'
     )
-    assert {each["status"] for each in told["assetCheckExecutions"]} == {"SUCCEEDED"}  # type: ignore[attr-defined]
+    assert {each["status"] for each in told["assetCheckExecutions"]} == {"SUCCEEDED"}

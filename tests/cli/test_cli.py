@@ -15,7 +15,7 @@ from typing import Any
 
 import dagster as dg
 import pytest
-import yaml  # type: ignore[import-untyped]
+import yaml
 from click.testing import CliRunner, Result
 from kafka import KafkaProducer
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import dagster as dg
 import pytest
-import yaml  # type: ignore[import-untyped]
+import yaml
 from click.testing import CliRunner, Result
 
 from dvidsync_dagster.cli import main
@@ -120,7 +120,7 @@ def test_what_agreed_before_is_not_read_again(servers: TwoServers, config: str) 
 def test_a_wrong_configuration(servers: TwoServers, config: str) -> None:
     wrong = dvidsync("verify", config, "--destination", "other")
     assert wrong.exit_code == WRONG_CONFIGURATION
-    servers.copy.server.stop()  # type: ignore[attr-defined]
+    servers.copy.server.stop()
     for gone in (dvidsync("verify", config), dvidsync("repair", config)):
         assert gone.exit_code == OUTAGE, gone.output
         assert f"Outage: GET {servers.copy.server.url}" in gone.output

@@ -12,7 +12,7 @@ from typing import Any
 
 import httpx
 import pytest
-import yaml  # type: ignore[import-untyped]
+import yaml
 
 from dvidsync_dagster.cli.exit_codes import CONFLICT, DONE, LOGIN, OUTAGE, WRONG_CONFIGURATION
 from tests.stage import Stage, stage

@@ -192,7 +192,9 @@ def test_the_job(servers: Stage) -> None:
         (output,) = [
             event.step_output_data.metadata for event in result.all_events if event.is_successful_output
         ]
-        return [dict(row.data) for row in output["dvidsync/kept_table"].records]
+        kept = output["dvidsync/kept_table"]
+        assert isinstance(kept, dg.TableMetadataValue)
+        return [dict(row.data) for row in kept.records]
 
     assert run() == []
     with dg.DagsterInstance.get() as instance:

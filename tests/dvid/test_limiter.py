@@ -303,7 +303,7 @@ def test_a_comparison_and_a_repair(number: int, tmp_path: Path, monkeypatch: pyt
         }
         assert max(source.most, copy.most) <= number
         done = repair(config, config.destinations[0], dry_run=False, still_owner=lambda: None)
-        assert not done.left
+        assert not done.not_repaired
         assert servers.differences() == []
         assert (source.readers, copy.readers) == ({"reader"}, {"writer"})
         assert max(source.most, copy.most) <= number

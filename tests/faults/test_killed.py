@@ -40,7 +40,7 @@ def test_the_syncing_process(tmp_path: Path, keep: str) -> None:
         assert here.differences() == []
 
 
-FAULTS = [
+FAULTS: list[dict[str, object]] = [
     {"kind": "kill-before"},
     {"kind": "kill-after"},
     {"kind": "drop-before"},

@@ -192,7 +192,7 @@ def splits() -> Iterator[Hostile]:
         "split-supervoxel-complete", Supervoxel=7, Body=7, SplitSupervoxel=900, RemainSupervoxel=901
     )
     yield Hostile("split without voxels", LABELS, lacking, Kept("'Split'"))
-    taken = {"Start Label": 50, "End Label": 40}
+    taken: dict[str, Any] = {"Start Label": 50, "End Label": 40}
     yield Hostile("a range that ends first", LABELS, message("post-nextlabel", **taken), Kept("reserves"))
     taken = {"Start Label": "a", "End Label": 40}
     yield Hostile("a range of text", LABELS, message("post-nextlabel", **taken), Kept("'Start Label'"))
@@ -217,8 +217,8 @@ def actions() -> Iterator[Hostile]:
 def keyvalues() -> Iterator[Hostile]:
     post = message("postkv", Key="q", Bytes=3)
     yield Hostile("no key to post", KEYS, without(post, "Key"), Kept("'Key'"))
-    for name, value in {"key of nothing": {"Key": ""}, "key of a number": {"Key": 5}}.items():
-        yield Hostile(name, KEYS, {**post, **value}, Kept("'Key'"))
+    for name, key in {"key of nothing": "", "key of a number": 5}.items():
+        yield Hostile(name, KEYS, {**post, "Key": key}, Kept("'Key'"))
     for name, size in {"negative": -3, "text": "3"}.items():
         yield Hostile(f"size {name}", KEYS, {**post, "Bytes": size}, Kept("'Bytes'"))
     yield Hostile("size of all", KEYS, {**post, "Bytes": 2**64 - 1}, Harmless())
@@ -350,11 +350,12 @@ def places() -> Iterator[Hostile]:
 def operations() -> Iterator[Hostile]:
     """Of bodies that no server has."""
     yield Hostile("merge into the background", LABELS, merge(Target=0), Refused())
-    for name, more in {
+    others: dict[str, dict[str, Any]] = {
         "any": {},
         "user of 20,000 letters": {"User": "u" * 20_000},
         "highest mutation id": {"MutationID": 2**63},
-    }.items():
+    }
+    for name, more in others.items():
         fields = {"Target": NOWHERE, "Labels": [NOWHERE + 1], **more}
         yield Hostile(f"merge, {name}", LABELS, merge(**fields), Refused())
 

@@ -116,7 +116,7 @@ class Crowd:
     def announce_never_given(self, kind: str, label: int) -> None:
         """What no server wrote: a start without an end, or a reservation, of a label that was never given."""
         version, number = next(iter(self.model.versions)), self.model.mutation_id + 10**6
-        fields = {
+        told: dict[str, dict[str, Any]] = {
             "cleave": {"OrigLabel": 1, "CleavedLabel": label, "CleavedSupervoxels": [2]},
             "split-supervoxel": {
                 "Supervoxel": 1,
@@ -126,8 +126,8 @@ class Crowd:
                 "Split": "none",
             },
             "post-nextlabel": {"Start Label": 1, "End Label": label},
-        }[kind]
-        self.announce(version, kind, number, "eve", **fields)
+        }
+        self.announce(version, kind, number, "eve", **told[kind])
 
     # Choosing
 
@@ -254,8 +254,7 @@ class Crowd:
         """Refused before its JSON was read: the id is gone without a word."""
         self.model.take()
         self.count("unheard_cleave")
-        return
-        yield
+        yield from ()
 
     def renumber(self, to: int | None = None) -> Phases:
         version = self.version()
@@ -379,31 +378,27 @@ class Crowd:
         label = self.top() + self.random.randint(1, 30)
         self.model.set_label = label
         self.tell(version, "setnextlabel", **{"Next Label": label})
-        return
-        yield
+        yield from ()
 
     def raise_max(self) -> Phases:
         version = self.version()
         label = max(self.model.max_repo_label, *self.model.extents) + self.random.randint(1, 9)
         self.model.given(label)
         self.tell(version, "post-maxlabel", MaxLabel=label)
-        return
-        yield
+        yield from ()
 
     def commit(self) -> Phases:
         version = self.version()
         self.model.versions[version].locked = True
         self.publish(REPO_TOPIC, {"Action": "commit", "UUID": version, "Note": "done", "Log": []}, 0)
         self._child(version)
-        return
-        yield
+        yield from ()
 
     def branch(self) -> Phases:
         locked = [uuid for uuid, node in self.model.versions.items() if node.locked]
         if locked:
             self._child(self.random.choice(locked), branch=f"branch{len(self.model.versions)}")
-        return
-        yield
+        yield from ()
 
     def _child(self, parent: str, branch: str = "") -> None:
         child = f"{len(self.model.versions):032x}"

@@ -53,8 +53,8 @@ def cut(split: int, remain: int) -> SplitSupervoxel:
     return SplitSupervoxel(**BODY, supervoxel=2, body=1, split=split, remain=remain, volume="")
 
 
-def split(new: int, *parts: int) -> Split:
-    return Split(**BODY, target=1, new=new, parts=((2, *parts),), volume="")
+def split(new: int, part: int, remain: int) -> Split:
+    return Split(**BODY, target=1, new=new, parts=((2, part, remain),), volume="")
 
 
 def reserve(first: int, last: int) -> ReserveLabels:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Hashable
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import combinations
 from random import Random
+from typing import Any
 
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
@@ -304,8 +306,8 @@ def test_a_renumber_to_a_label_that_a_later_chunk_gives_away_again_is_not_repeat
         for _ in crowd.operation(
             kind,
             ROOT,
-            lambda new=new, orig=orig: {"NewLabel": new, "OrigLabel": orig},
-            lambda mod, new=new, orig=orig: source.do_renumber(ROOT, new, orig, mod),
+            partial(dict[str, Any], NewLabel=new, OrigLabel=orig),
+            partial(source.do_renumber, ROOT, new, orig),
             lambda: None,
         ):
             pass

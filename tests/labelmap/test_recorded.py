@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from random import Random
+from typing import Any
 
 import pytest
 
@@ -62,8 +63,11 @@ class History:
 
     @property
     def next_label(self) -> int:
-        states = self.recording.after["data"].items()
-        return max(state["nextlabel"] for place, state in states if place.endswith("/segmentation"))
+        states: dict[str, Any] = self.recording.after["data"]
+        labels: list[int] = [
+            state["nextlabel"] for place, state in states.items() if place.endswith("/segmentation")
+        ]
+        return max(labels)
 
     def follower(self, copy: ModelLabelmap, kept: KeptHistory = "by_user") -> Follower:
         source = ModelLabelmap(max_repo_label=self.next_label - 1, blobs=copy.blobs)

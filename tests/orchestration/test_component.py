@@ -10,8 +10,9 @@ from typing import Any
 
 import dagster as dg
 import pytest
-import yaml  # type: ignore[import-untyped]
+import yaml
 from dagster.components.testing.utils import component_defs, create_defs_folder_sandbox
+from pydantic import BaseModel
 
 import dvidsync_dagster
 from dvidsync_dagster import DvidSyncComponent, SyncConfig
@@ -74,7 +75,7 @@ def test_the_schema_describes_every_field_and_its_default() -> None:
     assert len(told) > 40
     assert [name for name, field in told if not field.get("description")] == []
     assert [name for name, field in told if "DAGSTER" in json.dumps(field.get("default"))] == []
-    parts = [
+    parts: list[type[BaseModel]] = [
         SyncConfig,
         SourceConfig,
         DestinationConfig,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
-import yaml  # type: ignore[import-untyped]
+import yaml
 
 from dvidsync_dagster import definitions
 from dvidsync_dagster.errors import ConfigurationError

@@ -10,10 +10,11 @@ from dvidsync_dagster.config import StartTime, SyncConfig
 from dvidsync_dagster.log.checkpoint import Checkpoint
 from dvidsync_dagster.orchestration.partitions import FOLLOW, RANGE_END, RANGE_START, Windows, follow_tags
 
-FIELDS = {
+DESTINATION = {"name": "copy", "url": "http://c:8000"}
+FIELDS: dict[str, object] = {
     "source": {"url": "http://s:8000"},
     "repo": "a78c418b6a194df1adfe21e5a081c877",
-    "destinations": [{"name": "copy", "url": "http://c:8000"}],
+    "destinations": [DESTINATION],
 }
 
 
@@ -76,7 +77,7 @@ def test_without_a_first_day_windows_begin_with_the_earliest_start() -> None:
 @pytest.mark.parametrize("every", ["daily", "hourly"])
 def test_a_start_in_the_future_loads(every: str) -> None:
     """It is refused by the source's clock when a run begins, and must be legible until then."""
-    destinations = [{**FIELDS["destinations"][0], "start": {"time": "2199-01-01T00:00:00Z"}}]  # type: ignore[dict-item]
+    destinations = [{**DESTINATION, "start": {"time": "2199-01-01T00:00:00Z"}}]
     config = SyncConfig.model_validate({**FIELDS, "destinations": destinations, "windows": {"every": every}})
     windows, start = Windows.of(config), config.destinations[0].start
     assert isinstance(start, StartTime)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from typing import Any
 
 import httpx
 import numpy as np
@@ -108,7 +109,7 @@ class Scene:
         content = b"".join(block.encoded() for block in blocks)
         self.client.change("POST", path, query={"scale": scale}, body=content)
 
-    def common(self, labelmap: Labelmap) -> dict[str, object]:
+    def common(self, labelmap: Labelmap) -> dict[str, Any]:
         path = f"/api/node/{self.root}/{labelmap.name}/blobstore"
         blob = self.client.change_json("POST", path, "reference", body=RUNS.tobytes())["reference"]
         return {
