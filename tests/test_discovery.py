@@ -101,7 +101,7 @@ def test_what_does_not_fit_is_refused(pair: Pair, changes: dict[str, Any], field
 
 def test_a_destination_that_does_not_answer(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
     """That is an outage, and no word about the configuration."""
-    monkeypatch.setattr("dvidsync_dagster.clients.PATIENCE", Patience(unreachable=0.1))
+    monkeypatch.setattr("dvidsync_dagster.dvid.opening.PATIENCE", Patience(unreachable=0.1))
     with pytest.raises(ServerUnreachable, match=r"http://127\.0\.0\.1:9"):
         pair.ask(url="http://127.0.0.1:9")
 

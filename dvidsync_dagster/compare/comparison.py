@@ -11,14 +11,16 @@ import time
 from collections.abc import Callable, Collection
 from functools import partial
 
-from dvidsync_dagster.clients import open_destination, open_source
 from dvidsync_dagster.compare.apart import apart
-from dvidsync_dagster.compare.both_servers import BothServers, look_at
+from dvidsync_dagster.compare.both_sides import BothSides, look_at
 from dvidsync_dagster.compare.later import LaterRecords
 from dvidsync_dagster.compare.reading import Differing, Say, Suspect, read_again, read_everything
 from dvidsync_dagster.config import DestinationConfig, SyncConfig
+from dvidsync_dagster.destinations.kinds import opened_comparable
+from dvidsync_dagster.destinations.protocol import Comparable
 from dvidsync_dagster.differences.findings import Comparison
 from dvidsync_dagster.differences.touched import Touched
+from dvidsync_dagster.dvid.opening import open_source
 from dvidsync_dagster.dvid.transport import Transport
 from dvidsync_dagster.log.checkpoint import Checkpoint, Positions
 
@@ -50,12 +52,12 @@ def compare(
     Raises:
         ConfigurationError, ServerError, BrokerUnreachable; and what `reached` raises.
     """
-    with open_source(config) as source, open_destination(destination) as destination_client:
-        return compare_servers(
+    with open_source(config) as source, opened_comparable(config, destination, source) as follower:
+        return compare_sides(
             config,
             destination,
             source,
-            destination_client,
+            follower,
             agreed=agreed,
             versions=versions,
             lower_scales=lower_scales,
@@ -64,11 +66,11 @@ def compare(
         )
 
 
-def compare_servers(
+def compare_sides(
     config: SyncConfig,
     destination: DestinationConfig,
-    source_client: Transport,
-    destination_client: Transport,
+    source: Transport,
+    follower: Comparable,
     *,
     agreed: Collection[str] = (),
     versions: Collection[str] = (),
@@ -76,25 +78,25 @@ def compare_servers(
     reached: Reached = lambda: None,
     say: Say = lambda _: None,
 ) -> Comparison:
-    """The same with clients that are open."""
+    """The same with both open."""
     began = time.monotonic()
     look = partial(
         look_at,
         config,
         destination,
-        source_client,
-        destination_client,
+        source,
+        follower,
         versions=versions,
         lower_scales=lower_scales,
     )
     checkpoint = reached()
     point = checkpoint.key_ns if checkpoint is not None else 0
-    servers = look()
-    reading = read_everything(servers, agreed, say)
+    sides = look()
+    reading = read_everything(sides, agreed, say)
     notes = reading.notes
     if checkpoint is None and reading.differing:
         notes.append("nothing is known of how far the destination has followed: what it has not shows, too")
-    differences, pending = _told_apart(config, servers, checkpoint, reading.differing, notes)
+    differences, pending = _told_apart(config, sides, checkpoint, reading.differing, notes)
     for _ in range(ROUNDS):
         if not pending or checkpoint is None:
             break
@@ -103,16 +105,16 @@ def compare_servers(
             break
         checkpoint = further
         say("Reading again what later records touch.")
-        servers = look()
-        still = read_again(servers, pending)
-        more, pending = _told_apart(config, servers, checkpoint, still, notes)
+        sides = look()
+        still = read_again(sides, pending)
+        more, pending = _told_apart(config, sides, checkpoint, still, notes)
         differences.rows += more.rows
         differences.items += more.items
     return Comparison(
         differences=differences.table(),
         pending=pending.table(),
         point=point,
-        versions=tuple(sorted(servers.versions)) if servers.chosen else (),
+        versions=tuple(sorted(sides.versions)) if sides.chosen else (),
         read=reading.read,
         compared=reading.compared,
         remembered=reading.remembered,
@@ -128,7 +130,7 @@ def _place(checkpoint: Checkpoint) -> tuple[int, Positions]:
 
 def _told_apart(
     config: SyncConfig,
-    servers: BothServers,
+    sides: BothSides,
     checkpoint: Checkpoint | None,
     differing: Differing,
     notes: list[str],
@@ -136,22 +138,22 @@ def _told_apart(
     """What differs though nothing that is still to come touches it, and what is pending."""
     if not differing or checkpoint is None:
         return differing, Differing()
-    with LaterRecords(config, servers, checkpoint, notes.append) as later:
-        differences, pending = _split(servers, differing, later.touched())
+    with LaterRecords(config, sides, checkpoint, notes.append) as later:
+        differences, pending = _split(sides, differing, later.touched())
         if differences:
             # The source changes, then says so: what it has said of what was read is in the log only now.
             time.sleep(config.settle_seconds)
-            differences, pending = _split(servers, differing, later.touched())
+            differences, pending = _split(sides, differing, later.touched())
     return differences, pending
 
 
-def _split(servers: BothServers, differing: Differing, touched: Touched) -> tuple[Differing, Differing]:
+def _split(sides: BothSides, differing: Differing, touched: Touched) -> tuple[Differing, Differing]:
     clear, pending = Differing(), Differing()
     for row in differing.rows:
         (pending if touched.explains(row) else clear).rows.append(row)
     for suspect in differing.items:
         pair, comparison = suspect.pair, suspect.comparison
-        versions = servers.source_repo.ancestors(pair.source.version)
+        versions = sides.source_repo.ancestors(pair.source.version)
         for part, found in zip(
             (clear, pending), apart(suspect.found, pair, comparison, touched, versions), strict=True
         ):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from types import TracebackType
 
-from dvidsync_dagster.compare.both_servers import BothServers
+from dvidsync_dagster.compare.both_sides import BothSides
 from dvidsync_dagster.config import SyncConfig
 from dvidsync_dagster.datatypes.decode import decode_records
 from dvidsync_dagster.datatypes.place import SourcePlaces
@@ -38,14 +38,14 @@ class LaterRecords:
     def __init__(
         self,
         config: SyncConfig,
-        servers: BothServers,
+        sides: BothSides,
         checkpoint: Checkpoint | None,
         note: Callable[[str], None],
         *,
         from_now: bool = False,
     ) -> None:
         self._config = config
-        self._servers = servers
+        self._sides = sides
         self._checkpoint = checkpoint
         self._note = note
         self._touched = Touched()
@@ -77,13 +77,13 @@ class LaterRecords:
         """
         if self._checkpoint is None:
             return self._touched
-        repo, log = self._servers.source_repo, self._opened()
+        repo, log = self._sides.source_repo, self._opened()
         others = {
             instance.name: instance.name
             for instance in repo.instances.values()
             if instance.typename not in FOLLOWED
         }
-        places = SourcePlaces(repo, self._servers.source_info.clock)
+        places = SourcePlaces(repo, self._sides.source_info.clock)
         try:
             for chunk in log.chunks(
                 self._positions,
@@ -98,13 +98,13 @@ class LaterRecords:
         return self._touched
 
     def _topics(self) -> dict[str, Instance | None]:
-        instances = self._servers.source_repo.instances.values()
-        return log_topics(self._config, self._servers.source_info, instances)
+        instances = self._sides.source_repo.instances.values()
+        return log_topics(self._config, self._sides.source_info, instances)
 
     def _opened(self) -> MutationLog:
         if self._log is None:
             archive = LogArchive(self._config.archive) if self._config.archive is not None else None
-            connection = kafka_connection(self._config, self._servers.source_info)
+            connection = kafka_connection(self._config, self._sides.source_info)
             self._log = MutationLog(connection, list(self._topics()), archive).__enter__()
         return self._log
 
@@ -113,4 +113,4 @@ class LaterRecords:
         for event in events:
             comparison = ALL[event.typename].comparison
             if comparison is not None:
-                comparison.touch(event, self._touched, self._servers.source)
+                comparison.touch(event, self._touched, self._sides.source)

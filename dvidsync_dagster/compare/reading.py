@@ -1,4 +1,4 @@
-"""Reading both servers: everything, or once more what differed."""
+"""Reading both sides: everything, or once more what differed."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from hashlib import blake2b
 
 import numpy as np
 
-from dvidsync_dagster.compare.both_servers import BothServers, comparison_of
+from dvidsync_dagster.compare.both_sides import BothSides, comparison_of
 from dvidsync_dagster.compare.instances import InstancePair
 from dvidsync_dagster.compare.versions import compare_versions
 from dvidsync_dagster.datatypes.contract import DataComparison
 from dvidsync_dagster.differences.findings import Difference, DifferenceKind
-from dvidsync_dagster.differences.items import Found, ServerPair
+from dvidsync_dagster.differences.items import Found, Pair
 
 Say = Callable[[str], None]
 
@@ -22,7 +22,7 @@ Say = Callable[[str], None]
 class Suspect:
     """Items of one kind that differ, in one version of one instance."""
 
-    pair: ServerPair
+    pair: Pair
     comparison: DataComparison
     found: Found
 
@@ -46,7 +46,7 @@ class Differing:
 
 @dataclass
 class Reading:
-    """What both servers hold. The counts are those of `Comparison`."""
+    """What both sides hold. The counts are those of `Comparison`."""
 
     differing: Differing = field(default_factory=Differing)
     read: int = 0
@@ -56,37 +56,37 @@ class Reading:
     notes: list[str] = field(default_factory=list)
 
 
-def read_everything(servers: BothServers, agreed: Collection[str], say: Say) -> Reading:
+def read_everything(sides: BothSides, agreed: Collection[str], say: Say) -> Reading:
     """Read all that is selected, but what was committed and agreed before. Raises ServerError."""
-    reading = Reading(notes=list(servers.instances.notes))
+    reading = Reading(notes=list(sides.instances.notes))
     # What is not looked at now stays known.
     looked_at: set[str] = set()
-    for version in servers.shared_versions():
+    for version in sides.shared_versions():
         before, kinds = reading.read, 0
-        for instance in servers.instances.pairs:
+        for instance in sides.instances.pairs:
             name = _id(version, instance)
             looked_at.add(name)
-            settled = servers.pair(version, instance).settled
-            if settled and name in agreed and not servers.lower_scales:
+            settled = sides.pair(version, instance).settled
+            if settled and name in agreed and not sides.lower_scales:
                 reading.agreed.add(name)
                 reading.remembered += 1
                 continue
-            differing = _read_one(servers, version, instance, reading)
+            differing = _read_one(sides, version, instance, reading)
             kinds += differing
             if settled and not differing:
                 reading.agreed.add(name)
         differ = f", {kinds} kinds of them differ" if kinds else ""
         say(f"{version}: {reading.read - before:,} items{differ}")
-    if servers.chosen:
+    if sides.chosen:
         reading.agreed |= set(agreed) - looked_at
-    reading.differing.rows += _rows(servers)
+    reading.differing.rows += _rows(sides)
     return reading
 
 
-def _read_one(servers: BothServers, version: str, instance: InstancePair, reading: Reading) -> int:
+def _read_one(sides: BothSides, version: str, instance: InstancePair, reading: Reading) -> int:
     """Read an instance in a version; how many kinds differ there."""
-    pair, comparison = servers.pair(version, instance), comparison_of(instance)
-    found, count = comparison.items(pair, lower_scales=servers.lower_scales)
+    pair, comparison = sides.pair(version, instance), comparison_of(instance)
+    found, count = comparison.items(pair, lower_scales=sides.lower_scales)
     rows, notes = comparison.in_version(pair)
     reading.notes += notes
     reading.differing.items += [Suspect(pair, comparison, each) for each in found]
@@ -96,26 +96,24 @@ def _read_one(servers: BothServers, version: str, instance: InstancePair, readin
     return len(found) + len(rows)
 
 
-def read_again(servers: BothServers, before: Differing) -> Differing:
+def read_again(sides: BothSides, before: Differing) -> Differing:
     """What of this still differs. Raises ServerError."""
     known = {_identity(row) for row in before.rows}
-    rows = [row for row in _rows(servers) if _identity(row) in known] if known else []
-    instances = {each.source.name: each for each in servers.instances.pairs}
+    rows = [row for row in _rows(sides) if _identity(row) in known] if known else []
+    instances = {each.source.name: each for each in sides.instances.pairs}
     places = dict.fromkeys(
         (row.version, row.instance)
         for row in before.rows
-        if row.instance in instances and row.version in servers.destination_repo.versions
+        if row.instance in instances and row.version in sides.destination_repo.versions
     )
     for version, name in places:
-        pair = servers.pair(version, instances[name])
+        pair = sides.pair(version, instances[name])
         found, _ = comparison_of(instances[name]).in_version(pair)
         rows += [row for row in found if _identity(row) in known]
-    return Differing(rows, _items_again(servers, instances, before))
+    return Differing(rows, _items_again(sides, instances, before))
 
 
-def _items_again(
-    servers: BothServers, instances: dict[str, InstancePair], before: Differing
-) -> list[Suspect]:
+def _items_again(sides: BothSides, instances: dict[str, InstancePair], before: Differing) -> list[Suspect]:
     wanted: dict[tuple[str, str], dict[str, set[object]]] = {}
     for suspect in before.items:
         place = suspect.pair.source.name, suspect.pair.source.version
@@ -123,10 +121,10 @@ def _items_again(
         keys.update(suspect.found.keys.tolist())
     items = []
     for (name, version), kinds in wanted.items():
-        if name not in instances or version not in servers.destination_repo.versions:
+        if name not in instances or version not in sides.destination_repo.versions:
             continue
-        pair, comparison = servers.pair(version, instances[name]), comparison_of(instances[name])
-        for found in comparison.items(pair, lower_scales=servers.lower_scales)[0]:
+        pair, comparison = sides.pair(version, instances[name]), comparison_of(instances[name])
+        for found in comparison.items(pair, lower_scales=sides.lower_scales)[0]:
             keys = kinds.get(found.kind.name, set())
             mask = np.fromiter((key in keys for key in found.keys.tolist()), bool, len(found))
             if mask.any():
@@ -134,17 +132,17 @@ def _items_again(
     return items
 
 
-def _rows(servers: BothServers) -> Iterator[Difference]:
+def _rows(sides: BothSides) -> Iterator[Difference]:
     """Versions, and of the whole repo instances and counters (which are read after all items)."""
     yield from compare_versions(
-        servers.source_repo, servers.destination_repo, servers.versions, others=not servers.chosen
+        sides.source_repo, sides.destination_repo, sides.versions, others=not sides.chosen
     )
-    if servers.chosen:
+    if sides.chosen:
         return
-    yield from servers.instances.differences
-    versions = servers.shared_versions()
-    for instance in servers.instances.pairs if versions else ():
-        yield from comparison_of(instance).of_instance(servers.pair(versions[0], instance))
+    yield from sides.instances.differences
+    versions = sides.shared_versions()
+    for instance in sides.instances.pairs if versions else ():
+        yield from comparison_of(instance).of_instance(sides.pair(versions[0], instance))
 
 
 def _identity(row: Difference) -> tuple[str, str, DifferenceKind]:

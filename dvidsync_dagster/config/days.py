@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, date, datetime
 
-from dvidsync_dagster.config.fields import Refused
+from dvidsync_dagster.config.fields import WrongValue
 
 FIRST_DAY = date(2017, 1, 1)
 """No DVID server logged to Kafka before."""
@@ -21,8 +21,8 @@ def check_day(day: date) -> None:
     """Check that a mutation log can tell of a day.
 
     Raises:
-        Refused: it cannot.
+        WrongValue: it cannot.
     """
     if not FIRST_DAY <= day < LAST_DAY:
         side = "before any mutation log" if day < FIRST_DAY else "too far in the future"
-        raise Refused(f"is {side}", f"Use {FIRST_DAY} or later.")
+        raise WrongValue(f"is {side}", f"Use {FIRST_DAY} or later.")

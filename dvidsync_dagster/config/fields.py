@@ -21,7 +21,7 @@ _LONG = 10**15
 _inside: ContextVar[bool] = ContextVar("inside a larger configuration", default=False)
 
 
-class Refused(ValueError):
+class WrongValue(ValueError):
     """What a field's own check found, and the remedy. A check of several fields names the one to change."""
 
     def __init__(self, found: str, remedy: str, *, field: str | None = None) -> None:
@@ -54,14 +54,14 @@ class Part(BaseModel):
             return part
         except ValidationError as error:
             refusal = configuration_error(cls, error)
-        except Refused as error:
+        except WrongValue as error:
             refusal = ConfigurationError(error.field or "configuration", error.found, error.remedy)
         finally:
             _inside.reset(token)
         raise refusal
 
     def check_together(self) -> None:
-        """Check fields that depend on each other. Raises Refused, which names the field to change."""
+        """Check fields that depend on each other. Raises WrongValue, which names the field to change."""
 
 
 def configuration_error(model: type[BaseModel], error: ValidationError) -> ConfigurationError:
@@ -101,13 +101,13 @@ def _is_other_branch(detail: ErrorDetails) -> bool:
 
 def _path(detail: ErrorDetails) -> str:
     refused = detail.get("ctx", {}).get("error")
-    inner = (refused.field,) if isinstance(refused, Refused) and refused.field else ()
+    inner = (refused.field,) if isinstance(refused, WrongValue) and refused.field else ()
     return field_path((*detail["loc"], *inner))
 
 
 def _found_and_remedy(model: type[BaseModel], detail: ErrorDetails) -> tuple[str, str]:
     refused = detail.get("ctx", {}).get("error")
-    if isinstance(refused, Refused):
+    if isinstance(refused, WrongValue):
         return refused.found, refused.remedy
     location = [step for step in detail["loc"] if isinstance(step, int) or not _is_branch(step)]
     owner, description = _described(model, location)
@@ -168,7 +168,7 @@ def in_range(number: Number, low: int, high: int) -> Number:
     if not low <= number <= high:
         # A number can have thousands of digits.
         found = f"is {number}" if abs(number) < _LONG else "is far out of range"
-        raise Refused(found, f"Use a number from {low} to {high}.")
+        raise WrongValue(found, f"Use a number from {low} to {high}.")
     return number
 
 

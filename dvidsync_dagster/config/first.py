@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import Field, field_validator
 
-from dvidsync_dagster.config.fields import Part, Refused
+from dvidsync_dagster.config.fields import Part, WrongValue
 from dvidsync_dagster.config.model import SyncConfig
 from dvidsync_dagster.errors import ConfigurationError
 
@@ -30,7 +30,7 @@ class FirstRepo(Part):
     @classmethod
     def _check_pairs(cls, pairs: list[list[str]]) -> list[list[str]]:
         if not all(len(pair) == 2 for pair in pairs):
-            raise Refused("holds what is not a pair", "Write each instance as [NAME, DATAUUID].")
+            raise WrongValue("holds what is not a pair", "Write each instance as [NAME, DATAUUID].")
         return pairs
 
 
@@ -47,7 +47,7 @@ class FirstConfig(Part):
     @classmethod
     def _check_repos(cls, repos: dict[str, FirstRepo]) -> dict[str, FirstRepo]:
         if not repos:
-            raise Refused("names no repo", "Add a root UUID with its branches and datauuids.")
+            raise WrongValue("names no repo", "Add a root UUID with its branches and datauuids.")
         return repos
 
     @field_validator("kafkaservers", mode="before")

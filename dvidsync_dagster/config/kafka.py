@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator
 
-from dvidsync_dagster.config.fields import Part, Refused
+from dvidsync_dagster.config.fields import Part, WrongValue
 from dvidsync_dagster.config.secrets import read_secret, variable_name
 
 _SERVER = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):([0-9]{1,5})")
@@ -61,18 +61,18 @@ class KafkaConfig(Part):
         for server in servers:
             match = _SERVER.fullmatch(server)
             if match is None or not 0 < int(match[2]) < 65536:
-                raise Refused(
+                raise WrongValue(
                     "holds what is not HOST:PORT", "Write each broker such as kafka1.example.org:9092."
                 )
         if not servers:
-            raise Refused("is an empty list", "Name a broker, or remove the field: the source says.")
+            raise WrongValue("is an empty list", "Name a broker, or remove the field: the source says.")
         return servers
 
     @field_validator("topic_prefix")
     @classmethod
     def _check_prefix(cls, prefix: str | None) -> str | None:
         if prefix is not None and not _TOPIC_TEXT.fullmatch(prefix):
-            raise Refused(
+            raise WrongValue(
                 "holds a character that no topic name has", "Use letters, digits, `.`, `_` and `-`."
             )
         return prefix
@@ -82,12 +82,12 @@ class KafkaConfig(Part):
     def _check_suffixes(cls, suffixes: dict[str, str]) -> dict[str, str]:
         for data_uuid, suffix in suffixes.items():
             if not _DATA_UUID.fullmatch(data_uuid):
-                raise Refused(
+                raise WrongValue(
                     "has a key that is not a data UUID",
                     "Use the 32 hex digits that the instance's info shows as DataUUID.",
                 )
             if not suffix or not _TOPIC_TEXT.fullmatch(suffix):
-                raise Refused(
+                raise WrongValue(
                     f"has no legal suffix for {data_uuid}", "Use letters, digits, `.`, `_` and `-`."
                 )
         return suffixes
@@ -105,20 +105,20 @@ class KafkaConfig(Part):
         }
         given, missing = [n for n, v in sasl.items() if v], [n for n, v in sasl.items() if not v]
         if self.security_protocol.startswith("SASL") and missing:
-            raise Refused(
+            raise WrongValue(
                 f"is unset, but security_protocol is {self.security_protocol}",
                 "Set it, or change security_protocol.",
                 field=missing[0],
             )
         if self.security_protocol.startswith("SASL") and self.servers is None:
-            raise Refused(
+            raise WrongValue(
                 f"is unset, but security_protocol is {self.security_protocol}: the password would go to "
                 f"whatever broker the source names",
                 "Name the brokers, such as [kafka1.example.org:9092].",
                 field="servers",
             )
         if given and not self.security_protocol.startswith("SASL"):
-            raise Refused(
+            raise WrongValue(
                 f"is {self.security_protocol}, but {given[0]} is set",
                 "Set it to SASL_SSL or SASL_PLAINTEXT.",
                 field="security_protocol",
@@ -129,7 +129,7 @@ class KafkaConfig(Part):
             if getattr(self, name) is not None
         ]
         if ssl and not self.security_protocol.endswith("SSL"):
-            raise Refused(
+            raise WrongValue(
                 f"is {self.security_protocol}, but {ssl[0]} is set",
                 "Set it to SSL or SASL_SSL.",
                 field="security_protocol",

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, field_validator, model_validator
 
 from dvidsync_dagster.config.days import FIRST_DAY, check_day, today
-from dvidsync_dagster.config.fields import NAME, Part, Refused, in_range
+from dvidsync_dagster.config.fields import NAME, Part, WrongValue, in_range
 from dvidsync_dagster.config.kafka import KafkaConfig
 from dvidsync_dagster.config.servers import DestinationConfig, SourceConfig, StartTime
 from dvidsync_dagster.errors import ConfigurationError
@@ -33,14 +33,14 @@ class InstanceChoice(Part):
     @classmethod
     def _check_name(cls, name: str) -> str:
         if not name or not name.isprintable() or "/" in name or len(name) > 250:
-            raise Refused("is not an instance name", "Use the name that the repo's info shows.")
+            raise WrongValue("is not an instance name", "Use the name that the repo's info shows.")
         return name
 
     @field_validator("data_uuid")
     @classmethod
     def _check_uuid(cls, data_uuid: str | None) -> str | None:
         if data_uuid is not None and not _UUID.fullmatch(data_uuid):
-            raise Refused("is not a data UUID", "Use the 32 hex digits that the instance's info shows.")
+            raise WrongValue("is not a data UUID", "Use the 32 hex digits that the instance's info shows.")
         return data_uuid
 
 
@@ -64,13 +64,13 @@ class WindowsConfig(Part):
             try:
                 day = date.fromisoformat(day)
             except ValueError:
-                raise Refused("is not a day", "Write it such as 2026-01-31.") from None
+                raise WrongValue("is not a day", "Write it such as 2026-01-31.") from None
         if isinstance(day, datetime):
-            raise Refused("has a time of day", "Write a day such as 2026-01-31.")
+            raise WrongValue("has a time of day", "Write a day such as 2026-01-31.")
         if isinstance(day, date):
             check_day(day)
             if day > today():
-                raise Refused("is in the future", f"Use {today()} (today, in UTC) or a day before it.")
+                raise WrongValue("is in the future", f"Use {today()} (today, in UTC) or a day before it.")
         return day
 
 
@@ -124,14 +124,14 @@ class SyncConfig(Part):
     @classmethod
     def _check_name(cls, name: str | None) -> str | None:
         if name is not None and not NAME.fullmatch(name):
-            raise Refused("is not a plain name", "Use letters, digits and _, starting with a letter.")
+            raise WrongValue("is not a plain name", "Use letters, digits and _, starting with a letter.")
         return name
 
     @field_validator("repo")
     @classmethod
     def _check_repo(cls, repo: str) -> str:
         if not _UUID.fullmatch(repo):
-            raise Refused(
+            raise WrongValue(
                 "is not a root UUID", "Use all 32 hex digits, as the source's /api/repos/info shows them."
             )
         return repo
@@ -140,18 +140,18 @@ class SyncConfig(Part):
     @classmethod
     def _check_branches(cls, branches: list[str]) -> list[str]:
         if not branches or not all(name.isprintable() for name in branches):
-            raise Refused("names no branch", "Name the branches, or write [all].")
+            raise WrongValue("names no branch", "Name the branches, or write [all].")
         if len(set(branches)) < len(branches):
-            raise Refused("names a branch twice", "Name each once.")
+            raise WrongValue("names a branch twice", "Name each once.")
         if "all" in branches and len(branches) > 1:
-            raise Refused("holds `all` beside other names", "Write [all] alone, or only names.")
+            raise WrongValue("holds `all` beside other names", "Write [all] alone, or only names.")
         return branches
 
     @field_validator("instances", mode="before")
     @classmethod
     def _word_or_list(cls, instances: object) -> object:
         if instances != "all" and not isinstance(instances, list):
-            raise Refused("is neither `all` nor a list", "Write `all`, or a list of instance names.")
+            raise WrongValue("is neither `all` nor a list", "Write `all`, or a list of instance names.")
         return instances
 
     @field_validator("instances")
@@ -160,23 +160,23 @@ class SyncConfig(Part):
         if isinstance(instances, list):
             names = [choice.name for choice in instances]
             if not names:
-                raise Refused("names no instance", "Name the instances, or write `all`.")
+                raise WrongValue("names no instance", "Name the instances, or write `all`.")
             if len(set(names)) < len(names):
-                raise Refused("names an instance twice", "Name each once.")
+                raise WrongValue("names an instance twice", "Name each once.")
         return instances
 
     @field_validator("destinations")
     @classmethod
     def _check_destinations(cls, destinations: list[DestinationConfig]) -> list[DestinationConfig]:
         if not destinations:
-            raise Refused("is an empty list", "Add a destination with a name and a url.")
+            raise WrongValue("is an empty list", "Add a destination with a name and a url.")
         for what, given in (
             ("name", [d.name for d in destinations]),
             ("url", [d.url for d in destinations]),
             ("checkpoint_file", [d.checkpoint_file for d in destinations if d.checkpoint_file]),
         ):
             if len(set(given)) < len(given):
-                raise Refused(f"has two destinations with one {what}", "Each needs its own.")
+                raise WrongValue(f"has two destinations with one {what}", "Each needs its own.")
         return destinations
 
     @field_validator("settle_seconds")
@@ -193,7 +193,7 @@ class SyncConfig(Part):
     @classmethod
     def _check_folder(cls, folder: str | None) -> str | None:
         if folder is not None and (not folder or "@" in urlsplit(folder).netloc):
-            raise Refused(
+            raise WrongValue(
                 "is empty or holds a user or password",
                 "Name a folder or a URI such as s3://bucket/log; the cloud's own variables hold secrets.",
             )
@@ -202,7 +202,7 @@ class SyncConfig(Part):
     def check_together(self) -> None:
         for index, destination in enumerate(self.destinations):
             if destination.url == self.source.url:
-                raise Refused(
+                raise WrongValue(
                     "is the source's own address", "Name the copy's.", field=f"destinations[{index}].url"
                 )
         first = self.windows.start_date
@@ -210,14 +210,14 @@ class SyncConfig(Part):
             if first is not None and isinstance(destination.start, StartTime):
                 begins = destination.start.time
                 if first > begins.date():
-                    raise Refused(
+                    raise WrongValue(
                         f"is {first}, after destinations[{index}].start ({begins:%Y-%m-%d %H:%M} UTC), so "
                         "that what is read first would be in no window",
                         f"Use {begins.date()} or a day before it.",
                         field="windows.start_date",
                     )
         if self.windows.every == "hourly" and self._window_start() is None:
-            raise Refused(
+            raise WrongValue(
                 "is unset, but hourly windows need a first day",
                 "Set it at or before the destinations' start, such as 2026-01-31.",
                 field="windows.start_date",

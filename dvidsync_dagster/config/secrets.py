@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Mapping
 
-from dvidsync_dagster.config.fields import Refused
+from dvidsync_dagster.config.fields import WrongValue
 from dvidsync_dagster.errors import ConfigurationError
 from dvidsync_dagster.outgoing_text import keep_secret
 
@@ -17,7 +17,7 @@ VARIABLE = re.compile(r"[A-Z][A-Z0-9_]{0,63}")
 def variable_name(name: str | None) -> str | None:
     """Check the name of an environment variable. The message never repeats what was given."""
     if name is not None and not VARIABLE.fullmatch(name):
-        raise Refused(
+        raise WrongValue(
             "is not the name of an environment variable (capital letters, digits and _)",
             "Put the secret into a variable such as DVID_TOKEN and write the variable's name here.",
         )

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from pydantic import Discriminator, Field, Tag, field_validator
 
 from dvidsync_dagster.config.days import check_day
-from dvidsync_dagster.config.fields import NAME, Part, Refused, in_range, word_or_parts
+from dvidsync_dagster.config.fields import NAME, Part, WrongValue, in_range, word_or_parts
 from dvidsync_dagster.config.secrets import read_secret, variable_name
 from dvidsync_dagster.errors import ConfigurationError
 
@@ -26,21 +26,21 @@ def server_url(url: str) -> str:
         parts = urlsplit(url)
         _ = parts.port
     except ValueError:
-        raise Refused("is not a URL", remedy) from None
+        raise WrongValue("is not a URL", remedy) from None
     if parts.username is not None or parts.password is not None or "@" in parts.netloc:
-        raise Refused("holds a user or password", "Name a variable in token_env and remove it from here.")
+        raise WrongValue("holds a user or password", "Name a variable in token_env and remove it from here.")
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise Refused("is not an http or https address", remedy)
+        raise WrongValue("is not an http or https address", remedy)
     if parts.query or parts.fragment or "?" in url or "#" in url:
-        raise Refused("holds a query or fragment", remedy)
+        raise WrongValue("holds a query or fragment", remedy)
     if not url.isprintable() or " " in url:
-        raise Refused("holds a blank or control character", remedy)
+        raise WrongValue("holds a blank or control character", remedy)
     return url.rstrip("/")
 
 
 def _check_user(user: str) -> str:
     if not _USER.fullmatch(user):
-        raise Refused("is not a user name", "Use the name that the server shows, without blanks, & ? # /.")
+        raise WrongValue("is not a user name", "Use the name that the server shows, without blanks, & ? # /.")
     return user
 
 
@@ -83,9 +83,9 @@ class StartTime(Part):
             try:
                 time = datetime.fromisoformat(time)
             except ValueError:
-                raise Refused("is not a time", "Write it such as 2026-01-31T00:00:00Z.") from None
+                raise WrongValue("is not a time", "Write it such as 2026-01-31T00:00:00Z.") from None
         if not isinstance(time, datetime) or time.tzinfo is None:
-            raise Refused("has no time of day or no time zone", "Write it such as 2026-01-31T00:00:00Z.")
+            raise WrongValue("has no time of day or no time zone", "Write it such as 2026-01-31T00:00:00Z.")
         # As written, since the first and the last year may have no such time in UTC.
         check_day(time.date())
         return time.astimezone(UTC)
@@ -160,9 +160,9 @@ class DestinationConfig(Part):
     @classmethod
     def _check_name(cls, name: str) -> str:
         if not NAME.fullmatch(name):
-            raise Refused("is not a plain name", "Use letters, digits and _, starting with a letter.")
+            raise WrongValue("is not a plain name", "Use letters, digits and _, starting with a letter.")
         if name == "mutation_log":
-            raise Refused("is the name of the log's own asset", "Use another name.")
+            raise WrongValue("is the name of the log's own asset", "Use another name.")
         return name
 
     def token(self, environment: Mapping[str, str] = os.environ) -> str | None:

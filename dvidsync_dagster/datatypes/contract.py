@@ -139,12 +139,12 @@ class DataComparison(ABC):
         Raises ServerError.
         """
 
-    def in_version(self, pair: ServerPair) -> tuple[list[Difference], list[str]]:
-        """Rows for what differs in one version besides its items, and notes. Only servers can tell."""
+    def in_version(self, pair: Pair) -> tuple[list[Difference], list[str]]:
+        """Rows for what differs in one version besides its items, and notes."""
         return [], []
 
-    def of_instance(self, pair: ServerPair) -> list[Difference]:
-        """Rows for what differs in what all versions of an instance share. Only servers can tell."""
+    def of_instance(self, pair: Pair) -> list[Difference]:
+        """Rows for what differs in what all versions of an instance share."""
         return []
 
     @abstractmethod

@@ -7,9 +7,11 @@ from contextlib import AbstractContextManager
 from typing import Protocol
 
 from dvidsync_dagster.config import DestinationConfig, SyncConfig
+from dvidsync_dagster.destinations.dvid_server.beside import opened_beside
 from dvidsync_dagster.destinations.dvid_server.opening import opened_server
-from dvidsync_dagster.destinations.protocol import Destination
+from dvidsync_dagster.destinations.protocol import Comparable, Destination, Repairable
 from dvidsync_dagster.destinations.source import Source
+from dvidsync_dagster.dvid.transport import Transport
 
 
 class Opener(Protocol):
@@ -47,5 +49,28 @@ def opened_destination(
     still_owner: Callable[[], None],
     note: Callable[[str], None],
 ) -> AbstractContextManager[Destination]:
-    """Open a destination of the configured kind, see `Opener`."""
+    """Open a destination of the configured kind for a run, see `Opener`."""
     return opened_server(config, destination, source, is_new=is_new, still_owner=still_owner, note=note)
+
+
+def opened_comparable(
+    config: SyncConfig, destination: DestinationConfig, source: Transport
+) -> AbstractContextManager[Comparable]:
+    """Open a destination of the configured kind for a comparison. Raises as an `Opener`."""
+    return opened_beside(config, destination, source, still_owner=_nothing, note=_nothing, administers=False)
+
+
+def opened_repairable(
+    config: SyncConfig,
+    destination: DestinationConfig,
+    source: Transport,
+    *,
+    still_owner: Callable[[], None],
+    note: Callable[[str], None],
+) -> AbstractContextManager[Repairable]:
+    """Open a destination of the configured kind for a repair. Raises as an `Opener`."""
+    return opened_beside(config, destination, source, still_owner=still_owner, note=note, administers=True)
+
+
+def _nothing(*_: object) -> None:
+    """Nothing is changed, so nothing is owned or said."""

@@ -2,17 +2,20 @@
 
 The boundary is an ordered batch of events. How a destination brings itself there is its own affair: a DVID
 server plans commands and sends requests, another kind may compute rows and commit them with the checkpoint.
-A kind is a class that fills `Destination`, and a line in `destinations.kinds`.
+A kind fills `Destination` for runs that follow, `Comparable` for comparisons and `Repairable` for repairs;
+`destinations.kinds` opens them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Hashable, Mapping
+from collections.abc import Callable, Collection, Hashable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Protocol
 
+from dvidsync_dagster.datatypes.server_side import CarryOut
+from dvidsync_dagster.differences.sides import Side
 from dvidsync_dagster.dvid.repo import RepoInfo
 from dvidsync_dagster.events.batch import Batch
 from dvidsync_dagster.events.event import Event
@@ -104,4 +107,36 @@ class Destination(AbstractContextManager["Destination"], Protocol):
     @property
     def requests(self) -> int:
         """How many requests have changed it, or tried to, since it was opened."""
+        ...
+
+
+class Comparable(Protocol):
+    """A destination as one side of a comparison. Every method may raise ServerError."""
+
+    def contents(self) -> RepoInfo:
+        """Its versions and instances."""
+        ...
+
+    def side(self, version: str, instance: str) -> Side:
+        """One of its instances, by its name there, in one version."""
+        ...
+
+
+class Repairable(Comparable, Protocol):
+    """A destination that takes a repair: the commands that bring it to the source's state."""
+
+    @property
+    def changes_committed(self) -> bool:
+        """Whether committed versions can be changed."""
+        ...
+
+    def commands(
+        self, followed: Callable[[str], bool], names: Mapping[str, str]
+    ) -> AbstractContextManager[CarryOut]:
+        """What carries out commands that repeat no event.
+
+        Args:
+            followed: whether an instance (by the source's name) is one of those that are repaired.
+            names: of instances with another name here, by the source's.
+        """
         ...

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dvidsync_dagster.compare.both_servers import BothServers
+from dvidsync_dagster.compare.both_sides import BothSides
 from dvidsync_dagster.compare.instances import syncs
 from dvidsync_dagster.datatypes.commands import Step
 from dvidsync_dagster.datatypes.registry import REPO
@@ -24,17 +24,17 @@ _REMEDIES = {
 }
 
 
-def repair_instances(servers: BothServers, pending: PendingRecords, work: Work, carry_out: CarryOut) -> None:
+def repair_instances(sides: BothSides, pending: PendingRecords, work: Work, carry_out: CarryOut) -> None:
     """Make what is missing. Their data comes with each version's."""
-    for row in servers.instances.differences:
+    for row in sides.instances.differences:
         if row.kind in _REMEDIES:
             work.leave("", row.instance, row.what, row.examples, _REMEDIES[row.kind])
-    later = [instance for instance in servers.instances.missing if pending.instance(instance.name)]
-    missing = [instance for instance in servers.instances.missing if instance not in later]
+    later = [instance for instance in sides.instances.missing if pending.instance(instance.name)]
+    missing = [instance for instance in sides.instances.missing if instance not in later]
     work.wait("", "", "instance pending", [instance.name for instance in later])
     if not work.plan("", "", MAKE_INSTANCE, [instance.name for instance in missing]):
         return
-    version = _version_to_change(servers)
+    version = _version_to_change(sides)
     # One after the other, as they can be synced to each other.
     steps = [
         Step(
@@ -54,17 +54,17 @@ def repair_instances(servers: BothServers, pending: PendingRecords, work: Work, 
     )
 
 
-def _version_to_change(servers: BothServers) -> str:
+def _version_to_change(sides: BothSides) -> str:
     """Instances are the whole repo's, but are changed in a version: an open one, if there is one."""
-    versions = servers.destination_repo.versions.values()
-    return next((version.uuid for version in versions if not version.locked), servers.destination_repo.root)
+    versions = sides.destination_repo.versions.values()
+    return next((version.uuid for version in versions if not version.locked), sides.destination_repo.root)
 
 
-def repair_syncs(servers: BothServers, work: Work, carry_out: CarryOut) -> None:
+def repair_syncs(sides: BothSides, work: Work, carry_out: CarryOut) -> None:
     """Let instances follow what they follow at the source."""
-    for pair in servers.instances.pairs:
-        here, there = syncs(servers.source_repo, servers.destination_repo, pair)
+    for pair in sides.instances.pairs:
+        here, there = syncs(sides.source_repo, sides.destination_repo, pair)
         if here == there or not work.plan("", pair.source.name, SYNC, [", ".join(here) or "with nothing"]):
             continue
-        command = REPO.repo_repair.set_sync(pair.source, here, _version_to_change(servers))
+        command = REPO.repo_repair.set_sync(pair.source, here, _version_to_change(sides))
         carry_out_or_leave([Step(command)], [here], SYNC, work, carry_out, version="")

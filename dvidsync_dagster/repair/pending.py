@@ -7,10 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from dvidsync_dagster.compare.apart import apart
-from dvidsync_dagster.compare.both_servers import BothServers, comparison_of
+from dvidsync_dagster.compare.both_sides import BothSides, comparison_of
 from dvidsync_dagster.compare.instances import InstancePair
 from dvidsync_dagster.compare.later import LaterRecords
-from dvidsync_dagster.differences.items import Found, ServerPair
+from dvidsync_dagster.differences.items import Found, Pair
 from dvidsync_dagster.differences.touched import Touched
 from dvidsync_dagster.differences.work import Work
 
@@ -43,11 +43,11 @@ class PendingRecords:
         touched = self.later.touched()
         return self.version(uuid) or touched.changes(uuid)
 
-    def pair(self, servers: BothServers, version: str, instance: InstancePair, work: Work) -> ServerPair:
+    def pair(self, sides: BothSides, version: str, instance: InstancePair, work: Work) -> Pair:
         """A pair of which only that is found which the log does not bring. The rest is noted."""
-        pair, comparison = servers.pair(version, instance), comparison_of(instance)
-        ancestors = servers.source_repo.ancestors(version)
-        is_open = not servers.source_repo.versions[version].locked
+        pair, comparison = sides.pair(version, instance), comparison_of(instance)
+        ancestors = sides.source_repo.ancestors(version)
+        is_open = not sides.source_repo.versions[version].locked
         noted: set[str] = set()
 
         def sift(found: Found) -> Found:

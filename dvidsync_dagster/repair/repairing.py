@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from dvidsync_dagster.clients import open_destination, open_source
-from dvidsync_dagster.compare.both_servers import look_at
-from dvidsync_dagster.compare.comparison import compare_servers
+from dvidsync_dagster.compare.both_sides import look_at
+from dvidsync_dagster.compare.comparison import compare_sides
 from dvidsync_dagster.compare.later import LaterRecords
 from dvidsync_dagster.compare.reading import Say
 from dvidsync_dagster.config import DestinationConfig, SyncConfig
-from dvidsync_dagster.destinations.dvid_server.carrying_out import opened_for_commands
+from dvidsync_dagster.destinations.kinds import opened_repairable
 from dvidsync_dagster.differences.mender import Mender
 from dvidsync_dagster.differences.work import NotRepaired, Repair, Work
+from dvidsync_dagster.dvid.opening import open_source
 from dvidsync_dagster.log.checkpoint import Checkpoint
 from dvidsync_dagster.repair.pending import PendingRecords
 from dvidsync_dagster.repair.server_mender import ServerMender
@@ -48,31 +48,24 @@ def repair(
     """
     with (
         open_source(config) as source,
-        open_destination(destination, administers=True) as destination_client,
+        opened_repairable(config, destination, source, still_owner=still_owner, note=say) as follower,
     ):
         work = Work(dry_run, destination.requests_in_flight)
-        look = partial(look_at, config, destination, source, destination_client)
-        servers = look()
+        look = partial(look_at, config, destination, source, follower)
+        sides = look()
         with (
-            LaterRecords(config, servers, checkpoint, say, from_now=stuck) as later,
-            opened_for_commands(
-                source,
-                servers.source_repo,
-                destination_client,
-                followed=servers.is_compared,
-                names=servers.names_at_destination,
-                requests_in_flight=destination.requests_in_flight,
-                still_owner=still_owner,
-                note=say,
-            ) as carry_out,
+            LaterRecords(config, sides, checkpoint, say, from_now=stuck) as later,
+            follower.commands(sides.is_compared, sides.names_at_destination) as carry_out,
         ):
             pending = PendingRecords(later, config.settle_seconds)
-            mender = ServerMender(look, pending, work, carry_out)
+            mender = ServerMender(
+                look, pending, work, carry_out, changes_committed=follower.changes_committed
+            )
             mend(mender, say)
         if dry_run:
             return Repair(tuple(work.changes), tuple(work.not_repaired), None, tuple(work.pending))
         say("Comparing once more.")
-        after = compare_servers(config, destination, source, destination_client, reached=lambda: checkpoint)
+        after = compare_sides(config, destination, source, follower, reached=lambda: checkpoint)
         for row in after.differences:
             if (why := mender.why_left(row)) is not None:
                 work.not_repaired.append(NotRepaired.of(row, why))

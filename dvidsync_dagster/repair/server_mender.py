@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from dvidsync_dagster.compare.both_servers import BothServers
+from dvidsync_dagster.compare.both_sides import BothSides
 from dvidsync_dagster.compare.instances import InstancePair
 from dvidsync_dagster.compare.versions import ordered
 from dvidsync_dagster.datatypes.commands import Command, Step
@@ -12,6 +12,7 @@ from dvidsync_dagster.datatypes.contract import DataRepair
 from dvidsync_dagster.datatypes.registry import FOLLOWED
 from dvidsync_dagster.datatypes.server_side import CarryOut
 from dvidsync_dagster.differences.findings import Difference, DifferenceKind
+from dvidsync_dagster.differences.items import Pair, ServerPair
 from dvidsync_dagster.differences.work import NotRepaired, Work
 from dvidsync_dagster.dvid.repo import Instance
 from dvidsync_dagster.errors import RequestRefused
@@ -31,76 +32,87 @@ class ServerMender:
     """See `Mender`. Both servers are looked at anew after each change of the DAG or the instances.
 
     Args:
-        look: looks at both servers.
+        look: looks at both sides.
         pending: what is left to the log.
         work: collects what is done.
         carry_out: carries out commands at the destination. Instances have the source's names in them.
+        changes_committed: committed versions can be changed too.
     """
 
     def __init__(
         self,
-        look: Callable[[], BothServers],
+        look: Callable[[], BothSides],
         pending: PendingRecords,
         work: Work,
         carry_out: CarryOut,
+        *,
+        changes_committed: bool,
     ) -> None:
         self._look = look
-        self._servers = look()
+        self._changes_committed = changes_committed
+        self._sides = look()
         self._pending = pending
         self._work = work
         self._carry_out = self._foresee if work.dry_run else carry_out
         self._foreseen: list[Command] = []
 
     def versions(self) -> list[str]:
-        return ordered(self._servers.source_repo, self._servers.versions)
+        return ordered(self._sides.source_repo, self._sides.versions)
 
     def instances(self) -> None:
         self._leave_own_versions()
-        repair_instances(self._servers, self._pending, self._work, self._carry_out)
+        repair_instances(self._sides, self._pending, self._work, self._carry_out)
         self._look_again()
-        repair_syncs(self._servers, self._work, self._carry_out)
+        repair_syncs(self._sides, self._work, self._carry_out)
 
     def version(self, version: str) -> bool:
-        if version in self._servers.destination_repo.versions:
+        if version in self._sides.destination_repo.versions:
             return True
         if self._pending.version(version):
             self._work.wait(version, "", "version pending", [version])
             return False
-        made = make_version(self._servers, version, self._work, self._carry_out)
+        made = make_version(self._sides, version, self._work, self._carry_out)
         if made:
             self._look_again()
         return made
 
     def items(self, version: str) -> None:
-        for instance in self._servers.instances.pairs:
+        for instance in self._sides.instances.pairs:
             self._instance(version, instance)
 
     def finish_version(self, version: str) -> None:
-        VersionFinish(self._servers, version, self._pending, self._work, self._carry_out).all()
+        VersionFinish(
+            self._sides,
+            version,
+            self._pending,
+            self._work,
+            self._carry_out,
+            changes_committed=self._changes_committed,
+        ).all()
         self._look_again()
 
     def counters(self) -> None:
-        versions = self._servers.shared_versions()
-        for instance in self._servers.instances.pairs:
+        versions = self._sides.shared_versions()
+        for instance in self._sides.instances.pairs:
             name = instance.source.name
             if self._pending.counter(name):
                 self._work.wait("", name, "label counter pending", ["label counter"])
                 continue
-            pairs = [self._servers.pair(version, instance) for version in versions]
-            root = self._servers.destination_repo.root
+            pairs = [_server_pair(self._sides.pair(version, instance)) for version in versions]
+            root = self._sides.destination_repo.root
             repair = _repair_of(instance.source)
             if repair is not None:
                 repair.instance(pairs, root, self._work, self._carry_out, self._foreseen)
 
     def why_left(self, row: Difference) -> str | None:
-        instances = {each.source.name: each.source for each in self._servers.instances.pairs}
+        instances = {each.source.name: each.source for each in self._sides.instances.pairs}
         if row.kind is not DifferenceKind.ITEMS or row.instance not in instances:
             return None
         repair = _repair_of(instances[row.instance])
         return repair.why_left(row.items) if repair is not None else None
 
     def _leave_own_versions(self) -> None:
-        source, destination = self._servers.source_repo, self._servers.destination_repo
+        source, destination = self._sides.source_repo, self._sides.destination_repo
         for uuid in ordered(destination, destination.versions.keys() - source.versions.keys()):
             self._work.leave(uuid, "", "version only at the destination", [uuid], _OWN_VERSION)
 
@@ -109,10 +121,10 @@ class ServerMender:
         repair = _repair_of(instance.source)
         if repair is None:
             return
-        locked = self._servers.destination_repo.versions[version].locked
-        forbidden = locked and not self._servers.destination.has_admin_token
+        locked = self._sides.destination_repo.versions[version].locked
+        forbidden = locked and not self._changes_committed
         own = Work(self._work.dry_run or forbidden, self._work.in_flight)
-        pair = self._pending.pair(self._servers, version, instance, own)
+        pair = _server_pair(self._pending.pair(self._sides, version, instance, own))
         try:
             carry_out = _nothing if forbidden else self._carry_out
             repair.version(pair, own, carry_out)
@@ -132,7 +144,13 @@ class ServerMender:
     def _look_again(self) -> None:
         """In a dry run nothing has changed."""
         if not self._work.dry_run:
-            self._servers = self._look()
+            self._sides = self._look()
+
+
+def _server_pair(pair: Pair) -> ServerPair:
+    if not isinstance(pair, ServerPair):
+        raise TypeError(f"{pair.destination.name}: this destination is no DVID server")
+    return pair
 
 
 def _nothing(steps: Sequence[Step]) -> Sequence[Outcome]:

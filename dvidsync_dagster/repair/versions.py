@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dvidsync_dagster.compare.both_servers import BothServers
+from dvidsync_dagster.compare.both_sides import BothSides
 from dvidsync_dagster.compare.versions import log_texts
 from dvidsync_dagster.datatypes.commands import Command, Step
 from dvidsync_dagster.datatypes.registry import REPO
@@ -19,22 +19,22 @@ COMMIT = ChangeKind("commit")
 _NEEDS_TOKEN = "Name the admin token in `admin_token_env`: the version is committed."
 
 
-def make_version(servers: BothServers, uuid: str, work: Work, carry_out: CarryOut) -> bool:
+def make_version(sides: BothSides, uuid: str, work: Work, carry_out: CarryOut) -> bool:
     """Make a version that the destination does not have. True if it is there now."""
-    version = servers.source_repo.versions[uuid]
+    version = sides.source_repo.versions[uuid]
     if len(version.parents) != 1:
         why = "It has several parents (or none), which no request can make: make a fresh copy."
         work.leave(uuid, "", MAKE_VERSION, [version.note], why)
         return False
     parent = version.parents[0]
-    there = servers.destination_repo.versions.get(parent)
+    there = sides.destination_repo.versions.get(parent)
     if not work.dry_run and (there is None or not there.locked):
         why = f"Its parent {parent} is not committed there."
         work.leave(uuid, "", MAKE_VERSION, [version.note], why)
         return False
     if not work.plan(uuid, "", MAKE_VERSION, [f"child of {parent}"]):
         return False
-    step = Step(REPO.repo_repair.make_version(servers.source_repo.versions[parent], version))
+    step = Step(REPO.repo_repair.make_version(sides.source_repo.versions[parent], version))
     return carry_out_or_leave([step], [[version.note]], MAKE_VERSION, work, carry_out, version=uuid)
 
 
@@ -42,12 +42,20 @@ class VersionFinish:
     """Note, log and lock of a version that both have, once its items are repaired."""
 
     def __init__(
-        self, servers: BothServers, uuid: str, pending: PendingRecords, work: Work, carry_out: CarryOut
+        self,
+        sides: BothSides,
+        uuid: str,
+        pending: PendingRecords,
+        work: Work,
+        carry_out: CarryOut,
+        *,
+        changes_committed: bool,
     ) -> None:
-        self._servers = servers
+        self._changes_committed = changes_committed
+        self._sides = sides
         self._uuid = uuid
-        self._here = servers.source_repo.versions[uuid]
-        self._there = servers.destination_repo.versions[uuid]
+        self._here = sides.source_repo.versions[uuid]
+        self._there = sides.destination_repo.versions[uuid]
         self._pending = pending
         self._work = work
         self._carry_out = carry_out
@@ -98,5 +106,5 @@ class VersionFinish:
             self._do(REPO.repo_repair.commit(self._here), COMMIT, note)
 
     def _do(self, command: Command, kind: ChangeKind, shown: str) -> None:
-        advice = "" if self._servers.destination.has_admin_token else _NEEDS_TOKEN
+        advice = "" if self._changes_committed else _NEEDS_TOKEN
         carry_out_or_leave([Step(command)], [[shown]], kind, self._work, self._carry_out, advice=advice)

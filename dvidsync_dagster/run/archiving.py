@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Generator
 
-from dvidsync_dagster.clients import open_source
 from dvidsync_dagster.config import SyncConfig
 from dvidsync_dagster.dvid.asking import ask_server
+from dvidsync_dagster.dvid.opening import open_source
 from dvidsync_dagster.log.archive import LogArchive
 from dvidsync_dagster.log.checkpoint import Checkpoint
 from dvidsync_dagster.log.drain import MutationLog

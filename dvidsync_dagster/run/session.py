@@ -7,13 +7,13 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
-from dvidsync_dagster.clients import open_source
 from dvidsync_dagster.config import DestinationConfig, SyncConfig
 from dvidsync_dagster.datatypes.contract import SourceSide
 from dvidsync_dagster.datatypes.registry import ALL
 from dvidsync_dagster.destinations.kinds import Opener, opened_destination
 from dvidsync_dagster.destinations.protocol import Destination
 from dvidsync_dagster.destinations.source import Source
+from dvidsync_dagster.dvid.opening import open_source
 from dvidsync_dagster.run.discovery import Route, check_instances, discover
 from dvidsync_dagster.run.notes import Notes
 

@@ -120,7 +120,7 @@ def test_a_server_that_misbehaves(
     ground: Ground, behaviour: Behaviour, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Neither policy takes it for a word about the operation, and nothing is lost."""
-    monkeypatch.setattr("dvidsync_dagster.clients.PATIENCE", patience_for(behaviour))
+    monkeypatch.setattr("dvidsync_dagster.dvid.opening.PATIENCE", patience_for(behaviour))
     ground.work(behaviour.work)
     here = ground.source if behaviour.side == "source" else ground.destination
     for on_conflict in ("skip", "stop"):

@@ -96,9 +96,11 @@ class LabelmapComparison(DataComparison):
             return [*found, *lower], count + blocks
         return found, count
 
-    def in_version(self, pair: ServerPair) -> tuple[list[Difference], list[str]]:
+    def in_version(self, pair: Pair) -> tuple[list[Difference], list[str]]:
         """The highest label that a version has had: a row where the destination's is behind, and it can be
-        raised; a note where it is ahead, as no server lowers it."""
+        raised; a note where it is ahead, as no server lowers it. What is no server has none."""
+        if not isinstance(pair, ServerPair):
+            return [], []
         here, there = side_by_side(
             lambda side: Labelmap(side.client, side.name).max_label(side.version),
             pair.source,
@@ -112,8 +114,10 @@ class LabelmapComparison(DataComparison):
         what, example = "maxlabel behind the source's", f"maxlabel: {here} here, {there} there"
         return [Difference(version, name, what, here - there, (example,), DifferenceKind.HIGHEST_ID)], []
 
-    def of_instance(self, pair: ServerPair) -> list[Difference]:
-        """The id that the next cleave gets."""
+    def of_instance(self, pair: Pair) -> list[Difference]:
+        """The id that the next cleave gets. What is no server gives none."""
+        if not isinstance(pair, ServerPair):
+            return []
         here, there = side_by_side(
             lambda side: Labelmap(side.client, side.name).next_label(side.version),
             pair.source,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from contextlib import suppress
 
-from dvidsync_dagster.clients import AT_ONCE, open_destination
 from dvidsync_dagster.config import DestinationConfig, SyncConfig
 from dvidsync_dagster.dvid.asking import ask_server, is_one_server
+from dvidsync_dagster.dvid.opening import AT_ONCE, open_destination
 from dvidsync_dagster.dvid.repo import RepoInfo, ServerInfo
 from dvidsync_dagster.dvid.transport import Transport
 from dvidsync_dagster.errors import ConfigurationError, ServerError

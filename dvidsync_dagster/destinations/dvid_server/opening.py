@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from dvidsync_dagster.clients import open_destination
 from dvidsync_dagster.config import DestinationConfig, SyncConfig
 from dvidsync_dagster.destinations.dvid_server.checks import check_server, refuse_twins
 from dvidsync_dagster.destinations.dvid_server.server import DvidServer
 from dvidsync_dagster.destinations.source import Source
+from dvidsync_dagster.dvid.opening import open_destination
 
 
 @contextmanager

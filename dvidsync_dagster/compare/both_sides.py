@@ -1,4 +1,4 @@
-"""Both servers at one moment: what of their repos is put side by side."""
+"""The source and a destination at one moment: what of their repos is put side by side."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from dvidsync_dagster.compare.versions import ordered
 from dvidsync_dagster.config import DestinationConfig, SyncConfig
 from dvidsync_dagster.datatypes.contract import DataComparison
 from dvidsync_dagster.datatypes.registry import FOLLOWED
-from dvidsync_dagster.destinations.dvid_server.checks import refuse_source
-from dvidsync_dagster.differences.items import ServerPair
+from dvidsync_dagster.destinations.protocol import Comparable
+from dvidsync_dagster.differences.items import Pair, ServerPair
 from dvidsync_dagster.differences.sides import DvidSide
 from dvidsync_dagster.dvid.asking import ask_server
 from dvidsync_dagster.dvid.repo import RepoInfo, ServerInfo
@@ -23,8 +23,8 @@ _SHORTEST = 4
 
 
 @dataclass(frozen=True, slots=True)
-class BothServers:
-    """The source and a destination that is a DVID server, and what of their repos is compared.
+class BothSides:
+    """The source and a destination, and what of their repos is compared.
 
     Args:
         versions: at the source.
@@ -33,7 +33,7 @@ class BothServers:
     """
 
     source: Transport
-    destination: Transport
+    destination: Comparable
     source_info: ServerInfo
     source_repo: RepoInfo
     destination_repo: RepoInfo
@@ -42,13 +42,14 @@ class BothServers:
     lower_scales: bool
     instances: Instances
 
-    def pair(self, version: str, instance: InstancePair) -> ServerPair:
-        """An instance in a version that both have."""
-        return ServerPair(
-            DvidSide(self.source, version, instance.source.name),
-            DvidSide(self.destination, version, instance.destination.name),
-            self.source_repo.versions[version].locked and self.destination_repo.versions[version].locked,
-        )
+    def pair(self, version: str, instance: InstancePair) -> Pair:
+        """An instance in a version that both have; a `ServerPair` if the destination is a server too."""
+        source = DvidSide(self.source, version, instance.source.name)
+        destination = self.destination.side(version, instance.destination.name)
+        settled = self.source_repo.versions[version].locked and self.destination_repo.versions[version].locked
+        if isinstance(destination, DvidSide):
+            return ServerPair(source, destination, settled)
+        return Pair(source, destination, settled)
 
     def shared_versions(self) -> list[str]:
         """The selected versions that both have, parents before children."""
@@ -81,15 +82,17 @@ COMPARISONS = {name: each.comparison for name, each in FOLLOWED.items() if each.
 def look_at(
     config: SyncConfig,
     destination: DestinationConfig,
-    source_client: Transport,
-    destination_client: Transport,
+    source: Transport,
+    follower: Comparable,
     *,
     versions: Collection[str] = (),
     lower_scales: bool = False,
-) -> BothServers:
-    """Ask both servers for the repo.
+) -> BothSides:
+    """Ask both for the repo.
 
     Args:
+        source: of the source, open.
+        follower: the destination, open.
         versions: UUIDs, or the first letters of such; without, all that are followed.
         lower_scales: compare lower resolutions too.
 
@@ -98,15 +101,13 @@ def look_at(
             not there.
         ServerError: a server stopped answering.
     """
-    source_info, source_repo = ask_server("source.url", source_client, config.repo)
-    where = f"destinations[{destination.name}].url"
-    _, destination_repo = ask_server(where, destination_client, config.repo)
-    refuse_source(destination, source_client, destination_client)
+    source_info, source_repo = ask_server("source.url", source, config.repo)
+    destination_repo = follower.contents()
     selected = select_versions(config, source_repo)
     followed = frozenset(source_repo.versions) if selected is None else selected
-    return BothServers(
-        source_client,
-        destination_client,
+    return BothSides(
+        source,
+        follower,
         source_info,
         source_repo,
         destination_repo,
