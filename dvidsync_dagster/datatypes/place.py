@@ -1,8 +1,9 @@
 """The place that a record names: is it one of the source's repo, and did the source really do this there?
 
 Everything in a record is untrusted. A version that the source's repo does not have can be another repo's at
-the destination, and DVID takes the first letters of a version's id, or ``ID:master``, for the id itself. And
-a commit cannot be taken back: it is believed only if the source's version is committed.
+the destination, and DVID takes the first letters of a version's id, or ``ID:master``, for the id itself
+(docs/dvid.md, "Short version ids"). And a commit cannot be taken back: it is believed only if the source's
+version is committed.
 """
 
 from __future__ import annotations

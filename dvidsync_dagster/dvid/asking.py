@@ -1,8 +1,9 @@
 """What a server says of itself and of a repo, and whether two servers are one.
 
-A server's own word for the moment at which its process began tells that: it comes out the same for one
-process each time it is asked, and no two processes on a machine begin within the same microseconds. Nothing
-else does: a copy of a folder on the same machine says the same of itself in all other respects.
+See docs/dvid.md, "When a server was started". A server's own word for the moment at which its process began
+tells that: it comes out the same for one process each time it is asked, and no two processes on a machine
+begin within the same microseconds. Nothing else does: a copy of a folder on the same machine says the same of
+itself in all other respects.
 """
 
 from __future__ import annotations

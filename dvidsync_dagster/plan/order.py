@@ -38,9 +38,9 @@ class Ordering:
 def order(claims: Sequence[Claim]) -> Ordering:
     """Order the operations.
 
-    Takers of label ids are chained by the ids that they took. Where a body or a version forces another order,
-    it wins, and the chain follows it: an id that comes out of turn costs one more request, a body in the
-    wrong order is another body.
+    Takers of label ids are chained by the ids that they took (docs/dvid.md, "The order of ids taken"). Where
+    a body or a version forces another order, it wins, and the chain follows it: an id that comes out of turn
+    costs one more request, a body in the wrong order is another body.
     """
     chains = _chains(claims)
     placing = _Placing(claims, _hard_edges(claims, chains))

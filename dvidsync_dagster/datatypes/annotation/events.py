@@ -1,6 +1,7 @@
 """What an annotation instance announces in Kafka, as typed events.
 
-What was posted is in the source's blob store. An instance that is synced to a labelmap also tells there how
+What was posted is in the source's blob store. See docs/dvid.md,
+"Derived messages of annotations": an instance that is synced to a labelmap also tells there how
 its elements changed bodies: consequences, which the destination's own sync brings about.
 """
 

@@ -29,8 +29,9 @@ class AnnotationSide(CopyingSide[ElementEvent, AnnotationWriter]):
         return [events]
 
     def goes_before(self, events: Sequence[ElementEvent]) -> tuple[Key, ...]:
-        """DVID sorts elements by body behind its answers, and loses what is posted meanwhile. So elements
-        come first, while no label changes; its own sync then moves them along with the bodies."""
+        """See docs/dvid.md, "Elements and bodies". DVID sorts elements by body behind its answers, and loses
+        what is posted meanwhile. So elements come first, while no label changes; its own sync then moves them
+        along with the bodies."""
         return tuple(("changes", labelmap, events[0].version) for labelmap in events[0].synced)
 
     def repeated(self, events: Sequence[ElementEvent]) -> tuple[Command, Iterable[Event]]:

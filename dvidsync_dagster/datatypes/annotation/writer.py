@@ -112,7 +112,8 @@ def _read(touched: Touched, source: Region, copy: Region) -> None:
 
 
 def _deletes(point: Point, source: Region, copy: Region) -> int:
-    """How often to delete at a point. DVID replaces one by one; several at one point are posted anew."""
+    """How often to delete at a point (docs/dvid.md, "Several elements at one point"). DVID replaces one by
+    one; several at one point are posted anew."""
     here, there = source.at(point), copy.at(point)
     if len(here) > 1 and here != there:
         return _MOST_AT_ONE_POINT

@@ -15,7 +15,8 @@ renumber, `maxlabel`                                            past the label  
 merge; a renumber that failed                                   not                 not
 ==============================================================  ==================  ==================
 
-"Past" is never back. A message of split-supervoxel does not tell who picked its ids: see `REACH`.
+See docs/dvid.md, "Label ids: one counter, two modes". "Past" is never back. A message of split-supervoxel
+does not tell who picked its ids: see `REACH`.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """What a labelmap instance announces in Kafka, as typed events.
 
 An operation is announced when it starts and again, as ``…-complete``, when it is done. Only the second means
-that it happened. The field names are DVID's (see the table in its documentation of Kafka mutations, corrected
-by what a running server sends).
+that it happened (docs/dvid.md, "Start and completion"). The field names are DVID's (see the table in its
+documentation of Kafka mutations, corrected by what a running server sends).
 """
 
 from __future__ import annotations

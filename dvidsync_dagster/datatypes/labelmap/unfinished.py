@@ -1,9 +1,9 @@
 """Operations that were announced as started and never as done: the source's bodies tell what became of them.
 
-DVID takes the lock of a cleaved or split body at once, and every look at that body waits for it: a look that
-is answered comes after the operation. A merge or a renumber takes no such lock, but DVID announces it only
-when it has checked that it can be done. So a merge that is not there yet goes on, unless the server was
-started again since: nothing survives that.
+See docs/dvid.md, "Locks of label operations". DVID takes the lock of a cleaved or split body at once, and
+every look at that body waits for it: a look that is answered comes after the operation. A merge or a renumber
+takes no such lock, but DVID announces it only when it has checked that it can be done. So a merge that is not
+there yet goes on, unless the server was started again since: nothing survives that.
 
 What these rules do not decide stays unknown, and what depends on it waits.
 """

@@ -1,7 +1,8 @@
 """What a neuronjson instance announces in Kafka, as events.
 
-A message is no proof: it comes before the write, which can be refused, and a delete has none. So whatever the
-source has of the record is copied, and a record that it does not have is deleted.
+See docs/dvid.md, "Neurons". A message is no proof: it comes before the write, which can be refused, and a
+delete has none. So whatever the source has of the record is copied, and a record that it does not have is
+deleted.
 """
 
 from __future__ import annotations

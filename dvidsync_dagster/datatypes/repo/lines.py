@@ -11,10 +11,10 @@ def has_lines(
 ) -> bool:
     """Whether lines that the source added to a node's log are at the destination already.
 
-    A line of a node's log is ``TIME  text``, and the same text can stand there many times. The destination
-    has the source's lines up to some point, perhaps with lines of its own between them; these are there if
-    their place at the source, found by text and time, lies before that point. No lines (DVID announces them,
-    even where it refuses to add them) are everywhere.
+    See docs/dvid.md, "Lines of node logs". A line of a node's log is ``TIME  text``, and the same text can
+    stand there many times. The destination has the source's lines up to some point, perhaps with lines of its
+    own between them; these are there if their place at the source, found by text and time, lies before that
+    point. No lines (DVID announces them, even where it refuses to add them) are everywhere.
 
     Args:
         logged_ns: when the source announced them, ns since 1970.

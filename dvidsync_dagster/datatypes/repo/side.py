@@ -25,7 +25,8 @@ from dvidsync_dagster.plan.outcome import Outcome
 
 
 class RepoSide(ServerSide):
-    """One request at a time: DVID locks itself up for good when two change the repo at once.
+    """One request at a time: DVID locks itself up for good when two change the repo at once (docs/dvid.md,
+    "One change of the versions at a time").
 
     Args:
         sorts_anew: data types whose instances must be told to sort what they have by a new labelmap.

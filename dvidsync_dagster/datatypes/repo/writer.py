@@ -1,6 +1,7 @@
 """Versions made, noted, logged and committed at a destination.
 
-Repeating does no harm: versions are made with the source's ids, and what is there already is left alone.
+See docs/dvid.md, "Making versions". Repeating does no harm: versions are made with the source's ids, and what
+is there already is left alone.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Waiting until what a run that died has asked of a destination is done: the server goes on without it."""
+"""Waiting until what a run that died has asked of a destination is done: the server goes on without it.
+
+See docs/dvid.md, "Requests after their client's death".
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""What a message leaves to a blob at the source: long lists of supervoxels, and the voxels of splits."""
+"""What a message leaves to a blob at the source: long lists of supervoxels, and the voxels of splits.
+
+See docs/dvid.md, "Messages that point to a blob".
+"""
 
 from __future__ import annotations
 

@@ -120,7 +120,8 @@ def _last_label(bodies: Bodies, command: LabelCommand) -> int | None:
 
 def mend_cleave(bodies: Bodies, version: str, orig: int, new: int, supervoxels: tuple[int, ...]) -> bool:
     """Both indices can be new and the mapping old; True if it was so. Posting the cleave again would answer
-    200 and map the supervoxels to a further label with an empty index."""
+    200 and map the supervoxels to a further label with an empty index. See docs/dvid.md, "Torn
+    operations"."""
     if set(bodies.destination.mapping(version, supervoxels)) != {orig}:
         return False
     index = bodies.destination.supervoxels(version, new)

@@ -20,7 +20,7 @@ def joins(merge: Merge, open_groups: Sequence[Sequence[Event]], history: History
     """Which open groups a merge can be one request with.
 
     ``[T, a]``, ``[T, b]`` are ``[T, a, b]``; ``[B, d]``, ``[A, B]`` are ``[A, B, d]``. The groups are open:
-    nothing else has touched their bodies since.
+    nothing else has touched their bodies since. See docs/dvid.md, "Merges that share a body".
     """
     if history == "exact":
         return []

@@ -44,7 +44,8 @@ def _one_by_one(bodies: Bodies, command: MergeBodies, events: Sequence[Event]) -
 
 
 def _drop_merged_indices(bodies: Bodies, version: str, target: int, labels: Sequence[int]) -> bool:
-    """A server that was killed in mid-merge can keep indices of what it merged; True if it was so."""
+    """A server that was killed in mid-merge can keep indices of what it merged; True if it was so. See
+    docs/dvid.md, "Torn operations"."""
     merged = set(bodies.destination.supervoxels(version, target) or ())
     found = {label: bodies.destination.supervoxels(version, label) for label in labels}
     kept = [label for label, parts in found.items() if parts is not None and merged.issuperset(parts)]

@@ -1,12 +1,13 @@
 """Which operations a destination already has, seen from its bodies.
 
-Operations on one body are applied in the order of their ranks, so the tag of a body tells how far it is: what
-touches it up to that rank is there. A body that is gone tells nothing itself, but what took it away does. So
-the operations are walked from the end: one is there if a body that it leaves behind has reached it, or if
-something later on one of its bodies is there. What took it away can lie beyond the operations at hand. That
-a body is gone proves nothing then: it may never have been at the destination, or somebody there took it away.
-But if its voxels are in a body that the source changed last, or its label is known to have been given, it was
-there before the operations, and has had all of them up to the one that ends it.
+See docs/dvid.md, "Looking backwards". Operations on one body are applied in the order of their ranks, so the
+tag of a body tells how far it is: what touches it up to that rank is there. A body that is gone tells nothing
+itself, but what took it away does. So the operations are walked from the end: one is there if a body that it
+leaves behind has reached it, or if something later on one of its bodies is there. What took it away can lie
+beyond the operations at hand. That a body is gone proves nothing then: it may never have been at the
+destination, or somebody there took it away. But if its voxels are in a body that the source changed last, or
+its label is known to have been given, it was there before the operations, and has had all of them up to the
+one that ends it.
 
 A record that arrives late is the exception: the tag of its body is past it though it never was applied. Its
 traces show that: the labels that it merged still exist, the body that it made does not.

@@ -1,7 +1,8 @@
 """How long a merge can go on that a run which died has asked for.
 
-A cleave or a split holds its body's lock, so a look at the body waits for it. A merge or a renumber can work
-for long without a trace; but for that its bodies must be large, and then a look at them is slow as well.
+See docs/dvid.md, "Locks of label operations". A cleave or a split holds its body's lock, so a look at the
+body waits for it. A merge or a renumber can work for long without a trace; but for that its bodies must be
+large, and then a look at them is slow as well.
 """
 
 from __future__ import annotations

@@ -206,8 +206,9 @@ class LabelmapSide(ServerSide):
     def _opened(self, command: LabelCommand) -> Iterator[_Opening]:
         """The first change of a labelmap's version goes alone, after a read of the mapping.
 
-        DVID reads a version's own log when the mapping is first asked for, and opens it when it is first
-        written. Two requests that do either at once get "file already closed", or write into each other.
+        See docs/dvid.md, "The first change of a version". DVID reads a version's own log when the mapping is
+        first asked for, and opens it when it is first written. Two requests that do either at once get "file
+        already closed", or write into each other.
         """
         opening = self._openings.setdefault((command.instance, command.version), _Opening())
         if opening.done:

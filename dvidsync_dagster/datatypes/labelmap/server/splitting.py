@@ -22,8 +22,8 @@ def split(bodies: Bodies, command: SplitSupervoxels, events: Sequence[Event]) ->
     """Split each supervoxel, and cleave the split halves off if the source did. Whoever calls holds the
     counter's lock.
 
-    The `split` endpoint picks ids of its own, so this is done by several requests. Each of them is judged
-    alone, so that an interrupted one goes on where it was.
+    The `split` endpoint picks ids of its own (docs/dvid.md, "Splits of a body"), so this is done by several
+    requests. Each of them is judged alone, so that an interrupted one goes on where it was.
     """
     bodies.counter.make_room(command.version, command.ids)
     cuts = cuts_of(bodies, command)

@@ -1,7 +1,8 @@
 """The tag that every repeated label operation leaves at the destination.
 
-It stands in `app`: ``neu3+dvidsync@1000000104``, the source's app and MutationID; after a source was restored
-from a backup and counts its ids again, ``neu3+dvidsync@1795411081.1000000104`` with the era in seconds.
+It stands in `app` (docs/dvid.md, "Tags in app"): ``neu3+dvidsync@1000000104``, the source's app and
+MutationID; after a source was restored from a backup and counts its ids again,
+``neu3+dvidsync@1795411081.1000000104`` with the era in seconds.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """A supervoxel split that a killed server left half done, and how it is taken back to be posted again.
 
-DVID writes the voxels block by block, then the mapping, the body's index, and at last the lower resolutions.
-Killed in between, it refuses to do the split again, or says that it is done while lower resolutions still
-show a supervoxel that no body has. Taking back goes the same way in reverse, so that it can be interrupted.
+See docs/dvid.md, "Torn operations". DVID writes the voxels block by block, then the mapping, the body's
+index, and at last the lower resolutions. Killed in between, it refuses to do the split again, or says that it
+is done while lower resolutions still show a supervoxel that no body has. Taking back goes the same way in
+reverse, so that it can be interrupted.
 """
 
 from __future__ import annotations
