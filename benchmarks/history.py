@@ -25,7 +25,7 @@ from dvid_sandbox.real_server import RealServer
 from dvid_sandbox.replay import Replay
 from dvidsync_dagster.config import SyncConfig
 from dvidsync_dagster.datatypes.server_side import History
-from tests.following import followed
+from tests.one_run import followed
 from tests.recorded import ADMIN_TOKEN, ADMIN_TOKEN_ENV, RecordedSource, RecordedStage, publish
 from tests.recordings import Recording, crowd, proofreading
 

@@ -168,7 +168,7 @@ class RecordedStage:
 
     recording: Recording
     source: RecordedSource
-    copy: DvidServer
+    destination: DvidServer
 
     def fields(self, chunk_records: int = 20_000) -> dict[str, Any]:
         """The configuration, as JSON."""
@@ -181,7 +181,7 @@ class RecordedStage:
             "destinations": [
                 {
                     "name": "copy",
-                    "url": self.copy.url,
+                    "url": self.destination.url,
                     "start": "beginning",
                     "admin_token_env": ADMIN_TOKEN_ENV,
                 }
@@ -195,7 +195,7 @@ class RecordedStage:
         """What is not as the recording ended: versions, labels with sizes, mapping, counter."""
         after = self.recording.after
         data = {place: state for place, state in after["data"].items() if place.endswith(f"/{INSTANCE}")}
-        state = read_state(self.copy.url, self.recording.root, instances=[INSTANCE])
+        state = read_state(self.destination.url, self.recording.root, instances=[INSTANCE])
         return differences({"versions": after["versions"], "data": data}, state)
 
     def assert_as_recorded(self) -> None:

@@ -24,7 +24,7 @@ class Stage:
 
     broker: EmbeddedBroker
     source: SandboxServer
-    copy: SandboxServer
+    destination: SandboxServer
     root: str
     next_body: int = 1
 
@@ -37,11 +37,11 @@ class Stage:
         return {
             "source": {"url": self.source.url},
             "repo": self.root,
-            "destinations": [{"name": "copy", "url": self.copy.url, "start": "beginning"}],
+            "destinations": [{"name": "copy", "url": self.destination.url, "start": "beginning"}],
             "windows": {"every": "hourly", "start_date": "2026-01-01"},
             "settle_seconds": 0,
             "chunk_records": 100,
-            "quarantine": str(self.copy.folder.with_name("quarantine")),
+            "quarantine": str(self.destination.folder.with_name("quarantine")),
         }
 
     def data_uuid(self) -> str:
@@ -68,7 +68,7 @@ class Stage:
         return dict(zip(range(1, 65), answer.json(), strict=True))
 
     def assert_same(self) -> None:
-        assert self.bodies(self.copy) == self.bodies(self.source)
+        assert self.bodies(self.destination) == self.bodies(self.source)
 
 
 @contextmanager

@@ -8,7 +8,7 @@ import pytest
 
 from dvidsync_dagster.errors import Conflict
 from dvidsync_dagster.run.report import ChunkReport
-from tests.following import followed
+from tests.one_run import followed
 from tests.stage import Stage, stage
 
 
@@ -20,14 +20,14 @@ def run(scene: Stage, on_conflict: str) -> list[ChunkReport]:
 
 def test_merges_that_are_one_request_and_the_first_cannot_be_applied(tmp_path: Path) -> None:
     with stage(tmp_path) as scene:
-        scene.merge(9, 2, server=scene.copy)
+        scene.merge(9, 2, server=scene.destination)
         for label in (2, 3, 4):
             scene.merge(1, label)
         for _ in range(2):
             with pytest.raises(Conflict, match="non-existent label 2"):
                 run(scene, "stop")
-            assert scene.bodies(scene.copy)[3] == 3
+            assert scene.bodies(scene.destination)[3] == 3
         (conflict,) = [row for report in run(scene, "skip") for row in report.conflicts]
         assert "non-existent label 2" in conflict.found
-        bodies = scene.bodies(scene.copy)
+        bodies = scene.bodies(scene.destination)
         assert [bodies[label] for label in (1, 2, 3, 4)] == [1, 9, 1, 1]

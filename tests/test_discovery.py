@@ -30,14 +30,14 @@ class Pair:
     """A source and a copy of it that run side by side."""
 
     def __init__(self, source: SandboxServer, copy: SandboxServer, root: str) -> None:
-        self.source, self.copy, self.root = source, copy, root
+        self.source, self.destination, self.root = source, copy, root
 
     def ask(self, born_since: int | None = None, url: str | None = None, **changes: Any) -> Route:
         fields = {
             "source": {"url": self.source.url},
             "repo": self.root,
             "kafka": {"servers": [BROKER]},
-            "destinations": [{"name": "copy", "url": url or self.copy.url}],
+            "destinations": [{"name": "copy", "url": url or self.destination.url}],
             **changes,
         }
         config = SyncConfig.model_validate(fields)

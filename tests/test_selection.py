@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from dvid_sandbox.launcher import SandboxServer
-from tests.following import followed
+from tests.one_run import followed
 from tests.stage import INSTANCE, Stage, stage
 
 TOKEN = "DVIDSYNC_TEST_ADMIN_TOKEN"
@@ -19,7 +19,7 @@ TOKEN = "DVIDSYNC_TEST_ADMIN_TOKEN"
 @pytest.fixture
 def scene(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
     with stage(tmp_path) as scene:
-        monkeypatch.setenv(TOKEN, str(scene.copy.admin_token))
+        monkeypatch.setenv(TOKEN, str(scene.destination.admin_token))
         yield scene
 
 
@@ -54,10 +54,10 @@ def test_work_on_a_branch_that_is_not_followed(scene: Stage, setting: str, admin
     reports = followed(config)
     assert not any(report.conflicts for report in reports)
     bodies = []
-    for server in (scene.source, scene.copy):
+    for server in (scene.source, scene.destination):
         url = f"{server.url}/api/node/{main}/{INSTANCE}/mapping"
         bodies.append(httpx.request("GET", url, json=[1, 2, 3, 4]).json())
     assert bodies[0] == bodies[1]
-    assert next_label(scene, scene.copy) == next_label(scene, scene.source)
-    missing = httpx.get(f"{scene.copy.url}/api/node/{other}/{INSTANCE}/nextlabel")
+    assert next_label(scene, scene.destination) == next_label(scene, scene.source)
+    missing = httpx.get(f"{scene.destination.url}/api/node/{other}/{INSTANCE}/nextlabel")
     assert missing.status_code == 400

@@ -90,7 +90,7 @@ class Editor:
 @dataclass(frozen=True)
 class TwoServers:
     source: Editor
-    copy: Editor
+    destination: Editor
 
     @property
     def root(self) -> str:
@@ -98,7 +98,12 @@ class TwoServers:
 
     def config(self, *, admin: bool = True, own: list[str] | None = None, **changes: Any) -> SyncConfig:
         """One destination named `copy`; its admin token is in `TOKEN_ENV`."""
-        destination = {"name": "copy", "url": self.copy.server.url, "start": "beginning", "own": own or []}
+        destination = {
+            "name": "copy",
+            "url": self.destination.server.url,
+            "start": "beginning",
+            "own": own or [],
+        }
         if admin:
             destination["admin_token_env"] = TOKEN_ENV
         fields = {
@@ -113,7 +118,7 @@ class TwoServers:
         """What differs, as the tests' own reader of states finds it."""
         one, other = (
             read_state(editor.server.url, self.root, editor.server.admin_token)
-            for editor in (self.source, self.copy)
+            for editor in (self.source, self.destination)
         )
         return differences(one, other, ignore_times=False, next_labels=next_labels)
 

@@ -1,4 +1,4 @@
-"""The annotation requests that a copy needs."""
+"""The annotation requests that a destination needs."""
 
 from __future__ import annotations
 

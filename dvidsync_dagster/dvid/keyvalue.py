@@ -1,4 +1,4 @@
-"""The keyvalue requests that a copy needs.
+"""The keyvalue requests that a destination needs.
 
 A key is any bytes. Bytes that are no UTF-8 stand in a `str` as ``surrogateescape`` puts them there: such a
 key is *raw*. DVID writes U+FFFD for each of them wherever it lists or announces keys, so a text with that

@@ -1,4 +1,4 @@
-"""The labelmap requests that a copy needs, with their answers checked."""
+"""The labelmap requests that a destination needs, with their answers checked."""
 
 from __future__ import annotations
 

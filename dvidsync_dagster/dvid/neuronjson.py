@@ -1,4 +1,4 @@
-"""The neuronjson requests that a copy needs."""
+"""The neuronjson requests that a destination needs."""
 
 from __future__ import annotations
 

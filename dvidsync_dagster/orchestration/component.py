@@ -5,6 +5,7 @@ resolvable here, from which Dagster derives the schema that ``dg`` shows, and wh
 ``{{ env.SOURCE_URL }}``.
 """
 
+import warnings
 from datetime import date
 from typing import Annotated, Any, Literal, Self
 
@@ -204,7 +205,11 @@ class DvidSyncComponent(dg.Component, SyncConfig, _Described):
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
         """Raises ConfigurationError if `get_asset_spec` changes a key."""
-        return build_definitions(self).map_asset_specs(func=self._spec)
+        definitions = build_definitions(self)
+        with warnings.catch_warnings():
+            # Dagster's own way for this is in preview; nothing that a user could do about it.
+            warnings.simplefilter("ignore", dg.PreviewWarning)
+            return definitions.map_asset_specs(func=self._spec)
 
     def _spec(self, spec: dg.AssetSpec) -> dg.AssetSpec:
         changed = self.get_asset_spec(spec)

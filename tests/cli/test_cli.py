@@ -150,7 +150,7 @@ def test_the_json_of_2017_keeps_its_log_file(servers: Stage, tmp_path: Path) -> 
     data_uuid = servers.data_uuid()
     first = {
         "source": servers.source.url.removeprefix("http://"),
-        "destination": servers.copy.url.removeprefix("http://"),
+        "destination": servers.destination.url.removeprefix("http://"),
         "repoinfo": {servers.root: {"branches": ["all"], "datauuids": [[INSTANCE, data_uuid]]}},
         "kafkaservers": [servers.broker.address],
         "log": "sync.log",
@@ -200,7 +200,7 @@ def held_up(servers: Stage, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     """A `dvidsync run` that waits for the destination's answer to a merge."""
     servers.merge_next()
     servers.merge_next()
-    servers.copy.ask_for_faults({"kind": "delay", "only": "/merge", "seconds": 600, "count": 9})
+    servers.destination.ask_for_faults({"kind": "delay", "only": "/merge", "seconds": 600, "count": 9})
     process = start(write(tmp_path, servers.fields()))
     try:
         wait_until_it_applies(process)
@@ -209,8 +209,8 @@ def held_up(servers: Stage, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
         process.kill()
         process.communicate()
         # What hangs in the server dies with it.
-        servers.copy.kill()
-        servers.copy.restart()
+        servers.destination.kill()
+        servers.destination.restart()
 
 
 def test_a_killed_run_is_found_out_and_the_next_one_goes_on(
@@ -223,8 +223,8 @@ def test_a_killed_run_is_found_out_and_the_next_one_goes_on(
     assert re.search(r"  run         [0-9a-f-]{36} started", looked.output), looked.output
     held_up.kill()
     held_up.communicate()
-    servers.copy.kill()
-    servers.copy.restart()
+    servers.destination.kill()
+    servers.destination.restart()
     before = run_states(servers)
     looked = dvidsync("status", write(tmp_path, servers.fields()))
     assert re.search(r"  run         [0-9a-f-]{36} was killed; the next run", looked.output), looked.output
@@ -243,8 +243,8 @@ def test_a_killed_run_is_found_out_and_the_next_one_goes_on(
 
 def test_a_terminated_run_ends_in_order(servers: Stage, held_up: subprocess.Popen[str]) -> None:
     held_up.send_signal(signal.SIGTERM)
-    servers.copy.kill()
-    servers.copy.restart()
+    servers.destination.kill()
+    servers.destination.restart()
     held_up.communicate()
     assert held_up.returncode == FAILED
     with dg.DagsterInstance.get() as instance:
@@ -255,7 +255,7 @@ def test_a_terminated_run_ends_in_order(servers: Stage, held_up: subprocess.Pope
 def test_what_is_skipped_or_quarantined_has_a_code_of_its_own(servers: Stage, tmp_path: Path) -> None:
     """The copy has an edit of its own, so that it cannot take one of the source's."""
     assert dvidsync("run", write(tmp_path, servers.fields())).exit_code == DONE
-    servers.merge(61, 62, server=servers.copy)
+    servers.merge(61, 62, server=servers.destination)
     servers.merge(62, 63)
     stopped = dvidsync("run", write(tmp_path, servers.fields()))
     assert stopped.exit_code == CONFLICT

@@ -30,7 +30,7 @@ def servers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[TwoServ
     (home / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
     monkeypatch.setenv("DAGSTER_HOME", str(home))
     with two_sandboxes(tmp_path) as servers:
-        monkeypatch.setenv(TOKEN_ENV, servers.copy.server.admin_token)
+        monkeypatch.setenv(TOKEN_ENV, servers.destination.server.admin_token)
         yield servers
 
 
@@ -61,7 +61,7 @@ def test_verify_and_repair(servers: TwoServers, config: str) -> None:
     assert "they agree: 5 instances" in agree.output
 
     servers.source.merge(10, 11)
-    servers.copy.delete(f"{KEYS}/key/c")
+    servers.destination.delete(f"{KEYS}/key/c")
     different = dvidsync("verify", config)
     assert different.exit_code == DIFFERENT, different.output
     assert "11: in body 10 here, in body 11 there" in different.output
@@ -94,7 +94,7 @@ def test_verify_and_repair(servers: TwoServers, config: str) -> None:
 
 
 def test_what_cannot_be_repaired_shows_in_the_exit_code(servers: TwoServers, config: str) -> None:
-    servers.copy.merge(10, 11)
+    servers.destination.merge(10, 11)
     planned = dvidsync("repair", config, "--dry-run", "--json")
     assert planned.exit_code == DIFFERENT, planned.output
     assert [row["what"] for row in as_json(planned)["left"]] == ["label counter"]
@@ -107,7 +107,7 @@ def test_what_cannot_be_repaired_shows_in_the_exit_code(servers: TwoServers, con
 
 
 def test_what_agreed_before_is_not_read_again(servers: TwoServers, config: str) -> None:
-    for editor in (servers.source, servers.copy):
+    for editor in (servers.source, servers.destination):
         editor.commit()
     first = as_json(dvidsync("verify", config, "--json"))
     assert (first["compared"], first["agreed_before"]) == (5, 0)
@@ -120,10 +120,10 @@ def test_what_agreed_before_is_not_read_again(servers: TwoServers, config: str) 
 def test_a_wrong_configuration(servers: TwoServers, config: str) -> None:
     wrong = dvidsync("verify", config, "--destination", "other")
     assert wrong.exit_code == WRONG_CONFIGURATION
-    servers.copy.server.stop()
+    servers.destination.server.stop()
     for gone in (dvidsync("verify", config), dvidsync("repair", config)):
         assert gone.exit_code == OUTAGE, gone.output
-        assert f"Outage: GET {servers.copy.server.url}" in gone.output
+        assert f"Outage: GET {servers.destination.server.url}" in gone.output
         assert "Traceback" not in gone.output
 
 

@@ -65,25 +65,25 @@ def dvidsync(servers: Stage, tmp_path: Path) -> Commands:
 
 @contextmanager
 def asking_for_a_token(servers: Stage) -> Iterator[None]:
-    servers.copy.token = "another"
-    servers.copy.restart()
+    servers.destination.token = "another"
+    servers.destination.restart()
     try:
         yield
     finally:
-        servers.copy.token = None
-        servers.copy.restart()
+        servers.destination.token = None
+        servers.destination.restart()
 
 
 @pytest.mark.parametrize("command", ["run", "verify"])
 def test_an_outage(servers: Stage, dvidsync: Commands, command: str) -> None:
-    servers.copy.stop()
+    servers.destination.stop()
     try:
         code, said = dvidsync(command)
     finally:
-        servers.copy.restart()
+        servers.destination.restart()
     assert code == OUTAGE, said
     assert "/copy: Outage: " in said
-    assert f"{servers.copy.url}/api/server/info" in said
+    assert f"{servers.destination.url}/api/server/info" in said
     assert "the next run goes on from the last chunk" in said
     assert "onfiguration is wrong" not in said
 
@@ -113,7 +113,7 @@ def test_a_wrong_configuration(servers: Stage, dvidsync: Commands) -> None:
 def test_a_conflict(servers: Stage, dvidsync: Commands) -> None:
     code, said = dvidsync("run")
     assert code == DONE, said
-    servers.merge(61, 62, server=servers.copy)
+    servers.merge(61, 62, server=servers.destination)
     servers.merge(62, 63)
     code, said = dvidsync("run")
     assert code == CONFLICT, said
@@ -132,4 +132,4 @@ def test_of_several_the_worst_counts_and_each_is_told(servers: Stage, dvidsync: 
     assert code == LOGIN, said
     assert "/gone: Outage: " in said
     assert "/copy: Login refused: " in said
-    assert httpx.get(f"{servers.copy.url}/api/server/info").status_code == 200
+    assert httpx.get(f"{servers.destination.url}/api/server/info").status_code == 200

@@ -141,14 +141,14 @@ def test_what_can_be_decoded_by_now_is_applied(servers: Stage, tmp_path: Path) -
     httpx.post(f"{url}/api/node/{root}/newversion?u=amy", json=new).raise_for_status()
     httpx.post(f"{url}/api/node/{LATER}/{KEYS}/key/k?u=amy", content=b"v").raise_for_status()
     assert dvidsync("run", config).exit_code == DONE
-    httpx.delete(f"{servers.copy.url}/api/node/{LATER}/{KEYS}/key/k?u=amy").raise_for_status()
+    httpx.delete(f"{servers.destination.url}/api/node/{LATER}/{KEYS}/key/k?u=amy").raise_for_status()
     retried = dvidsync("quarantine", "retry", config)
     assert retried.exit_code == LEFT_OUT, retried.output
     assert "1 records applied, 2 left" in retried.output
     assert f"{body}: its bodies have changed" in retried.output
     assert f"{never}: no JSON" in retried.output
     assert states(config) == {key: "applied", body: "quarantined", never: "quarantined"}
-    copied = httpx.get(f"{servers.copy.url}/api/node/{LATER}/{KEYS}/key/k")
+    copied = httpx.get(f"{servers.destination.url}/api/node/{LATER}/{KEYS}/key/k")
     assert copied.content == b"v"
     again = dvidsync("quarantine", "retry", config, "--record", key)
     assert again.exit_code == DONE, again.output
@@ -162,7 +162,7 @@ def test_an_operation_on_bodies_that_nobody_touched_since(servers: Stage, tmp_pa
     servers.merge(5, 6)
     servers.merge(5, 7)
     assert dvidsync("run", only_keys).exit_code == DONE
-    assert servers.bodies(servers.copy)[2] == 2
+    assert servers.bodies(servers.destination)[2] == 2
     kept = Quarantine(servers.fields()["quarantine"], servers.root, "copy")
     for record in published(servers.broker.address, servers.source.topic_prefix, 1000):
         value = json.loads(record["value"])
@@ -174,7 +174,7 @@ def test_an_operation_on_bodies_that_nobody_touched_since(servers: Stage, tmp_pa
     retried = dvidsync("quarantine", "retry", config)
     assert retried.exit_code == LEFT_OUT, retried.output
     assert "2 records applied, 1 left" in retried.output
-    bodies = servers.bodies(servers.copy)
+    bodies = servers.bodies(servers.destination)
     assert [bodies[label] for label in (2, 4, 6, 7)] == [1, 4, 6, 5]
 
 

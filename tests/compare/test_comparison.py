@@ -17,7 +17,7 @@ from tests.two_servers import KEYS, LABELS, NEURONS, SYNAPSES, TOKEN_ENV, TwoSer
 @pytest.fixture
 def servers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[TwoServers]:
     with two_sandboxes(tmp_path) as servers:
-        monkeypatch.setenv(TOKEN_ENV, servers.copy.server.admin_token)
+        monkeypatch.setenv(TOKEN_ENV, servers.destination.server.admin_token)
         yield servers
 
 
@@ -40,7 +40,7 @@ def test_copies_agree(servers: TwoServers) -> None:
 
 def test_labels(servers: TwoServers) -> None:
     servers.source.merge(10, 11, 12)
-    assert servers.copy.cleave(5, 6) == 65
+    assert servers.destination.cleave(5, 6) == 65
     found = rows(compared(servers))
     assert found[LABELS, "supervoxels in another body"] == (
         3,
@@ -64,13 +64,13 @@ def test_labels(servers: TwoServers) -> None:
 
 def test_records(servers: TwoServers) -> None:
     servers.source.put(c=b"other", new=b"1")
-    servers.copy.delete(f"{KEYS}/key/b")
-    servers.copy.put(mine=b"")
+    servers.destination.delete(f"{KEYS}/key/b")
+    servers.destination.put(mine=b"")
     servers.source.delete(f"{NEURONS}/key/1")
     servers.source.neuron(2, type="C")
     servers.source.post(f"{NEURONS}/json_schema", {"type": "object"})
     servers.source.element(3, 3, 3)
-    servers.copy.element(20, 20, 20, "Note")
+    servers.destination.element(20, 20, 20, "Note")
     assert rows(compared(servers)) == {
         (KEYS, "keys only at the source"): (2, ("b", "new")),
         (KEYS, "keys only at the destination"): (1, ("mine",)),
@@ -85,7 +85,7 @@ def test_records(servers: TwoServers) -> None:
 
 def test_an_empty_value_is_not_a_missing_key(servers: TwoServers) -> None:
     servers.source.put(c=b"")
-    servers.copy.delete(f"{KEYS}/key/c")
+    servers.destination.delete(f"{KEYS}/key/c")
     assert rows(compared(servers)) == {(KEYS, "keys only at the source"): (1, ("c",))}
 
 
@@ -96,12 +96,12 @@ def test_keys_that_no_file_can_have(servers: TwoServers) -> None:
     assert rows(compared(servers)) == {
         (KEYS, "keys only at the source"): (4, (r"a\x00b", "dir/", "empty/")),
     }
-    servers.copy.put(**{**odd, "dir/": b"other"})
+    servers.destination.put(**{**odd, "dir/": b"other"})
     assert rows(compared(servers)) == {(KEYS, "keys with another value"): (1, ("dir/",))}
 
 
 def test_a_labelmap_without_labels(servers: TwoServers) -> None:
-    for editor in (servers.source, servers.copy):
+    for editor in (servers.source, servers.destination):
         made = {"typename": "labelmap", "dataname": "empty"}
         httpx.post(f"{editor.server.url}/api/repo/{servers.root}/instance", json=made).raise_for_status()
     assert compared(servers).agree
@@ -111,15 +111,15 @@ def test_the_order_of_tags_and_elements_says_nothing(servers: TwoServers) -> Non
     one = {"Pos": [7, 7, 7], "Kind": "Note", "Tags": ["x", "y"], "Prop": {}, "Rels": []}
     other = {"Pos": [8, 8, 8], "Kind": "Note", "Tags": ["x"], "Prop": {}, "Rels": []}
     servers.source.post(f"{SYNAPSES}/elements", [one, other])
-    servers.copy.post(f"{SYNAPSES}/elements", [other, {**one, "Tags": ["y", "x"]}])
+    servers.destination.post(f"{SYNAPSES}/elements", [other, {**one, "Tags": ["y", "x"]}])
     assert compared(servers).agree
 
 
 def test_versions(servers: TwoServers) -> None:
     servers.source.commit("finished")
     child = servers.source.new_version(servers.root)
-    servers.copy.commit("done")
-    mine = servers.copy.branch(servers.root, "mine")
+    servers.destination.commit("done")
+    mine = servers.destination.branch(servers.root, "mine")
     found = {(row.version, row.what): row.examples for row in compared(servers).differences}
     assert found == {
         (servers.root, "note of the version"): ("finished here, done there",),
@@ -129,7 +129,7 @@ def test_versions(servers: TwoServers) -> None:
 
 
 def test_only_the_selected_branches(servers: TwoServers) -> None:
-    for editor in (servers.source, servers.copy):
+    for editor in (servers.source, servers.destination):
         editor.commit()
     servers.source.branch(servers.root, "other")
     assert compared(servers, branches=["master"]).agree
@@ -143,13 +143,13 @@ def test_instances(servers: TwoServers) -> None:
     instance = f"/api/repo/{servers.root}/instance"
     of(servers.source, instance, typename="keyvalue", dataname="new")
     of(servers.source, instance, typename="keyvalue", dataname="both")
-    of(servers.copy, instance, typename="annotation", dataname="both")
-    of(servers.copy, instance, typename="keyvalue", dataname="scratch")
-    of(servers.copy, instance, typename="keyvalue", dataname="area")
+    of(servers.destination, instance, typename="annotation", dataname="both")
+    of(servers.destination, instance, typename="keyvalue", dataname="scratch")
+    of(servers.destination, instance, typename="keyvalue", dataname="area")
     of(servers.source, "/sandbox/rename", uuid=servers.root, **{"from": KEYS, "to": "notes"})
     of(servers.source, "/sandbox/delete", uuid=servers.root, data="bookmarks")
     servers.source.post(f"{SYNAPSES}/sync", {"sync": LABELS})
-    servers.copy.put(c=b"other")
+    servers.destination.put(c=b"other")
     comparison = compared(servers, own=["area", "gone"])
     assert rows(comparison) == {
         ("both", "instance of another type"): (1, ("keyvalue here, annotation there",)),
@@ -167,7 +167,7 @@ def test_instances(servers: TwoServers) -> None:
 
 
 def test_what_follows_an_instance_that_was_renamed(servers: TwoServers) -> None:
-    for editor in (servers.source, servers.copy):
+    for editor in (servers.source, servers.destination):
         editor.post(f"{SYNAPSES}/sync", {"sync": LABELS})
     names = {"uuid": servers.root, "from": LABELS, "to": "bodies"}
     httpx.post(f"{servers.source.server.url}/sandbox/rename", json=names).raise_for_status()
@@ -175,18 +175,18 @@ def test_what_follows_an_instance_that_was_renamed(servers: TwoServers) -> None:
 
 
 def test_what_is_the_destinations_own_is_left_alone(servers: TwoServers) -> None:
-    servers.copy.put(c=b"other")
-    servers.copy.merge(20, 21)
+    servers.destination.put(c=b"other")
+    servers.destination.merge(20, 21)
     found = compared(servers, own=[LABELS]).differences
     assert [row.instance for row in found] == [KEYS]
 
 
 def test_what_is_committed_and_agreed_is_not_read_again(servers: TwoServers) -> None:
     child = ""
-    for editor in (servers.source, servers.copy):
+    for editor in (servers.source, servers.destination):
         editor.commit()
     child = servers.source.new_version(servers.root)
-    servers.copy.post("newversion", {"note": "child", "uuid": child})
+    servers.destination.post("newversion", {"note": "child", "uuid": child})
     first = compared(servers)
     assert first.agree, first.differences
     assert len(first.agreed) == 5
@@ -194,7 +194,7 @@ def test_what_is_committed_and_agreed_is_not_read_again(servers: TwoServers) -> 
     assert (second.compared, second.remembered) == (5, 5)
     assert second.agreed == first.agreed
     # What differs is not remembered, though it is committed.
-    servers.copy.put(c=b"other")
+    servers.destination.put(c=b"other")
     third = compared(servers)
     assert len(third.agreed) == 4
     assert not compared(servers, third.agreed).agree

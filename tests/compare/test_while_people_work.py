@@ -21,7 +21,7 @@ from dvidsync_dagster.differences.findings import Comparison
 from dvidsync_dagster.differences.work import Repair
 from dvidsync_dagster.log.checkpoint import Checkpoint
 from dvidsync_dagster.repair.repairing import repair
-from tests.following import followed
+from tests.one_run import followed
 from tests.two_servers import KEYS, LABELS, NEURONS, SYNAPSES, Editor
 
 TOKEN_ENV = "DVIDSYNC_TEST_ADMIN_TOKEN"
@@ -32,7 +32,7 @@ ANNOUNCED = {kind: share for kind, share in WEIGHTS.items() if kind != "delete_n
 @dataclass
 class Stage:
     source: Editor
-    copy: Editor
+    destination: Editor
     people: Proofreaders
     config: SyncConfig
     checkpoint: Checkpoint | None = field(default=None)
@@ -150,8 +150,8 @@ def test_no_round_finds_a_difference_that_is_none(stage: Stage) -> None:
 
 
 def test_what_the_log_did_not_tell_is_found_among_what_it_will(stage: Stage) -> None:
-    stage.copy.put(mine=b"1")
-    stage.copy.neuron(987654, type="mine")
+    stage.destination.put(mine=b"1")
+    stage.destination.neuron(987654, type="mine")
     with stage.working():
         found = stage.compare()
         again = stage.compare(stage.follow)
@@ -205,13 +205,13 @@ def test_each_kind_of_record_explains_what_it_touches(stage: Stage) -> None:
 
 
 def test_a_repair_leaves_to_the_log_what_it_brings(stage: Stage) -> None:
-    stage.copy.put(mine=b"1")
+    stage.destination.put(mine=b"1")
     stage.source.put(later=b"2")
     done = stage.repair()
     assert {(change.instance, change.what) for change in done.changes} == {(KEYS, "delete key")}
     assert [(row.what, row.examples) for row in done.pending] == [("keys pending", ("later",))]
     assert done.agree
-    assert stage.copy.get(f"{KEYS}/keys") == [
+    assert stage.destination.get(f"{KEYS}/keys") == [
         key for key in stage.source.get(f"{KEYS}/keys") if key != "later"
     ]
 
@@ -226,7 +226,7 @@ def test_a_repair_of_a_destination_that_cannot_follow_runs_ahead(stage: Stage) -
 
 def test_only_chosen_versions(stage: Stage) -> None:
     version = stage.source.root
-    stage.copy.put(mine=b"1")
+    stage.destination.put(mine=b"1")
     others = [uuid for uuid in _versions(stage) if uuid != version][:2]
     assert stage.compare(versions=[version[:8]]).versions == (version,)
     assert not stage.compare(versions=[version[:8]]).agree

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from dvid_sandbox.broker import EmbeddedBroker
-from tests.datatypes.following import Scene, template
-from tests.datatypes.following import scene as open_scene
+from tests.datatypes.source_and_destination import SourceAndDestination, template
+from tests.datatypes.source_and_destination import scene as open_scene
 
 
 @pytest.fixture(scope="session")
@@ -33,12 +33,14 @@ def made_synced(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
 
 
 @pytest.fixture
-def scene(tmp_path: Path, broker: EmbeddedBroker, made: tuple[Path, str]) -> Iterator[Scene]:
+def scene(tmp_path: Path, broker: EmbeddedBroker, made: tuple[Path, str]) -> Iterator[SourceAndDestination]:
     with open_scene(tmp_path, broker, made) as opened:
         yield opened
 
 
 @pytest.fixture
-def synced(tmp_path: Path, broker: EmbeddedBroker, made_synced: tuple[Path, str]) -> Iterator[Scene]:
+def synced(
+    tmp_path: Path, broker: EmbeddedBroker, made_synced: tuple[Path, str]
+) -> Iterator[SourceAndDestination]:
     with open_scene(tmp_path, broker, made_synced) as opened:
         yield opened

@@ -6,7 +6,7 @@ import time
 from typing import Any
 
 from dvidsync_dagster.run.follow import Scope
-from tests.datatypes.following import Scene
+from tests.datatypes.source_and_destination import SourceAndDestination
 
 SYNAPSES = "synapses"
 
@@ -16,17 +16,17 @@ def element(x: int, y: int = 5, z: int = 5, *, to: tuple[int, int, int] | None =
     return {"Pos": [x, y, z], "Kind": "Note", "Tags": [], "Prop": {}, "Rels": relations, **more}
 
 
-def post(scene: Scene, *elements: Any, **what: Any) -> None:
+def post(scene: SourceAndDestination, *elements: Any, **what: Any) -> None:
     scene.post(f"{SYNAPSES}/elements", json=list(elements), **what)
 
 
-def elements(scene: Scene) -> dict[tuple[int, ...], Any]:
+def elements(scene: SourceAndDestination) -> dict[tuple[int, ...], Any]:
     """The copy's, by position."""
     found = scene.states()[1]["data"][f"{scene.root}/{SYNAPSES}"]
     return {tuple(each["Pos"]): each for each in found}
 
 
-def test_posts_deletes_and_moves(scene: Scene) -> None:
+def test_posts_deletes_and_moves(scene: SourceAndDestination) -> None:
     post(scene, element(1), element(2), element(3, Tags=["a"]))
     post(scene, element(3, Tags=["b"], Prop={"user": "amy"}), element(100), element(-100))
     scene.delete(f"{SYNAPSES}/element/2_5_5")
@@ -41,7 +41,7 @@ def test_posts_deletes_and_moves(scene: Scene) -> None:
     scene.assert_same()
 
 
-def test_tags_that_one_element_gets_and_another_loses(scene: Scene) -> None:
+def test_tags_that_one_element_gets_and_another_loses(scene: SourceAndDestination) -> None:
     """DVID panics where both are in one request."""
     post(scene, element(1, Tags=["a", "b"]), element(2, Tags=["a"]), element(100, Tags=["b"]))
     scene.sync()
@@ -52,7 +52,7 @@ def test_tags_that_one_element_gets_and_another_loses(scene: Scene) -> None:
     scene.assert_same()
 
 
-def test_relations_follow_moves_and_deletes(scene: Scene) -> None:
+def test_relations_follow_moves_and_deletes(scene: SourceAndDestination) -> None:
     post(
         scene,
         element(1, to=(100, 5, 5)),
@@ -71,7 +71,7 @@ def test_relations_follow_moves_and_deletes(scene: Scene) -> None:
     assert not found[400, 5, 5]["Rels"]
 
 
-def test_blocks_are_replaced_whole(scene: Scene) -> None:
+def test_blocks_are_replaced_whole(scene: SourceAndDestination) -> None:
     post(scene, element(1), element(2), element(70))
     scene.sync()
     scene.post(f"{SYNAPSES}/blocks", json={"0,0,0": [element(2, Tags=["t"]), element(3)], "5,0,0": []})
@@ -80,7 +80,7 @@ def test_blocks_are_replaced_whole(scene: Scene) -> None:
     assert sorted(elements(scene)) == [(2, 5, 5), (3, 5, 5), (70, 5, 5)]
 
 
-def test_several_elements_at_one_point(scene: Scene) -> None:
+def test_several_elements_at_one_point(scene: SourceAndDestination) -> None:
     """DVID keeps both if they come in one request."""
     post(scene, element(1, Kind="PreSyn"), element(1, Kind="PostSyn"))
     scene.sync()
@@ -90,7 +90,7 @@ def test_several_elements_at_one_point(scene: Scene) -> None:
     scene.assert_same()
 
 
-def test_many_posts_take_few_requests(scene: Scene) -> None:
+def test_many_posts_take_few_requests(scene: SourceAndDestination) -> None:
     for number in range(60):
         post(scene, *(element(number, y) for y in range(10)))
     scene.await_messages(60)
@@ -99,7 +99,7 @@ def test_many_posts_take_few_requests(scene: Scene) -> None:
     assert sum(report.requests for report in reports) == 1
 
 
-def test_what_a_committed_version_has_is_no_conflict(scene: Scene) -> None:
+def test_what_a_committed_version_has_is_no_conflict(scene: SourceAndDestination) -> None:
     post(scene, element(1), element(2))
     scene.post(f"{SYNAPSES}/move/1_5_5/3_5_5")
     scene.post("neurons/key/1", json={"bodyid": 1, "status": "Traced"})
@@ -114,7 +114,7 @@ def test_what_a_committed_version_has_is_no_conflict(scene: Scene) -> None:
     scene.assert_same()
 
 
-def test_windows_that_are_read_again_change_nothing(scene: Scene) -> None:
+def test_windows_that_are_read_again_change_nothing(scene: SourceAndDestination) -> None:
     before = time.time_ns()
     post(scene, element(1), element(2), element(3))
     scene.post(f"{SYNAPSES}/move/2_5_5/20_5_5")
@@ -127,7 +127,7 @@ def test_windows_that_are_read_again_change_nothing(scene: Scene) -> None:
     assert sorted(elements(scene)) == [(20, 5, 5), (30, 5, 5)]
 
 
-def test_elements_of_versions(scene: Scene) -> None:
+def test_elements_of_versions(scene: SourceAndDestination) -> None:
     post(scene, element(1))
     child = scene.new_version()
     scene.post(f"{SYNAPSES}/move/1_5_5/2_5_5", version=child)
@@ -135,7 +135,7 @@ def test_elements_of_versions(scene: Scene) -> None:
     scene.assert_same()
 
 
-def by_label(scene: Scene, server: Any) -> dict[int, list[Any]]:
+def by_label(scene: SourceAndDestination, server: Any) -> dict[int, list[Any]]:
     found = {}
     for label in range(1, 70):
         listed = scene.request("GET", f"{SYNAPSES}/label/{label}", server=server).json()
@@ -144,7 +144,7 @@ def by_label(scene: Scene, server: Any) -> dict[int, list[Any]]:
     return found
 
 
-def test_synced_elements_stay_with_their_bodies(synced: Scene) -> None:
+def test_synced_elements_stay_with_their_bodies(synced: SourceAndDestination) -> None:
     post(synced, *(element(x, 1, 1) for x in range(0, 64, 4)))
     synced.post("segmentation/merge", json=[1, 2, 3])
     post(synced, element(17, 1, 1), element(33, 20, 1))
@@ -154,7 +154,7 @@ def test_synced_elements_stay_with_their_bodies(synced: Scene) -> None:
     synced.delete(f"{SYNAPSES}/element/0_1_1")
     reports = synced.sync()
     synced.assert_same()
-    assert by_label(synced, synced.copy) == by_label(synced, synced.source)
+    assert by_label(synced, synced.destination) == by_label(synced, synced.source)
     # What the source's own sync announced is counted, not applied.
     assert (
         sum(report.not_followed.get(f"derived messages of annotation {SYNAPSES}", 0) for report in reports)

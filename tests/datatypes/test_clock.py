@@ -16,7 +16,7 @@ from dvidsync_dagster.errors import ConfigurationError
 from dvidsync_dagster.log.quarantine import Quarantine
 from dvidsync_dagster.run.follow import Scope
 from dvidsync_dagster.run.report import ChunkReport
-from tests.datatypes.following import Scene
+from tests.datatypes.source_and_destination import SourceAndDestination
 from tests.relay import SECOND, Relay
 from tests.wrong_clock import WrongClock, wrong_clock
 
@@ -24,7 +24,7 @@ KEYS = "segmentation_annotations"
 
 
 @pytest.fixture
-def relay(scene: Scene) -> Relay:
+def relay(scene: SourceAndDestination) -> Relay:
     assert scene.source.kafka is not None
     relay = Relay(scene.source.kafka, scene.source.topic_prefix)
     # Topics exist before anything is read.
@@ -34,17 +34,19 @@ def relay(scene: Scene) -> Relay:
     return relay
 
 
-def sync(scene: Scene, relay: Relay) -> list[ChunkReport]:
+def sync(scene: SourceAndDestination, relay: Relay) -> list[ChunkReport]:
     return scene.sync(kafka=relay.settings())
 
 
 @pytest.fixture
-def clock(scene: Scene) -> Iterator[WrongClock]:
+def clock(scene: SourceAndDestination) -> Iterator[WrongClock]:
     with wrong_clock(scene.source.url) as proxy:
         yield proxy
 
 
-def test_a_record_ahead_of_the_clock_waits_alone(scene: Scene, relay: Relay, clock: WrongClock) -> None:
+def test_a_record_ahead_of_the_clock_waits_alone(
+    scene: SourceAndDestination, relay: Relay, clock: WrongClock
+) -> None:
     scene.post(scene.key(KEYS, "early"), body=b"x")
     (early,) = relay.fresh(1)
     ahead = time.time_ns() + 600 * SECOND
@@ -62,7 +64,9 @@ def test_a_record_ahead_of_the_clock_waits_alone(scene: Scene, relay: Relay, clo
     scene.assert_same()
 
 
-def test_a_record_of_the_next_century_is_shown_and_holds_nothing_back(scene: Scene, relay: Relay) -> None:
+def test_a_record_of_the_next_century_is_shown_and_holds_nothing_back(
+    scene: SourceAndDestination, relay: Relay
+) -> None:
     century = 4_102_444_800 * SECOND
     scene.post(scene.key(KEYS, "a"), body=b"x")
     rows = relay.fresh(1)
@@ -89,12 +93,12 @@ def test_a_record_of_the_next_century_is_shown_and_holds_nothing_back(scene: Sce
     assert position.beyond == ()
 
 
-def put(scene: Scene, key: str) -> None:
+def put(scene: SourceAndDestination, key: str) -> None:
     scene.post(scene.key(KEYS, key), body=key.encode())
 
 
 def test_a_source_clock_that_is_wrong_for_one_run_does_no_harm(
-    scene: Scene, relay: Relay, clock: WrongClock
+    scene: SourceAndDestination, relay: Relay, clock: WrongClock
 ) -> None:
     def follow(**settings: Any) -> ChunkReport:
         """Over to where the relay publishes, which is in order once all that was done is there."""
@@ -126,7 +130,7 @@ def test_a_source_clock_that_is_wrong_for_one_run_does_no_harm(
 
 
 def test_an_instance_made_after_a_run_with_a_clock_of_the_future_is_no_configuration_error(
-    scene: Scene, clock: WrongClock
+    scene: SourceAndDestination, clock: WrongClock
 ) -> None:
     clock.shift = timedelta(days=60_000)
     scene.sync(source={"url": clock.url})
@@ -137,7 +141,9 @@ def test_an_instance_made_after_a_run_with_a_clock_of_the_future_is_no_configura
     scene.assert_same()
 
 
-def test_a_start_ahead_of_the_sources_clock_is_refused(scene: Scene, clock: WrongClock) -> None:
+def test_a_start_ahead_of_the_sources_clock_is_refused(
+    scene: SourceAndDestination, clock: WrongClock
+) -> None:
     clock.shift = -timedelta(hours=1)
     start = datetime.now(UTC) - timedelta(minutes=30)
     with pytest.raises(ConfigurationError, match="is in the future: the source's clock says") as refused:
@@ -148,7 +154,9 @@ def test_a_start_ahead_of_the_sources_clock_is_refused(scene: Scene, clock: Wron
     scene.sync(source={"url": clock.url}, changed={"start": {"time": start.isoformat()}})
 
 
-def test_a_start_now_is_the_logs_end_whatever_the_clock_says(scene: Scene, clock: WrongClock) -> None:
+def test_a_start_now_is_the_logs_end_whatever_the_clock_says(
+    scene: SourceAndDestination, clock: WrongClock
+) -> None:
     put(scene, "before")
     scene.await_messages(1)
     for days in (-9_000, 60_000):

@@ -11,30 +11,30 @@ from dvid_sandbox.launcher import SandboxServer
 from dvidsync_dagster.errors import Conflict
 from dvidsync_dagster.run.follow import Scope
 from dvidsync_dagster.run.report import ChunkReport
-from tests.datatypes.following import Scene
+from tests.datatypes.source_and_destination import SourceAndDestination
 from tests.forging import forge
 
 LABELS, KEYS = "segmentation", "segmentation_annotations"
 NO_TOKEN = {"admin_token_env": None}
 
 
-def next_label(scene: Scene, server: SandboxServer) -> int:
+def next_label(scene: SourceAndDestination, server: SandboxServer) -> int:
     return int(scene.request("GET", f"{LABELS}/nextlabel", server=server).json()["nextlabel"])
 
 
-def assert_same_counter(scene: Scene) -> None:
-    assert next_label(scene, scene.copy) == next_label(scene, scene.source)
+def assert_same_counter(scene: SourceAndDestination) -> None:
+    assert next_label(scene, scene.destination) == next_label(scene, scene.source)
 
 
-def cleave(scene: Scene, label: int, *parts: int, **what: Any) -> int:
+def cleave(scene: SourceAndDestination, label: int, *parts: int, **what: Any) -> int:
     return int(scene.post(f"{LABELS}/cleave/{label}", json=list(parts), **what)["CleavedLabel"])
 
 
-def set_next(scene: Scene, label: int, **what: Any) -> None:
+def set_next(scene: SourceAndDestination, label: int, **what: Any) -> None:
     scene.post(f"{LABELS}/set-nextlabel/{label}", query=f"&admintoken={scene.source.admin_token}", **what)
 
 
-def forged(scene: Scene, **fields: Any) -> None:
+def forged(scene: SourceAndDestination, **fields: Any) -> None:
     source = scene.source
     assert source.kafka is not None
     said = {"UUID": scene.root, "MutationID": 10**9, **fields}
@@ -47,17 +47,17 @@ def conflicts(reports: list[ChunkReport]) -> list[str]:
 
 @pytest.mark.parametrize("token", [True, False], ids=["admin token", "no admin token"])
 def test_a_renumber_where_nobody_follows_reserves_nothing_once_the_counter_was_set(
-    scene: Scene, token: bool
+    scene: SourceAndDestination, token: bool
 ) -> None:
     scene.post(f"{LABELS}/merge", json=[1, 2, 3, 4])
     set_next(scene, 100)
-    set_next(scene, 100, server=scene.copy)
+    set_next(scene, 100, server=scene.destination)
     main = scene.new_version()
     side = scene.post("branch", json={"branch": "side", "note": ""})["child"]
     scene.post(f"{LABELS}/renumber", json=[900000, 9], version=side)
     cleave(scene, 1, 2, version=side)
     reports = scene.sync(branches=["master"], changed={} if token else NO_TOKEN)
-    assert next_label(scene, scene.copy) == next_label(scene, scene.source) == 102
+    assert next_label(scene, scene.destination) == next_label(scene, scene.source) == 102
     cleave(scene, 1, 3, version=main)
     reports += scene.sync(branches=["master"], changed={} if token else NO_TOKEN)
     assert conflicts(reports) == []
@@ -90,10 +90,12 @@ FORGED: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("was_set", [False, True], ids=["mode 1", "mode 2"])
 @pytest.mark.parametrize("token", [True, False], ids=["admin token", "no admin token"])
-def test_no_record_raises_it_past_the_sources_own(scene: Scene, token: bool, was_set: bool) -> None:
+def test_no_record_raises_it_past_the_sources_own(
+    scene: SourceAndDestination, token: bool, was_set: bool
+) -> None:
     changed = {} if token else NO_TOKEN
     if was_set:
-        for server in (scene.source, scene.copy):
+        for server in (scene.source, scene.destination):
             set_next(scene, 200, server=server)
     scene.post(f"{LABELS}/merge", json=[1, 2, 3])
     for number, fields in enumerate(FORGED.values()):
@@ -110,7 +112,7 @@ def test_no_record_raises_it_past_the_sources_own(scene: Scene, token: bool, was
 
 
 @pytest.mark.parametrize("token", [True, False], ids=["admin token", "no admin token"])
-def test_a_counter_that_was_set_to_its_end(scene: Scene, token: bool) -> None:
+def test_a_counter_that_was_set_to_its_end(scene: SourceAndDestination, token: bool) -> None:
     """Nothing is left to give; what needs no new label goes on."""
     scene.post(f"{LABELS}/merge", json=[1, 2, 3])
     cleave(scene, 1, 2)
@@ -125,7 +127,7 @@ def test_a_counter_that_was_set_to_its_end(scene: Scene, token: bool) -> None:
 
 
 @pytest.mark.parametrize("later", ["cleave", "reservation"])
-def test_windows_that_are_read_again_leave_it_alone(scene: Scene, later: str) -> None:
+def test_windows_that_are_read_again_leave_it_alone(scene: SourceAndDestination, later: str) -> None:
     scene.post(f"{LABELS}/merge", json=[1, 2, 3])
     set_next(scene, 1000)
     time.sleep(0.1)
@@ -143,7 +145,7 @@ def test_windows_that_are_read_again_leave_it_alone(scene: Scene, later: str) ->
     scene.assert_same()
 
 
-def test_windows_from_before_it_was_set_back(scene: Scene) -> None:
+def test_windows_from_before_it_was_set_back(scene: SourceAndDestination) -> None:
     set_next(scene, 900_000)
     scene.post(f"{LABELS}/nextlabel/10")
     time.sleep(0.1)
@@ -161,10 +163,12 @@ def test_windows_from_before_it_was_set_back(scene: Scene) -> None:
     scene.assert_same()
 
 
-def test_a_version_that_the_copy_committed_itself_does_not_stop_what_skips(scene: Scene) -> None:
+def test_a_version_that_the_copy_committed_itself_does_not_stop_what_skips(
+    scene: SourceAndDestination,
+) -> None:
     scene.sync()
     for path, body in (("commit", {"note": "own"}), ("newversion", {"note": "own"})):
-        scene.post(path, json=body, server=scene.copy)
+        scene.post(path, json=body, server=scene.destination)
     for _ in range(5):
         scene.post(f"{LABELS}/nextlabel/5")
     for number in range(40):
@@ -177,18 +181,18 @@ def test_a_version_that_the_copy_committed_itself_does_not_stop_what_skips(scene
     assert_same_counter(scene)
 
 
-def test_where_every_version_is_committed_it_is_said_and_made_good_later(scene: Scene) -> None:
+def test_where_every_version_is_committed_it_is_said_and_made_good_later(scene: SourceAndDestination) -> None:
     scene.sync()
-    scene.post("commit", json={"note": "own"}, server=scene.copy)
+    scene.post("commit", json={"note": "own"}, server=scene.destination)
     scene.post(f"{LABELS}/nextlabel/5")
     reports = scene.sync(changed={"on_conflict": "skip"})
     assert any("every version is committed" in note for report in reports for note in report.notes)
-    scene.post("newversion", json={"note": "own"}, server=scene.copy)
+    scene.post("newversion", json={"note": "own"}, server=scene.destination)
     scene.sync(changed={"on_conflict": "skip"})
     assert_same_counter(scene)
 
 
-def test_a_cleave_of_nothing_that_is_looked_at_again(scene: Scene) -> None:
+def test_a_cleave_of_nothing_that_is_looked_at_again(scene: SourceAndDestination) -> None:
     scene.sync()
     before = scene.checkpoint
     cleave(scene, 1)
@@ -201,12 +205,12 @@ def test_a_cleave_of_nothing_that_is_looked_at_again(scene: Scene) -> None:
     scene.assert_same()
 
 
-def test_a_cleave_that_is_refused_again_and_again_burns_no_more_ids(scene: Scene) -> None:
+def test_a_cleave_that_is_refused_again_and_again_burns_no_more_ids(scene: SourceAndDestination) -> None:
     """The copy moved what is cleaved. The source's id is gone with the first try, and none with the next."""
     scene.sync()
     scene.post(f"{LABELS}/merge", json=[1, 2, 3])
     scene.sync()
-    scene.post(f"{LABELS}/merge", json=[9, 1], server=scene.copy)
+    scene.post(f"{LABELS}/merge", json=[9, 1], server=scene.destination)
     cleave(scene, 1, 2)
     for _ in range(3):
         with pytest.raises(Conflict, match="cannot cleave"):
@@ -214,13 +218,13 @@ def test_a_cleave_that_is_refused_again_and_again_burns_no_more_ids(scene: Scene
         assert_same_counter(scene)
 
 
-def max_label(scene: Scene, server: SandboxServer, version: str) -> int:
+def max_label(scene: SourceAndDestination, server: SandboxServer, version: str) -> int:
     answer = scene.request("GET", f"{LABELS}/maxlabel", server=server, version=version)
     return int(answer.json()["maxlabel"])
 
 
 @pytest.mark.parametrize("was_set", [False, True], ids=["mode 1", "mode 2"])
-def test_the_highest_label_of_each_version_is_the_sources(scene: Scene, was_set: bool) -> None:
+def test_the_highest_label_of_each_version_is_the_sources(scene: SourceAndDestination, was_set: bool) -> None:
     main = scene.new_version()
     branch = str(scene.post("branch", json={"branch": "side", "note": ""})["child"])
     if was_set:
@@ -235,12 +239,12 @@ def test_the_highest_label_of_each_version_is_the_sources(scene: Scene, was_set:
     scene.post(f"{LABELS}/maxlabel/900", version=main, query=admin)
     scene.sync()
     for version in (scene.root, main, branch):
-        assert max_label(scene, scene.copy, version) == max_label(scene, scene.source, version)
+        assert max_label(scene, scene.destination, version) == max_label(scene, scene.source, version)
     assert_same_counter(scene)
     scene.assert_same()
 
 
-def test_labels_are_reserved_where_the_source_did_also_without_a_token(scene: Scene) -> None:
+def test_labels_are_reserved_where_the_source_did_also_without_a_token(scene: SourceAndDestination) -> None:
     main = scene.new_version()
     branch = str(scene.post("branch", json={"branch": "side", "note": ""})["child"])
     scene.post(f"{LABELS}/merge", json=[1, 2, 3], version=main)
@@ -249,5 +253,5 @@ def test_labels_are_reserved_where_the_source_did_also_without_a_token(scene: Sc
     scene.post(f"{LABELS}/nextlabel/10", version=branch)
     scene.sync(changed=NO_TOKEN)
     for version in (scene.root, main, branch):
-        assert max_label(scene, scene.copy, version) == max_label(scene, scene.source, version)
+        assert max_label(scene, scene.destination, version) == max_label(scene, scene.source, version)
     assert_same_counter(scene)

@@ -12,8 +12,8 @@ from dvidsync_dagster.config import SyncConfig
 from dvidsync_dagster.errors import LogGap
 from dvidsync_dagster.log.archive import LogArchive
 from dvidsync_dagster.run.archiving import archive_log
-from tests.datatypes.following import Scene
-from tests.datatypes.following import scene as open_scene
+from tests.datatypes.source_and_destination import SourceAndDestination
+from tests.datatypes.source_and_destination import scene as open_scene
 from tests.log.kafka_topics import drop_before, open_log
 from tests.real_kafka import RealKafka
 
@@ -21,12 +21,12 @@ pytestmark = pytest.mark.kafka
 
 
 @pytest.fixture
-def kept(tmp_path: Path, real_kafka: RealKafka, made: tuple[Path, str]) -> Iterator[Scene]:
+def kept(tmp_path: Path, real_kafka: RealKafka, made: tuple[Path, str]) -> Iterator[SourceAndDestination]:
     with open_scene(tmp_path, real_kafka, made) as opened:
         yield opened
 
 
-def work(scene: Scene, parent: str, first: int) -> str:
+def work(scene: SourceAndDestination, parent: str, first: int) -> str:
     """Merge, cleave and write keys in a new version."""
     version = scene.new_version(parent)
     for number in range(first, first + 8, 2):
@@ -36,13 +36,13 @@ def work(scene: Scene, parent: str, first: int) -> str:
     return version
 
 
-def keep(scene: Scene, archive: LogArchive) -> None:
+def keep(scene: SourceAndDestination, archive: LogArchive) -> None:
     """What a run of the archive does."""
     config = SyncConfig.model_validate(
         {
             "source": {"url": scene.source.url},
             "repo": scene.root,
-            "destinations": [scene.destination()],
+            "destinations": [scene.destination_fields()],
             "settle_seconds": 0,
         }
     )
@@ -50,7 +50,7 @@ def keep(scene: Scene, archive: LogArchive) -> None:
         pass
 
 
-def drop_all(scene: Scene, topics: Iterable[str]) -> None:
+def drop_all(scene: SourceAndDestination, topics: Iterable[str]) -> None:
     """Kafka drops every record that it has of the source."""
     address = scene.source.kafka
     assert address is not None
@@ -59,7 +59,7 @@ def drop_all(scene: Scene, topics: Iterable[str]) -> None:
     drop_before(address, {(topic, p): at.next for topic, ps in ends.items() for p, at in ps.items()})
 
 
-def test_what_kafka_has_dropped_comes_from_the_archive(kept: Scene, tmp_path: Path) -> None:
+def test_what_kafka_has_dropped_comes_from_the_archive(kept: SourceAndDestination, tmp_path: Path) -> None:
     first = work(kept, kept.root, 1)
     kept.sync()
     second = work(kept, first, 9)
@@ -78,7 +78,7 @@ def test_what_kafka_has_dropped_comes_from_the_archive(kept: Scene, tmp_path: Pa
     assert (again.records, again.requests) == (0, 0)
 
 
-def test_an_old_copy_starts_from_the_archive(kept: Scene, tmp_path: Path) -> None:
+def test_an_old_copy_starts_from_the_archive(kept: SourceAndDestination, tmp_path: Path) -> None:
     """The copy was made before the first of the work, and Kafka has dropped all of that."""
     made = datetime.now(UTC).isoformat()
     first = work(kept, kept.root, 1)
@@ -91,7 +91,7 @@ def test_an_old_copy_starts_from_the_archive(kept: Scene, tmp_path: Path) -> Non
     kept.assert_same()
 
 
-def test_what_the_archive_lacks_is_still_a_gap(kept: Scene, tmp_path: Path) -> None:
+def test_what_the_archive_lacks_is_still_a_gap(kept: SourceAndDestination, tmp_path: Path) -> None:
     first = work(kept, kept.root, 1)
     kept.sync()
     archive = LogArchive(str(tmp_path / "log"))

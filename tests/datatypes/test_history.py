@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.datatypes.following import Scene
+from tests.datatypes.source_and_destination import SourceAndDestination
 
 LABELS = "segmentation"
 
@@ -35,15 +35,15 @@ KEPT: dict[str, list[Line]] = {
 }
 
 
-def lines(scene: Scene) -> list[Line]:
+def lines(scene: SourceAndDestination) -> list[Line]:
     """The copy's list: user, target and labels of each merge."""
-    answer = scene.request("GET", f"{LABELS}/mutations", server=scene.copy)
+    answer = scene.request("GET", f"{LABELS}/mutations", server=scene.destination)
     found: list[dict[str, Any]] = json.loads(answer.raise_for_status().content)
     return sorted((line["User"], line["Target"], tuple(sorted(line["Labels"]))) for line in found)
 
 
 @pytest.mark.parametrize("history", KEPT)
-def test_each_merge_stands_for_whom_it_says(scene: Scene, history: str) -> None:
+def test_each_merge_stands_for_whom_it_says(scene: SourceAndDestination, history: str) -> None:
     """By default no merge of one user ends under another's name."""
     for user, target, labels in WORK:
         scene.post(f"{LABELS}/merge", json=[target, *labels], user=user)

@@ -6,14 +6,14 @@ from typing import Any
 
 import httpx
 
-from tests.datatypes.following import Scene
+from tests.datatypes.source_and_destination import SourceAndDestination
 
 
-def instances(scene: Scene, url: str) -> Any:
+def instances(scene: SourceAndDestination, url: str) -> Any:
     return httpx.get(f"{url}/api/repo/{scene.root}/info").json()["DataInstances"]
 
 
-def test_instances_born_in_the_log_are_followed_from_then_on(scene: Scene) -> None:
+def test_instances_born_in_the_log_are_followed_from_then_on(scene: SourceAndDestination) -> None:
     scene.new_instance("kv", "keyvalue")
     scene.new_instance("notes", "annotation", Tags="kind=notes")
     scene.post("notes/sync", json={"sync": "segmentation"})
@@ -26,16 +26,16 @@ def test_instances_born_in_the_log_are_followed_from_then_on(scene: Scene) -> No
     )
     scene.sync()
     scene.assert_same()
-    notes = instances(scene, scene.copy.url)["notes"]["Base"]
+    notes = instances(scene, scene.destination.url)["notes"]["Base"]
     assert (notes["Syncs"], notes["Tags"]) == (["segmentation"], {"kind": "notes"})
-    label = scene.request("GET", "notes/label/1", server=scene.copy).json()
+    label = scene.request("GET", "notes/label/1", server=scene.destination).json()
     assert [each["Pos"] for each in label] == [[1, 1, 1]]
     scene.post("kv/key/a", body=b"2")
     scene.sync()
     scene.assert_same()
 
 
-def test_instances_that_are_synced_to_a_later_one(scene: Scene) -> None:
+def test_instances_that_are_synced_to_a_later_one(scene: SourceAndDestination) -> None:
     scene.new_instance("notes", "annotation")
     scene.post(
         "notes/elements", json=[{"Pos": [1, 1, 1], "Kind": "Note", "Tags": [], "Prop": {}, "Rels": []}]
@@ -44,14 +44,14 @@ def test_instances_that_are_synced_to_a_later_one(scene: Scene) -> None:
     scene.post("notes/sync", json={"sync": "bodies"})
     scene.sync()
     scene.assert_same()
-    assert instances(scene, scene.copy.url)["notes"]["Base"]["Syncs"] == ["bodies"]
+    assert instances(scene, scene.destination.url)["notes"]["Base"]["Syncs"] == ["bodies"]
 
 
-def test_other_data_types_are_counted_and_said_once(scene: Scene) -> None:
+def test_other_data_types_are_counted_and_said_once(scene: SourceAndDestination) -> None:
     scene.new_instance("kv", "keyvalue")
     scene.post("kv/key/a", body=b"1")
     chosen = [{"name": "segmentation"}]
     reports = scene.sync(instances=chosen)
-    assert "kv" not in instances(scene, scene.copy.url)
+    assert "kv" not in instances(scene, scene.destination.url)
     said = [note for report in reports for note in report.notes]
     assert len([note for note in said if "kv" in note]) == 1

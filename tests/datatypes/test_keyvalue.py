@@ -14,7 +14,7 @@ from dvidsync_dagster.errors import UndecodableRecord
 from dvidsync_dagster.events.message import Message
 from dvidsync_dagster.events.origin import Origin
 from dvidsync_dagster.run.follow import Scope
-from tests.datatypes.following import Scene
+from tests.datatypes.source_and_destination import SourceAndDestination
 
 KV = "segmentation_annotations"
 
@@ -35,7 +35,7 @@ ODD_KEYS = (
 )
 
 
-def test_odd_keys_and_any_bytes(scene: Scene) -> None:
+def test_odd_keys_and_any_bytes(scene: SourceAndDestination) -> None:
     for number, key in enumerate(ODD_KEYS):
         scene.post(scene.key(KV, key), body=bytes([0, 255, number]))
     scene.post(scene.key(KV, "gone %"), body=b"x")
@@ -48,7 +48,7 @@ def test_odd_keys_and_any_bytes(scene: Scene) -> None:
     assert scene.value(KV, "gone %") is None
 
 
-def test_keys_with_slashes_come_in_batches_only(scene: Scene) -> None:
+def test_keys_with_slashes_come_in_batches_only(scene: SourceAndDestination) -> None:
     scene.post_values(KV, [("a/b", b"1"), ("a/", b""), ("/", b"2")])
     scene.sync()
     scene.assert_same()
@@ -57,7 +57,7 @@ def test_keys_with_slashes_come_in_batches_only(scene: Scene) -> None:
     scene.assert_same()
 
 
-def test_empty_values_are_no_missing_keys(scene: Scene) -> None:
+def test_empty_values_are_no_missing_keys(scene: SourceAndDestination) -> None:
     scene.post(scene.key(KV, "empty"), body=b"")
     scene.post(scene.key(KV, "emptied"), body=b"something")
     scene.post(scene.key(KV, "emptied"), body=b"")
@@ -68,7 +68,7 @@ def test_empty_values_are_no_missing_keys(scene: Scene) -> None:
     assert copy["data"][f"{scene.root}/{KV}"] == {"empty": "", "emptied": ""}
 
 
-def test_many_keys_take_few_requests(scene: Scene) -> None:
+def test_many_keys_take_few_requests(scene: SourceAndDestination) -> None:
     for turn in range(2):
         scene.post_values(KV, [(f"k{number}", b"%d %d" % (turn, number)) for number in range(1200)])
     scene.await_messages(2400)
@@ -79,7 +79,7 @@ def test_many_keys_take_few_requests(scene: Scene) -> None:
     assert sum(report.requests for report in reports) <= 3
 
 
-def test_values_of_several_megabytes(scene: Scene) -> None:
+def test_values_of_several_megabytes(scene: SourceAndDestination) -> None:
     large = {f"large {number}": bytes([number]) * 5_000_000 for number in range(4)}
     large["huge"] = b"h" * 20_000_000
     for key, value in large.items():
@@ -89,7 +89,7 @@ def test_values_of_several_megabytes(scene: Scene) -> None:
         assert scene.value(KV, key) == value
 
 
-def test_a_value_belongs_to_its_version(scene: Scene) -> None:
+def test_a_value_belongs_to_its_version(scene: SourceAndDestination) -> None:
     scene.post(scene.key(KV, "k"), body=b"old")
     child = scene.new_version()
     scene.post(scene.key(KV, "k"), body=b"new", version=child)
@@ -104,7 +104,7 @@ def test_a_value_belongs_to_its_version(scene: Scene) -> None:
     ]
 
 
-def test_windows_that_are_read_again_change_nothing(scene: Scene) -> None:
+def test_windows_that_are_read_again_change_nothing(scene: SourceAndDestination) -> None:
     scene.post(scene.key(KV, "back"), body=b"1")
     before = time.time_ns()
     scene.delete(scene.key(KV, "back"))
@@ -115,10 +115,10 @@ def test_windows_that_are_read_again_change_nothing(scene: Scene) -> None:
     assert scene.value(KV, "back") == b"2"
 
 
-def test_a_refused_key_is_one_conflict(scene: Scene) -> None:
+def test_a_refused_key_is_one_conflict(scene: SourceAndDestination) -> None:
     scene.post(scene.key(KV, "k"), body=b"1")
     scene.post(scene.key(KV, "l"), body=b"1")
-    scene.post("commit", json={"note": "own"}, server=scene.copy)
+    scene.post("commit", json={"note": "own"}, server=scene.destination)
     reports = scene.sync(changed={"on_conflict": "skip"})
     conflicts = [row for report in reports for row in report.conflicts]
     assert [(row.action, row.instance) for row in conflicts] == [("postkv", KV)] * 2

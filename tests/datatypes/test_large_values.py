@@ -5,13 +5,13 @@ from __future__ import annotations
 import tracemalloc
 
 from dvidsync_dagster.dvid.patience import MIB
-from tests.datatypes.following import Scene
+from tests.datatypes.source_and_destination import SourceAndDestination
 
 KEYS = "segmentation_annotations"
 SIZE = 48 * MIB
 
 
-def test_a_large_value_is_never_whole_in_memory(scene: Scene) -> None:
+def test_a_large_value_is_never_whole_in_memory(scene: SourceAndDestination) -> None:
     value = bytes(range(256)) * (SIZE // 256)
     scene.post(scene.key(KEYS, "large"), body=value)
     tracemalloc.start()
@@ -23,7 +23,7 @@ def test_a_large_value_is_never_whole_in_memory(scene: Scene) -> None:
     assert scene.value(KEYS, "large") == value
 
 
-def test_a_large_value_that_a_committed_version_has(scene: Scene) -> None:
+def test_a_large_value_that_a_committed_version_has(scene: SourceAndDestination) -> None:
     value = b"v" * (SIZE // 4)
     scene.post(scene.key(KEYS, "large"), body=value)
     scene.sync()
@@ -34,7 +34,7 @@ def test_a_large_value_that_a_committed_version_has(scene: Scene) -> None:
     assert scene.value(KEYS, "large", version=child) == value
 
 
-def test_a_large_value_that_is_gone_or_empty_again(scene: Scene) -> None:
+def test_a_large_value_that_is_gone_or_empty_again(scene: SourceAndDestination) -> None:
     for key in ("gone", "empty"):
         scene.post(scene.key(KEYS, key), body=b"v" * (SIZE // 4))
         scene.sync()

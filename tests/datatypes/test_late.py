@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from dvidsync_dagster.errors import Conflict
-from tests.datatypes.following import Scene
+from tests.datatypes.source_and_destination import SourceAndDestination
 from tests.datatypes.test_unfinished import KEYS, LABELS, assert_same, cleave, relay, sync
 from tests.relay import Relay
 from tests.state import differences
@@ -13,7 +13,9 @@ from tests.state import differences
 __all__ = ["relay"]
 
 
-def test_a_value_and_a_merge_that_came_later_than_their_commit(scene: Scene, relay: Relay) -> None:
+def test_a_value_and_a_merge_that_came_later_than_their_commit(
+    scene: SourceAndDestination, relay: Relay
+) -> None:
     """With the admin token they are applied; without it the conflict says so."""
     scene.post(scene.key(KEYS, "k"), body=b"v")
     scene.post(f"{LABELS}/merge", json=[1, 2])
@@ -29,7 +31,9 @@ def test_a_value_and_a_merge_that_came_later_than_their_commit(scene: Scene, rel
     assert_same(scene)
 
 
-def test_a_late_merge_of_bodies_that_a_later_version_has_changed(scene: Scene, relay: Relay) -> None:
+def test_a_late_merge_of_bodies_that_a_later_version_has_changed(
+    scene: SourceAndDestination, relay: Relay
+) -> None:
     """It would not reach them."""
     scene.post(f"{LABELS}/merge", json=[1, 2])
     late = relay.fresh(2)
@@ -43,7 +47,7 @@ def test_a_late_merge_of_bodies_that_a_later_version_has_changed(scene: Scene, r
             sync(scene, relay)
 
 
-def test_a_late_cleave_gets_its_label(scene: Scene, relay: Relay) -> None:
+def test_a_late_cleave_gets_its_label(scene: SourceAndDestination, relay: Relay) -> None:
     scene.post(f"{LABELS}/merge", json=[1, 2, 3])
     relay.publish(relay.fresh(2))
     cleave(scene, 1, 2)
@@ -58,7 +62,9 @@ def test_a_late_cleave_gets_its_label(scene: Scene, relay: Relay) -> None:
     assert differences(*scene.states(), ignore_times=False, next_labels=False) == []
 
 
-def test_in_skip_a_cleave_waits_for_the_merge_before_it_that_is_late(scene: Scene, relay: Relay) -> None:
+def test_in_skip_a_cleave_waits_for_the_merge_before_it_that_is_late(
+    scene: SourceAndDestination, relay: Relay
+) -> None:
     """The merge's id has not been heard of, so the cleave may only be early."""
     scene.post(f"{LABELS}/merge", json=[1, 9])
     relay.publish(relay.fresh(2))
@@ -74,7 +80,7 @@ def test_in_skip_a_cleave_waits_for_the_merge_before_it_that_is_late(scene: Scen
         assert reports[-1].held == 1
         assert any("may be late" in note for note in reports[-1].notes)
     assert reports[-1].requests == 0
-    assert scene.request("GET", f"{LABELS}/lastmod/6", server=scene.copy).status_code == 404
+    assert scene.request("GET", f"{LABELS}/lastmod/6", server=scene.destination).status_code == 404
     relay.publish(late)
     (*_, last) = sync(scene, relay, on_conflict="skip")
     assert (last.conflicts, last.lag_after.records) == ((), 0)
@@ -83,7 +89,7 @@ def test_in_skip_a_cleave_waits_for_the_merge_before_it_that_is_late(scene: Scen
 
 
 def test_in_skip_what_waited_in_vain_is_a_conflict(
-    scene: Scene, relay: Relay, monkeypatch: pytest.MonkeyPatch
+    scene: SourceAndDestination, relay: Relay, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scene.post(f"{LABELS}/merge", json=[1, 9])
     relay.publish(relay.fresh(2))

@@ -7,7 +7,7 @@ import pytest
 
 from dvidsync_dagster.orchestration.checks import RunEnd, check_log_complete
 from dvidsync_dagster.run.report import ChunkReport, UnexplainedIds
-from tests.datatypes.following import Scene
+from tests.datatypes.source_and_destination import SourceAndDestination
 from tests.datatypes.test_unfinished import LABELS, relay, sync
 from tests.relay import Relay, Row
 
@@ -19,7 +19,7 @@ def given_up_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("dvidsync_dagster.log.heard_ids.PATIENCE_NS", 0)
 
 
-def lose_one(scene: Scene, relay: Relay) -> list[Row]:
+def lose_one(scene: SourceAndDestination, relay: Relay) -> list[Row]:
     """Three merges; the messages of the second get lost."""
     for body in (1, 3, 5):
         scene.post(f"{LABELS}/merge", json=[body, body + 1])
@@ -34,7 +34,7 @@ def unexplained(reports: list[ChunkReport]) -> UnexplainedIds | None:
     return found
 
 
-def test_an_operation_that_the_sources_own_list_has(scene: Scene, relay: Relay) -> None:
+def test_an_operation_that_the_sources_own_list_has(scene: SourceAndDestination, relay: Relay) -> None:
     rows = lose_one(scene, relay)
     reports = sync(scene, relay)
     assert unexplained(reports) == UnexplainedIds(1, True, rows[0].key, rows[4].key, (scene.root,))
@@ -51,14 +51,14 @@ def test_an_operation_that_the_sources_own_list_has(scene: Scene, relay: Relay) 
 
 
 def test_ids_of_voxels_and_refused_merges_are_no_lost_messages_where_the_source_keeps_a_list(
-    scene: Scene, relay: Relay
+    scene: SourceAndDestination, relay: Relay
 ) -> None:
     others(scene)
     relay.publish(relay.fresh(4))
     assert unexplained(sync(scene, relay)) is None
 
 
-def others(scene: Scene) -> None:
+def others(scene: SourceAndDestination) -> None:
     scene.post(f"{LABELS}/merge", json=[1, 2])
     volume = np.full((64, 64, 64), 500, dtype="<u8")
     scene.post(f"{LABELS}/raw/0_1_2/64_64_64/64_0_0", body=volume.tobytes())
@@ -67,7 +67,7 @@ def others(scene: Scene) -> None:
 
 
 def test_a_hint_where_the_source_keeps_no_list(
-    scene: Scene, relay: Relay, monkeypatch: pytest.MonkeyPatch
+    scene: SourceAndDestination, relay: Relay, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("dvidsync_dagster.dvid.labelmap.Labelmap.mutation_ids", lambda *_: frozenset())
     others(scene)
@@ -78,7 +78,7 @@ def test_a_hint_where_the_source_keeps_no_list(
 
 
 def test_a_gap_lives_on_in_the_checkpoint_until_it_is_closed(
-    scene: Scene, relay: Relay, monkeypatch: pytest.MonkeyPatch
+    scene: SourceAndDestination, relay: Relay, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("dvidsync_dagster.log.heard_ids.PATIENCE_NS", 10**15)
     rows = lose_one(scene, relay)

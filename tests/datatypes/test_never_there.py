@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from dvidsync_dagster.errors import Conflict
-from tests.datatypes.following import Scene
+from tests.datatypes.source_and_destination import SourceAndDestination
 
 LABELS = "segmentation"
 
 
-def ingest(scene: Scene) -> None:
+def ingest(scene: SourceAndDestination) -> None:
     """Voxels of two bodies, 500 and 501, at the source alone: no message tells of them."""
     volume = np.full((64, 64, 64), 500, dtype="<u8")
     volume[:32] = 501
@@ -19,7 +19,7 @@ def ingest(scene: Scene) -> None:
 
 
 @pytest.mark.parametrize("into", [500, 5])
-def test_a_run_stops_at_the_same_conflict_each_time(scene: Scene, into: int) -> None:
+def test_a_run_stops_at_the_same_conflict_each_time(scene: SourceAndDestination, into: int) -> None:
     scene.sync()
     ingest(scene)
     scene.post(f"{LABELS}/merge", json=[into, 501 if into == 500 else 500])
@@ -35,10 +35,10 @@ def test_a_run_stops_at_the_same_conflict_each_time(scene: Scene, into: int) -> 
     assert row.where in found[0]
 
 
-def test_bodies_that_the_destination_itself_took_away(scene: Scene) -> None:
+def test_bodies_that_the_destination_itself_took_away(scene: SourceAndDestination) -> None:
     """Its own merge is no proof that the source's was made there."""
     scene.sync()
-    scene.post(f"{LABELS}/merge", json=[21, 20, 22], server=scene.copy)
+    scene.post(f"{LABELS}/merge", json=[21, 20, 22], server=scene.destination)
     scene.post(f"{LABELS}/merge", json=[22, 20])
     scene.post(f"{LABELS}/merge", json=[30, 31])
     found = set()
@@ -49,7 +49,7 @@ def test_bodies_that_the_destination_itself_took_away(scene: Scene) -> None:
     assert len(found) == 1
 
 
-def test_what_was_ingested_and_cleaved_since(scene: Scene) -> None:
+def test_what_was_ingested_and_cleaved_since(scene: SourceAndDestination) -> None:
     scene.sync()
     ingest(scene)
     scene.post(f"{LABELS}/merge", json=[500, 501])

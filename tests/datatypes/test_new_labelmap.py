@@ -7,47 +7,47 @@ import pytest
 
 from dvid_sandbox.launcher import SandboxServer
 from dvidsync_dagster.errors import Conflict
-from tests.datatypes.following import Scene
+from tests.datatypes.source_and_destination import SourceAndDestination
 
 NEW = "agglomeration"
 
 
-def next_label(scene: Scene, server: SandboxServer) -> int:
+def next_label(scene: SourceAndDestination, server: SandboxServer) -> int:
     return int(scene.request("GET", f"{NEW}/nextlabel", server=server).json()["nextlabel"])
 
 
-def ingest(scene: Scene, server: SandboxServer) -> None:
+def ingest(scene: SourceAndDestination, server: SandboxServer) -> None:
     """Bodies 1 to 4, of which no message tells."""
     volume = 1 + np.arange(64**3, dtype="<u8") // (16 * 64**2)
     scene.post(f"{NEW}/raw/0_1_2/64_64_64/0_0_0", body=volume.tobytes(), server=server)
 
 
-def make(scene: Scene) -> None:
+def make(scene: SourceAndDestination) -> None:
     scene.new_instance(NEW, "labelmap", MaxDownresLevel="0")
 
 
-def test_it_is_made_and_its_counter_follows(scene: Scene) -> None:
+def test_it_is_made_and_its_counter_follows(scene: SourceAndDestination) -> None:
     make(scene)
     scene.post(f"{NEW}/nextlabel/5")
     scene.post("segmentation/merge", json=[1, 2])
     scene.sync()
-    assert next_label(scene, scene.copy) == next_label(scene, scene.source) == 6
+    assert next_label(scene, scene.destination) == next_label(scene, scene.source) == 6
     scene.post(f"{NEW}/nextlabel/2")
     scene.sync()
-    assert next_label(scene, scene.copy) == next_label(scene, scene.source) == 8
+    assert next_label(scene, scene.destination) == next_label(scene, scene.source) == 8
     scene.assert_same()
 
 
-def test_it_is_made_in_a_chunk_that_is_looked_at(scene: Scene) -> None:
+def test_it_is_made_in_a_chunk_that_is_looked_at(scene: SourceAndDestination) -> None:
     scene.sync()
     make(scene)
     scene.post(f"{NEW}/nextlabel/5")
     scene.checkpoint = None
     scene.sync()
-    assert next_label(scene, scene.copy) == next_label(scene, scene.source) == 6
+    assert next_label(scene, scene.destination) == next_label(scene, scene.source) == 6
 
 
-def test_its_work_waits_for_its_voxels_and_is_then_exact(scene: Scene) -> None:
+def test_its_work_waits_for_its_voxels_and_is_then_exact(scene: SourceAndDestination) -> None:
     """No message tells of voxels. Once they are copied, the run goes on where it stopped."""
     make(scene)
     ingest(scene, scene.source)
@@ -57,13 +57,13 @@ def test_its_work_waits_for_its_voxels_and_is_then_exact(scene: Scene) -> None:
     for _ in range(2):
         with pytest.raises(Conflict, match="merge"):
             scene.sync()
-    ingest(scene, scene.copy)
+    ingest(scene, scene.destination)
     scene.sync()
-    assert next_label(scene, scene.copy) == next_label(scene, scene.source) == 11
+    assert next_label(scene, scene.destination) == next_label(scene, scene.source) == 11
     scene.assert_same()
 
 
-def test_what_skips_conflicts_goes_on_without_it(scene: Scene) -> None:
+def test_what_skips_conflicts_goes_on_without_it(scene: SourceAndDestination) -> None:
     make(scene)
     ingest(scene, scene.source)
     scene.post(f"{NEW}/merge", json=[1, 2])
@@ -73,4 +73,4 @@ def test_what_skips_conflicts_goes_on_without_it(scene: Scene) -> None:
     reports = scene.sync(changed={"on_conflict": "skip"})
     assert [row.action for report in reports for row in report.conflicts] == ["merge", "cleave"]
     assert scene.value("segmentation_annotations", "after") == b"it"
-    assert next_label(scene, scene.copy) == next_label(scene, scene.source)
+    assert next_label(scene, scene.destination) == next_label(scene, scene.source)

@@ -20,7 +20,7 @@ from dvidsync_dagster.log.eras import EraClock
 from dvidsync_dagster.log.record import Record
 from dvidsync_dagster.run.at_hand import AtHand
 from dvidsync_dagster.run.session import opened
-from tests.datatypes.following import TOKEN, Scene
+from tests.datatypes.source_and_destination import TOKEN, SourceAndDestination
 from tests.datatypes.tally import TallyType
 from tests.places import ALL_FAILED, UNJUDGED
 
@@ -64,16 +64,18 @@ def test_in_memory() -> None:
     assert memory.rows == {("tally", "votes", "v", "a"): 14, ("tally", "votes", "v", "b"): 2}
 
 
-def test_at_a_server(tally: TallyType, scene: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_at_a_server(
+    tally: TallyType, scene: SourceAndDestination, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     config = SyncConfig.model_validate(
         {
             "source": {"url": scene.source.url},
             "repo": scene.root,
-            "destinations": [scene.destination()],
+            "destinations": [scene.destination_fields()],
             "quarantine": str(tmp_path),
         }
     )
-    monkeypatch.setenv(TOKEN, scene.copy.admin_token)
+    monkeypatch.setenv(TOKEN, scene.destination.admin_token)
     with opened(config, config.destinations[0], born_since=0, still_owner=lambda: None) as session:
         session.destination.meet(None, again=False)
         brought = session.destination.bring(batch(scene.root, ("a", 1), ("b", 2), ("a", 3)))

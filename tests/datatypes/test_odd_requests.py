@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.datatypes.following import Scene
+from tests.datatypes.source_and_destination import SourceAndDestination
 
 LABELS, SYNAPSES = "segmentation", "synapses"
 
@@ -29,7 +29,7 @@ REQUESTS: dict[str, list[tuple[str, Any]]] = {
 
 
 @pytest.mark.parametrize("case", REQUESTS)
-def test_an_odd_request_is_repeated_once(scene: Scene, case: str) -> None:
+def test_an_odd_request_is_repeated_once(scene: SourceAndDestination, case: str) -> None:
     for path, body in REQUESTS[case]:
         content = b"null" if body is None else None
         scene.post(path, json=body, body=content)
@@ -44,6 +44,6 @@ def test_an_odd_request_is_repeated_once(scene: Scene, case: str) -> None:
     scene.assert_same()
 
 
-def tries(scene: Scene) -> int:
+def tries(scene: SourceAndDestination) -> int:
     """How many operations on bodies were tried at the copy: its mutation ids."""
-    return int(httpx.get(f"{scene.copy.url}/api/repo/{scene.root}/info").json()["MutationID"])
+    return int(httpx.get(f"{scene.destination.url}/api/repo/{scene.root}/info").json()["MutationID"])

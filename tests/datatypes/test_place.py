@@ -12,7 +12,7 @@ import pytest
 
 from dvidsync_dagster.errors import ConfigurationError, Conflict, UndecodableRecord
 from dvidsync_dagster.run.follow import Scope
-from tests.datatypes.following import Scene
+from tests.datatypes.source_and_destination import SourceAndDestination
 from tests.forging import forge
 
 LABELS, KEYS = "segmentation", "segmentation_annotations"
@@ -41,9 +41,9 @@ FORGED: dict[str, tuple[str | None, dict[str, Any]]] = {
 
 
 @pytest.mark.parametrize("case", FORGED)
-def test_a_record_that_names_what_the_source_does_not_have(scene: Scene, case: str) -> None:
+def test_a_record_that_names_what_the_source_does_not_have(scene: SourceAndDestination, case: str) -> None:
     """It is that record's fault, and the destination is never asked for it."""
-    server = scene.copy
+    server = scene.destination
     answer = httpx.post(
         f"{server.url}/api/repos", params={"admintoken": server.admin_token}, json={"alias": "other"}
     )
@@ -67,7 +67,7 @@ def test_a_record_that_names_what_the_source_does_not_have(scene: Scene, case: s
     assert httpx.get(f"{server.url}/api/repo/{other}/info").json()["DataInstances"] == {}
 
 
-def test_a_version_that_the_destination_lacks(scene: Scene) -> None:
+def test_a_version_that_the_destination_lacks(scene: SourceAndDestination) -> None:
     """A conflict that tells what to do, for every data type, whatever the policy."""
     child = scene.new_version()
     start = {"start": {"time": datetime.now(UTC).isoformat()}}
@@ -79,9 +79,9 @@ def test_a_version_that_the_destination_lacks(scene: Scene) -> None:
     assert {row.action for report in reports for row in report.conflicts} == {"merge", "postkv"}
 
 
-def test_instances_of_the_destinations_own(scene: Scene) -> None:
+def test_instances_of_the_destinations_own(scene: SourceAndDestination) -> None:
     scene.sync()
-    scene.post(scene.key(KEYS, "mine"), body=b"own", server=scene.copy)
+    scene.post(scene.key(KEYS, "mine"), body=b"own", server=scene.destination)
     scene.post(scene.key(KEYS, "mine"), body=b"theirs")
     scene.post(f"{LABELS}/merge", json=[1, 2])
     reports = scene.sync(changed={"own": [KEYS]})
@@ -91,17 +91,21 @@ def test_instances_of_the_destinations_own(scene: Scene) -> None:
     assert reports[-1].operations == 1
 
 
-def test_two_destinations_that_are_one_server(scene: Scene) -> None:
+def test_two_destinations_that_are_one_server(scene: SourceAndDestination) -> None:
     """Two runs at a time would work on it."""
-    twin = {"name": "twin", "url": scene.copy.url.replace("127.0.0.1", "localhost"), "start": "beginning"}
+    twin = {
+        "name": "twin",
+        "url": scene.destination.url.replace("127.0.0.1", "localhost"),
+        "start": "beginning",
+    }
     dead = {"name": "dead", "url": "http://127.0.0.1:9", "start": "beginning"}
     unset = {**dead, "name": "unset", "url": "http://127.0.0.1:10", "token_env": "DVIDSYNC_TEST_UNSET"}
     with pytest.raises(ConfigurationError, match=r"destinations\[twin\].url .* are one server"):
-        scene.sync(destinations=[scene.destination(), dead, unset, twin])
-    scene.sync(destinations=[scene.destination(), dead, unset])
+        scene.sync(destinations=[scene.destination_fields(), dead, unset, twin])
+    scene.sync(destinations=[scene.destination_fields(), dead, unset])
 
 
-def test_windows_that_are_read_again_leave_notes_alone(scene: Scene) -> None:
+def test_windows_that_are_read_again_leave_notes_alone(scene: SourceAndDestination) -> None:
     """The note of then is not the note of now."""
     scene.post("note", json={"note": "first"})
     between = time.time_ns()
@@ -112,13 +116,15 @@ def test_windows_that_are_read_again_leave_notes_alone(scene: Scene) -> None:
     scene.assert_same()
 
 
-def admins_merge(scene: Scene, version: str, *labels: int) -> None:
+def admins_merge(scene: SourceAndDestination, version: str, *labels: int) -> None:
     query = f"&admintoken={scene.source.admin_token}"
     scene.post(f"{LABELS}/merge", json=list(labels), version=version, query=query)
 
 
 @pytest.mark.parametrize("in_one_run", [True, False])
-def test_an_administrators_change_of_a_committed_version(scene: Scene, in_one_run: bool) -> None:
+def test_an_administrators_change_of_a_committed_version(
+    scene: SourceAndDestination, in_one_run: bool
+) -> None:
     """With the admin token it is made at the destination too."""
     scene.post("commit", json={"note": "done"})
     if not in_one_run:
@@ -133,9 +139,9 @@ def test_an_administrators_change_of_a_committed_version(scene: Scene, in_one_ru
     scene.assert_same()
 
 
-def test_a_commit_of_the_destinations_own_is_no_leave_to_change_it(scene: Scene) -> None:
+def test_a_commit_of_the_destinations_own_is_no_leave_to_change_it(scene: SourceAndDestination) -> None:
     scene.sync()
-    scene.post("commit", json={"note": "own"}, server=scene.copy)
+    scene.post("commit", json={"note": "own"}, server=scene.destination)
     scene.post(f"{LABELS}/merge", json=[1, 2])
     scene.post("commit", json={"note": "later"})
     for _ in range(2):

@@ -9,7 +9,7 @@ import pytest
 from dvid_sandbox.broker import EmbeddedBroker
 from dvid_sandbox.launcher import SandboxServer
 from dvid_sandbox.replay import Replay
-from tests.datatypes.following import Scene
+from tests.datatypes.source_and_destination import SourceAndDestination
 from tests.recordings import Recording, every_op, proofreading
 from tests.state import differences
 
@@ -37,7 +37,7 @@ def test_a_recording_is_followed(tmp_path: Path, broker: EmbeddedBroker, recordi
         replay.close()
         source.restart()
         with SandboxServer.start(copied) as copy:
-            scene = Scene(source, copy, recording.root)
+            scene = SourceAndDestination(source, copy, recording.root)
             reports = scene.sync()
             assert not any(report.conflicts or report.quarantined for report in reports)
             found = differences(*scene.states(), ignore_times=False)

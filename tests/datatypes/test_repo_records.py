@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from tests.datatypes.following import Scene
+from tests.datatypes.source_and_destination import SourceAndDestination
 
 KEYS = "segmentation_annotations"
 
 
 @pytest.mark.parametrize("on_conflict", ["stop", "skip"])
-def test_a_log_of_no_lines_stops_nothing(scene: Scene, on_conflict: str) -> None:
+def test_a_log_of_no_lines_stops_nothing(scene: SourceAndDestination, on_conflict: str) -> None:
     """DVID announces a post of no lines, even one that it refuses."""
     scene.sync()
     scene.post("log", json={"log": []})

@@ -6,23 +6,23 @@ import httpx
 import pytest
 
 from dvidsync_dagster.run.report import ChunkReport
-from tests.datatypes.following import Scene
+from tests.datatypes.source_and_destination import SourceAndDestination
 
 LABELS = "segmentation"
 
 
-def cleave(scene: Scene, body: int, *supervoxels: int) -> int:
+def cleave(scene: SourceAndDestination, body: int, *supervoxels: int) -> int:
     return int(scene.post(f"{LABELS}/cleave/{body}", json=list(supervoxels))["CleavedLabel"])
 
 
-def counters(scene: Scene) -> list[int]:
+def counters(scene: SourceAndDestination) -> list[int]:
     return [
         int(scene.request("GET", f"{LABELS}/nextlabel", server=server).json()["nextlabel"])
-        for server in (scene.source, scene.copy)
+        for server in (scene.source, scene.destination)
     ]
 
 
-def nothing_is_repeated(scene: Scene, reports: list[ChunkReport]) -> None:
+def nothing_is_repeated(scene: SourceAndDestination, reports: list[ChunkReport]) -> None:
     assert not any(report.conflicts or report.requests for report in reports)
     assert any("already has operations past the checkpoint" in n for r in reports for n in r.notes)
     scene.assert_same()
@@ -30,7 +30,7 @@ def nothing_is_repeated(scene: Scene, reports: list[ChunkReport]) -> None:
 
 
 @pytest.mark.parametrize("policy", ["stop", "skip"])
-def test_bodies_that_were_merged_away(scene: Scene, policy: str) -> None:
+def test_bodies_that_were_merged_away(scene: SourceAndDestination, policy: str) -> None:
     scene.sync()
     old = scene.checkpoint
     for body in range(2, 16):
@@ -47,7 +47,7 @@ def test_bodies_that_were_merged_away(scene: Scene, policy: str) -> None:
     nothing_is_repeated(scene, scene.sync(changed={"on_conflict": policy}))
 
 
-def test_bodies_that_cleaves_made_and_merges_took(scene: Scene) -> None:
+def test_bodies_that_cleaves_made_and_merges_took(scene: SourceAndDestination) -> None:
     scene.post(f"{LABELS}/merge", json=[1, *range(2, 16)])
     scene.await_messages(2)
     scene.sync()
@@ -62,12 +62,12 @@ def test_bodies_that_cleaves_made_and_merges_took(scene: Scene) -> None:
     nothing_is_repeated(scene, scene.sync())
 
 
-def test_a_run_that_is_not_set_back_does_not_look(scene: Scene) -> None:
+def test_a_run_that_is_not_set_back_does_not_look(scene: SourceAndDestination) -> None:
     for number in range(3):
         scene.post(f"{LABELS}/merge", json=[1, 2 + number])
         scene.await_messages(2 * (number + 1))
         # The destination's own.
-        url = f"{scene.copy.url}/api/node/{scene.root}/{LABELS}/merge"
+        url = f"{scene.destination.url}/api/node/{scene.root}/{LABELS}/merge"
         httpx.post(url, json=[40, 41 + number]).raise_for_status()
         reports = scene.sync()
         assert number == 0 or not any(report.notes or "look" in report.seconds for report in reports)

@@ -10,18 +10,20 @@ import pytest
 from dvidsync_dagster.errors import UndecodableRecord
 from dvidsync_dagster.log.quarantine import Quarantine, TopicPartitionOffset
 from dvidsync_dagster.run.report import ChunkReport
-from tests.datatypes.following import Scene
+from tests.datatypes.source_and_destination import SourceAndDestination
 from tests.forging import now, publish
 
 LABELS, KEYS, NEURONS = "segmentation", "segmentation_annotations", "neurons"
 
 
-def forge(scene: Scene, instance: str | None, value: bytes | None = b"no JSON") -> TopicPartitionOffset:
+def forge(
+    scene: SourceAndDestination, instance: str | None, value: bytes | None = b"no JSON"
+) -> TopicPartitionOffset:
     return forge_with_key(scene, instance, value, now())
 
 
 def forge_with_key(
-    scene: Scene,
+    scene: SourceAndDestination,
     instance: str | None,
     value: bytes | None,
     key: bytes | None,
@@ -43,14 +45,14 @@ def forge_with_key(
     )
 
 
-def stop(scene: Scene) -> str:
+def stop(scene: SourceAndDestination) -> str:
     with pytest.raises(UndecodableRecord) as caught:
         scene.sync()
     return str(caught.value)
 
 
-def body(scene: Scene, supervoxel: int) -> int:
-    answer = scene.request("GET", f"{LABELS}/mapping", json=[supervoxel], server=scene.copy)
+def body(scene: SourceAndDestination, supervoxel: int) -> int:
+    answer = scene.request("GET", f"{LABELS}/mapping", json=[supervoxel], server=scene.destination)
     return int(answer.json()[0])
 
 
@@ -58,11 +60,11 @@ def counted(reports: list[ChunkReport]) -> int:
     return sum(len(report.quarantined) for report in reports)
 
 
-def store(scene: Scene) -> Quarantine:
+def store(scene: SourceAndDestination) -> Quarantine:
     return Quarantine(str(scene.quarantine), scene.root, "copy")
 
 
-def test_what_does_not_depend_on_it_is_applied_and_recorded(scene: Scene) -> None:
+def test_what_does_not_depend_on_it_is_applied_and_recorded(scene: SourceAndDestination) -> None:
     """One record held up all the others."""
     scene.post(f"{LABELS}/merge", json=[1, 2])
     place = forge(scene, LABELS)
@@ -83,7 +85,7 @@ def test_what_does_not_depend_on_it_is_applied_and_recorded(scene: Scene) -> Non
     assert scene.sync()[-1].records == 0
 
 
-def test_a_commit_waits_and_what_comes_after_it(scene: Scene) -> None:
+def test_a_commit_waits_and_what_comes_after_it(scene: SourceAndDestination) -> None:
     place = forge(scene, LABELS)
     scene.post(scene.key(KEYS, "before"), body=b"1")
     child = scene.new_version()
@@ -97,7 +99,7 @@ def test_a_commit_waits_and_what_comes_after_it(scene: Scene) -> None:
     scene.assert_same()
 
 
-def test_a_repo_operation(scene: Scene) -> None:
+def test_a_repo_operation(scene: SourceAndDestination) -> None:
     """What happened in versions and instances that the destination lacks waits, the rest goes on."""
     # Older than the second of the instance's birth.
     forge_with_key(scene, None, b"no JSON", str(time.time_ns() - 5 * 10**9).encode())
@@ -115,7 +117,7 @@ def test_a_repo_operation(scene: Scene) -> None:
     scene.assert_same()
 
 
-def test_exactly_one_is_let_pass(scene: Scene) -> None:
+def test_exactly_one_is_let_pass(scene: SourceAndDestination) -> None:
     first, second = forge(scene, LABELS), forge(scene, LABELS, b"{}")
     third = forge(scene, KEYS)
     scene.post(f"{LABELS}/merge", json=[1, 2])
@@ -137,7 +139,7 @@ def test_exactly_one_is_let_pass(scene: Scene) -> None:
     scene.assert_same()
 
 
-def test_records_are_kept_whole(scene: Scene) -> None:
+def test_records_are_kept_whole(scene: SourceAndDestination) -> None:
     """The raw key and null were lost."""
     cases: list[tuple[bytes | None, bytes | None]] = [
         (b"\x00\xff", b"v" * 1000),
@@ -157,7 +159,7 @@ def test_records_are_kept_whole(scene: Scene) -> None:
     assert counted(scene.sync(on_undecodable="quarantine")) == 0
 
 
-def test_a_repeated_run_keeps_nothing_twice(scene: Scene) -> None:
+def test_a_repeated_run_keeps_nothing_twice(scene: SourceAndDestination) -> None:
     places = [forge(scene, LABELS), forge(scene, KEYS)]
     before = scene.checkpoint
     scene.sync(on_undecodable="quarantine")
@@ -169,7 +171,7 @@ def test_a_repeated_run_keeps_nothing_twice(scene: Scene) -> None:
     assert [row.place for row in store(scene).rows()] == places[1:]
 
 
-def test_a_garbage_topic_that_is_not_followed_is_only_counted(scene: Scene) -> None:
+def test_a_garbage_topic_that_is_not_followed_is_only_counted(scene: SourceAndDestination) -> None:
     forge(scene, NEURONS)
     forge_with_key(scene, NEURONS, b"x", b"no time")
     (report,) = scene.sync(instances=[LABELS])

@@ -9,14 +9,14 @@ import orjson
 import pytest
 
 from dvidsync_dagster.run.report import ChunkReport
-from tests.datatypes.following import Scene
+from tests.datatypes.source_and_destination import SourceAndDestination
 from tests.relay import Relay, Row
 
 LABELS, KEYS = "segmentation", "segmentation_annotations"
 
 
 @pytest.fixture
-def relay(scene: Scene) -> Relay:
+def relay(scene: SourceAndDestination) -> Relay:
     assert scene.source.kafka is not None
     relay = Relay(scene.source.kafka, scene.source.topic_prefix)
     # Topics exist before anything is read.
@@ -26,24 +26,24 @@ def relay(scene: Scene) -> Relay:
     return relay
 
 
-def sync(scene: Scene, relay: Relay, **changed: Any) -> list[ChunkReport]:
+def sync(scene: SourceAndDestination, relay: Relay, **changed: Any) -> list[ChunkReport]:
     return scene.sync(kafka=relay.settings(), changed=changed)
 
 
-def at_copy(scene: Scene, path: str) -> Any:
-    return scene.request("GET", path, server=scene.copy).json()
+def at_copy(scene: SourceAndDestination, path: str) -> Any:
+    return scene.request("GET", path, server=scene.destination).json()
 
 
-def assert_same(scene: Scene) -> None:
+def assert_same(scene: SourceAndDestination) -> None:
     scene.assert_same()
     labels = [
         scene.request("GET", f"{LABELS}/nextlabel", server=server).json()
-        for server in (scene.source, scene.copy)
+        for server in (scene.source, scene.destination)
     ]
     assert labels[0] == labels[1]
 
 
-def cleave(scene: Scene, body: int, *supervoxels: int) -> int:
+def cleave(scene: SourceAndDestination, body: int, *supervoxels: int) -> int:
     return int(scene.post(f"{LABELS}/cleave/{body}", json=list(supervoxels))["CleavedLabel"])
 
 
@@ -52,7 +52,7 @@ def heard_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_commit_waits_for_a_merge_that_takes_longer_than_the_settle_time(
-    scene: Scene, relay: Relay
+    scene: SourceAndDestination, relay: Relay
 ) -> None:
     scene.post(f"{LABELS}/merge", json=[1, 2])
     start, complete = relay.fresh(2)
@@ -71,7 +71,7 @@ def test_a_commit_waits_for_a_merge_that_takes_longer_than_the_settle_time(
     assert_same(scene)
 
 
-def test_what_does_not_depend_on_it_goes_on(scene: Scene, relay: Relay) -> None:
+def test_what_does_not_depend_on_it_goes_on(scene: SourceAndDestination, relay: Relay) -> None:
     scene.post(f"{LABELS}/merge", json=[1, 2])
     start, complete = relay.fresh(2)
     relay.publish([start], seconds_ago=30)
@@ -82,14 +82,16 @@ def test_what_does_not_depend_on_it_goes_on(scene: Scene, relay: Relay) -> None:
     relay.publish(rows, seconds_ago=20)
     sync(scene, relay)
     assert scene.value(KEYS, "k") == b"v"
-    assert scene.request("GET", f"{LABELS}/lastmod/6", server=scene.copy).status_code == 404
-    assert scene.request("GET", f"{LABELS}/lastmod/3", server=scene.copy).status_code == 200
+    assert scene.request("GET", f"{LABELS}/lastmod/6", server=scene.destination).status_code == 404
+    assert scene.request("GET", f"{LABELS}/lastmod/3", server=scene.destination).status_code == 200
     relay.publish([complete], seconds_ago=0)
     sync(scene, relay)
     assert_same(scene)
 
 
-def test_a_cleave_that_takes_longer_than_the_settle_time_burns_no_id(scene: Scene, relay: Relay) -> None:
+def test_a_cleave_that_takes_longer_than_the_settle_time_burns_no_id(
+    scene: SourceAndDestination, relay: Relay
+) -> None:
     scene.post(f"{LABELS}/merge", json=[1, 2, 3, 4, 5])
     relay.publish(relay.fresh(2))
     sync(scene, relay)
@@ -108,7 +110,9 @@ def test_a_cleave_that_takes_longer_than_the_settle_time_burns_no_id(scene: Scen
     assert_same(scene)
 
 
-def test_a_cleave_that_the_source_refused_has_failed_at_once(scene: Scene, relay: Relay) -> None:
+def test_a_cleave_that_the_source_refused_has_failed_at_once(
+    scene: SourceAndDestination, relay: Relay
+) -> None:
     refused = scene.request("POST", f"{LABELS}/cleave/1", json=[40])
     assert refused.status_code == 400
     scene.post("commit", json={"note": "x"})
@@ -120,7 +124,7 @@ def test_a_cleave_that_the_source_refused_has_failed_at_once(scene: Scene, relay
     assert_same(scene)
 
 
-def operations(scene: Scene) -> None:
+def operations(scene: SourceAndDestination) -> None:
     scene.post(f"{LABELS}/merge", json=[1, 2, 3])
     new = cleave(scene, 1, 2)
     scene.post(f"{LABELS}/renumber", json=[900, new])
@@ -131,7 +135,9 @@ def operations(scene: Scene) -> None:
     scene.post(f"{LABELS}/merge", json=[12, 10])
 
 
-def test_completions_that_were_lost(scene: Scene, relay: Relay, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_completions_that_were_lost(
+    scene: SourceAndDestination, relay: Relay, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The source has what was begun, so it is done. A completion that comes late only repeats it."""
     heard_at_once(monkeypatch)
     operations(scene)
@@ -152,7 +158,7 @@ def test_completions_that_were_lost(scene: Scene, relay: Relay, monkeypatch: pyt
 
 
 def test_completions_that_come_later_in_the_same_run(
-    scene: Scene, relay: Relay, monkeypatch: pytest.MonkeyPatch
+    scene: SourceAndDestination, relay: Relay, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     heard_at_once(monkeypatch)
     operations(scene)
@@ -167,7 +173,7 @@ def test_completions_that_come_later_in_the_same_run(
     assert_same(scene)
 
 
-def forged_values(scene: Scene, relay: Relay, count: int) -> list[Row]:
+def forged_values(scene: SourceAndDestination, relay: Relay, count: int) -> list[Row]:
     """More records than are read ahead: deletions of a key that is not there."""
     scene.delete(scene.key(KEYS, "gone"))
     (row,) = relay.fresh(1)
@@ -179,7 +185,7 @@ def forged_values(scene: Scene, relay: Relay, count: int) -> list[Row]:
 
 @pytest.mark.parametrize("torn_at", ["announced", "target index"])
 def test_a_merge_is_known_to_have_failed_once_the_source_was_started_again(
-    scene: Scene, relay: Relay, torn_at: str, monkeypatch: pytest.MonkeyPatch
+    scene: SourceAndDestination, relay: Relay, torn_at: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     heard_at_once(monkeypatch)
     fault = {"kind": "kill-torn", "only": "/merge", "at": torn_at}
@@ -192,12 +198,12 @@ def test_a_merge_is_known_to_have_failed_once_the_source_was_started_again(
     relay.publish([start, *relay.fresh(1)])
     sync(scene, relay)
     assert at_copy(scene, "status")["Locked"]
-    merged = scene.request("GET", f"{LABELS}/lastmod/2", server=scene.copy).status_code == 404
+    merged = scene.request("GET", f"{LABELS}/lastmod/2", server=scene.destination).status_code == 404
     assert merged == (torn_at == "target index")
 
 
 def test_a_merge_that_came_to_nothing_and_whose_labels_went_elsewhere(
-    scene: Scene, relay: Relay, monkeypatch: pytest.MonkeyPatch
+    scene: SourceAndDestination, relay: Relay, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     heard_at_once(monkeypatch)
     scene.post(f"{LABELS}/merge", json=[1, 2])
@@ -209,7 +215,9 @@ def test_a_merge_that_came_to_nothing_and_whose_labels_went_elsewhere(
     assert (last.operations, last.lag_after.records) == (1, 0)
 
 
-def test_a_merge_that_goes_on_is_awaited_and_shown_after_an_hour(scene: Scene, relay: Relay) -> None:
+def test_a_merge_that_goes_on_is_awaited_and_shown_after_an_hour(
+    scene: SourceAndDestination, relay: Relay
+) -> None:
     """Forged: the source's server runs, and its bodies do not have it."""
     scene.post(f"{LABELS}/merge", json=[1, 2])
     start, complete = relay.fresh(2)

@@ -19,7 +19,7 @@ from dvidsync_dagster.log.eras import EraClock
 from dvidsync_dagster.log.record import Record
 from dvidsync_dagster.run.at_hand import AtHand
 from tests.labelmap.crowd import ROOT, TOPICS, WEIGHTS, Crowd
-from tests.labelmap.following import Follower, cut
+from tests.labelmap.follower import Follower, cut
 from tests.labelmap.model import ModelLabelmap
 from tests.labelmap.test_following import COUNTER_SET, OPERATIONS, PEOPLE, PIECES, SEEDS, SILENT, scene
 from tests.places import ALL_FAILED, UNJUDGED
@@ -69,7 +69,7 @@ def test_any_cut_of_the_plain_log_ends_as_the_source(
     seed: int, operations: int, people: int, pieces: int, weights: dict[str, float]
 ) -> None:
     this = scene(seed, operations, people, weights)
-    memory = memory_of(this.copy)
+    memory = memory_of(this.destination)
     bring(memory, cut(this.log, this.random, pieces), this.source)
     assert bodies(memory.rows) == rows_of(this.source)
 
@@ -81,10 +81,10 @@ def test_any_plan_of_a_server_ends_in_the_state_of_the_plain_log(
 ) -> None:
     this = scene(seed, operations, people)
     chunks = cut(this.log, this.random, pieces)
-    memory = memory_of(this.copy)
+    memory = memory_of(this.destination)
     bring(memory, chunks, this.source)
     this.follower().follow(chunks, looking=False)
-    assert rows_of(this.copy) == bodies(memory.rows)
+    assert rows_of(this.destination) == bodies(memory.rows)
 
 
 @settings(max_examples=30)
@@ -93,10 +93,10 @@ def test_what_a_run_that_died_had_not_kept_is_brought_again(
     seed: int, operations: int, people: int, pieces: int
 ) -> None:
     this = scene(seed, operations, people)
-    memory = memory_of(this.copy)
+    memory = memory_of(this.destination)
     chunks = cut(this.log, this.random, pieces)
     before = dict(memory.rows)
-    memory.bring(Batch(Follower(this.source, this.copy, this.contact, Random(0)).read(chunks[0])))
+    memory.bring(Batch(Follower(this.source, this.destination, this.contact, Random(0)).read(chunks[0])))
     assert memory.rows == before
     assert memory.meet(None, again=False) is None
     bring(memory, chunks, this.source)

@@ -19,7 +19,7 @@ from dvidsync_dagster.dvid.limiter import Limiter, limiter_of
 from dvidsync_dagster.dvid.patience import Patience
 from dvidsync_dagster.errors import ServerUnreachable
 from dvidsync_dagster.repair.repairing import repair
-from tests.datatypes.following import scene, template
+from tests.datatypes.source_and_destination import scene, template
 from tests.dvid.counting import Counter, counting
 from tests.two_servers import TOKEN_ENV, TwoServers, two_sandboxes
 
@@ -231,7 +231,7 @@ def test_a_run(number: int, tmp_path: Path, made: tuple[Path, str]) -> None:
         EmbeddedBroker.start() as broker,
         scene(tmp_path, broker, made) as two,
         counting(two.source.url, number + 1) as source,
-        counting(two.copy.url, number + 1) as copy,
+        counting(two.destination.url, number + 1) as copy,
     ):
         for label in range(1, 40, 2):
             two.post("segmentation/merge", json=[label, label + 1])
@@ -265,10 +265,10 @@ def apart(
     monkeypatch.setattr("dvidsync_dagster.repair.annotation.ELEMENTS_PER_REQUEST", 2)
     with ExitStack() as stack:
         servers = stack.enter_context(two_sandboxes(folder))
-        monkeypatch.setenv(TOKEN_ENV, servers.copy.server.admin_token)
+        monkeypatch.setenv(TOKEN_ENV, servers.destination.server.admin_token)
         source, copy = (
             stack.enter_context(counting(side.server.url, number + 1))
-            for side in (servers.source, servers.copy)
+            for side in (servers.source, servers.destination)
         )
         servers.source.put(**{f"key{place}": b"value" for place in range(20)})
         # A key that is no UTF-8: all that can be meant by its name are looked for.

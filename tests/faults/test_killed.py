@@ -9,7 +9,7 @@ from random import Random
 import httpx
 import pytest
 
-from tests.faults.scene import LABELS, TOKEN_ENV, scene
+from tests.faults.killable import LABELS, TOKEN_ENV, scene
 
 NO_SPLITS = {kind: share for kind, share in LABELS.items() if kind != "split"}
 
@@ -66,7 +66,7 @@ def test_the_destination(tmp_path: Path, fault: dict[str, object]) -> None:
         pytest.skip("DVIDSYNC_ALL_FAULTS=1 runs it: a run waits 20 s for a server that is dead")
     random = Random(str(fault))
     with scene(tmp_path, seed=random.randrange(100), work=120) as here:
-        copy = here.stage.copy
+        copy = here.stage.destination
         after = 0 if fault.get("only") else random.randint(0, 30)
         copy.ask_for_faults({**fault, "after": after})
         here.try_to_run()
@@ -86,5 +86,5 @@ def test_the_broker_in_mid_drain(tmp_path: Path) -> None:
         assert status != 0
         assert "BrokerUnreachable" in printed
         assert here.checkpoint.read_text() == before
-        assert httpx.get(f"{here.stage.copy.url}/api/server/info").status_code == 200
+        assert httpx.get(f"{here.stage.destination.url}/api/server/info").status_code == 200
         assert here.differences() == []

@@ -14,9 +14,9 @@ from dvidsync_dagster.log.archive import LogArchive
 from dvidsync_dagster.repair.repairing import repair
 from dvidsync_dagster.run.archiving import archive_log
 from dvidsync_dagster.run.lag import look
-from tests.datatypes.following import scene, template
-from tests.following import followed
+from tests.datatypes.source_and_destination import scene, template
 from tests.hostile.proxy import proxy
+from tests.one_run import followed
 
 Work = Callable[[SyncConfig, Path], object]
 
@@ -49,7 +49,7 @@ def test_whoever_reads_the_source_says_so(tmp_path: Path, monkeypatch: pytest.Mo
             fields = {
                 "source": {"url": source.url, "user": "reader"},
                 "repo": opened.root,
-                "destinations": [{"name": "copy", "url": opened.copy.url, "start": "beginning"}],
+                "destinations": [{"name": "copy", "url": opened.destination.url, "start": "beginning"}],
                 "settle_seconds": 0,
             }
             work(SyncConfig.model_validate(fields), tmp_path)

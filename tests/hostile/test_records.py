@@ -19,8 +19,8 @@ from dvidsync_dagster.errors import Conflict, UndecodableRecord
 from dvidsync_dagster.log.eras import EraClock
 from dvidsync_dagster.log.quarantine import Quarantine, TopicPartitionOffset
 from dvidsync_dagster.run.report import ChunkReport
-from tests.datatypes.following import Scene, template
-from tests.datatypes.following import scene as open_scene
+from tests.datatypes.source_and_destination import SourceAndDestination, template
+from tests.datatypes.source_and_destination import scene as open_scene
 from tests.forging import now, topic_of
 from tests.hostile.records import (
     KEYS,
@@ -43,7 +43,7 @@ KEPT = [record for record in RECORDS if isinstance(record.outcome, Kept)]
 BATCHES = [KEPT[start : start + BATCH] for start in range(0, len(KEPT), BATCH)]
 
 
-class Source(Scene):
+class Source(SourceAndDestination):
     """Honest work, and records that are none of it."""
 
     other = ""
@@ -91,7 +91,7 @@ class Source(Scene):
 
     def assert_honest(self) -> None:
         self.assert_same()
-        other = httpx.get(f"{self.copy.url}/api/repo/{self.other}/info").json()
+        other = httpx.get(f"{self.destination.url}/api/repo/{self.other}/info").json()
         assert other["DataInstances"] == {}
         assert [node["Locked"] for node in other["DAG"]["Nodes"].values()] == [False]
 
@@ -112,8 +112,8 @@ def source(tmp_path_factory: pytest.TempPathFactory, broker: EmbeddedBroker) -> 
     """Tests share it: each begins where the copy is in step, and ends so."""
     made: tuple[Path, str] = template(tmp_path_factory.mktemp("made") / "server")
     with open_scene(tmp_path_factory.mktemp("hostile"), broker, made) as scene:
-        source = Source(scene.source, scene.copy, scene.root)
-        server = scene.copy
+        source = Source(scene.source, scene.destination, scene.root)
+        server = scene.destination
         answer = httpx.post(
             f"{server.url}/api/repos", params={"admintoken": server.admin_token}, json={"alias": "other"}
         )

@@ -13,7 +13,7 @@ import pytest
 from dvid_sandbox.broker import EmbeddedBroker
 from dvidsync_dagster.dvid.patience import MIB, Patience
 from dvidsync_dagster.errors import DvidSyncError, LoginRefused
-from tests.datatypes.following import Scene, scene, template
+from tests.datatypes.source_and_destination import SourceAndDestination, scene, template
 from tests.hostile.proxy import Answer, Proxy, proxy
 from tests.hostile.servers import BEHAVIOURS, Behaviour, Work
 
@@ -26,7 +26,7 @@ PATIENT = Patience(unreachable=20, busy=20, connect=5, answer=30, word=0.3, most
 class Ground:
     """Two servers, each behind a proxy, and people who never run out of work."""
 
-    scene: Scene
+    scene: SourceAndDestination
     source: Proxy
     destination: Proxy
     loose: int = 2
@@ -87,7 +87,7 @@ def ground(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ground]:
         EmbeddedBroker.start() as broker,
         scene(folder, broker, made) as opened,
         proxy(opened.source.url) as source,
-        proxy(opened.copy.url) as destination,
+        proxy(opened.destination.url) as destination,
     ):
         yield Ground(opened, source, destination, version=opened.root)
 
@@ -152,12 +152,12 @@ def test_a_wrong_admin_token_is_no_conflict(ground: Ground, monkeypatch: pytest.
     query = f"&admintoken={ground.scene.source.admin_token}"
     answer = ground.scene.request("POST", edited, body=b"v", version=committed, query=query)
     answer.raise_for_status()
-    right = ground.scene.copy.admin_token
+    right = ground.scene.destination.admin_token
     for on_conflict in ("skip", "stop"):
-        monkeypatch.setattr(ground.scene.copy, "admin_token", "a-wrong-one")
+        monkeypatch.setattr(ground.scene.destination, "admin_token", "a-wrong-one")
         with pytest.raises(LoginRefused, match=r"destinations\[copy\].admin_token_env") as caught:
             ground.sync(on_conflict, through=True)
         assert "a-wrong-one" not in str(caught.value)
-    monkeypatch.setattr(ground.scene.copy, "admin_token", right)
+    monkeypatch.setattr(ground.scene.destination, "admin_token", right)
     assert ground.sync("stop", through=True) == 0
     ground.scene.assert_same()

@@ -34,7 +34,7 @@ from dvidsync_dagster.datatypes.labelmap.server.seen import Contact
 from dvidsync_dagster.events.event import Announcement
 from dvidsync_dagster.events.origin import Origin
 from tests.labelmap.crowd import ROOT, WEIGHTS, Crowd
-from tests.labelmap.following import Follower
+from tests.labelmap.follower import Follower
 from tests.labelmap.model import ModelLabelmap
 
 COMMON: dict[str, Any] = {"origin": Origin(1, "labels", 0, 0), "instance": "segmentation", "version": ROOT}

@@ -19,7 +19,7 @@ from dvidsync_dagster.events.event import Event
 from dvidsync_dagster.events.repo import Commit
 from dvidsync_dagster.log.record import Record
 from tests.labelmap.crowd import ROOT, WEIGHTS, Crowd
-from tests.labelmap.following import Follower, Killed, cut
+from tests.labelmap.follower import Follower, Killed, cut
 from tests.labelmap.model import ModelLabelmap
 
 # In mode 1 the requests that repeat a `split` cannot take the ids in its order: one more id is gone.
@@ -29,12 +29,12 @@ SILENT = {**COUNTER_SET, "unheard_cleave": 1}
 
 
 @dataclass
-class Scene:
+class FollowedCrowd:
     """A source with its history, and the copy that was made before it (or after `before` operations)."""
 
     crowd: Crowd
     source: ModelLabelmap
-    copy: ModelLabelmap
+    destination: ModelLabelmap
     contact: Contact
     random: Random
 
@@ -43,25 +43,25 @@ class Scene:
         return self.crowd.log
 
     def follower(self, kill_after: int | None = None) -> Follower:
-        return Follower(self.source, self.copy, self.contact, self.random, kill_after)
+        return Follower(self.source, self.destination, self.contact, self.random, kill_after)
 
     def assert_same(self) -> None:
-        assert self.copy.state() == self.source.state()
+        assert self.destination.state() == self.source.state()
 
     def asked(self, what: str) -> int:
-        return sum(1 for kind, _ in self.copy.requests if kind == what)
+        return sum(1 for kind, _ in self.destination.requests if kind == what)
 
 
 def scene(
     seed: int, operations: int, people: int, weights: dict[str, float] = WEIGHTS, *, before: int = 0
-) -> Scene:
+) -> FollowedCrowd:
     random = Random(seed)
     source = ModelLabelmap.filled(ROOT, 24)
     crowd = Crowd(source, random, people, weights)
     crowd.work(before)
     copy = source.copy()
     crowd.work(operations)
-    return Scene(crowd, source, copy, Contact(copy.mutation_id + 1), random)
+    return FollowedCrowd(crowd, source, copy, Contact(copy.mutation_id + 1), random)
 
 
 SEEDS = st.integers(0, 2**32)
@@ -110,7 +110,7 @@ def test_whatever_the_cut_no_id_costs_an_extra_request_and_the_counter_is_exact(
 ) -> None:
     this = scene(seed, operations, people, weights)
     this.follower().follow(cut(this.log, this.random, pieces), looking=False)
-    assert this.copy.following == this.source.following
+    assert this.destination.following == this.source.following
     assert this.asked("renumber") == this.crowd.done.get("renumber", 0)
     assert this.asked("cleave") == this.crowd.done.get("cleave", 0)
 
@@ -125,7 +125,7 @@ def test_the_counter_ends_where_the_sources_is_even_if_ids_went_without_a_word(
     # Where everything is committed, ids that went without a word cannot be reserved.
     assume(any(not node.locked for node in this.source.versions.values()))
     this.follower().follow(cut(this.log, this.random, pieces), looking=False)
-    assert this.copy.following == this.source.following
+    assert this.destination.following == this.source.following
 
 
 @settings(max_examples=100)
@@ -151,7 +151,7 @@ def test_a_record_of_labels_that_were_never_given_moves_the_counter_nowhere(
 ) -> None:
     this = scene(seed, operations, people, weights)
     assume(any(not node.locked for node in this.source.versions.values()))
-    this.copy.admin = admin
+    this.destination.admin = admin
     # Without the token a copy stays in mode 1 and runs ahead by itself.
     assume(admin or not this.source.set_label)
     log = list(this.log)
@@ -160,7 +160,7 @@ def test_a_record_of_labels_that_were_never_given_moves_the_counter_nowhere(
     log.insert(this.random.randrange(len(log) + 1), moved_to_any_key(forged[0], log, this.random))
     this.follower().follow(cut(log, this.random, pieces), looking=False)
     this.assert_same()
-    assert this.copy.following == this.source.following
+    assert this.destination.following == this.source.following
 
 
 def moved_to_any_key(record: Record, log: list[Record], random: Random) -> Record:
@@ -245,7 +245,7 @@ def test_killed_runs_with_other_cuts_each_time_end_as_the_source(
     assert last.refusals == []
     this.assert_same()
     if weights is COUNTER_SET:
-        assert this.copy.following == this.source.following
+        assert this.destination.following == this.source.following
 
 
 @settings(max_examples=60)
@@ -253,10 +253,10 @@ def test_killed_runs_with_other_cuts_each_time_end_as_the_source(
 def test_what_is_all_there_is_not_applied_again(seed: int, operations: int, people: int, pieces: int) -> None:
     this = scene(seed, operations, people)
     this.follower().follow(cut(this.log, this.random, pieces), looking=False)
-    this.copy.requests.clear()
+    this.destination.requests.clear()
     again = this.follower()
     again.follow(cut(this.log, this.random, pieces), looking=True)
-    assert [what for what, _ in this.copy.requests if what not in ("reserve", "set", "maxlabel")] == []
+    assert [what for what, _ in this.destination.requests if what not in ("reserve", "set", "maxlabel")] == []
     this.assert_same()
 
 
@@ -277,7 +277,7 @@ def test_a_record_that_comes_late_is_applied_though_its_bodies_are_past_it(
     end = this.follower()
     end.follow([[r for r in ordered if name in (r.value or b"")]], looking=True)
     assert end.refusals == []
-    bodies = {uuid: node.bodies for uuid, node in this.copy.versions.items()}
+    bodies = {uuid: node.bodies for uuid, node in this.destination.versions.items()}
     assert bodies == {uuid: node.bodies for uuid, node in this.source.versions.items()}
 
 
@@ -311,7 +311,7 @@ def test_a_renumber_to_a_label_that_a_later_chunk_gives_away_again_is_not_repeat
             lambda: None,
         ):
             pass
-    this = Scene(crowd, source, copy, Contact(copy.mutation_id + 1), Random(0))
+    this = FollowedCrowd(crowd, source, copy, Contact(copy.mutation_id + 1), Random(0))
     this.follower().follow([crowd.log], looking=True)
     chunks = [
         [record for record in crowd.log if b'"NewLabel":118' in (record.value or b"")],
@@ -327,7 +327,7 @@ def test_an_own_edit_of_the_copy_is_a_conflict_and_never_overwritten() -> None:
     source = ModelLabelmap.filled(ROOT, 24)
     crowd = Crowd(source, Random(0), 1, partitions=1)
     copy = source.copy()
-    this = Scene(crowd, source, copy, Contact(copy.mutation_id + 1), Random(0))
+    this = FollowedCrowd(crowd, source, copy, Contact(copy.mutation_id + 1), Random(0))
     copy.do_merge(ROOT, 7, [1], replace(copy.versions[ROOT].modified[7], mutation_id=copy.new_mutation_id()))
     bodies = {label: set(parts) for label, parts in copy.versions[ROOT].bodies.items()}
     for _ in crowd.operation(

@@ -13,7 +13,7 @@ from dvidsync_dagster.datatypes.server_side import History as KeptHistory
 from dvidsync_dagster.dvid.labelmap import LastMod
 from dvidsync_dagster.dvid.repo import Instance
 from dvidsync_dagster.log.record import Record
-from tests.labelmap.following import Follower
+from tests.labelmap.follower import Follower
 from tests.labelmap.model import ModelLabelmap, Node
 from tests.recordings import Recording, crowd, proofreading
 

@@ -78,7 +78,7 @@ def test_runs_that_follow_leave_the_last_comparison_as_it_is(copy: Copy, servers
     assert copy.shown() is True
     events = copy.instance.fetch_materializations(copy.key.asset_key, limit=10).records
     assert len(events) == 1
-    servers.merge(1, 40, server=servers.copy)
+    servers.merge(1, 40, server=servers.destination)
     assert not verify_once(copy.instance, copy.follower, lambda _: None).agree
     assert copy.shown() is False
     assert repair_once(copy.instance, copy.follower, lambda _: None, dry_run=False).after is not None
@@ -105,11 +105,11 @@ def test_a_comparison_lets_the_destination_follow_first(copy: Copy, servers: Sta
 def test_a_comparison_that_may_not_write_changes_nothing(copy: Copy, servers: Stage) -> None:
     copy.follow()
     servers.merge_next()
-    before = servers.bodies(servers.copy), known_checkpoint(copy.instance, copy.follower)
+    before = servers.bodies(servers.destination), known_checkpoint(copy.instance, copy.follower)
     found = verify_once(copy.instance, copy.follower, lambda _: None, catch_up=False)
     assert {row.what for row in found.pending} >= {"supervoxels in another body"}
     assert copy.verify_job(catch_up=False).success
-    assert (servers.bodies(servers.copy), known_checkpoint(copy.instance, copy.follower)) == before
+    assert (servers.bodies(servers.destination), known_checkpoint(copy.instance, copy.follower)) == before
     copy.follow()
 
 

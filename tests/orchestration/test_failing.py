@@ -20,11 +20,11 @@ CHECKS = ("lag", "log_complete", "nothing_left_out")
 
 @contextmanager
 def down(servers: Stage) -> Iterator[None]:
-    servers.copy.stop()
+    servers.destination.stop()
     try:
         yield
     finally:
-        servers.copy.restart()
+        servers.destination.restart()
 
 
 def follower(servers: Stage) -> Follower:
@@ -79,7 +79,7 @@ def test_an_outage_fails_no_check_and_tells_its_cause(
         assert shown(instance, one) == {**before, "lag": "FAILED"}
     description = told(result)
     assert description.startswith("Outage.")
-    assert f"Cause: GET {servers.copy.url}/api/server/info" in description
+    assert f"Cause: GET {servers.destination.url}/api/server/info" in description
     assert "What to do: Nothing is lost" in description
     assert "configuration is wrong" not in description
     (run,) = instance.get_runs(dg.RunsFilter(tags={CAUSE_TAG: "outage"}, run_ids=[result.run_id]))

@@ -138,11 +138,11 @@ def test_a_single_window_from_the_ui(runs: Runs, servers: Stage) -> None:
 def test_after_a_wipe_a_run_starts_anew_and_changes_nothing(runs: Runs, servers: Stage) -> None:
     servers.merge_next()
     assert runs.follow().success
-    before = servers.bodies(servers.copy)
+    before = servers.bodies(servers.destination)
     runs.instance.wipe_assets([runs.key])
     assert runs.checkpoint() is None
     assert runs.follow().success
-    assert servers.bodies(servers.copy) == before
+    assert servers.bodies(servers.destination) == before
     checkpoint = runs.checkpoint()
     assert checkpoint is not None
     assert checkpoint.epoch == 1

@@ -12,7 +12,7 @@ import pytest
 from dvidsync_dagster.compare.comparison import compare
 from dvidsync_dagster.config import SyncConfig
 from dvidsync_dagster.log.checkpoint import Checkpoint
-from tests.following import followed
+from tests.one_run import followed
 from tests.real.harness import Stage, stage
 from tests.real.test_follow import ANNOUNCED, FOLLOWED, TOKEN
 

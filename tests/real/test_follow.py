@@ -15,7 +15,7 @@ from dvid_sandbox.proofreaders.repo import INSTANCES
 from dvidsync_dagster.config import SyncConfig
 from dvidsync_dagster.log.checkpoint import Checkpoint
 from dvidsync_dagster.run.report import ChunkReport
-from tests.following import followed
+from tests.one_run import followed
 from tests.real.harness import Stage, stage
 from tests.real_kafka import RealKafka
 

@@ -11,7 +11,7 @@ from random import Random
 
 import pytest
 
-from tests.faults.scene import REPOSITORY
+from tests.faults.killable import REPOSITORY
 from tests.real.harness import Stage
 from tests.real.test_follow import LABELS, TOKEN, next_mutation_id, on_stage
 from tests.real_kafka import RealKafka

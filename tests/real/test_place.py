@@ -20,8 +20,8 @@ from dvidsync_dagster.dvid.http import DvidClient
 from dvidsync_dagster.errors import ConfigurationError, Conflict
 from dvidsync_dagster.log.checkpoint import Checkpoint
 from dvidsync_dagster.run.report import ChunkReport
-from tests.following import followed
 from tests.forging import forge
+from tests.one_run import followed
 from tests.real.harness import Stage
 from tests.real.test_follow import TOKEN, on_stage
 from tests.real_kafka import RealKafka

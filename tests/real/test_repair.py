@@ -44,7 +44,7 @@ def test_copies_agree(servers: TwoServers) -> None:
 
 
 def test_edits_that_nothing_announced(servers: TwoServers) -> None:
-    source, copy = servers.source, servers.copy
+    source, copy = servers.source, servers.destination
     source.merge(10, 11, 12)
     assert source.cleave(1, 2) == 65
     source.merge(65, 20)
@@ -77,7 +77,7 @@ def test_neurons_that_a_schema_does_not_fit(servers: TwoServers) -> None:
         "properties": {"type": {"enum": ["A"]}, "note": {}, "bodyid": {}},
         "additionalProperties": False,
     }
-    for editor in (servers.source, servers.copy):
+    for editor in (servers.source, servers.destination):
         editor.neuron(3, type="X")
         editor.post(f"{NEURONS}/json_schema", schema)
     servers.source.post(f"{NEURONS}/key/3", {"bodyid": 3, "note": "new"})
@@ -86,7 +86,7 @@ def test_neurons_that_a_schema_does_not_fit(servers: TwoServers) -> None:
     assert not done.not_repaired, done.not_repaired
     assert done.after is not None
     assert done.after.agree, done.after.differences
-    assert servers.copy.get(f"{NEURONS}/json_schema") == schema
+    assert servers.destination.get(f"{NEURONS}/json_schema") == schema
 
 
 def test_versions_and_instances(servers: TwoServers) -> None:
@@ -113,14 +113,14 @@ def test_versions_and_instances(servers: TwoServers) -> None:
 
 @pytest.mark.parametrize("seed", range(2))
 def test_committed_versions_after_many_edits_on_both_sides(servers: TwoServers, seed: int) -> None:
-    for number, editor in enumerate((servers.source, servers.copy)):
+    for number, editor in enumerate((servers.source, servers.destination)):
         rng = random.Random(f"{seed}/{number}")
         for _ in range(60):
             edit(editor, rng)
         editor.commit()
     # Children override or inherit what is repaired in their parent.
     child = servers.source.new_version(servers.root)
-    servers.copy.post("newversion", {"note": "child", "uuid": child})
+    servers.destination.post("newversion", {"note": "child", "uuid": child})
     done = repaired(servers)
     assert {row.what for row in done.not_repaired} <= {"label counter"}, done.not_repaired
     assert not servers.differences(next_labels=False)

@@ -39,7 +39,7 @@ SIGNED = {"user": "ann", "app": "neu3+dvidsync@77"}
 
 
 @dataclass
-class Scene:
+class LabelmapRepo:
     """A repo; its labelmaps have four supervoxels spread over six blocks, 1 and 2 in one body."""
 
     client: DvidClient
@@ -128,16 +128,16 @@ def _box(scale: int) -> str:
 
 
 @pytest.fixture
-def scene(real_dvid: RealServer) -> Iterator[Scene]:
+def scene(real_dvid: RealServer) -> Iterator[LabelmapRepo]:
     about = orjson.dumps({"alias": "torn", "description": "torn"})
     answer = httpx.post(
         f"{real_dvid.url}/api/repos", params={"admintoken": real_dvid.admin_token}, content=about
     )
     with DvidClient(real_dvid.url) as client:
-        yield Scene(client, answer.json()["root"])
+        yield LabelmapRepo(client, answer.json()["root"])
 
 
-def tear(scene: Scene, torn: Labelmap, clean: Labelmap, at: str) -> None:
+def tear(scene: LabelmapRepo, torn: Labelmap, clean: Labelmap, at: str) -> None:
     """Leave the split in `torn` as DVID does if it is killed there; `clean` has it done."""
     if at == "some voxels":
         scene.put_blocks(torn, 0, scene.blocks(clean, 0)[::2])
@@ -152,7 +152,7 @@ def tear(scene: Scene, torn: Labelmap, clean: Labelmap, at: str) -> None:
 
 
 @pytest.mark.parametrize("at", ["some voxels", "the mapping", "the index", "the second resolution"])
-def test_a_supervoxel_split_torn_after(scene: Scene, at: str) -> None:
+def test_a_supervoxel_split_torn_after(scene: LabelmapRepo, at: str) -> None:
     torn, clean = scene.labelmap("torn"), scene.labelmap("clean")
     scene.split(clean)
     tear(scene, torn, clean, at)
@@ -169,7 +169,7 @@ def test_a_supervoxel_split_torn_after(scene: Scene, at: str) -> None:
 
 
 @pytest.mark.parametrize("at", ["some voxels", "the mapping", "the index", "the second resolution"])
-def test_a_split_of_a_body_torn_in_its_supervoxel_after(scene: Scene, at: str) -> None:
+def test_a_split_of_a_body_torn_in_its_supervoxel_after(scene: LabelmapRepo, at: str) -> None:
     torn, clean = scene.labelmap("torn"), scene.labelmap("clean")
     event = scene.announced_of_body(torn)
     scene.split(clean)
@@ -181,7 +181,7 @@ def test_a_split_of_a_body_torn_in_its_supervoxel_after(scene: Scene, at: str) -
 
 
 @pytest.mark.parametrize("given", [10, 20], ids=["with its label", "with another label"])
-def test_a_split_of_a_body_torn_in_its_cleave(scene: Scene, given: int) -> None:
+def test_a_split_of_a_body_torn_in_its_cleave(scene: LabelmapRepo, given: int) -> None:
     """Both indices are new, the mapping is old."""
     torn, clean = scene.labelmap("torn"), scene.labelmap("clean")
     event = scene.announced_of_body(torn)
@@ -200,7 +200,7 @@ def test_a_split_of_a_body_torn_in_its_cleave(scene: Scene, given: int) -> None:
     assert scene.state(torn) == scene.state(clean)
 
 
-def test_a_cleaves_renumber_torn_after_its_mapping(scene: Scene) -> None:
+def test_a_cleaves_renumber_torn_after_its_mapping(scene: LabelmapRepo) -> None:
     """The mapping names the label that the source gave; the index still has the one that the copy gave."""
     torn = scene.labelmap("torn")
     event = scene.announced_of_body(torn)
@@ -213,7 +213,7 @@ def test_a_cleaves_renumber_torn_after_its_mapping(scene: Scene) -> None:
     assert torn.mapping(scene.root, [11]) == [10]
 
 
-def test_a_merge_torn_between_the_indices_of_what_it_merged(scene: Scene) -> None:
+def test_a_merge_torn_between_the_indices_of_what_it_merged(scene: LabelmapRepo) -> None:
     """Of two labels that were merged one is gone, the other's index is still there."""
     torn = scene.labelmap("torn")
     left = torn.index(scene.root, 4)
@@ -225,7 +225,7 @@ def test_a_merge_torn_between_the_indices_of_what_it_merged(scene: Scene) -> Non
     assert sorted(torn.supervoxels(scene.root, 1) or ()) == [1, 2, 3, 4]
 
 
-def test_a_split_without_its_cleave_is_not_taken_for_one_that_was_merged_back(scene: Scene) -> None:
+def test_a_split_without_its_cleave_is_not_taken_for_one_that_was_merged_back(scene: LabelmapRepo) -> None:
     """Its label was another body's for a moment."""
     torn = scene.labelmap("torn")
     event = scene.announced_of_body(torn)

@@ -19,7 +19,7 @@ from tests.two_servers import KEYS, LABELS, NEURONS, SYNAPSES, TOKEN_ENV, Editor
 @pytest.fixture
 def servers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[TwoServers]:
     with two_sandboxes(tmp_path) as servers:
-        monkeypatch.setenv(TOKEN_ENV, servers.copy.server.admin_token)
+        monkeypatch.setenv(TOKEN_ENV, servers.destination.server.admin_token)
         yield servers
 
 
@@ -74,7 +74,7 @@ def test_lost_reservations(servers: TwoServers) -> None:
 
 def test_lost_reservations_where_every_version_is_committed(servers: TwoServers) -> None:
     servers.source.post(f"{LABELS}/nextlabel/1000")
-    for editor in (servers.source, servers.copy):
+    for editor in (servers.source, servers.destination):
         editor.commit()
     assert_repaired(planned_and_repaired(servers), servers)
 
@@ -82,7 +82,7 @@ def test_lost_reservations_where_every_version_is_committed(servers: TwoServers)
 def test_an_instance_of_another_name_is_repaired_under_its_own(servers: TwoServers) -> None:
     for here, there in ((LABELS, "bodies"), (KEYS, "notes"), (NEURONS, "cells"), (SYNAPSES, "contacts")):
         names = {"uuid": servers.root, "from": here, "to": there}
-        httpx.post(f"{servers.copy.server.url}/sandbox/rename", json=names).raise_for_status()
+        httpx.post(f"{servers.destination.server.url}/sandbox/rename", json=names).raise_for_status()
     servers.source.merge(10, 11)
     servers.source.cleave(1, 2)
     servers.source.put(c=b"other")
@@ -97,14 +97,14 @@ def test_an_instance_of_another_name_is_repaired_under_its_own(servers: TwoServe
 
 def test_a_note_of_a_committed_version(servers: TwoServers) -> None:
     servers.source.commit("finished")
-    servers.copy.commit("done")
+    servers.destination.commit("done")
     assert_repaired(planned_and_repaired(servers), servers)
 
 
 def test_the_destinations_own_label_operations(servers: TwoServers) -> None:
-    servers.copy.merge(10, 11, 12)
-    servers.copy.cleave(1, 2)
-    servers.copy.renumber(100, 5)
+    servers.destination.merge(10, 11, 12)
+    servers.destination.cleave(1, 2)
+    servers.destination.renumber(100, 5)
     done = repaired(servers)
     assert {row.what for row in done.not_repaired} == {"label counter"}
     assert not servers.differences(next_labels=False)
@@ -120,23 +120,23 @@ def test_bodies_tell_up_to_which_operation_they_are(servers: TwoServers) -> None
     servers.source.merge(10, 11)
     last = servers.source.get(f"{LABELS}/lastmod/10")
     repaired(servers)
-    copied = servers.copy.get(f"{LABELS}/lastmod/10")
+    copied = servers.destination.get(f"{LABELS}/lastmod/10")
     assert copied["last mod app"] == f"neu3+dvidsync@{last['mutation id']}"
     assert copied["last mod user"] == "amy"
 
 
 def test_records(servers: TwoServers) -> None:
     servers.source.put(c=b"other", new=b"", large=bytes(9 << 20), **{"é #?%+": b"odd"})
-    servers.copy.delete(f"{KEYS}/key/b")
-    servers.copy.put(mine=b"1")
+    servers.destination.delete(f"{KEYS}/key/b")
+    servers.destination.put(mine=b"1")
     servers.source.delete(f"{NEURONS}/key/1")
     servers.source.neuron(2, type="C", only="here")
-    servers.copy.neuron(2, type="D", other="there")
+    servers.destination.neuron(2, type="D", other="there")
     servers.source.post(f"{NEURONS}/json_schema", {"type": "object"})
-    servers.copy.post(f"{NEURONS}/schema", {"type": "object"})
+    servers.destination.post(f"{NEURONS}/schema", {"type": "object"})
     servers.source.element(3, 3, 3, to=[40, 40, 40])
-    servers.copy.element(20, 20, 20, "Note")
-    servers.copy.element(40, 40, 40)
+    servers.destination.element(20, 20, 20, "Note")
+    servers.destination.element(40, 40, 40)
     done = planned_and_repaired(servers)
     assert changes(done) == {
         (KEYS, "delete key"): 1,
@@ -152,9 +152,9 @@ def test_records(servers: TwoServers) -> None:
 
 
 def test_relations_that_go_with_a_deleted_element_come_back(servers: TwoServers) -> None:
-    for editor in (servers.source, servers.copy):
+    for editor in (servers.source, servers.destination):
         editor.element(50, 50, 50, to=[60, 60, 60])
-    servers.copy.element(60, 60, 60)
+    servers.destination.element(60, 60, 60)
     assert_repaired(planned_and_repaired(servers), servers)
 
 
@@ -167,7 +167,9 @@ def test_several_elements_at_one_point(servers: TwoServers) -> None:
     servers.source.post(
         f"{SYNAPSES}/elements", [*at(70, "Gap", "Note"), *at(72, "Note", "Gap"), *at(73, "Note")]
     )
-    servers.copy.post(f"{SYNAPSES}/elements", [*at(70, "Gap"), *at(71, "Gap", "Gap"), *at(73, "Gap", "Note")])
+    servers.destination.post(
+        f"{SYNAPSES}/elements", [*at(70, "Gap"), *at(71, "Gap", "Gap"), *at(73, "Gap", "Note")]
+    )
     assert_repaired(planned_and_repaired(servers), servers)
 
 
@@ -197,14 +199,14 @@ def test_missing_instances(servers: TwoServers) -> None:
     servers.source.post("spots/sync", {"sync": LABELS})
     servers.source.post("spots/elements", [{"Pos": [1, 2, 3], "Kind": "Note"}])
     assert_repaired(repaired(servers), servers)
-    (there,) = servers.copy.get("spots/label/1")
+    (there,) = servers.destination.get("spots/label/1")
     assert there["Pos"] == [1, 2, 3]
 
 
 def test_committed_versions_take_the_admin_token(servers: TwoServers) -> None:
     servers.source.merge(10, 11)
     servers.source.put(c=b"other")
-    for editor in (servers.source, servers.copy):
+    for editor in (servers.source, servers.destination):
         editor.commit()
     refused = repaired(servers, admin=False)
     assert not refused.changes
@@ -233,8 +235,8 @@ def test_a_dry_run_changes_nothing(servers: TwoServers) -> None:
 
 
 def test_what_is_the_destinations_own_stays(servers: TwoServers) -> None:
-    servers.copy.put(mine=b"1")
-    servers.copy.merge(10, 11)
+    servers.destination.put(mine=b"1")
+    servers.destination.merge(10, 11)
     before = servers.differences()
     assert not repaired(servers, own=[KEYS, LABELS]).changes
     assert servers.differences() == before
@@ -267,12 +269,12 @@ def test_a_run_that_takes_over_ends_the_repair(servers: TwoServers) -> None:
 def with_a_side_branch(servers: TwoServers) -> tuple[str, str]:
     """Master's open version and the branch's. Ids are taken in the branch, at the copy in master."""
     main, side = "c" * 32, "d" * 32
-    for editor in (servers.source, servers.copy):
+    for editor in (servers.source, servers.destination):
         editor.post("commit", {"note": "done"})
         editor.post("newversion", {"note": "", "uuid": main})
         editor.post("branch", {"branch": "side", "note": "", "uuid": side})
     servers.source.post(f"{LABELS}/nextlabel/10", version=side)
-    servers.copy.post(f"{LABELS}/nextlabel/10", version=main)
+    servers.destination.post(f"{LABELS}/nextlabel/10", version=main)
     return main, side
 
 
@@ -287,10 +289,10 @@ def test_the_highest_label_of_a_branch(servers: TwoServers) -> None:
     assert (row.version, row.what, row.count) == (side, "maxlabel behind the source's", 10)
     planned = repaired(servers, dry_run=True)
     assert [(each.version, each.what) for each in planned.changes] == [(side, "raise maxlabel")]
-    assert max_label(servers.copy, side) == 64
+    assert max_label(servers.destination, side) == 64
     done = repaired(servers)
     assert_repaired(done, servers)
-    assert max_label(servers.copy, side) == max_label(servers.source, side) == 74
+    assert max_label(servers.destination, side) == max_label(servers.source, side) == 74
     # No server lowers one.
     assert done.after is not None
     assert [main in note for note in done.after.notes] == [True]
@@ -307,7 +309,7 @@ def test_the_highest_label_takes_the_admin_token(servers: TwoServers) -> None:
 
 def test_labels_are_reserved_where_the_source_did(servers: TwoServers) -> None:
     main, side = "c" * 32, "d" * 32
-    for editor in (servers.source, servers.copy):
+    for editor in (servers.source, servers.destination):
         editor.post("commit", {"note": "done"})
         editor.post("newversion", {"note": "", "uuid": main})
         editor.post("branch", {"branch": "side", "note": "", "uuid": side})

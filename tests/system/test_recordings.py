@@ -10,8 +10,8 @@ import pytest
 
 from dvidsync_dagster.log.checkpoint import Checkpoint
 from dvidsync_dagster.run.report import ChunkReport
-from tests.following import followed
 from tests.log.kafka_topics import create
+from tests.one_run import followed
 from tests.real_kafka import RealKafka
 from tests.recorded import RecordedStage, publish, recorded_stage
 from tests.recordings import Recording, crowd, every_op, proofreading
@@ -27,7 +27,7 @@ def run(
 
 def tries(stage: RecordedStage) -> int:
     """How many operations on bodies were tried at the copy: its mutation ids."""
-    info = httpx.get(f"{stage.copy.url}/api/repo/{stage.recording.root}/info").json()
+    info = httpx.get(f"{stage.destination.url}/api/repo/{stage.recording.root}/info").json()
     return int(info["MutationID"])
 
 

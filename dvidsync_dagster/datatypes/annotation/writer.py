@@ -47,11 +47,11 @@ class AnnotationWriter:
             touched = self._touched(version, places, pool)
             try:
                 source = Region(self.source, version, self.edge, pool)
-                copy = Region(self.destination, version, self.edge, pool)
-                _read(touched, source, copy)
+                destination = Region(self.destination, version, self.edge, pool)
+                _read(touched, source, destination)
             except RequestRefused as refusal:
                 return Outcome(refusals=tuple(Refusal(at, str(refusal)) for at in range(len(places))))
-            refusals = [*touched.refusals, *self._write(touched, source, copy, places)]
+            refusals = [*touched.refusals, *self._write(touched, source, destination, places)]
         return Outcome(refusals=tuple({refusal.part: refusal for refusal in refusals}.values()))
 
     def _touched(self, version: str, places: Sequence[Place], pool: Executor) -> Touched:
@@ -72,19 +72,19 @@ class AnnotationWriter:
         return touched
 
     def _write(
-        self, touched: Touched, source: Region, copy: Region, places: Sequence[Place]
+        self, touched: Touched, source: Region, destination: Region, places: Sequence[Place]
     ) -> Iterator[Refusal]:
         """Delete first: it takes relations along, and what is posted has the last word."""
         version = source.version
         for point, at in touched.points.items():
             user = places[at].user or None
             try:
-                for _ in range(_deletes(point, source, copy)):
+                for _ in range(_deletes(point, source, destination)):
                     if not self.destination.delete(version, point, user=user):
                         break
             except RequestRefused as refusal:
                 yield refusal_of(at, refusal)
-        for poster, posts in _by_user(_posts(touched, source, copy), places).items():
+        for poster, posts in _by_user(_posts(touched, source, destination), places).items():
             for some in _slices(posts):
                 elements = [element for _, own in some for element in own]
                 try:
@@ -92,45 +92,45 @@ class AnnotationWriter:
                 except RequestRefused as refusal:
                     if is_committed(refusal):
                         # What a committed version has is there: by an earlier run, or with the copy.
-                        copy.read({copy.block_of(position(element)) for element in elements})
-                        some = [(at, own) for at, own in some if own != copy.at(position(own[0]))]
+                        destination.read({destination.block_of(position(element)) for element in elements})
+                        some = [(at, own) for at, own in some if own != destination.at(position(own[0]))]
                     yield from (refusal_of(at, refusal) for at, _ in some)
 
 
-def _read(touched: Touched, source: Region, copy: Region) -> None:
+def _read(touched: Touched, source: Region, destination: Region) -> None:
     """Read what is needed to tell what to delete and what to post."""
     source.read({source.block_of(point) for point in touched.points} | touched.blocks.keys())
     gone = [point for point in touched.points if not source.at(point)]
-    copy.read({copy.block_of(point) for point in gone} | touched.blocks.keys())
+    destination.read({destination.block_of(point) for point in gone} | touched.blocks.keys())
     for block, at in touched.blocks.items():
-        for point in (*source.points_in(block), *copy.points_in(block)):
+        for point in (*source.points_in(block), *destination.points_in(block)):
             touched.points.setdefault(point, at)
     # A move or a delete changes what leads to the element, as far as the element leads back there.
     moved = [element for point in touched.arrivals for element in source.at(point)]
-    left = [element for point in touched.points for element in copy.at(point)]
+    left = [element for point in touched.points for element in destination.at(point)]
     source.read({source.block_of(point) for element in (*moved, *left) for point in related(element)})
 
 
-def _deletes(point: Point, source: Region, copy: Region) -> int:
+def _deletes(point: Point, source: Region, destination: Region) -> int:
     """How often to delete at a point (docs/dvid.md, "Several elements at one point"). DVID replaces one by
     one; several at one point are posted anew."""
-    here, there = source.at(point), copy.at(point)
+    here, there = source.at(point), destination.at(point)
     if len(here) > 1 and here != there:
         return _MOST_AT_ONE_POINT
     return len(there) if len(there) > len(here) else 0
 
 
-def _posts(touched: Touched, source: Region, copy: Region) -> Iterator[tuple[int, list[Element]]]:
+def _posts(touched: Touched, source: Region, destination: Region) -> Iterator[tuple[int, list[Element]]]:
     """What to post: the place that answers for it, and the elements at one point.
 
     A delete takes along what leads to the element, in all blocks that the element leads to itself. At the
     source it may have stayed: blocks that are replaced whole take nothing along.
     """
-    changed = touched.arrivals | {point for point in touched.points if _deletes(point, source, copy)}
+    changed = touched.arrivals | {point for point in touched.points if _deletes(point, source, destination)}
     for point in dict.fromkeys((*touched.points, *(point for point, _ in source.everything()))):
         elements = source.at(point)
         ends = changed.intersection(end for each in elements for end in related(each))
-        if point in touched.points and elements and (ends or elements != copy.at(point)):
+        if point in touched.points and elements and (ends or elements != destination.at(point)):
             yield touched.points[point], elements
         elif point not in touched.points and ends:
             yield max(touched.points[end] for end in ends), elements

@@ -37,8 +37,7 @@ def opened_for_commands(
         followed: whether an instance (by the source's name) is one of those that are repaired.
         names: of instances with another name there, by the source's.
         requests_in_flight: how many steps may run at a time.
-        still_owner: raises OwnershipLost if a newer run owns the destination; asked before each graph of
-            steps, and between requests.
+        still_owner: raises OwnershipLost if a newer run owns the destination; asked between steps.
         note: says something.
     """
     with (
@@ -62,7 +61,7 @@ def opened_for_commands(
         ownership = Ownership(still_owner)
 
         def carry_out(steps: Sequence[Step]) -> list[Outcome]:
-            still_owner()
+            ownership.check()
             flight = _Commands(steps, sides, ownership)
             run_steps(
                 steps,

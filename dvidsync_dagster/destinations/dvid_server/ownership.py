@@ -21,7 +21,7 @@ class Ownership:
     def __init__(self, still_owner: Callable[[], None]) -> None:
         self._still_owner = still_owner
         self._lock = threading.Lock()
-        self._asked = time.monotonic()
+        self._asked = float("-inf")
         self._lost: OwnershipLost | None = None
 
     def check(self) -> None:

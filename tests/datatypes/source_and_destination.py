@@ -29,22 +29,22 @@ TOKEN = "DVIDSYNC_TEST_ADMIN_TOKEN"
 
 
 @dataclass
-class Scene:
+class SourceAndDestination:
     """`post` and its kin work at the source, or at `server`; paths begin after ``/api/node/VERSION/``."""
 
     source: SandboxServer
-    copy: SandboxServer
+    destination: SandboxServer
     root: str
     checkpoint: Checkpoint | None = None
     epoch: int = 0
     reports: list[ChunkReport] = field(default_factory=list)
 
-    def destination(self) -> dict[str, Any]:
-        return {"name": "copy", "url": self.copy.url, "start": "beginning", "admin_token_env": TOKEN}
+    def destination_fields(self) -> dict[str, Any]:
+        return {"name": "copy", "url": self.destination.url, "start": "beginning", "admin_token_env": TOKEN}
 
     @property
     def quarantine(self) -> Path:
-        return self.copy.folder.with_name("quarantine")
+        return self.destination.folder.with_name("quarantine")
 
     def sync(
         self, *, scope: Scope | None = None, changed: dict[str, Any] | None = None, **settings: Any
@@ -52,12 +52,12 @@ class Scene:
         """One run to the end of the log; the next one goes on from there, also after one that raised (its
         `reports` tell how far it got). `changed` is of the destination."""
         self.epoch += 1
-        os.environ[TOKEN] = self.copy.admin_token
+        os.environ[TOKEN] = self.destination.admin_token
         config = SyncConfig.model_validate(
             {
                 "source": {"url": self.source.url},
                 "repo": self.root,
-                "destinations": [{**self.destination(), **(changed or {})}],
+                "destinations": [{**self.destination_fields(), **(changed or {})}],
                 "settle_seconds": 0,
                 "quarantine": str(self.quarantine),
                 **settings,
@@ -88,7 +88,7 @@ class Scene:
         assert len(published(self.source.kafka, self.source.topic_prefix, count)) == count
 
     def states(self) -> tuple[State, State]:
-        return read_state(self.source.url, self.root), read_state(self.copy.url, self.root)
+        return read_state(self.source.url, self.root), read_state(self.destination.url, self.root)
 
     def assert_same(self) -> None:
         assert differences(*self.states(), ignore_times=False) == []
@@ -124,7 +124,7 @@ class Scene:
 
     def value(self, instance: str, key: str, *, version: str | None = None) -> bytes | None:
         """What the copy has under a key; None if it is missing or empty."""
-        answer = self.request("GET", self.key(instance, key), version=version, server=self.copy)
+        answer = self.request("GET", self.key(instance, key), version=version, server=self.destination)
         return None if answer.status_code == 404 else answer.content
 
     def new_version(self, parent: str | None = None) -> str:
@@ -146,7 +146,9 @@ def template(folder: Path, *, synced: bool = False) -> tuple[Path, str]:
 
 
 @contextmanager
-def scene(folder: Path, broker: EmbeddedBroker | RealKafka, made: tuple[Path, str]) -> Iterator[Scene]:
+def scene(
+    folder: Path, broker: EmbeddedBroker | RealKafka, made: tuple[Path, str]
+) -> Iterator[SourceAndDestination]:
     """Two servers on copies of a template's folder."""
     whole, root = made
     for name in ("source", "copy"):
@@ -158,4 +160,4 @@ def scene(folder: Path, broker: EmbeddedBroker | RealKafka, made: tuple[Path, st
         ) as source,
         SandboxServer.start(folder / "copy") as copy,
     ):
-        yield Scene(source, copy, root)
+        yield SourceAndDestination(source, copy, root)

@@ -88,7 +88,7 @@ class Follower:
     """One run. `kill_after` steps it is killed."""
 
     source: ModelLabelmap
-    copy: ModelLabelmap
+    destination: ModelLabelmap
     contact: Contact
     random: Random
     kill_after: int | None = None
@@ -114,7 +114,7 @@ class Follower:
             pool=POOL,
             note=lambda _: None,
         )
-        self.labels = ModelSide(servers, self.source, self.copy, self.root)
+        self.labels = ModelSide(servers, self.source, self.destination, self.root)
         self.labels.contact = self.contact
         self.counter = self.labels.counter
         self.sides: Sides = {"labelmap": self.labels, "repo": RepoSide(servers, ())}
@@ -172,7 +172,7 @@ class Follower:
 
     def open_version(self) -> str | None:
         """None where everything is committed: then ids cannot be reserved yet."""
-        return next((uuid for uuid, node in self.copy.versions.items() if not node.locked), None)
+        return next((uuid for uuid, node in self.destination.versions.items() if not node.locked), None)
 
     def apply(self, plan: Plan) -> None:
         for index in any_order(plan.steps, self.random):
@@ -190,14 +190,14 @@ class Follower:
         if isinstance(command, LabelCommand):
             return self.labels.writer.carry_out(command, step.events, doubtful=doubtful)
         if isinstance(command, MakeVersion):
-            if command.child not in self.copy.versions:
-                assert self.copy.versions[command.version].locked
-                self.copy.new_version(command.version, command.child)
+            if command.child not in self.destination.versions:
+                assert self.destination.versions[command.version].locked
+                self.destination.new_version(command.version, command.child)
         elif isinstance(command, CommitVersion):
             with self.counter.lock:
-                if self.counter.is_behind and not self.copy.versions[command.version].locked:
+                if self.counter.is_behind and not self.destination.versions[command.version].locked:
                     self.counter.settle(command.version)
-            self.copy.versions[command.version].locked = True
+            self.destination.versions[command.version].locked = True
         else:
             raise TypeError(f"not in this model: {command}")
         return Outcome()

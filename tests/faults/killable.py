@@ -23,7 +23,7 @@ REPOSITORY = Path(__file__).parents[2]
 
 
 @dataclass
-class Scene:
+class KillableRuns:
     """`checkpoint` is the file in which the runs keep it."""
 
     stage: Stage
@@ -54,7 +54,7 @@ class Scene:
 
     def tries(self) -> int:
         """How many operations were tried at the copy: its mutation ids."""
-        info = httpx.get(f"{self.stage.copy.url}/api/repo/{self.stage.root}/info").json()
+        info = httpx.get(f"{self.stage.destination.url}/api/repo/{self.stage.root}/info").json()
         return int(info["MutationID"])
 
     def kill_after(self, operations: int) -> bool:
@@ -75,7 +75,7 @@ class Scene:
     def differences(self) -> list[str]:
         source, copy = (
             read_state(server.url, self.stage.root, server.admin_token, indices=True, instances=[INSTANCE])
-            for server in (self.stage.source, self.stage.copy)
+            for server in (self.stage.source, self.stage.destination)
         )
         return differences(source, copy) + contradictions(copy)
 
@@ -89,7 +89,7 @@ def scene(
     people: int = 4,
     chunk_records: int = 100,
     weights: Mapping[str, float] = LABELS,
-) -> Iterator[Scene]:
+) -> Iterator[KillableRuns]:
     """The people have done their work; the copy has nothing of it."""
     with stage(folder) as on_stage:
         source = on_stage.source
@@ -103,4 +103,4 @@ def scene(
         ) as crowd:
             crowd.work(work)
         source.restart()
-        yield Scene(on_stage, folder / "checkpoint.json", chunk_records)
+        yield KillableRuns(on_stage, folder / "checkpoint.json", chunk_records)
