@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from dvidsync_dagster.compare.instances import InstancePair, Instances, pair_instances
@@ -14,6 +15,7 @@ from dvidsync_dagster.destinations.protocol import Comparable
 from dvidsync_dagster.differences.items import Pair, ServerPair
 from dvidsync_dagster.differences.sides import DvidSide
 from dvidsync_dagster.dvid.asking import ask_server
+from dvidsync_dagster.dvid.opening import open_source
 from dvidsync_dagster.dvid.repo import RepoInfo, ServerInfo
 from dvidsync_dagster.dvid.transport import Transport
 from dvidsync_dagster.errors import ConfigurationError
@@ -77,6 +79,19 @@ def comparison_of(instance: InstancePair) -> DataComparison:
 
 COMPARISONS = {name: each.comparison for name, each in FOLLOWED.items() if each.comparison is not None}
 """By data type; others are not compared."""
+
+
+@contextmanager
+def opened_source(config: SyncConfig) -> Iterator[Transport]:
+    """The source, once it has answered: what is wrong with it is said before a destination is asked.
+
+    Raises:
+        ConfigurationError: there is no DVID server, or it has no such repo.
+        ServerError: it does not answer as it should.
+    """
+    with open_source(config) as source:
+        ask_server("source.url", source, config.repo)
+        yield source
 
 
 def look_at(

@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection
 from functools import partial
 
 from dvidsync_dagster.compare.apart import apart
-from dvidsync_dagster.compare.both_sides import BothSides, look_at
+from dvidsync_dagster.compare.both_sides import BothSides, look_at, opened_source
 from dvidsync_dagster.compare.later import LaterRecords
 from dvidsync_dagster.compare.reading import Differing, Say, Suspect, read_again, read_everything
 from dvidsync_dagster.config import DestinationConfig, SyncConfig
@@ -20,7 +20,6 @@ from dvidsync_dagster.destinations.kinds import opened_comparable
 from dvidsync_dagster.destinations.protocol import Comparable
 from dvidsync_dagster.differences.findings import Comparison
 from dvidsync_dagster.differences.touched import Touched
-from dvidsync_dagster.dvid.opening import open_source
 from dvidsync_dagster.dvid.transport import Transport
 from dvidsync_dagster.log.checkpoint import Checkpoint, Positions
 
@@ -52,7 +51,7 @@ def compare(
     Raises:
         ConfigurationError, ServerError, BrokerUnreachable; and what `reached` raises.
     """
-    with open_source(config) as source, opened_comparable(config, destination, source) as follower:
+    with opened_source(config) as source, opened_comparable(config, destination, source) as follower:
         return compare_sides(
             config,
             destination,

@@ -19,6 +19,7 @@ def carry_out_or_leave(
     *,
     advice: str = "",
     version: str | None = None,
+    item_is_part: bool = False,
 ) -> bool:
     """Carry out steps, and note what was refused as not repaired. True if nothing was.
 
@@ -26,6 +27,7 @@ def carry_out_or_leave(
         items: for each step what it changes.
         advice: what can be done then, as a sentence.
         version: to note it under, if not under that of the command.
+        item_is_part: each item is one part of its command: others can be done though it is refused.
 
     Raises ServerError, OwnershipLost.
     """
@@ -35,5 +37,7 @@ def carry_out_or_leave(
             found = "; ".join(dict.fromkeys(refusal.found for refusal in outcome.refusals))
             why = f"{found}. {advice}" if advice else found
             where = step.command.version if version is None else version
-            work.leave(where, step.command.instance, kind, own, why)
+            parts = sorted({refusal.part for refusal in outcome.refusals})
+            left = [own[part] for part in parts] if item_is_part else own
+            work.leave(where, step.command.instance, kind, left, why)
     return not any(outcome.refusals for outcome in outcomes)

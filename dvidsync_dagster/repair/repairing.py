@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from dvidsync_dagster.compare.both_sides import look_at
+from dvidsync_dagster.compare.both_sides import look_at, opened_source
 from dvidsync_dagster.compare.comparison import compare_sides
 from dvidsync_dagster.compare.later import LaterRecords
 from dvidsync_dagster.compare.reading import Say
@@ -13,7 +13,6 @@ from dvidsync_dagster.config import DestinationConfig, SyncConfig
 from dvidsync_dagster.destinations.kinds import opened_repairable
 from dvidsync_dagster.differences.mender import Mender
 from dvidsync_dagster.differences.work import NotRepaired, Repair, Work
-from dvidsync_dagster.dvid.opening import open_source
 from dvidsync_dagster.log.checkpoint import Checkpoint
 from dvidsync_dagster.repair.pending import PendingRecords
 from dvidsync_dagster.repair.server_mender import ServerMender
@@ -47,7 +46,7 @@ def repair(
             changed.
     """
     with (
-        open_source(config) as source,
+        opened_source(config) as source,
         opened_repairable(config, destination, source, still_owner=still_owner, note=say) as follower,
     ):
         work = Work(dry_run, destination.requests_in_flight)

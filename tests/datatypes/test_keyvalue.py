@@ -6,9 +6,9 @@ import time
 
 import pytest
 
+from dvidsync_dagster.datatypes.keyvalue.batches import MAX_BYTES, MAX_KEYS
 from dvidsync_dagster.datatypes.keyvalue.events import DeleteKey, PostKey, decode
 from dvidsync_dagster.datatypes.keyvalue.side import batches
-from dvidsync_dagster.datatypes.keyvalue.writer import MAX_BYTES, MAX_KEYS
 from dvidsync_dagster.dvid.repo import Instance
 from dvidsync_dagster.errors import UndecodableRecord
 from dvidsync_dagster.events.message import Message

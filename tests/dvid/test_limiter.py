@@ -259,10 +259,10 @@ def apart(
     folder: Path, number: int, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[tuple[TwoServers, Counter, Counter, dict[str, Any]]]:
     """Two servers that differ in each data type, with a counter before each, and their configuration."""
-    monkeypatch.setattr("dvidsync_dagster.compare.keyvalue.KEYS_PER_REQUEST", 3)
-    monkeypatch.setattr("dvidsync_dagster.repair.keyvalue.KEYS_PER_REQUEST", 3)
-    monkeypatch.setattr("dvidsync_dagster.repair.keyvalue.BYTES_PER_REQUEST", 10)
-    monkeypatch.setattr("dvidsync_dagster.repair.annotation.ELEMENTS_PER_REQUEST", 2)
+    monkeypatch.setattr("dvidsync_dagster.datatypes.keyvalue.comparison.KEYS_PER_REQUEST", 3)
+    monkeypatch.setattr("dvidsync_dagster.datatypes.keyvalue.batches.MAX_KEYS", 3)
+    monkeypatch.setattr("dvidsync_dagster.datatypes.keyvalue.batches.MAX_BYTES", 10)
+    monkeypatch.setattr("dvidsync_dagster.datatypes.annotation.repair.POINTS_PER_COMMAND", 2)
     with ExitStack() as stack:
         servers = stack.enter_context(two_sandboxes(folder))
         monkeypatch.setenv(TOKEN_ENV, servers.destination.server.admin_token)

@@ -70,6 +70,16 @@ def read_values(side: DvidSide, keys: list[str]) -> Iterator[IO[bytes]]:
             yield from (BytesIO(values.get(key, b"")) for key in odd)
 
 
+def value_sizes(side: DvidSide, keys: list[str]) -> dict[str, int]:
+    """By key, the bytes of its value, which is never held whole."""
+    sizes: dict[str, int] = {}
+    for start in range(0, len(keys), KEYS_PER_REQUEST):
+        some = keys[start : start + KEYS_PER_REQUEST]
+        for key, file in zip(some, read_values(side, some), strict=True):
+            sizes[key] = _size_of(file)
+    return sizes
+
+
 def _fits_in_tar(key: str) -> bool:
     """DVID breaks off at a file that cannot have this name, or that would be a folder."""
     return "\0" not in key and not key.endswith("/") and not is_raw(key)
@@ -92,6 +102,10 @@ def _read_tar(side: DvidSide, keys: list[str]) -> Iterator[IO[bytes]]:
             raise ServerFailed(request, f"is no tar file: {error}") from error
         if count != len(keys):
             raise ServerFailed(request, f"has {count} values for {len(keys)} keys")
+
+
+def _size_of(file: IO[bytes]) -> int:
+    return sum(map(len, iter(lambda: file.read(_PIECE), b"")))
 
 
 def _hash_of(file: IO[bytes]) -> int:

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 
 from dvidsync_dagster.datatypes.commands import Step
 from dvidsync_dagster.datatypes.contract import DataRepair
+from dvidsync_dagster.datatypes.keyvalue.batches import fitting
 from dvidsync_dagster.datatypes.keyvalue.commands import CopyKeys
-from dvidsync_dagster.datatypes.keyvalue.comparison import VALUES
+from dvidsync_dagster.datatypes.keyvalue.comparison import VALUES, value_sizes
 from dvidsync_dagster.datatypes.repairing import carry_out_or_leave
 from dvidsync_dagster.datatypes.server_side import CarryOut
 from dvidsync_dagster.differences.items import ServerPair, find
 from dvidsync_dagster.differences.work import ChangeKind, Work
-
-KEYS_PER_COMMAND = 500
 
 DELETE_KEY = ChangeKind("delete key")
 WRITE_KEY = ChangeKind("write key")
@@ -33,16 +32,24 @@ class KeyvalueRepair(DataRepair):
         unreachable = [key for key in deleted if "/" in key]
         why = "DVID has no request that deletes a key with a slash."
         work.leave(version, name, DELETE_KEY, unreachable, why)
-        for kind, keys in (
-            (DELETE_KEY, [key for key in deleted if "/" not in key]),
-            (WRITE_KEY, written),
-        ):
-            if work.plan(version, name, kind, keys):
-                batches = [tuple(some) for some in _batches(keys)]
-                steps = [Step(CopyKeys(version=version, instance=name, keys=some)) for some in batches]
-                carry_out_or_leave(steps, batches, kind, work, carry_out)
+        reachable = [key for key in deleted if "/" not in key]
+        if work.plan(version, name, DELETE_KEY, reachable):
+            sizes = dict.fromkeys(reachable, 0)
+            _carry_out(DELETE_KEY, _commands(version, name, sizes), work, carry_out)
+        if work.plan(version, name, WRITE_KEY, written):
+            sizes = value_sizes(pair.source, written)
+            _carry_out(WRITE_KEY, _commands(version, name, sizes), work, carry_out)
 
 
-def _batches(keys: Sequence[str]) -> Iterator[Sequence[str]]:
-    for start in range(0, len(keys), KEYS_PER_COMMAND):
-        yield keys[start : start + KEYS_PER_COMMAND]
+def _commands(version: str, instance: str, sizes: Mapping[str, int]) -> list[CopyKeys]:
+    keys, values = tuple(sizes), tuple(sizes.values())
+    return [
+        CopyKeys(version=version, instance=instance, keys=keys[some], largest=max(values[some]))
+        for some in fitting(values)
+    ]
+
+
+def _carry_out(kind: ChangeKind, commands: Sequence[CopyKeys], work: Work, carry_out: CarryOut) -> None:
+    steps = [Step(command) for command in commands]
+    items = [command.keys for command in commands]
+    carry_out_or_leave(steps, items, kind, work, carry_out, item_is_part=True)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import chain
 
 from dvidsync_dagster.datatypes.commands import Command, Step
 from dvidsync_dagster.datatypes.copied import CopyingSide
+from dvidsync_dagster.datatypes.keyvalue.batches import fitting
 from dvidsync_dagster.datatypes.keyvalue.commands import CopyKeys
 from dvidsync_dagster.datatypes.keyvalue.events import KeyEvent, PostKey
-from dvidsync_dagster.datatypes.keyvalue.writer import MAX_BYTES, MAX_KEYS, KeyvalueWriter
+from dvidsync_dagster.datatypes.keyvalue.writer import KeyvalueWriter
 from dvidsync_dagster.dvid.keyvalue import Keyvalue
 from dvidsync_dagster.events.event import Event
 from dvidsync_dagster.plan.outcome import Outcome
@@ -44,20 +46,13 @@ class KeyvalueSide(CopyingSide[KeyEvent, KeyvalueWriter]):
 
 
 def batches(events: Sequence[KeyEvent]) -> list[Sequence[KeyEvent]]:
-    """At most `MAX_KEYS` keys and `MAX_BYTES` bytes; all events of a key are in one."""
+    """What goes together; all events of a key are in one."""
     by_key: dict[str, list[KeyEvent]] = {}
     for event in events:
         by_key.setdefault(event.key, []).append(event)
-    batches: list[list[KeyEvent]] = []
-    keys = size = 0
-    for own in by_key.values():
-        bytes_here = _largest(own)
-        if not batches or keys == MAX_KEYS or size + bytes_here > MAX_BYTES:
-            batches.append([])
-            keys = size = 0
-        batches[-1] += own
-        keys, size = keys + 1, size + bytes_here
-    return [sorted(batch, key=lambda event: event.origin) for batch in batches]
+    keys = list(by_key.values())
+    together = [keys[some] for some in fitting([_largest(own) for own in keys])]
+    return [sorted(chain.from_iterable(some), key=lambda event: event.origin) for some in together]
 
 
 def _largest(events: Iterable[KeyEvent]) -> int:

@@ -12,16 +12,11 @@ from dataclasses import dataclass, field
 from tempfile import TemporaryFile
 
 from dvidsync_dagster.datatypes.copied import is_committed
+from dvidsync_dagster.datatypes.keyvalue.batches import MAX_BYTES
 from dvidsync_dagster.datatypes.keyvalue.commands import CopyKeys
 from dvidsync_dagster.dvid.keyvalue import UNREADABLE, Keyvalue, fits_path
 from dvidsync_dagster.errors import RequestRefused
 from dvidsync_dagster.plan.outcome import Outcome, Refusal, refusal_of
-
-MAX_KEYS = 500
-"""Keys in one request."""
-
-MAX_BYTES = 8 * 2**20
-"""Bytes of values in one request. A larger value goes alone."""
 
 _LARGE_AT_A_TIME = 2
 

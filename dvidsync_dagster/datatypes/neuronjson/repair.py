@@ -43,7 +43,7 @@ class NeuronjsonRepair(DataRepair):
                     steps = [
                         Step(CopyNeurons(version=version, instance=name, bodies=some)) for some in batches
                     ]
-                    carry_out_or_leave(steps, batches, kind, work, carry_out)
+                    carry_out_or_leave(steps, batches, kind, work, carry_out, item_is_part=True)
 
 
 def _batches(bodies: Sequence[int]) -> Iterator[Sequence[int]]:
