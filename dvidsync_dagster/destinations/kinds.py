@@ -40,17 +40,8 @@ class Opener(Protocol):
     ) -> AbstractContextManager[Destination]: ...
 
 
-def opened_destination(
-    config: SyncConfig,
-    destination: DestinationConfig,
-    source: Source,
-    *,
-    is_new: bool,
-    still_owner: Callable[[], None],
-    note: Callable[[str], None],
-) -> AbstractContextManager[Destination]:
-    """Open a destination of the configured kind for a run, see `Opener`."""
-    return opened_server(config, destination, source, is_new=is_new, still_owner=still_owner, note=note)
+opened_destination: Opener = opened_server
+"""Opens a destination of the configured kind for a run."""
 
 
 def opened_comparable(

@@ -14,6 +14,7 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from typing import TYPE_CHECKING
 
 import orjson
 import pyarrow as pa
@@ -25,7 +26,11 @@ from dvidsync_dagster.log.folder import Folder
 from dvidsync_dagster.log.ranges import Range, joined, without
 from dvidsync_dagster.log.record import Partition, Record
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 _FILE = re.compile(r"(?P<first>[0-9]{19})-(?P<last>[0-9]{19})-[0-9a-f]{16}\.parquet")
+_LAST_KEY = (1 << 63) - 1
 _METADATA = b"dvidsync"
 _FORMAT = 1
 _SCHEMA = pa.schema(
@@ -86,7 +91,7 @@ class LogArchive:
             self._folder.write_table(file.name, table, {_METADATA: offsets})
         return file
 
-    def files(self, first_key: int = 0, last_key: int = (1 << 63) - 1) -> list[ArchiveFile]:
+    def files(self, first_key: int = 0, last_key: int = _LAST_KEY) -> list[ArchiveFile]:
         """The files that may hold keys from `first_key` to `last_key` (both included), in order."""
         result = []
         for name in self._folder.names():
@@ -103,6 +108,22 @@ class LogArchive:
         files = self.files(first_key, last_key)
         found = sorted(record for file in files for record in self._records(file, first_key, last_key))
         return [next(same) for _, same in groupby(found, key=lambda record: record[:4])]
+
+    def frame(self, first_key: int = 0, last_key: int = _LAST_KEY) -> pd.DataFrame:
+        """The same as a table for people, in a notebook.
+
+        Returns:
+            Columns: time (of the key, UTC), key (ns since 1970), topic (categorical), partition, offset, and
+            value (bytes: the message).
+        """
+        import pandas as pd  # takes most of a second
+
+        found = pd.DataFrame(self.read(first_key, last_key), columns=list(Record._fields))
+        found["topic"] = found["topic"].astype("category")
+        found.insert(0, "time", pd.to_datetime(found["key_ns"], unit="ns", utc=True))
+        return found.rename(columns={"key_ns": "key"})[
+            ["time", "key", "topic", "partition", "offset", "value"]
+        ]
 
     def read_file(self, file: ArchiveFile) -> list[Record]:
         """The records of one file, in log order."""

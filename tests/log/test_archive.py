@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
@@ -47,6 +48,19 @@ def test_a_span_of_keys_is_read_back_as_it_was(archive: LogArchive) -> None:
     archive.write(whole[6:], upto(6, 6), upto(12, 12))
     assert archive.read(0, 2**63 - 1) == whole
     assert archive.read(BASE + 4 * HOUR, BASE + 7 * HOUR) == whole[4:8]
+
+
+def test_a_table_for_people(archive: LogArchive) -> None:
+    whole = chunk(range(6))
+    archive.write(whole[:4], upto(0, 0), upto(4, 4))
+    archive.write(whole[2:], upto(2, 2), upto(6, 6))
+    table = archive.frame(BASE + HOUR)
+    assert [*table.columns] == ["time", "key", "topic", "partition", "offset", "value"]
+    assert table[["key", "topic", "offset", "value"]].values.tolist() == [
+        [record.key_ns, record.topic, record.offset, record.value] for record in whole[1:]
+    ]
+    assert table["time"][0] == pd.Timestamp(BASE + HOUR, tz="UTC")
+    assert [*archive.frame(last_key=1).columns] == [*table.columns]
 
 
 def test_a_window_is_found_by_name(archive: LogArchive) -> None:
