@@ -18,7 +18,7 @@ FLOORS = [
     {"errors"},
     {"events", "config"},
     {"dvid"},
-    {"log", "plan", "differences"},
+    {"log", "plan", "differences", "snapshot"},
     {"datatypes"},
     {"destinations"},
     {"run"},

@@ -7,7 +7,7 @@ they need no completion and no ids, and the source is asked for nothing but what
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from enum import Enum
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from dvidsync_dagster.datatypes.commands import Command
 from dvidsync_dagster.datatypes.server_side import CarryOut, Servers, ServerSide
@@ -23,6 +24,7 @@ from dvidsync_dagster.dvid.transport import Transport
 from dvidsync_dagster.events.event import Announcement, Consequence, Event
 from dvidsync_dagster.events.message import Message
 from dvidsync_dagster.plan.claims import Claim, Key
+from dvidsync_dagster.snapshot.table import Change, Table, TableRows
 
 if TYPE_CHECKING:
     from dvidsync_dagster.differences.findings import Difference
@@ -124,6 +126,49 @@ class SourceSide:
             has_children: whether versions were made from the event's.
         """
         return None
+
+
+class SnapshotSide(ABC):
+    """A data type's half of a snapshot in a bucket: the tables of one instance in one branch.
+
+    Args:
+        source: its client; it is only read.
+        instance: as the source describes it, with the instances that it is synced to.
+    """
+
+    def __init__(self, source: Transport, instance: Instance) -> None:
+        self.source = source
+        self.instance = instance
+
+    @property
+    @abstractmethod
+    def tables(self) -> Sequence[Table]:
+        """The tables, each with another path, which begins with the instance's name."""
+
+    @abstractmethod
+    def whole(self, version: str) -> Iterator[tuple[Table, Iterator[pa.RecordBatch]]]:
+        """All that the source has in a committed version, table by table, in batches of bounded size.
+
+        Raises:
+            Unfit: a table cannot hold it.
+            ServerError.
+        """
+
+    @abstractmethod
+    def changes(self, events: Sequence[Event], version: str, rows: TableRows) -> Mapping[str, Change]:
+        """What events did to the tables, by path.
+
+        Args:
+            events: of the whole repo, in an order in which they can be applied. Those of other instances
+                count where they move something here.
+            version: the newest of the events' versions. What messages do not hold is read there, and can be
+                newer if that version is open.
+            rows: what the tables hold before.
+
+        Raises:
+            Unfit: a table cannot hold it.
+            ServerError.
+        """
 
 
 class DataComparison(ABC):
@@ -247,6 +292,12 @@ class DataType(ABC):
     @abstractmethod
     def apply(self, event: Event, rows: Rows) -> None:
         """What an event changes. Pure: the rows are all that it reads and writes."""
+
+    # A snapshot
+
+    def snapshot_side(self, source: Transport, instance: Instance) -> SnapshotSide | None:
+        """Its half of a snapshot; None if snapshots hold nothing of it."""
+        return None
 
     # The servers
 
