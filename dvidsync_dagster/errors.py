@@ -23,6 +23,7 @@
     │   ├── StorageUnreachable    no answer, or only 429 and 5xx, for as long as one waits
     │   ├── StorageRefused        it does not let us do that: login, rights, no room, no such bucket
     │   ├── SnapshotDamaged       something is missing or is not what was written
+    │   ├── AlreadyThere          an object that is written once has another content
     │   └── Unfit                 the source holds something that a table cannot hold
     └── Conflict                  an operation that the destination cannot take
 
@@ -319,6 +320,10 @@ class StorageRefused(StorageError):
 
 class SnapshotDamaged(StorageError):
     """Something that was written is missing, or is something else."""
+
+
+class AlreadyThere(StorageError):
+    """An object that is written once is there, with another content. It is left as it is."""
 
 
 class Unfit(StorageError):
