@@ -88,10 +88,10 @@ def storage_error(where: str, error: BaseException) -> StorageError:
     if status == 429 or status >= 500 or (not status and _AWAY.search(text)):
         return StorageUnreachable(where, f"no answer: {text}", "Run again later; nothing is lost.")
     if status == 404 or isinstance(error, FileNotFoundError) or _GONE.search(text):
-        return SnapshotDamaged(where, f"something is missing: {text}", _DAMAGED)
+        return SnapshotDamaged(where, f"something is missing: {text}", DAMAGED)
     if status or isinstance(error, OSError):
         return StorageRefused(where, f"it is refused: {text}", "See what the store asks for; then run again.")
-    return SnapshotDamaged(where, f"it cannot be read: {text}", _DAMAGED)
+    return SnapshotDamaged(where, f"it cannot be read: {text}", DAMAGED)
 
 
 _ROOM = "Make room, or raise the quota; then run again."
@@ -100,7 +100,7 @@ _LOGIN = (
     "AWS_SECRET_ACCESS_KEY; AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY), see that it has not "
     "expired, and that it may read, list, write and delete here."
 )
-_DAMAGED = (
+DAMAGED = (
     "Bring the object back, if the bucket keeps deleted ones or old versions; else delete the snapshot's "
     "folder, and the next run makes it anew."
 )

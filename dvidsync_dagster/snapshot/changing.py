@@ -1,0 +1,174 @@
+"""What is written to a Delta table: a first content, rows by key, more rows, more columns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import chain
+
+import pyarrow as pa
+from deltalake import CommitProperties, DeltaTable, Schema, write_deltalake
+
+from dvidsync_dagster.errors import Unfit
+from dvidsync_dagster.snapshot.opening import quoted
+from dvidsync_dagster.snapshot.parquet import (
+    CONFIGURATION,
+    bytes_a_row,
+    stored_bytes_a_row,
+    writer_properties,
+)
+from dvidsync_dagster.snapshot.table import Change, Table
+
+_GONE = "dvidsync gone"
+"""The column that tells what is deleted from what is put, in what is merged."""
+
+
+class FirstContent:
+    """All rows of a table, as they come. What they raise at once is raised here.
+
+    delta-rs tells of an error in the later ones by text alone, so it is kept: `raised`.
+    """
+
+    def __init__(self, table: Table, batches: Iterator[pa.RecordBatch]) -> None:
+        self.raised: BaseException | None = None
+        self._table = table
+        self._first = next(batches, None)
+        self._batches = batches if self._first is None else chain([self._first], batches)
+
+    def write(
+        self, to: DeltaTable | str, options: dict[str, str] | None, properties: CommitProperties
+    ) -> None:
+        """Make this the content of a table, or of a new one at a URI."""
+        width = bytes_a_row(self._first) if self._first is not None else 0
+        write_deltalake(
+            to,
+            pa.RecordBatchReader.from_batches(self._table.schema, self._fitted()),
+            mode="overwrite",
+            schema_mode="overwrite",
+            description=self._table.text,
+            configuration=CONFIGURATION,
+            storage_options=options,
+            writer_properties=writer_properties(self._table.schema, width),
+            commit_properties=properties,
+        )
+
+    def _fitted(self) -> Iterator[pa.RecordBatch]:
+        try:
+            for batch in self._batches:
+                yield from fitted(self._table, pa.Table.from_batches([batch])).to_batches()
+        except BaseException as error:
+            self.raised = error
+            raise
+
+
+def merge(delta: DeltaTable, table: Table, change: Change, properties: CommitProperties) -> None:
+    """Put and delete rows by the table's key, in one commit."""
+    rows = _rows_by_key(table, change)
+    put = {quoted(name): f"new.{quoted(name)}" for name in table.schema.names}
+    # What the table had once, and has no more.
+    others = set(_schema(delta).names) - set(table.schema.names)
+    put |= {quoted(name): "NULL" for name in others}
+    (
+        delta.merge(
+            rows,
+            " AND ".join(f"here.{quoted(name)} = new.{quoted(name)}" for name in table.key),
+            source_alias="new",
+            target_alias="here",
+            streamed_exec=False,  # so that files are left out by the least and the greatest key
+            writer_properties=writer_properties(
+                table.schema, max(bytes_a_row(change.put), stored_bytes_a_row(delta))
+            ),
+            commit_properties=properties,
+        )
+        .when_matched_delete(f"new.{quoted(_GONE)}")
+        .when_matched_update(put)
+        .when_not_matched_insert(put, f"NOT new.{quoted(_GONE)}")
+        .execute()
+    )
+
+
+def append(delta: DeltaTable, table: Table, change: Change, properties: CommitProperties) -> None:
+    """Add rows at the end."""
+    write_deltalake(
+        delta,
+        fitted(table, change.put),
+        mode="append",
+        writer_properties=writer_properties(table.schema, bytes_a_row(change.put)),
+        commit_properties=properties,
+    )
+
+
+def describe(delta: DeltaTable, table: Table, properties: CommitProperties) -> None:
+    """Give a table the columns that are new, and the texts that are other ones; without a commit if none is.
+
+    Raises:
+        Unfit: a column would have another type.
+    """
+    there = {field.name: field for field in _schema(delta)}
+    for field in table.schema:
+        if field.name in there and field.type != there[field.name].type:
+            raise Unfit(
+                table.path,
+                f"the column {field.name} holds {there[field.name].type}, and {field.type} is to be written",
+                "Delete the snapshot's folder, and the next run makes it anew.",
+            )
+    added = [field for field in table.schema if field.name not in there]
+    if added:
+        fields = [*there.values(), *(field.with_nullable(True) for field in added)]
+        write_deltalake(
+            delta,
+            pa.schema(fields).empty_table(),
+            mode="append",
+            schema_mode="merge",
+            commit_properties=properties,
+        )
+    for column in table.columns:
+        told = (there[column.name].metadata or {}).get(b"comment") if column.name in there else None
+        if told is not None and told.decode() != column.text:
+            delta.alter.set_column_metadata(column.name, {"comment": column.text})
+
+
+def fitted(table: Table, rows: pa.Table) -> pa.Table:
+    """Rows with the table's own types. What does not fit is refused and never changed.
+
+    Raises:
+        Unfit: a value does not fit.
+    """
+    try:
+        return rows.select(table.schema.names).cast(table.schema)
+    except (pa.ArrowException, ValueError) as error:
+        raise Unfit(table.path, f"a row does not fit: {error}", "Report this.") from None
+
+
+def held_by_delta(table: Table) -> None:
+    """Raise TypeError if Delta would keep a column as another type, or readers other than delta-rs cannot."""
+    kept = pa.schema(Schema.from_arrow(table.schema).to_arrow())
+    for field in table.schema:
+        timed = pa.types.is_timestamp(field.type)
+        if field.type != kept.field(field.name).type or (timed and field.type.unit != "us"):
+            raise TypeError(f"{table.path}: Delta has no {field.type}, of the column {field.name}")
+
+
+def _rows_by_key(table: Table, change: Change) -> pa.Table:
+    """What is put and what is deleted as one table, each key once."""
+    put = _with(fitted(table, change.put), gone=False)
+    if change.gone is None or not len(change.gone):
+        rows = put
+    else:
+        nothing = pa.nulls(len(change.gone))
+        columns = {
+            field.name: (change.gone[field.name] if field.name in table.key else nothing).cast(field.type)
+            for field in table.schema
+        }
+        rows = pa.concat_tables([put, _with(pa.table(columns), gone=True)], promote_options="default")
+    if len(rows.group_by(list(table.key)).aggregate([])) != len(rows):
+        raise ValueError(f"{table.path}: a change has a key twice")
+    return rows
+
+
+def _with(rows: pa.Table, *, gone: bool) -> pa.Table:
+    free = rows.cast(pa.schema([field.with_nullable(True).remove_metadata() for field in rows.schema]))
+    return free.append_column(_GONE, pa.repeat(gone, len(rows)))
+
+
+def _schema(delta: DeltaTable) -> pa.Schema:
+    return pa.schema(delta.schema().to_arrow())
