@@ -1,0 +1,69 @@
+"""The one line of Python that reads a table at one version, for each library that people use."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Literal, get_args
+
+import pyarrow as pa
+
+from dvidsync_dagster.snapshot.table import Column
+
+Library = Literal["pandas", "polars", "duckdb", "spark"]
+LIBRARIES: tuple[Library, ...] = get_args(Library)
+
+
+def line(library: Library, uri: str, version: int, columns: Sequence[Column]) -> str:
+    """A line that makes `df`. Logins come from the environment; for Spark, from the session `spark`.
+
+    Args:
+        uri: the table's, as delta-rs takes it.
+        version: Delta's.
+        columns: the table's.
+    """
+    return _LINES[library].format(
+        uri=_quoted(uri),
+        spark=_quoted(_for_spark(uri)),
+        version=version,
+        exactly="types_mapper=pd.ArrowDtype" if _can_lack_a_label(columns) else "",
+    )
+
+
+_LINES = {
+    "pandas": (
+        "import pandas as pd; from deltalake import DeltaTable; "
+        "df = DeltaTable({uri}, version={version}).to_pandas({exactly})"
+    ),
+    "polars": "import polars as pl; df = pl.read_delta({uri}, version={version})",
+    # By Arrow: DuckDB's own extension for Delta has logins of its own, and is not there for each version.
+    "duckdb": (
+        "import duckdb; from deltalake import DeltaTable; "
+        "df = duckdb.from_arrow(DeltaTable({uri}, version={version}).to_pyarrow_dataset())"
+    ),
+    "spark": 'df = spark.read.format("delta").option("versionAsOf", {version}).load({spark})',
+}
+
+
+def _can_lack_a_label(columns: Sequence[Column]) -> bool:
+    """pandas makes floats of integers of which some are missing, and they hold no label above 2^53."""
+    return any(each.nullable and pa.types.is_integer(each.type) for each in columns)
+
+
+def _for_spark(uri: str) -> str:
+    """Hadoop has names of its own for the same places."""
+    scheme, _, rest = uri.rpartition("://")
+    container, _, folder = rest.partition("/")
+    match scheme:
+        case "":
+            return f"file://{uri}"
+        case "s3":
+            return f"s3a://{rest}"
+        case "az":
+            return f"abfss://{container}@ACCOUNT.dfs.core.windows.net/{folder}"
+        case _:
+            return uri
+
+
+def _quoted(text: str) -> str:
+    return json.dumps(text)
