@@ -1,4 +1,4 @@
-"""A small snapshot that follows a log, written as a destination does it, and what it must hold at each point."""
+"""A small snapshot that follows a log, written as a destination does it."""
 
 from __future__ import annotations
 
@@ -125,11 +125,11 @@ class Follower:
     def vacuumed(self) -> None:
         """All that no pin and no reader of the newest point needs is deleted."""
         snapshot = self._pointer.snapshot
-        versions = {}
-        for path, state in snapshot.branches[self.branch].tables.items():
-            kept = {pin.tables[path] for pin in snapshot.pins.values() if path in pin.tables}
-            versions[path] = self._delta.vacuum(path, kept | {state.version}, older_than=hour(1) - hour(1))
         state = snapshot.branches[self.branch]
+        versions = {}
+        for path, table in state.tables.items():
+            kept = {pin.tables[path] for pin in snapshot.pins.values() if path in pin.tables}
+            versions[path] = self._delta.vacuum(path, kept | {table.version}, older_than=hour(1) - hour(1))
         self._commit(state.log_time_ns, state.uuid, versions, pins={})
 
     def _write(self, table: Table, change: Change, key_ns: int) -> int:

@@ -87,7 +87,8 @@ def test_labels_are_exact_integers_and_times_are_utc(follower: Follower, tmp_pat
     assert dataset["notes"].to_dict("records") == [{"key": "ä", "value": b"\0"}]
 
 
-def test_columns_can_be_chosen(follower: Follower, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("follower")
+def test_columns_can_be_chosen(tmp_path: Path) -> None:
     dataset = dvidsync_dagster.snapshot.open(str(tmp_path))
     assert list(dataset.frame("segmentation/mapping", ["body"])) == ["body"]
     assert dataset.arrow("segmentation/mapping", ["body", "sv"]).column_names == ["body", "sv"]
@@ -132,27 +133,27 @@ def test_each_committed_point_can_be_read_whatever_killed_runs_left(
     folder = tmp_path_factory.mktemp("bucket")
     follower = Follower(Bucket.at(str(folder)))
     follower.first(hour(0), FIRST)
-    truth = {hour(0): {MAPPING.path: {(1, 1), (2, 2), (LARGE, LARGE)}, EDITS.path: set(), KEYS.path: set()}}
+    truth: dict[datetime, dict[str, set[Any]]] = {
+        hour(0): {MAPPING.path: {(1, 1), (2, 2), (LARGE, LARGE)}, EDITS.path: set(), KEYS.path: set()}
+    }
     log_time, newest = hour(0), hour(0)
     for number, (paths, killed_after, again) in enumerate(chunks):
         # A run that repeats what a killed one began cuts the log elsewhere.
         log_time = newest + timedelta(minutes=20 if again else 50)
-        put = {
-            path: {
-                MAPPING.path: [{"sv": number % 3, "body": number}],
-                EDITS.path: [{"log_time": log_time, "sv": number, "body_before": None, "body_after": 1}],
-                KEYS.path: [{"key": "k", "value": str(number).encode()}],
-            }[path]
-            for path in sorted(paths)
+        rows: dict[str, list[dict[str, Any]]] = {
+            MAPPING.path: [{"sv": number % 3, "body": number}],
+            EDITS.path: [{"log_time": log_time, "sv": number, "body_before": None, "body_after": 1}],
+            KEYS.path: [{"key": "k", "value": str(number).encode()}],
         }
+        put = {path: rows[path] for path in sorted(paths)}
         try:
             follower.chunk(log_time, put, killed_after=killed_after)
         except Killed:
             follower.new_run()
             continue
-        now = {path: set(rows) for path, rows in truth[newest].items()}
-        for path, rows in put.items():
-            row = tuple(rows[0].values())
+        now = {path: set(held) for path, held in truth[newest].items()}
+        for path in put:
+            row = tuple(rows[path][0].values())
             if path != EDITS.path:
                 now[path] = {each for each in now[path] if each[0] != row[0]}
             now[path].add(row)
@@ -160,8 +161,8 @@ def test_each_committed_point_can_be_read_whatever_killed_runs_left(
     for time, tables in truth.items():
         dataset = dvidsync_dagster.snapshot.open(str(folder), at=time + timedelta(minutes=1))
         assert dataset.log_time == time
-        for path, rows in tables.items():
-            assert {tuple(row.values()) for row in dataset.arrow(path).to_pylist()} == rows
+        for path, held in tables.items():
+            assert {tuple(row.values()) for row in dataset.arrow(path).to_pylist()} == held
 
 
 def test_a_committed_version_is_read_as_it_was_when_it_was_committed(
@@ -187,7 +188,8 @@ def test_what_was_vacuumed_is_told_and_what_is_kept(follower: Follower, tmp_path
         dvidsync_dagster.snapshot.open(str(tmp_path), at=hour(3))
 
 
-def test_a_file_that_is_gone_is_damage_with_its_place(follower: Follower, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("follower")
+def test_a_file_that_is_gone_is_damage_with_its_place(tmp_path: Path) -> None:
     dataset = dvidsync_dagster.snapshot.open(str(tmp_path))
     for file in (tmp_path / "master/segmentation/mapping").glob("*.parquet"):
         file.unlink()
@@ -212,9 +214,9 @@ def test_wrong_arguments_are_told_with_what_there_is(follower: Follower, tmp_pat
     fails("at: 2026-11-01T01:00:00 has no time zone", at=datetime(2026, 11, 1, 1))
     fails("at: a version is given too", at=datetime.now(UTC), version="b1")
     dataset = dvidsync_dagster.snapshot.open(str(tmp_path))
-    with pytest.raises(ConfigurationError, match="no table 'seg' at this point. It has: .*notes, seg"):
+    with pytest.raises(ConfigurationError, match=r"no table 'seg' at this point. It has: .*notes, seg"):
         dataset["seg"]
-    with pytest.raises(ConfigurationError, match="notes has no column size. It has: key, value"):
+    with pytest.raises(ConfigurationError, match=r"notes has no column size. It has: key, value"):
         dataset.frame("notes", ["size"])
     with pytest.raises(ConfigurationError, match="there are no lines for 'excel'"):
         dataset.lines("excel")  # type: ignore[arg-type]
