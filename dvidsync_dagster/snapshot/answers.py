@@ -6,7 +6,6 @@ with their versions. What is not recognised here is still an error, with the tex
 
 from __future__ import annotations
 
-import errno
 import os
 import re
 
@@ -41,6 +40,8 @@ _AWAY = re.compile(
 _GONE = re.compile(r"not found|No such file|NoSuchKey|BlobNotFound", re.IGNORECASE)
 _STATUS = re.compile(r"status code\W{0,40}(\d{3})\b")
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
+_BACKTRACE = re.compile(r"\n\s*0: <")
+_SAID = ("Code", "Message", "Details")
 _QUERY = re.compile(r"(https?://[^\s?\"')]+)\?[^\s\"')]*")
 
 _LOGINS = (
@@ -77,41 +78,56 @@ def storage_error(where: str, error: BaseException) -> StorageError:
     """
     text = _plain(error)
     status = int(found.group(1)) if (found := _STATUS.search(text)) else 0
+    told = _told(text, status)
     if _NO_BUCKET.search(text):
         return StorageRefused(where, "there is no such bucket", "Make it, or correct its name.")
-    if _NO_ROOM.search(text) or status == 507 or _number(error) in (errno.ENOSPC, errno.EDQUOT):
-        return StorageRefused(where, f"there is no room: {text}", _ROOM)
+    if _NO_ROOM.search(text) or status == 507:
+        return StorageRefused(where, f"there is no room: {told}", _ROOM)
     if _NO_LOGIN.search(text):
-        return StorageRefused(where, f"no login was found, or it is refused: {text}", _LOGIN)
+        return StorageRefused(where, f"there is no login, or it is refused: {told}", _login(where))
     if _LOGIN_REFUSED.search(text) or status in (401, 403):
-        return StorageRefused(where, f"it is not allowed: {text}", _LOGIN)
+        return StorageRefused(where, f"it is not allowed: {told}", _login(where))
     if status == 429 or status >= 500 or (not status and _AWAY.search(text)):
-        return StorageUnreachable(where, f"no answer: {text}", "Run again later; nothing is lost.")
+        return StorageUnreachable(where, f"no answer: {told}", "Run again later; nothing is lost.")
     if status == 404 or isinstance(error, FileNotFoundError) or _GONE.search(text):
-        return SnapshotDamaged(where, f"something is missing: {text}", DAMAGED)
+        return SnapshotDamaged(where, f"something is missing: {told}", DAMAGED)
     if status or isinstance(error, OSError):
-        return StorageRefused(where, f"it is refused: {text}", "See what the store asks for; then run again.")
-    return SnapshotDamaged(where, f"it cannot be read: {text}", DAMAGED)
+        return StorageRefused(where, f"it is refused: {told}", "See what the store asks for; then run again.")
+    return SnapshotDamaged(where, f"it cannot be read: {told}", DAMAGED)
 
 
 _ROOM = "Make room, or raise the quota; then run again."
-_LOGIN = (
-    "Set the login in the environment (GOOGLE_APPLICATION_CREDENTIALS; AWS_ACCESS_KEY_ID and "
-    "AWS_SECRET_ACCESS_KEY; AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY), see that it has not "
-    "expired, and that it may read, list, write and delete here."
-)
+_LOGINS_OF = {
+    "gs": "GOOGLE_APPLICATION_CREDENTIALS",
+    "s3": "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_REGION",
+    "az": "AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY",
+}
+
+
+def _login(where: str) -> str:
+    names = _LOGINS_OF.get(where.partition("://")[0])
+    if names is None:
+        return "See that this user may read, list, write and delete there."
+    return (
+        f"Check the login in the environment ({names}): is it set, not expired, and allowed to read, list, "
+        f"write and delete there?"
+    )
+
+
 DAMAGED = (
     "Bring the object back, if the bucket keeps deleted ones or old versions; else delete the snapshot's "
     "folder, and the next run makes it anew."
 )
 
 
-def _number(error: BaseException) -> int | None:
-    return error.errno if isinstance(error, OSError) else None
-
-
 def _plain(error: BaseException) -> str:
-    """One line, without colours, queries of URLs (which can be signed) and Rust's own view of the error."""
-    text = str(error) or type(error).__name__
-    text = _ANSI.sub("", text.split("\n\nDebug source:")[0])
+    """One line, without colours, Rust's own view of the error, and queries of URLs, which can be signed."""
+    text = _ANSI.sub("", str(error) or type(error).__name__)
+    text = _BACKTRACE.split(text.split("\n\nDebug source:")[0])[0]
     return _QUERY.sub(r"\1", " ".join(text.replace("↳", ": ").split()))
+
+
+def _told(text: str, status: int) -> str:
+    """What the store itself said, if it did; else all of it."""
+    said = [value for tag in _SAID for value in re.findall(rf"<{tag}>([^<]+)</{tag}>", text)]
+    return f"{status} {', '.join(said)}" if said else text

@@ -178,7 +178,7 @@ class DeltaTables:
         return delta
 
     def _newest_or_cleared(self, path: str) -> DeltaTable | None:
-        """The table as it is now; None if it was not made, or not to the end: what is left of its log goes."""
+        """The table as it is now; None if it was never made to the end. What is left of its log goes."""
         try:
             return self._newest(path)
         except SnapshotDamaged:

@@ -6,12 +6,19 @@ import importlib.util
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from dvidsync_dagster.errors import AlreadyThere, ConfigurationError, OwnershipLost, StorageUnreachable
+from dvidsync_dagster.errors import (
+    AlreadyThere,
+    ConfigurationError,
+    OwnershipLost,
+    StorageError,
+    StorageUnreachable,
+)
 
 PATIENCE = timedelta(minutes=2)
 """How long a store that is busy or away is asked again."""
@@ -126,8 +133,9 @@ class Bucket(ABC):
         try:
             new = self._put(name, content, tag)
         except StorageUnreachable:
-            if ours := self._tag_of(name, content):
-                return ours
+            with suppress(StorageError):
+                if ours := self._tag_of(name, content):
+                    return ours
             raise
         return new or self._tag_of(name, content)
 
@@ -149,7 +157,7 @@ def _of_uri(uri: str, field: str, patience: timedelta) -> Bucket:
         parts = urlsplit(uri)
     except ValueError:
         raise ConfigurationError(field, "it is no URI", f"Give {_KINDS}.") from None
-    if "@" in parts.netloc or parts.query or parts.fragment:
+    if not uri.isprintable() or "@" in parts.netloc or parts.query or parts.fragment:
         raise ConfigurationError(
             field, "it holds more than a place", "Give logins by the environment, and the place alone here."
         )
