@@ -16,11 +16,9 @@ from dvidsync_dagster.log.checkpoint import Checkpoint
 from dvidsync_dagster.outgoing_text import escaped
 from dvidsync_dagster.snapshot.layout import table_folder
 from dvidsync_dagster.snapshot.lines import LIBRARIES, Library, line
-from dvidsync_dagster.snapshot.rows import opened, storage_errors
+from dvidsync_dagster.snapshot.opening import opened, query, quoted, storage_errors
 from dvidsync_dagster.snapshot.store import Bucket
 from dvidsync_dagster.snapshot.table import Column
-
-_BATCH_ROWS = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +90,8 @@ class Dataset:
         delta = self._delta(name)
         with storage_errors(self._bucket, self.branch, name):
             text = delta.metadata().description or ""
-            columns = tuple(map(_column, pa.schema(delta.schema())))
-            return HeldTable(delta.count(), text, columns)
+            rows = query(delta, "SELECT count(*) FROM here").read_all()
+        return HeldTable(int(rows[0][0].as_py()), text, self._columns(name))
 
     def frame(self, name: str, columns: Sequence[str] | None = None) -> pd.DataFrame:
         """A table, or these columns of it; the rows in no particular order.
@@ -105,20 +103,14 @@ class Dataset:
 
     def arrow(self, name: str, columns: Sequence[str] | None = None) -> pa.Table:
         """A table, or these columns of it, as Arrow has it."""
-        batches = self.batches(name, columns)
-        first = next(batches)
-        return pa.Table.from_batches([first, *batches])
+        schema = self._schema(name, columns)
+        return pa.Table.from_batches(self.batches(name, columns), schema)
 
     def batches(self, name: str, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
-        """The same in batches of bounded size, at least one, which can be empty."""
-        delta = self._delta(name)
+        """The same in batches of bounded size."""
+        schema = self._schema(name, columns)
         with storage_errors(self._bucket, self.branch, name):
-            rows = delta.to_pyarrow_dataset()
-            schema = _selected(name, rows.schema, columns)
-            yield pa.RecordBatch.from_pylist([], schema)
-            for batch in rows.to_batches(
-                columns=schema.names, batch_size=_BATCH_ROWS, batch_readahead=4, fragment_readahead=1
-            ):
+            for batch in query(self._delta(name), f"SELECT {', '.join(map(quoted, schema.names))} FROM here"):
                 yield batch.cast(schema)
 
     def uri(self, name: str) -> str:
@@ -136,7 +128,7 @@ class Dataset:
                 "library", f"there are no lines for {library!r}", f"There are for {', '.join(LIBRARIES)}."
             )
         return {
-            name: line(library, self.uri(name), version, self.held(name).columns)
+            name: line(library, self.uri(name), version, self._columns(name))
             for name, version in self._versions.items()
         }
 
@@ -144,6 +136,24 @@ class Dataset:
         if name not in self._opened:
             self._opened[name] = opened(self._bucket, self.branch, name, self.delta_version(name))
         return self._opened[name]
+
+    def _columns(self, name: str) -> tuple[Column, ...]:
+        return tuple(map(_column, self._schema(name)))
+
+    def _schema(self, name: str, columns: Sequence[str] | None = None) -> pa.Schema:
+        schema = pa.schema(self._delta(name).schema())
+        if columns is None:
+            return schema
+        unknown = [each for each in columns if each not in schema.names]
+        if unknown or not columns:
+            raise ConfigurationError(
+                "columns",
+                f"{escaped(name)} has no column {escaped(', '.join(unknown))}"
+                if unknown
+                else "none is named",
+                f"It has: {escaped(', '.join(schema.names))}.",
+            )
+        return pa.schema([schema.field(each) for each in columns])
 
     def _known(self, name: str) -> str:
         if name not in self._versions:
@@ -153,19 +163,6 @@ class Dataset:
                 f"It has: {escaped(', '.join(self._versions)) or 'none'}.",
             )
         return name
-
-
-def _selected(name: str, schema: pa.Schema, columns: Sequence[str] | None) -> pa.Schema:
-    if columns is None:
-        return schema
-    unknown = [each for each in columns if each not in schema.names]
-    if unknown:
-        raise ConfigurationError(
-            "columns",
-            f"{escaped(name)} has no column {escaped(', '.join(unknown))}",
-            f"It has: {escaped(', '.join(schema.names))}.",
-        )
-    return pa.schema([schema.field(each) for each in columns])
 
 
 def _series(column: pa.ChunkedArray, field: pa.Field) -> pd.Series[Any]:

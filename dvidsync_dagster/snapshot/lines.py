@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from typing import Literal, get_args
 
@@ -22,7 +23,8 @@ def line(library: Library, uri: str, version: int, columns: Sequence[Column]) ->
         version: Delta's.
         columns: the table's.
     """
-    return _LINES[library].format(
+    by_arrow = library == "polars" and not _ORDINARY.fullmatch(uri)
+    return _LINES["polars by Arrow" if by_arrow else library].format(
         uri=_quoted(uri),
         spark=_quoted(_for_spark(uri)),
         version=version,
@@ -30,19 +32,28 @@ def line(library: Library, uri: str, version: int, columns: Sequence[Column]) ->
     )
 
 
-_LINES = {
+_LINES: dict[str, str] = {
     "pandas": (
         "import pandas as pd; from deltalake import DeltaTable; "
         "df = DeltaTable({uri}, version={version}).to_pandas({exactly})"
     ),
     "polars": "import polars as pl; df = pl.read_delta({uri}, version={version})",
-    # By Arrow: DuckDB's own extension for Delta has logins of its own, and is not there for each version.
+    # polars does not find the files of a folder with a space in its name.
+    "polars by Arrow": (
+        "import polars as pl; from deltalake import DeltaTable; "
+        "df = pl.DataFrame(DeltaTable({uri}, version={version}).scan())"
+    ),
+    # DuckDB's own extension for Delta has logins of its own, and is not there for each version. A dataset of
+    # pyarrow in place of `scan` now and then ends Python with an abort.
     "duckdb": (
         "import duckdb; from deltalake import DeltaTable; "
-        "df = duckdb.from_arrow(DeltaTable({uri}, version={version}).to_pyarrow_dataset())"
+        "df = duckdb.from_arrow(DeltaTable({uri}, version={version}).scan().read_all())"
     ),
     "spark": 'df = spark.read.format("delta").option("versionAsOf", {version}).load({spark})',
 }
+
+
+_ORDINARY = re.compile(r"[A-Za-z0-9:/._~-]*")
 
 
 def _can_lack_a_label(columns: Sequence[Column]) -> bool:

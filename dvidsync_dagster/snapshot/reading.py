@@ -10,9 +10,9 @@ from dvidsync_dagster.errors import ConfigurationError, SnapshotDamaged
 from dvidsync_dagster.outgoing_text import escaped
 from dvidsync_dagster.snapshot.dataset import Dataset
 from dvidsync_dagster.snapshot.layout import POINTER, table_folder
+from dvidsync_dagster.snapshot.opening import opened, storage_errors
 from dvidsync_dagster.snapshot.pointer import BranchState, Pointer, Snapshot
 from dvidsync_dagster.snapshot.points import POINTS, Point, in_order, moment, nanoseconds, up_to
-from dvidsync_dagster.snapshot.rows import opened, storage_errors
 from dvidsync_dagster.snapshot.store import Bucket
 
 _SHOWN = 10
