@@ -34,6 +34,10 @@ class RowsAt:
         self._versions = dict(versions)
         self._open: dict[str, DeltaTable] = {}
 
+    def schema(self, table: Table) -> pa.Schema:
+        with storage_errors(self._bucket, self._branch, table.path):
+            return pa.schema(self._at_version(table.path).schema().to_arrow())
+
     def find(self, table: Table, column: str, values: npt.NDArray[Any] | list[Any]) -> pa.Table:
         wanted = _as_type(values, table.schema.field(column).type)
         if not len(wanted):

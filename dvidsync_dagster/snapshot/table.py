@@ -59,10 +59,16 @@ class Change:
         put: rows of the table's schema, each key once: they replace what has their key. To a table without
             a key they are appended in this order.
         gone: the key columns of rows that are deleted, none of which is in `put`; None for none.
+        table: the table as it is with this change, where it has more columns than before (which can be null)
+            or columns of other types; None if it is as it was.
+        anew: all rows of the table as it is with this change, once. The table is written anew with them,
+            because columns have other types; `put` and `gone` then only tell what changed. None: it is not.
     """
 
     put: pa.Table
     gone: pa.Table | None = None
+    table: Table | None = None
+    anew: Iterator[pa.RecordBatch] | None = None
 
     def __len__(self) -> int:
         tables = [self.put] if self.gone is None else [self.put, self.gone]
@@ -71,6 +77,10 @@ class Change:
 
 class TableRows(Protocol):
     """What the tables hold before a change."""
+
+    def schema(self, table: Table) -> pa.Schema:
+        """The columns that the table has, with their texts (``comment``): these, and perhaps more."""
+        ...
 
     def find(self, table: Table, column: str, values: npt.NDArray[Any] | list[Any]) -> pa.Table:
         """The rows whose `column` has one of these values, in any order, with the table's schema."""
