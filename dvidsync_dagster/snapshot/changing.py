@@ -135,7 +135,7 @@ def fitted(table: Table, rows: pa.Table) -> pa.Table:
     """
     try:
         return rows.select(table.schema.names).cast(table.schema)
-    except (pa.ArrowException, ValueError) as error:
+    except (pa.ArrowException, KeyError, ValueError) as error:
         raise Unfit(table.path, f"a row does not fit: {error}", "Report this.") from None
 
 

@@ -60,19 +60,19 @@ class DeltaTables:
         held_by_delta(table)
         path = table.path
         content = FirstContent(table, batches)
-        before = self._newest_or_cleared(path)
-        target = before or self._bucket.table_uri(table_folder(self._branch, path))
+        there = self._newest_or_cleared(path)
+        before = _version(there)
+        target = there or self._bucket.table_uri(table_folder(self._branch, path))
         try:
             with storage_errors(self._bucket, self._branch, path):
                 content.write(target, options(self._bucket), self._properties())
         except Exception as error:
             if content.raised is not None:
                 raise content.raised from None
-            now = self._newest(path)
-            if _version(now) != _version(before):
+            if _version(self._newest(path)) != before:
                 raise self._contended(path) from error
             raise
-        self._known[path] = _version(before) + 1
+        self._known[path] = before + 1
         self._held.pop(path, None)
         return self._known[path]
 

@@ -206,7 +206,7 @@ def _parsed(bucket: Bucket, stored: Stored) -> Snapshot:
         place = ".".join(map(str, first["loc"]))
         raise SnapshotDamaged(where, f"it is not what was written: {place} {first['msg']}", _REMEDY) from None
     except CheckpointError as error:
-        raise SnapshotDamaged(where, str(error), _REMEDY) from None
+        raise SnapshotDamaged(where, "its checkpoint cannot be used", str(error)) from None
 
 
 _REMEDY = (
