@@ -75,6 +75,31 @@ class Change:
         return sum(len(table) for table in tables)
 
 
+SAMPLE = 5
+"""Rows of a report's sample."""
+
+
+@dataclass(frozen=True, slots=True)
+class TableReport:
+    """What became of a table in a chunk.
+
+    Args:
+        uri: where it is, without login.
+        version: Delta's.
+        rows: how many it has.
+        written, deleted: how many of them were written (new ones, changed ones) and deleted.
+        sample: some of those that were written, `SAMPLE` at most.
+    """
+
+    table: Table
+    uri: str
+    version: int
+    rows: int
+    written: int
+    deleted: int
+    sample: pa.Table
+
+
 class TableRows(Protocol):
     """What the tables hold before a change."""
 
