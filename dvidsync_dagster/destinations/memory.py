@@ -42,10 +42,13 @@ class MemoryDestination:
     ) -> None:
         self._draft = dict(self.rows)
 
-    def meet(self, checkpoint: Checkpoint | None, *, again: bool) -> Checkpoint | None:
-        """Its own checkpoint counts. What is read again is there."""
+    def meet(self, checkpoint: Checkpoint | None) -> Checkpoint | None:
+        """Its own checkpoint counts."""
         self._draft = dict(self.rows)
         return self.checkpoint or checkpoint
+
+    def begin_pass(self, checkpoint: Checkpoint | None, *, again: bool) -> None:
+        """What is read again is there."""
 
     def contents(self) -> RepoInfo:
         return self._contents()

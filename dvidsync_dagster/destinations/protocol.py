@@ -19,7 +19,7 @@ from dvidsync_dagster.differences.sides import Side
 from dvidsync_dagster.dvid.repo import RepoInfo
 from dvidsync_dagster.events.batch import Batch
 from dvidsync_dagster.events.event import Event
-from dvidsync_dagster.log.checkpoint import Checkpoint
+from dvidsync_dagster.log.checkpoint import Checkpoint, LogStart
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,15 +71,25 @@ class Destination(AbstractContextManager["Destination"], Protocol):
     Every method may raise ServerError (or what the kind's storage raises in its place) and OwnershipLost.
     """
 
-    def meet(self, checkpoint: Checkpoint | None, *, again: bool) -> Checkpoint | None:
+    def meet(self, checkpoint: Checkpoint | None) -> Checkpoint | LogStart | None:
+        """A run begins to follow. Whoever keeps data and checkpoint together takes back what an earlier run
+        left half done, and makes its first content if it has none.
+
+        Args:
+            checkpoint: how far it is, as the caller knows it; None if it knows nothing.
+
+        Returns:
+            How far it is: what the caller knows, or what the destination keeps with its data; a start if it
+            holds the state of one moment, and has followed nothing since. None if nothing is known.
+        """
+        ...
+
+    def begin_pass(self, checkpoint: Checkpoint | None, *, again: bool) -> None:
         """A pass over the log begins.
 
         Args:
-            checkpoint: where it begins, as the caller knows it; None if it knows none.
+            checkpoint: where it begins; None if there is none yet.
             again: the pass reads a part of the log once more, before the checkpoint.
-
-        Returns:
-            The checkpoint that counts: the caller's, or what the destination keeps with its data.
         """
         ...
 
@@ -100,7 +110,7 @@ class Destination(AbstractContextManager["Destination"], Protocol):
         together does it here.
 
         Returns:
-            The checkpoint with what the destination wants to be told again by `meet`.
+            The checkpoint with what the destination wants to be told again by `begin_pass`.
         """
         ...
 

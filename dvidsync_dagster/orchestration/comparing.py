@@ -12,7 +12,7 @@ import dagster as dg
 from pydantic import Field
 
 from dvidsync_dagster.compare.comparison import compare
-from dvidsync_dagster.config import DestinationConfig, SyncConfig
+from dvidsync_dagster.config import AnyDestination, SyncConfig
 from dvidsync_dagster.differences.findings import Comparison
 from dvidsync_dagster.errors import ConfigurationError
 from dvidsync_dagster.orchestration.catching_up import catching_up_here
@@ -54,7 +54,7 @@ def copies_agree_key(follower: Follower) -> dg.AssetCheckKey:
     return dg.AssetCheckKey(comparison_key(follower.key), COPIES_AGREE)
 
 
-def comparing_definitions(config: SyncConfig, destination: DestinationConfig) -> dg.Definitions:
+def comparing_definitions(config: SyncConfig, destination: AnyDestination) -> dg.Definitions:
     """The asset of a destination's comparisons, its check, its job and schedule.
 
     Raises:
@@ -65,7 +65,7 @@ def comparing_definitions(config: SyncConfig, destination: DestinationConfig) ->
         f"verify_{config.repo_name}_{destination.name}",
         selection=dg.AssetSelection.checks(copies_agree_key(follower)),
         executor_def=dg.in_process_executor,
-        description=f"Compares {destination.url} with {config.source.url}, repo {config.repo}.",
+        description=f"Compares {destination.place} with {config.source.url}, repo {config.repo}.",
     )
     schedules = []
     if config.verify_schedule is not None:
@@ -87,7 +87,7 @@ def comparing_definitions(config: SyncConfig, destination: DestinationConfig) ->
     asset = dg.AssetSpec(
         comparison_key(follower.key),
         deps=[follower.key],
-        description=f"What comparisons of {destination.url} with {config.source.url} came to.",
+        description=f"What comparisons of {destination.place} with {config.source.url} came to.",
         kinds={"dvid"},
         group_name=config.repo_name,
     )
@@ -99,7 +99,7 @@ def comparing_definitions(config: SyncConfig, destination: DestinationConfig) ->
     )
 
 
-def _check(destination: DestinationConfig, follower: Follower) -> dg.AssetChecksDefinition:
+def _check(destination: AnyDestination, follower: Follower) -> dg.AssetChecksDefinition:
     key = copies_agree_key(follower)
 
     # In the destination's pool, as it lets the destination follow.
