@@ -115,6 +115,11 @@ class DeltaTables:
             ).read_all()
         return int(answer[0][0].as_py())
 
+    def files(self, path: str, version: int) -> int:
+        """How many files hold a table's rows at a version."""
+        with storage_errors(self._bucket, self._branch, path):
+            return len(opened(self._bucket, self._branch, path, version).file_uris())
+
     def compact(self, path: str) -> int:
         """Make few files of many small ones; the version that has the same content now."""
         properties = self._properties()

@@ -36,8 +36,8 @@ def maintained(follower: Follower) -> None:
     maintain(follower.bucket, REPO, app=APP, kept=SHORTEST)
 
 
-def mapping(follower: Follower, **point: str) -> dict[int, int]:
-    frame = dvidsync_dagster.snapshot.open(follower.bucket.uri, **point).frame(MAPPING.path)
+def mapping(follower: Follower, version: str | None = None) -> dict[int, int]:
+    frame = dvidsync_dagster.snapshot.open(follower.bucket.uri, version=version).frame(MAPPING.path)
     return dict(zip(frame["sv"].tolist(), frame["body"].tolist(), strict=True))
 
 
@@ -58,7 +58,7 @@ def hours_pass(folder: Path, hours: int) -> None:
         os.utime(file, (old, old))
 
 
-def test_rows_stay_and_files_become_few(follower: Follower, tmp_path: Path) -> None:
+def test_rows_stay_and_files_become_few(follower: Follower) -> None:
     before = Pointer.load(follower.bucket)
     assert before is not None
     done = maintain(follower.bucket, REPO, app=APP, kept=SHORTEST)
