@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, field_validator
 
 from dvidsync_dagster.config.destination import AnyDestination
-from dvidsync_dagster.config.fields import WrongValue
+from dvidsync_dagster.config.fields import WrongValue, in_range
 
 _KINDS = ("gs", "s3", "az", "file")
 _REMEDY = "Write it such as gs://neu3-live, s3://bucket/folder, az://container/folder, or /folder."
@@ -27,9 +27,23 @@ class BucketConfig(AnyDestination):
         description="whether each committed version is also written as Feather files: none or committed",
     )
 
+    keep_days: int = Field(
+        default=7, description="how many days what a reader opened, or asks for by time, stays, 1 to 3650"
+    )
+    maintenance_schedule: str | None = Field(
+        default="15 4 * * *",
+        description="when small files are made few and old ones deleted, as a cron line in UTC; null: only "
+        "by hand",
+    )
+
     @property
     def place(self) -> str:
         return self.bucket
+
+    @field_validator("keep_days")
+    @classmethod
+    def _check_days(cls, days: int) -> int:
+        return in_range(days, 1, 3650)
 
     @field_validator("bucket")
     @classmethod

@@ -246,6 +246,11 @@ class SyncConfig(Part):
         return [each for each in self.destinations if isinstance(each, DestinationConfig)]
 
     @property
+    def buckets(self) -> list[BucketConfig]:
+        """The destinations that are buckets."""
+        return [each for each in self.destinations if isinstance(each, BucketConfig)]
+
+    @property
     def first_window(self) -> date:
         """The day (UTC) of the first window."""
         return self._window_start() or FIRST_DAY

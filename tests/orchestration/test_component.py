@@ -117,6 +117,7 @@ def test_definitions() -> None:
         "verify_repo_a78c418b_copy_schedule",
         "verify_repo_a78c418b_training_schedule",
         "verify_repo_a78c418b_cloud_schedule",
+        "maintain_repo_a78c418b_cloud_schedule",
     }
     assert "hunter2" not in repr(component)
 
@@ -171,9 +172,12 @@ def test_a_wrong_cron_line_is_refused() -> None:
 
 
 def test_no_schedule() -> None:
-    component = DvidSyncComponent.resolve_from_yaml(
-        yaml.dump({**ATTRIBUTES, "schedule": None, "verify_schedule": None})
-    )
+    destinations = [
+        {**each, "maintenance_schedule": None} if "bucket" in each else each
+        for each in ATTRIBUTES["destinations"]
+    ]
+    by_hand = {"schedule": None, "verify_schedule": None, "destinations": destinations}
+    component = DvidSyncComponent.resolve_from_yaml(yaml.dump({**ATTRIBUTES, **by_hand}))
     assert not component_defs(component=component).schedules
 
 
