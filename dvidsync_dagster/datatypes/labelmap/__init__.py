@@ -9,8 +9,9 @@ from dvidsync_dagster.datatypes.contract import DataType, Gathered, Rows, Source
 from dvidsync_dagster.datatypes.labelmap.claims import claims_of
 from dvidsync_dagster.datatypes.labelmap.comparison import LabelmapComparison
 from dvidsync_dagster.datatypes.labelmap.counter_rule import CounterState, left_by
+from dvidsync_dagster.datatypes.labelmap.decoding import decode
 from dvidsync_dagster.datatypes.labelmap.effects import apply
-from dvidsync_dagster.datatypes.labelmap.events import LabelEvent, SetNextLabel, decode
+from dvidsync_dagster.datatypes.labelmap.events import LabelEvent, SetNextLabel
 from dvidsync_dagster.datatypes.labelmap.gather import gather
 from dvidsync_dagster.datatypes.labelmap.repair import LabelmapRepair
 from dvidsync_dagster.datatypes.labelmap.server.side import LabelmapSide
