@@ -91,7 +91,11 @@ class Dataset:
         with storage_errors(self._bucket, self.branch, name):
             text = delta.metadata().description or ""
             rows = query(delta, "SELECT count(*) FROM here").read_all()
-        return HeldTable(int(rows[0][0].as_py()), text, self._columns(name))
+        return HeldTable(int(rows[0][0].as_py()), text, self.columns(name))
+
+    def columns(self, name: str) -> tuple[Column, ...]:
+        """A table's columns with their texts."""
+        return tuple(map(_column, self._schema(name)))
 
     def frame(self, name: str, columns: Sequence[str] | None = None) -> pd.DataFrame:
         """A table, or these columns of it; the rows in no particular order.
@@ -128,7 +132,7 @@ class Dataset:
                 "library", f"there are no lines for {library!r}", f"There are for {', '.join(LIBRARIES)}."
             )
         return {
-            name: line(library, self.uri(name), version, self._columns(name))
+            name: line(library, self.uri(name), version, self.columns(name))
             for name, version in self._versions.items()
         }
 
@@ -136,9 +140,6 @@ class Dataset:
         if name not in self._opened:
             self._opened[name] = opened(self._bucket, self.branch, name, self.delta_version(name))
         return self._opened[name]
-
-    def _columns(self, name: str) -> tuple[Column, ...]:
-        return tuple(map(_column, self._schema(name)))
 
     def _schema(self, name: str, columns: Sequence[str] | None = None) -> pa.Schema:
         schema = pa.schema(self._delta(name).schema())
