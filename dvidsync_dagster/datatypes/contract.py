@@ -136,6 +136,10 @@ class SnapshotSide(ABC):
         instance: as the source describes it, with the instances that it is synced to.
     """
 
+    begins_empty: ClassVar[bool] = False
+    """Whether the log tells all that came into an instance since it was made. Else a new one is read whole, in
+    the first version that is committed."""
+
     def __init__(self, source: Transport, instance: Instance) -> None:
         self.source = source
         self.instance = instance

@@ -194,8 +194,8 @@ class DvidSyncComponent(dg.Component, SyncConfig, _Described):
     kafka: Kafka = Field(default_factory=Kafka, description=SyncConfig.model_fields["kafka"].description)
     destinations: Annotated[
         list[OneDestination],
-        dg.Resolver(_values, model_field_type=list[Destination.model() | Bucket.model()]),  # type: ignore[misc]
-    ] = _described(SyncConfig, "destinations")
+        dg.Resolver(_values, model_field_type=list[Destination.model() | Bucket.model()]),
+    ] = _described(SyncConfig, "destinations")  # type: ignore[assignment]
     windows: WindowsFields = Field(
         default_factory=WindowsFields, description=SyncConfig.model_fields["windows"].description
     )

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
 
 from dvidsync_dagster.config import AnyDestination, BucketConfig, StartTime, SyncConfig
 from dvidsync_dagster.datatypes.place import SourcePlaces
@@ -193,7 +191,7 @@ def check_instances(
                 "Rename it there too, with the server's own command line (`dvid repo UUID rename`).",
             )
         # The repo's log knows the second alone: what was made in that of the start may still come.
-        if twin is None and born(repo, instance.name) + _SECOND <= born_since:
+        if twin is None and repo.born(instance.name) + _SECOND <= born_since:
             raise ConfigurationError(
                 f"{field}.url",
                 f"the destination has no instance {instance.name!r}, and the log from here on makes none",
@@ -225,7 +223,7 @@ def is_another(instance: Instance, twin: Instance, repo: RepoInfo, copied: RepoI
         return False
     if any(twin.data_uuid == other.data_uuid for other in repo.instances.values()):
         return True
-    made, made_there = births(repo, instance.name), births(copied, instance.name)
+    made, made_there = repo.births(instance.name), copied.births(instance.name)
     return len(made_there) < len(made) and max(made_there, default=0) < max(made)
 
 
@@ -245,19 +243,3 @@ def chosen_instances(config: SyncConfig, repo: RepoInfo) -> list[Instance]:
             )
         chosen.append(instance)
     return chosen
-
-
-def born(repo: RepoInfo, instance: str) -> int:
-    """When an instance was made (ns since 1970), from the repo's log; 0 if that does not say."""
-    return max(births(repo, instance), default=0)
-
-
-def births(repo: RepoInfo, instance: str) -> list[int]:
-    """When instances of that name were made (ns since 1970), from the repo's log."""
-    found = []
-    for line in repo.log:
-        moment, _, text = line.partition("  ")
-        if text.startswith(f'New data instance "{instance}" '):
-            with suppress(ValueError):
-                found.append(int(datetime.fromisoformat(moment).timestamp()) * 1_000_000_000)
-    return found

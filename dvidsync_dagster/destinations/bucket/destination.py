@@ -1,0 +1,242 @@
+"""A bucket as a destination: it holds a snapshot of one branch as tables, and its checkpoint with them.
+
+What a run writes to the tables is seen by nobody until `snapshot.json` names it. So nothing is ever half
+done, and a run that dies leaves nothing behind that the next one does not take back.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from types import TracebackType
+
+from dvidsync_dagster.config import BucketConfig
+from dvidsync_dagster.datatypes.place import is_after_commit
+from dvidsync_dagster.destinations.bucket.draft import Draft
+from dvidsync_dagster.destinations.bucket.joining import Joining
+from dvidsync_dagster.destinations.bucket.place import table_app
+from dvidsync_dagster.destinations.bucket.sides import snapshot_sides
+from dvidsync_dagster.destinations.bucket.stretches import Stretch, in_stretches
+from dvidsync_dagster.destinations.bucket.tables import BranchTables
+from dvidsync_dagster.destinations.bucket.versions import BranchVersions
+from dvidsync_dagster.destinations.in_order import in_order
+from dvidsync_dagster.destinations.protocol import Brought, ConflictRow, Standing
+from dvidsync_dagster.destinations.source import Source
+from dvidsync_dagster.dvid.repo import RepoInfo
+from dvidsync_dagster.errors import ConfigurationError
+from dvidsync_dagster.events.batch import Batch
+from dvidsync_dagster.events.event import Event
+from dvidsync_dagster.events.origin import key_text
+from dvidsync_dagster.events.repo import NewInstance
+from dvidsync_dagster.log.checkpoint import Checkpoint, LogStart
+from dvidsync_dagster.outgoing_text import escaped
+from dvidsync_dagster.snapshot.pointer import BranchState, Pointer, Snapshot
+from dvidsync_dagster.snapshot.store import Bucket
+from dvidsync_dagster.snapshot.table import Change, Table
+
+_LATE = (
+    "it changes a version that the snapshot holds as committed. `dvidsync verify` shows what differs, and "
+    "`dvidsync repair` brings it over"
+)
+
+
+class BucketDestination:
+    """A `Destination`.
+
+    Args:
+        config: names it.
+        bucket: where the snapshot is.
+        source: what it follows.
+        still_owner: raises OwnershipLost if a newer run owns the destination.
+        note: says something once per run.
+    """
+
+    def __init__(
+        self,
+        config: BucketConfig,
+        bucket: Bucket,
+        source: Source,
+        *,
+        still_owner: Callable[[], None],
+        note: Callable[[str], None],
+    ) -> None:
+        self._config = config
+        self._bucket = bucket
+        self._source = source
+        self._still_owner = still_owner
+        self._note = note
+        self._versions = BranchVersions.of(source.repo, config.branch)
+        self._sides = snapshot_sides(source, config.branch, f"{config.field}.own", note)
+        self._joining = Joining(self._sides, source.repo, note)
+        self._draft: Draft | None = None
+        self._again = False
+
+    def __enter__(self) -> BucketDestination:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Nothing is open, and nothing in flight."""
+
+    # As a destination
+
+    def meet(self, checkpoint: Checkpoint | None) -> Checkpoint | LogStart:
+        """Own the bucket, and take back what a run left that was stopped. Its own checkpoint counts."""
+        pointer = Pointer.claimed(self._bucket, self._source.repo.root)
+        snapshot = pointer.snapshot
+        state = self._state(snapshot)
+        tables = BranchTables(
+            self._bucket,
+            self._config.branch,
+            app=table_app(snapshot.repo, self._config),
+            epoch=snapshot.epoch,
+            states=state.tables,
+        )
+        draft = self._draft = Draft(pointer, self._config.branch, tables, state)
+        self._joining.forget_others(draft)
+        if snapshot.checkpoint is None:
+            self._make_first(draft)
+            return LogStart(state.log_time_ns)
+        if draft.reached.is_committed:
+            self._joining.read(draft, state.uuid, state.log_time_ns, self._still_owner)
+        self._joining.tell_of_missing(draft)
+        if checkpoint is not None and checkpoint.key_ns > snapshot.checkpoint.key_ns:
+            self._note(
+                f"the bucket's own checkpoint counts, of {key_text(snapshot.checkpoint.key_ns)}: it is older "
+                f"than the one that is known of it"
+            )
+        return snapshot.checkpoint
+
+    def begin_pass(self, checkpoint: Checkpoint | None, *, again: bool) -> None:
+        """What is read again is there: the tables hold all that lies before their checkpoint."""
+        self._again = again
+
+    def contents(self) -> RepoInfo:
+        """What it has of the source, or is to have: once a run has met it, no version that it has not
+        reached."""
+        repo, versions = self._source.repo, self._versions.versions
+        if self._draft is not None:
+            versions = versions[: (self._versions.place(self._draft.state.uuid) or 0) + 1]
+        return replace(
+            repo,
+            versions={each.uuid: each for each in versions},
+            instances={name: repo.instances[name] for name in repo.instances if self._source.followed(name)},
+        )
+
+    def bring(self, batch: Batch) -> Brought:
+        if self._again or batch.again:
+            return Brought(applied=list(batch.events), already_there=len(batch.events))
+        draft = self._met
+        began = time.monotonic()
+        ordered = in_order(batch)
+        repo = self._source.repo
+        found = in_stretches(
+            ordered.events, self._versions, draft.reached, lambda event: is_after_commit(event, repo)
+        )
+        for version in found.untold:
+            self._note(f"the log lacks the making of version {version}: it is followed as the source has it")
+        for stretch in found.stretches:
+            self._bring(draft, stretch)
+        return Brought(
+            applied=ordered.events,
+            held=ordered.held,
+            already_there=found.already_there,
+            conflicts=tuple(ConflictRow.of(event, _LATE) for event in found.late),
+            tables=draft.tables.reports(),
+            seconds={"apply": time.monotonic() - began},
+        )
+
+    def keep(self, checkpoint: Checkpoint, standing: Standing) -> Checkpoint:
+        """All tables and the checkpoint change together."""
+        if not self._again:
+            self._met.commit(checkpoint)
+        return checkpoint
+
+    @property
+    def requests(self) -> int:
+        """Commits to tables, and to the pointer."""
+        return self._draft.commits if self._draft is not None else 0
+
+    # The first snapshot
+
+    def _state(self, snapshot: Snapshot) -> BranchState:
+        """Of the branch; of a new snapshot, where it begins."""
+        field = f"{self._config.field}.branch"
+        others = sorted(snapshot.branches.keys() - {self._config.branch})
+        if others:
+            raise ConfigurationError(
+                field,
+                f"{self._bucket.uri} holds branch {escaped(others[0])}",
+                "Give each branch a folder of its own.",
+            )
+        known = snapshot.branches.get(self._config.branch)
+        if known is not None:
+            if self._versions.place(known.uuid) is None:
+                raise ConfigurationError(
+                    field,
+                    f"the snapshot is at version {escaped(known.uuid)}, which is none of this branch at the "
+                    "source",
+                    "Give the branch a new folder.",
+                )
+            return known
+        clock = self._source.info.clock
+        base = self._versions.base(clock)
+        if base is None:
+            raise ConfigurationError(
+                field,
+                "none of its versions is committed, and a snapshot begins with a committed one",
+                "Commit the repo's root at the source, and make a version from it to go on in.",
+            )
+        return BranchState(
+            uuid=base.uuid, base=base.uuid, base_read_ns=clock, log_time_ns=base.start_ns, committed=""
+        )
+
+    def _make_first(self, draft: Draft) -> None:
+        """Read the committed version that it begins with; or go on where an earlier run was stopped."""
+
+        def table_done() -> None:
+            self._still_owner()
+            draft.commit(None)
+
+        if draft.state.committed:
+            return
+        self._joining.read(draft, draft.state.base, draft.state.log_time_ns, table_done)
+        draft.pin(draft.state.log_time_ns)
+        draft.commit(None)
+
+    # What happened since
+
+    @property
+    def _met(self) -> Draft:
+        if self._draft is None:
+            raise RuntimeError("a run meets a destination before it brings anything")
+        return self._draft
+
+    def _bring(self, draft: Draft, stretch: Stretch) -> None:
+        self._still_owner()
+        draft.go_on_to(stretch.version)
+        for event in stretch.events:
+            if isinstance(event, NewInstance):
+                self._joining.made(draft, event)
+        key_ns = max((event.origin.key_ns for event in stretch.events), default=draft.state.log_time_ns)
+        if stretch.events:
+            self._change(draft, stretch.events, stretch.version, key_ns)
+        if stretch.is_committed and not draft.reached.is_committed:
+            self._joining.read(draft, stretch.version, key_ns, self._still_owner)
+            draft.pin(key_ns)
+        self._joining.tell_of_missing(draft)
+
+    def _change(self, draft: Draft, events: list[Event], version: str, key_ns: int) -> None:
+        """All changes come from the tables as they were before, so that one can look up another's rows."""
+        rows = draft.tables.rows
+        missing = set(self._joining.missing(draft))
+        changes: list[tuple[Table, Change]] = []
+        for name, side in self._sides.items():
+            if name not in missing:
+                tables = {table.path: table for table in side.tables}
+                found = side.changes(events, version, rows)
+                changes += [(tables[path], change) for path, change in found.items()]
+        for table, change in changes:
+            draft.tables.change(table, change, key_ns=key_ns)

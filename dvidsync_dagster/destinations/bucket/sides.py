@@ -1,0 +1,57 @@
+"""The sides of the instances that a snapshot follows: what reads each at the source, for its tables."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+
+from dvidsync_dagster.datatypes.contract import SnapshotSide
+from dvidsync_dagster.datatypes.registry import FOLLOWED, REPO
+from dvidsync_dagster.destinations.source import Source
+from dvidsync_dagster.errors import ConfigurationError
+from dvidsync_dagster.snapshot.points import POINTS
+
+Sides = Mapping[str, SnapshotSide]
+"""By the instance's name; "" for the repo itself."""
+
+
+def snapshot_sides(source: Source, branch: str, place: str, note: Callable[[str], None]) -> Sides:
+    """Those of all instances that are followed, and of the repo.
+
+    Args:
+        branch: that the snapshot follows.
+        place: of the destination in the configuration, for messages.
+        note: is told of instances that a snapshot holds nothing of.
+
+    Raises:
+        ConfigurationError: two instances would share a table.
+    """
+    repo = source.repo
+    sides: dict[str, SnapshotSide] = {"": REPO.versions_side(source.client, repo.root, branch)}
+    for instance in repo.instances.values():
+        if not source.followed(instance.name):
+            continue
+        side = FOLLOWED[instance.typename].snapshot_side(source.client, instance)
+        if side is None:
+            note(f"{instance.typename} {instance.name}: a snapshot holds nothing of it")
+        else:
+            sides[instance.name] = side
+    _refuse_shared(sides, place)
+    return sides
+
+
+def _refuse_shared(sides: Sides, place: str) -> None:
+    owners = {POINTS.path: "the snapshot itself"}
+    for name, side in sides.items():
+        for path in paths(side):
+            if path in owners:
+                raise ConfigurationError(
+                    place,
+                    f"instance {name!r} needs a table {path}, which is that of {owners[path]}",
+                    "Leave it out of the snapshot: name it in `own`.",
+                )
+            owners[path] = f"instance {name!r}" if name else "the repo"
+
+
+def paths(side: SnapshotSide) -> Iterable[str]:
+    """Of its tables."""
+    return (table.path for table in side.tables)
