@@ -1,0 +1,55 @@
+"""What the messages of label operations leave to the source: long lists in blobs, and what has no voxels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+from dvidsync_dagster.datatypes.labelmap.blobs import cleaved_supervoxels, split_volume
+from dvidsync_dagster.datatypes.labelmap.events import BodyEvent, Cleave, Split
+from dvidsync_dagster.dvid import sparsevol
+from dvidsync_dagster.dvid.labelmap import Labelmap
+
+
+def completed(events: Iterable[BodyEvent], source: Labelmap) -> list[BodyEvent]:
+    """The events with what their messages leave to the source: the supervoxels of large cleaves and the
+    voxels of splits, from blobs; the voxels of a cleave whose message does not tell them, from the sizes of
+    its supervoxels. These do not change unless a supervoxel is split, and then the voxels stay None.
+
+    Raises:
+        ServerError: the source does not answer, or a blob is not what it should be.
+    """
+    told = [_from_blob(event, source) for event in events]
+    return [_from_sizes(event, source) for event in told]
+
+
+def _from_blob(event: BodyEvent, source: Labelmap) -> BodyEvent:
+    match event:
+        case Cleave(supervoxels=None):
+            return replace(event, supervoxels=cleaved_supervoxels(event, source))
+        case Split(voxels=None):
+            runs = split_volume(event.version, event.target, event.volume, source)
+            return replace(event, voxels=sparsevol.voxels(runs))
+    return event
+
+
+def _from_sizes(event: BodyEvent, source: Labelmap) -> BodyEvent:
+    if not isinstance(event, Cleave) or event.supervoxels is None or event.cleaved_voxels is not None:
+        return event
+    sizes = source.sizes(event.version, event.supervoxels, of_supervoxels=True)
+    return replace(event, cleaved_voxels=sum(sizes)) if all(sizes) else event
+
+
+def without_voxels(version: str, supervoxels: Sequence[int], source: Labelmap) -> set[int]:
+    """Those of these supervoxels that DVID maps to a body although they have no voxels: a split whose voxels
+    all went to one half leaves the other half so. One that was split since is none of them.
+
+    Raises:
+        ServerError: the source does not answer.
+    """
+    if not supervoxels:
+        return set()
+    sizes = source.sizes(version, supervoxels, of_supervoxels=True)
+    empty = [each for each, voxels in zip(supervoxels, sizes, strict=True) if not voxels]
+    bodies = source.mapping(version, empty)
+    return {each for each, body in zip(empty, bodies, strict=True) if body}
