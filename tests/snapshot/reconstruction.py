@@ -104,7 +104,7 @@ CONTENT: Content = {
 TABLES = (MAPPING, BODIES, EDITS, NEURONS, SYNAPSES)
 
 
-def dataset_with(folder: Path, content: Content = CONTENT, **tables: Table) -> Dataset:
+def dataset_with(folder: Path | str, content: Content = CONTENT, **tables: Table) -> Dataset:
     """A committed version."""
     used = [tables.get(path, table) for path, table in ((each.path, each) for each in TABLES)]
     follower = Follower(Bucket.at(str(folder)), [*used, *tables.values()])

@@ -15,6 +15,7 @@ from dvidsync_dagster.errors import OwnershipLost, SnapshotDamaged
 from dvidsync_dagster.snapshot.release import release
 from dvidsync_dagster.snapshot.store import Bucket
 from dvidsync_dagster.snapshot.table import Table
+from tests.snapshot.emulated_s3 import Faults, emulated_s3
 from tests.snapshot.followed import EDITS, MAPPING, Follower, Killed, hour
 from tests.snapshot.reconstruction import BODIES, CONTENT, TABLES, TAG, UUID, dataset_with, read
 
@@ -101,3 +102,13 @@ def test_an_empty_version_and_one_with_an_odd_name(tmp_path: Path) -> None:
     assert made.folder == "releases/release~201~2Fa"
     assert "tables/complete-nonsingleton-mapping-2026-11-01-releas.feather" in made.files
     assert len(made.files) == 4
+
+
+def test_a_bucket_that_is_busy_gets_the_same_release(tmp_path: Path) -> None:
+    whole = release(dataset_with(tmp_path), Bucket.at(str(tmp_path)))
+    with emulated_s3() as store:
+        uri = f"{store.make_bucket('snap')}/neu3"
+        dataset = dataset_with(uri)
+        with store.faults(Faults(busy=0.2)):
+            assert release(dataset, Bucket.at(uri)) == whole
+        assert not release(dataset, Bucket.at(uri)).made

@@ -62,7 +62,7 @@ def release(
     """Write the release of a version, unless it is there.
 
     One file after the other is made in a temporary folder, which holds one at a time. Memory is that of the
-    largest part: some 24 bytes a row of the mapping, 150 a synapse, and the neurons' JSON.
+    largest part: some 40 bytes a row of the mapping, 180 a point of a synapse, and the neurons' JSON.
 
     Args:
         dataset: as the version was when it was committed: `open(…, version=UUID)`.

@@ -22,7 +22,7 @@ _MANY = 1 << 22
 def write_mapping(dataset: Dataset, labelmap: str, path: Path) -> None:
     """Supervoxels with their bodies, by supervoxel; a supervoxel that is its own body alone is left out.
 
-    Holds 24 bytes a row of the file in memory, and 8 a body of several supervoxels.
+    Holds some 40 bytes a row of the file in memory.
     """
     bodies = _with_others(dataset, labelmap)
     kept: list[tuple[Labels, Labels]] = []
@@ -35,7 +35,7 @@ def write_mapping(dataset: Dataset, labelmap: str, path: Path) -> None:
 
 
 def write_sizes(dataset: Dataset, labelmap: str, path: Path) -> None:
-    """Bodies with their voxels, by body. Holds 24 bytes a body in memory."""
+    """Bodies with their voxels, by body. Holds some 40 bytes a body in memory."""
     found = [
         (_numbers(batch, "body"), _numbers(batch, "voxels"))
         for batch in dataset.batches(f"{labelmap}/bodies", ["body", "voxels"])

@@ -70,7 +70,8 @@ class Neurons:
             return {"body": body, **{name: fields[name] for name in OF_BODIES if name in fields}}
 
         schema, batches = self._table("body", "status", chosen)
-        return pa.Table.from_batches(batches, schema)
+        shown = ["body", *(name for name in OF_BODIES if name in schema.names)]
+        return pa.Table.from_batches(batches, schema).select(shown)
 
     def _write(
         self, path: Path, first: str, status: str, made: Callable[[int, Neuron], Neuron | None]
