@@ -1,4 +1,4 @@
-"""Recorded logs of a real DVID, followed by the tables: each recorded state comes out, in chunks of any size."""
+"""Recorded logs of a real DVID, followed by a snapshot's tables: each recorded state comes out."""
 
 from __future__ import annotations
 

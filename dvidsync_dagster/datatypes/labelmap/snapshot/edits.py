@@ -43,15 +43,16 @@ class Edits:
         self._after.append(after)
 
     def rows(self, table: Table) -> pa.Table:
-        """One row for each supervoxel that came to another body."""
+        """One row for each supervoxel that came to another body; those of one event by supervoxel."""
         return kept(table, self._batches(table.schema))
 
     def _batches(self, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
         before = np.concatenate(self._before)
         after = np.repeat(np.array(self._after, np.int64), self._lengths)
-        moved = np.flatnonzero(before != after)
         supervoxels = np.concatenate(self._supervoxels)
         events = np.repeat(np.array(self._moves, np.int64), self._lengths)
+        moved = np.lexsort((supervoxels, events))
+        moved = moved[before[moved] != after[moved]]
         numbers = {
             "log_time": np.array([event.origin.key_ns // 1000 for event in self._events], np.int64),
             "mutation_id": np.array([event.mutation_id for event in self._events], np.int64),

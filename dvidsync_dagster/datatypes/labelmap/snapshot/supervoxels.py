@@ -29,9 +29,9 @@ class Supervoxels:
         self.before = self.bodies.copy()
         """Their bodies at the start."""
         self._by_body = np.argsort(self.bodies, kind="stable")
-        labels, starts = np.unique(self.bodies[self._by_body], return_index=True)
-        ends = np.append(starts[1:], len(ids))
-        spans = zip(starts.tolist(), ends.tolist(), strict=True)
+        labels, counts = np.unique(self.bodies, return_counts=True)
+        ends = np.cumsum(counts)
+        spans = zip((ends - counts).tolist(), ends.tolist(), strict=True)
         self._spans = dict(zip(labels.tolist(), spans, strict=True))
         """Of bodies that were not asked for yet: where they are in `_by_body`."""
         self._pieces: dict[int, list[Places]] = {}
