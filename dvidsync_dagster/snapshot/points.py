@@ -59,7 +59,7 @@ def in_order(rows: pa.Table) -> list[Point]:
     for row in rows.sort_by("log_time_ns").to_pylist():
         point = Point(row["log_time_ns"], row["uuid"], dict(row["tables"]))
         before = found.get(point.log_time_ns)
-        if before is None or _newness(before) <= _newness(point):
+        if before is None or not _is_older(point, before):
             found[point.log_time_ns] = point
     return list(found.values())
 
@@ -79,5 +79,8 @@ def nanoseconds(time: datetime) -> int:
     return (time - _EPOCH) // timedelta(microseconds=1) * 1000
 
 
-def _newness(point: Point) -> int:
-    return sum(point.tables.values())
+def _is_older(one: Point, other: Point) -> bool:
+    """Versions only grow; what is newer has all tables that there are then."""
+    both = one.tables.keys() & other.tables.keys()
+    ages = [sum(point.tables[path] for path in both) for point in (one, other)]
+    return (ages[0], len(one.tables)) < (ages[1], len(other.tables))

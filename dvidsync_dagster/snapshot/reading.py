@@ -25,12 +25,7 @@ def dataset(
     """See `dvidsync_dagster.snapshot.open`."""
     snapshot = Pointer.load(bucket)
     if snapshot is None or not snapshot.branches:
-        found = f"it has no {POINTER}" if snapshot is None else "its first is still being made"
-        raise ConfigurationError(
-            "uri",
-            f"there is no snapshot at {bucket.uri}: {found}",
-            "Give the folder that dvidsync follows into, and let a run end.",
-        )
+        raise _no_snapshot(bucket, f"it has no {POINTER}" if snapshot is None else _NOT_YET)
     if version is not None:
         if at is not None:
             raise ConfigurationError("at", "a version is given too", "Give one of them.")
@@ -42,6 +37,8 @@ def dataset(
             f"the snapshot has no branch {escaped(branch)!r}",
             f"It has {_some(snapshot.branches)}.",
         )
+    if snapshot.checkpoint is None and not state.committed:
+        raise _no_snapshot(bucket, _NOT_YET)
     if at is not None and _exact(at) < state.log_time_ns:
         return _at_time(bucket, snapshot, branch, _exact(at))
     return Dataset(
@@ -51,6 +48,17 @@ def dataset(
         log_time=moment(state.log_time_ns),
         versions={path: table.version for path, table in state.tables.items()},
         checkpoint=snapshot.checkpoint,
+    )
+
+
+_NOT_YET = "the first is still being made"
+
+
+def _no_snapshot(bucket: Bucket, found: str) -> ConfigurationError:
+    return ConfigurationError(
+        "uri",
+        f"there is no snapshot at {bucket.uri}: {found}",
+        "Give the folder that dvidsync follows into, and let a run end.",
     )
 
 

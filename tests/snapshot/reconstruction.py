@@ -20,7 +20,10 @@ from tests.snapshot.followed import EDITS, LARGE, MAPPING, Follower, hour
 BODIES = Table(
     "segmentation/bodies",
     "One body.",
-    (Column("body", pa.int64(), "the body"), Column("voxels", pa.int64(), "how many voxels it has")),
+    (
+        Column("body", pa.int64(), "the body"),
+        Column("voxels", pa.int64(), "how many voxels it has", nullable=True),
+    ),
     ("body",),
 )
 NEURONS = Table(
@@ -33,7 +36,7 @@ SYNAPSES = Table(
     "synapses",
     "One element.",
     (
-        *(Column(axis, pa.int32(), "place") for axis in "xyz"),
+        *(Column(name, pa.int32(), "place") for name in ("x", "y", "z", "ordinal")),
         Column("kind", pa.string(), "its kind"),
         Column("tags", pa.list_(pa.string()), "its tags"),
         Column("prop", pa.map_(pa.string(), pa.string()), "its properties"),
@@ -42,9 +45,9 @@ SYNAPSES = Table(
             pa.list_(pa.struct([("rel", pa.string()), *((axis, pa.int32()) for axis in "xyz")])),
             "its relations",
         ),
-        Column("sv", pa.int64(), "the supervoxel under it"),
+        Column("sv", pa.int64(), "the supervoxel under it", nullable=True),
     ),
-    ("x", "y", "z"),
+    ("x", "y", "z", "ordinal"),
 )
 UUID = "ab12" * 8
 TAG = "2026-11-01-ab12ab"
@@ -54,11 +57,18 @@ Content = dict[str, list[dict[str, Any]]]
 
 
 def element(
-    place: Place, kind: str, supervoxel: int, *to: Place, conf: str | None = "0.5", rel: str | None = None
+    place: Place,
+    kind: str,
+    supervoxel: int | None,
+    *to: Place,
+    conf: str | None = "0.5",
+    rel: str | None = None,
+    ordinal: int = 0,
 ) -> dict[str, Any]:
     name = rel or {"PreSyn": "PreSynTo", "PostSyn": "PostSynTo"}.get(kind, "GroupedWith")
     return {
         **dict(zip("xyz", place, strict=True)),
+        "ordinal": ordinal,
         "kind": kind,
         "tags": [],
         "prop": [] if conf is None else [("conf", conf), ("user", "amy")],
@@ -76,7 +86,12 @@ CONTENT: Content = {
         {"sv": sv, "body": body}
         for sv, body in [(1, 1), (2, 1), (3, 3), (4, 9), (LARGE, LARGE), (LARGE + 2, LARGE), (7, 7)]
     ],
-    BODIES.path: [{"body": 9, "voxels": 4}, {"body": 1, "voxels": 2**40}, {"body": LARGE, "voxels": 1}],
+    BODIES.path: [
+        {"body": 9, "voxels": 4},
+        {"body": 1, "voxels": 2**40},
+        {"body": LARGE, "voxels": 1},
+        {"body": 3, "voxels": None},
+    ],
     EDITS.path: [
         {"log_time": hour(2), "sv": 2, "body_before": 2, "body_after": 1},
         {"log_time": hour(1), "sv": 4, "body_before": 4, "body_after": 9},
@@ -96,6 +111,8 @@ CONTENT: Content = {
         element((13, 20, 30), "PostSyn", LARGE, (10, 20, -30), conf="high"),
         element((14, 20, 30), "PostSyn", 0, (10, 20, -30)),
         element((15, 20, 30), "PreSyn", 3, (14, 20, 30)),
+        element((11, 20, 30), "PostSyn", 7, conf="0.75", ordinal=2),
+        element((18, 20, 30), "PostSyn", None, (10, 20, -30)),
         element((16, 20, 30), "PostSyn", 7, (10, 20, -30), rel="GroupedWith"),
         element((17, 20, 30), "Note", 7, (10, 20, -30), rel="PostSynTo"),
         element((2**20, 20, 30), "PreSyn", 7, (11, 20, 30)),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from itertools import permutations
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,10 @@ from hypothesis import strategies as st
 
 import dvidsync_dagster.snapshot
 from dvidsync_dagster.errors import ConfigurationError, SnapshotDamaged
-from dvidsync_dagster.snapshot.points import POINTS
+from dvidsync_dagster.snapshot.pointer import BranchState, Pointer, TableState
+from dvidsync_dagster.snapshot.points import POINTS, Point, appended, in_order
 from dvidsync_dagster.snapshot.store import Bucket
-from tests.snapshot.followed import EDITS, KEYS, LARGE, MAPPING, Follower, Killed, hour
+from tests.snapshot.followed import EDITS, KEYS, LARGE, MAPPING, REPO, Follower, Killed, hour
 
 FIRST = {MAPPING.path: [{"sv": sv, "body": sv} for sv in (1, 2, LARGE)]}
 
@@ -224,5 +226,22 @@ def test_wrong_arguments_are_told_with_what_there_is(follower: Follower, tmp_pat
 
 def test_a_snapshot_that_is_still_being_made_is_none(tmp_path: Path) -> None:
     Follower(Bucket.at(str(tmp_path)))
-    with pytest.raises(ConfigurationError, match="its first is still being made"):
+    with pytest.raises(ConfigurationError, match="the first is still being made"):
         dvidsync_dagster.snapshot.open(str(tmp_path))
+    state = BranchState(uuid="a", log_time_ns=5, tables={"x": TableState(version=0, rows=1)})
+    pointer = Pointer.claimed(Bucket.at(str(tmp_path)), REPO)
+    pointer.commit(pointer.snapshot.model_copy(update={"branches": {"master": state}}))
+    with pytest.raises(ConfigurationError, match="the first is still being made"):
+        dvidsync_dagster.snapshot.open(str(tmp_path))
+
+
+def test_of_one_moment_the_newest_versions_count() -> None:
+    points = [
+        Point(1, "a", {"x": 1, "y": 1}),
+        Point(1, "a", {"x": 1, "y": 3}),
+        Point(1, "a", {"x": 1, "y": 3, "z": 0}),
+        Point(2, "a", {"x": 1}),
+    ]
+    for order in permutations(points):
+        rows = pa.concat_tables([appended(point).put for point in order])
+        assert in_order(rows) == points[2:]

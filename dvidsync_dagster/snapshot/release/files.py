@@ -36,7 +36,10 @@ def made_of(dataset: Dataset, synced: Mapping[str, str], notes: list[str]) -> It
             f"{folder}tables/complete-nonsingleton-mapping-{tag}.feather",
             partial(labels.write_mapping, dataset, labelmap),
         )
-        yield f"{folder}tables/body-size-cache-{tag}.feather", partial(labels.write_sizes, dataset, labelmap)
+        yield (
+            f"{folder}tables/body-size-cache-{tag}.feather",
+            partial(labels.write_sizes, dataset, labelmap, notes),
+        )
     for instance, folder in found.neurons.items():
         yield from _annotations(dataset, instance, folder, tag)
     for instance, folder in found.elements.items():

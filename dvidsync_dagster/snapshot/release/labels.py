@@ -34,12 +34,19 @@ def write_mapping(dataset: Dataset, labelmap: str, path: Path) -> None:
     write(path, _MAPPING, in_batches(_MAPPING, {"sv": supervoxels, "body": body}, order))
 
 
-def write_sizes(dataset: Dataset, labelmap: str, path: Path) -> None:
-    """Bodies with their voxels, by body. Holds some 40 bytes a body in memory."""
-    found = [
-        (_numbers(batch, "body"), _numbers(batch, "voxels"))
-        for batch in dataset.batches(f"{labelmap}/bodies", ["body", "voxels"])
-    ]
+def write_sizes(dataset: Dataset, labelmap: str, notes: list[str], path: Path) -> None:
+    """Bodies with their voxels, by body. Holds some 40 bytes a body in memory.
+
+    Args:
+        notes: is told of bodies whose voxels are unknown: they are left out.
+    """
+    found, unknown = [], 0
+    for batch in dataset.batches(f"{labelmap}/bodies", ["body", "voxels"]):
+        known = batch.filter(batch["voxels"].is_valid())
+        unknown += len(batch) - len(known)
+        found.append((_numbers(known, "body"), _numbers(known, "voxels")))
+    if unknown:
+        notes.append(f"{labelmap}: left out the sizes of {unknown:,} bodies, which are not known")
     body, voxels = _joined(found)
     write(path, _SIZES, in_batches(_SIZES, {"body": body, "size": voxels}, np.argsort(body)))
 

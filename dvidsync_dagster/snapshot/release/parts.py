@@ -12,7 +12,7 @@ LABELMAP, NEURONS, SYNAPSES = "segmentation", "segmentation_annotations", "synap
 """What FlyEM calls the instances of a reconstruction."""
 
 _NEURONS = {"body", "json"}
-_ELEMENTS = {"x", "y", "z", "kind", "prop", "rels", "sv"}
+_ELEMENTS = {"x", "y", "z", "ordinal", "kind", "prop", "rels", "sv"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from dvidsync_dagster.snapshot.dataset import Dataset
 from dvidsync_dagster.snapshot.release.labels import Labels, bodies_of
 
-_COLUMNS = ("x", "y", "z", "kind", "prop", "rels", "sv")
+_COLUMNS = ("x", "y", "z", "ordinal", "kind", "prop", "rels", "sv")
 PRE, POST = KINDS = ("PreSyn", "PostSyn")
 
 _BITS = 21
@@ -51,7 +51,7 @@ def read(dataset: Dataset, annotation: str, labelmap: str) -> Synapses | None:
     """The synapses of an instance; None if it has none.
 
     As in flyem-snapshot, points on body 0 are left out, pairs with a point that is not there, and then points
-    that are in no pair.
+    that are in no pair. Of several at one point the first counts.
     """
     parts = _Parts()
     for batch in dataset.batches(annotation, _COLUMNS):
@@ -59,7 +59,9 @@ def read(dataset: Dataset, annotation: str, labelmap: str) -> Synapses | None:
     ids = parts.joined("ids")
     if not len(ids):
         return None
-    order = np.argsort(ids)
+    order = np.lexsort((parts.joined("ordinal"), ids))
+    first = np.append(True, np.diff(ids[order]) != 0)
+    order = order[first]
     ids = ids[order]
     pre, post, lost = _pairs(ids, parts.joined("pre"), parts.joined("post"))
     supervoxels = parts.joined("supervoxels")[order]
@@ -74,6 +76,7 @@ def read(dataset: Dataset, annotation: str, labelmap: str) -> Synapses | None:
     new_place = np.cumsum(used) - 1
     left_out = {
         "points or relations far off, which have no id": int(parts.joined("far_off").sum()),
+        "others at the same point": np.count_nonzero(~first),
         "points on body 0": np.count_nonzero(~there),
         "relations to points that are not there": lost,
         "points with no partner": np.count_nonzero(there & ~used),
@@ -131,7 +134,8 @@ def _add(parts: _Parts, batch: pa.RecordBatch) -> None:
         confidence=confidence,
         no_number=np.array([no_number]),
         far_off=np.array([len(synapses) - len(points) + len(targets) - len(other)]),
-        supervoxels=points["sv"].to_numpy(),
+        ordinal=points["ordinal"].to_numpy(),
+        supervoxels=points["sv"].fill_null(0).to_numpy(),
         pre=np.where(is_post[own], other, ids[own]),
         post=np.where(is_post[own], ids[own], other),
     )
