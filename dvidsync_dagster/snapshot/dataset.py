@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -42,6 +42,7 @@ class Dataset:
         log_time: up to this time of the source's clock the log is in the tables; None if it is not known.
         versions: Delta's version of each table, by its path.
         checkpoint: how far the log is in the tables, by topics and offsets; None for a point of the past.
+        kept_versions: the committed versions that can be opened.
     """
 
     def __init__(
@@ -53,11 +54,13 @@ class Dataset:
         log_time: datetime | None,
         versions: Mapping[str, int],
         checkpoint: Checkpoint | None = None,
+        kept_versions: Iterable[str] = (),
     ) -> None:
         self.branch = branch
         self.uuid = uuid
         self.log_time = log_time
         self.checkpoint = checkpoint
+        self.kept_versions = tuple(kept_versions)
         self._bucket = bucket
         self._versions = dict(sorted(versions.items()))
         self._opened: dict[str, DeltaTable] = {}

@@ -48,6 +48,7 @@ def dataset(
         log_time=moment(state.log_time_ns),
         versions={path: table.version for path, table in state.tables.items()},
         checkpoint=snapshot.checkpoint,
+        kept_versions=snapshot.pins,
     )
 
 
@@ -74,6 +75,7 @@ def _at_time(bucket: Bucket, snapshot: Snapshot, branch: str, log_time_ns: int) 
         uuid=point.uuid,
         log_time=moment(point.log_time_ns),
         versions=point.tables,
+        kept_versions=snapshot.pins,
     )
 
 
@@ -98,6 +100,7 @@ def _at_version(bucket: Bucket, snapshot: Snapshot, version: str) -> Dataset:
         uuid=uuid,
         log_time=_log_time(bucket, snapshot, uuid),
         versions=pin.tables,
+        kept_versions=snapshot.pins,
     )
 
 

@@ -50,6 +50,11 @@ def hour(number: int) -> datetime:
     return datetime(2026, 11, 1, number, tzinfo=UTC)
 
 
+def day(number: int) -> datetime:
+    """A time of the log, too."""
+    return datetime(2026, 11, number, tzinfo=UTC)
+
+
 class Killed(BaseException):
     """The run ends here as if by SIGKILL."""
 

@@ -177,6 +177,7 @@ def test_a_committed_version_is_read_as_it_was_when_it_was_committed(
     dataset = dvidsync_dagster.snapshot.open(str(tmp_path), version="b", branch="not asked for")
     assert (dataset.uuid, dataset.branch, dataset.log_time) == ("b" * 32, "master", hour(2))
     assert dataset.checkpoint is None
+    assert dataset.kept_versions == ("b" * 32,)
 
 
 def test_what_was_vacuumed_is_told_and_what_is_kept(follower: Follower, tmp_path: Path) -> None:
