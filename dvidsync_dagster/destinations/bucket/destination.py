@@ -13,10 +13,11 @@ from types import TracebackType
 
 from dvidsync_dagster.config import BucketConfig
 from dvidsync_dagster.datatypes.place import is_after_commit
+from dvidsync_dagster.destinations.bucket.beside import README, write_readme, write_releases
 from dvidsync_dagster.destinations.bucket.draft import Draft
 from dvidsync_dagster.destinations.bucket.joining import Joining
 from dvidsync_dagster.destinations.bucket.place import table_app
-from dvidsync_dagster.destinations.bucket.sides import snapshot_sides
+from dvidsync_dagster.destinations.bucket.sides import snapshot_sides, under
 from dvidsync_dagster.destinations.bucket.stretches import Stretch, in_stretches
 from dvidsync_dagster.destinations.bucket.tables import BranchTables
 from dvidsync_dagster.destinations.bucket.versions import BranchVersions
@@ -32,6 +33,7 @@ from dvidsync_dagster.events.repo import NewInstance
 from dvidsync_dagster.log.checkpoint import Checkpoint, LogStart
 from dvidsync_dagster.outgoing_text import escaped
 from dvidsync_dagster.snapshot.pointer import BranchState, Pointer, Snapshot
+from dvidsync_dagster.snapshot.points import POINTS
 from dvidsync_dagster.snapshot.store import Bucket
 from dvidsync_dagster.snapshot.table import Change, Table
 
@@ -71,6 +73,7 @@ class BucketDestination:
         self._joining = Joining(self._sides, source.repo, note)
         self._draft: Draft | None = None
         self._again = False
+        self._has_changed = False
 
     def __enter__(self) -> BucketDestination:
         return self
@@ -84,7 +87,10 @@ class BucketDestination:
 
     def meet(self, checkpoint: Checkpoint | None) -> Checkpoint | LogStart:
         """Own the bucket, and take back what a run left that was stopped. Its own checkpoint counts."""
-        pointer = Pointer.claimed(self._bucket, self._source.repo.root)
+        root = self._source.repo.root
+        # A bucket that does not fit is left as it is.
+        self._state(Pointer.load(self._bucket) or Snapshot(repo=root, epoch=0))
+        pointer = Pointer.claimed(self._bucket, root)
         snapshot = pointer.snapshot
         state = self._state(snapshot)
         tables = BranchTables(
@@ -139,25 +145,48 @@ class BucketDestination:
             self._note(f"the log lacks the making of version {version}: it is followed as the source has it")
         for stretch in found.stretches:
             self._bring(draft, stretch)
+        reports = draft.tables.reports()
+        self._has_changed |= bool(reports)
         return Brought(
             applied=ordered.events,
             held=ordered.held,
             already_there=found.already_there,
             conflicts=tuple(ConflictRow.of(event, _LATE) for event in found.late),
-            tables=draft.tables.reports(),
+            tables=reports,
             seconds={"apply": time.monotonic() - began},
         )
 
     def keep(self, checkpoint: Checkpoint, standing: Standing) -> Checkpoint:
         """All tables and the checkpoint change together."""
-        if not self._again:
-            self._met.commit(checkpoint)
+        if self._again:
+            return checkpoint
+        draft = self._met
+        draft.commit(checkpoint)
+        if standing is not Standing.UNDER_WAY:
+            self._write_beside(draft)
         return checkpoint
 
     @property
     def requests(self) -> int:
         """Commits to tables, and to the pointer."""
         return self._draft.commits if self._draft is not None else 0
+
+    def _write_beside(self, draft: Draft) -> None:
+        """What readers find beside the tables. The snapshot stands without it."""
+        snapshot = draft.pointer.snapshot
+        if self._has_changed or self._bucket.read(README) is None:
+            tables = [table for side in self._sides.values() for table in side.tables]
+            held = [table for table in [*tables, POINTS] if table.path in draft.tables.versions]
+            write_readme(self._bucket, snapshot, self._config.branch, held, draft.tables.rows)
+            self._has_changed = False
+        if self._config.releases == "committed":
+            write_releases(
+                self._bucket,
+                snapshot,
+                synced=under(self._sides),
+                still_owner=self._still_owner,
+                note=self._note,
+            )
 
     # The first snapshot
 

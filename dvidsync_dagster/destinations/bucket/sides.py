@@ -52,6 +52,15 @@ def _refuse_shared(sides: Sides, place: str) -> None:
             owners[path] = f"instance {name!r}" if name else "the repo"
 
 
+def under(sides: Sides) -> Mapping[str, str]:
+    """The instance that another one is synced to, as far as the snapshot has both."""
+    found = {
+        name: next((each for each in side.instance.syncs if each in sides), None)
+        for name, side in sides.items()
+    }
+    return {name: other for name, other in found.items() if other is not None}
+
+
 def paths(side: SnapshotSide) -> Iterable[str]:
     """Of its tables."""
     return (table.path for table in side.tables)
