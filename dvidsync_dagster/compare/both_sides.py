@@ -120,6 +120,8 @@ def look_at(
     destination_repo = follower.contents()
     selected = select_versions(config, destination, source_repo)
     followed = frozenset(source_repo.versions) if selected is None else selected
+    held = follower.compared(source_repo)
+    followed = followed if held is None else followed & held
     return BothSides(
         source,
         follower,

@@ -27,8 +27,10 @@ from dvidsync_dagster.plan.claims import Claim, Key
 from dvidsync_dagster.snapshot.table import Change, Table, TableRows
 
 if TYPE_CHECKING:
+    from dvidsync_dagster.differences.digest import Numbers, Page
     from dvidsync_dagster.differences.findings import Difference
     from dvidsync_dagster.differences.items import Found, Pair, ServerPair
+    from dvidsync_dagster.differences.sides import Kind
     from dvidsync_dagster.differences.touched import Touched
     from dvidsync_dagster.differences.work import Work
 
@@ -173,6 +175,25 @@ class SnapshotSide(ABC):
             Unfit: a table cannot hold it.
             ServerError.
         """
+
+
+    # As one side of a comparison
+
+    def pages(self, kind: Kind, rows: TableRows) -> Iterator[Page]:
+        """All items of a kind, as a comparison lists those of a server.
+
+        Raises:
+            ValueError: the tables hold none of that kind.
+        """
+        raise ValueError(f"a snapshot holds no {kind.name}")
+
+    def values(self, kind: Kind, keys: Sequence[Any], rows: TableRows) -> Numbers:
+        """The values of these keys, 0 for what is not there. Raises as `pages`."""
+        raise ValueError(f"a snapshot holds no {kind.name}")
+
+    def records(self, kind: Kind, rows: TableRows) -> Iterator[tuple[Any, Any]]:
+        """All items by key, with all that they hold. Raises as `pages`."""
+        raise ValueError(f"a snapshot holds no {kind.name}")
 
 
 class DataComparison(ABC):

@@ -64,6 +64,10 @@ def opened_comparable(
     config: SyncConfig, destination: AnyDestination, source: Transport
 ) -> AbstractContextManager[Comparable]:
     """Open a destination of the configured kind for a comparison. Raises as an `Opener`."""
+    if isinstance(destination, BucketConfig):
+        from dvidsync_dagster.destinations.bucket.opening import opened_beside_source
+
+        return opened_beside_source(config, destination, source)
     server = server_only(destination, "cannot be compared")
     return opened_beside(config, server, source, still_owner=_nothing, note=_nothing, administers=False)
 

@@ -142,6 +142,11 @@ class Comparable(Protocol):
         """Its versions and instances."""
         ...
 
+    def compared(self, source: RepoInfo) -> frozenset[str] | None:
+        """The versions of the source that it holds or is to hold; None if that is all that are followed.
+        Asked after `contents`."""
+        ...
+
     def side(self, version: str, instance: str) -> Side:
         """One of its instances, by its name there, in one version."""
         ...

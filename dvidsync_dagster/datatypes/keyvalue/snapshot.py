@@ -12,11 +12,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from dvidsync_dagster.datatypes.contract import SnapshotSide
+from dvidsync_dagster.datatypes.keyvalue.comparison import VALUES
 from dvidsync_dagster.datatypes.keyvalue.events import KeyEvent
 from dvidsync_dagster.datatypes.keyvalue.key_text import EXPLAINED, key_of, text_of
 from dvidsync_dagster.datatypes.keyvalue.reading import KEYS_PER_REQUEST, read_keys, read_values
+from dvidsync_dagster.datatypes.keyvalue.snapshot_items import value_pages
 from dvidsync_dagster.datatypes.table_rows import bounded, kept, keys
-from dvidsync_dagster.differences.sides import DvidSide
+from dvidsync_dagster.differences.digest import Page
+from dvidsync_dagster.differences.sides import DvidSide, Kind
 from dvidsync_dagster.dvid.keyvalue import UNREADABLE, Keyvalue, fits_path, written
 from dvidsync_dagster.dvid.patience import MIB
 from dvidsync_dagster.events.event import Event
@@ -82,6 +85,9 @@ class KeyvalueSnapshot(SnapshotSide):
     def whole(self, version: str) -> Iterator[tuple[Table, Iterator[pa.RecordBatch]]]:
         side = DvidSide(self.source, version, self.instance.name)
         yield self._table, self._batches(_read(side, read_keys(side)))
+
+    def pages(self, kind: Kind, rows: TableRows) -> Iterator[Page]:
+        return value_pages(rows, self._table) if kind is VALUES else super().pages(kind, rows)
 
     def changes(self, events: Sequence[Event], version: str, rows: TableRows) -> Mapping[str, Change]:
         touched = [

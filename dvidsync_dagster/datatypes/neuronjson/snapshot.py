@@ -16,12 +16,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from dvidsync_dagster.datatypes.contract import SnapshotSide
-from dvidsync_dagster.datatypes.neuronjson.comparison import read_neurons
+from dvidsync_dagster.datatypes.neuronjson.comparison import NEURONS, read_neurons
 from dvidsync_dagster.datatypes.neuronjson.events import PostNeuron
 from dvidsync_dagster.datatypes.neuronjson.fields import MAX_FIELDS, Fields, json_text
 from dvidsync_dagster.datatypes.neuronjson.side import MAX_RECORDS
+from dvidsync_dagster.datatypes.neuronjson.snapshot_items import neuron_pages
 from dvidsync_dagster.datatypes.table_rows import bounded, kept, keys, whole_pairs
-from dvidsync_dagster.differences.sides import DvidSide
+from dvidsync_dagster.differences.digest import Page
+from dvidsync_dagster.differences.sides import DvidSide, Kind
 from dvidsync_dagster.dvid.neuronjson import Neuronjson
 from dvidsync_dagster.errors import ServerFailed, Unfit
 from dvidsync_dagster.events.event import Event
@@ -73,6 +75,9 @@ class NeuronjsonSnapshot(SnapshotSide):
             for body, neuron in read_neurons(side):
                 _write(self._row(body, neuron), file, fields)
             yield self._table(fields.columns), self._batches(fields, _rows_in(file))
+
+    def pages(self, kind: Kind, rows: TableRows) -> Iterator[Page]:
+        return neuron_pages(rows, self._table()) if kind is NEURONS else super().pages(kind, rows)
 
     def changes(self, events: Sequence[Event], version: str, rows: TableRows) -> Mapping[str, Change]:
         """Where a column does not fit a value, the whole table is written anew, from what it holds."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
-from dvidsync_dagster.config import BucketConfig
+from dvidsync_dagster.config import BucketConfig, SyncConfig
+from dvidsync_dagster.destinations.bucket.compared import BucketBesideSource
 from dvidsync_dagster.destinations.bucket.destination import BucketDestination
 from dvidsync_dagster.destinations.bucket.place import bucket_of
 from dvidsync_dagster.destinations.source import Source
+from dvidsync_dagster.dvid.transport import Transport
 
 
 @contextmanager
@@ -23,3 +25,14 @@ def opened_bucket(
     bucket = bucket_of(destination)
     with BucketDestination(destination, bucket, source, still_owner=still_owner, note=note) as opened:
         yield opened
+
+
+def opened_beside_source(
+    config: SyncConfig, destination: BucketConfig, source: Transport
+) -> AbstractContextManager[BucketBesideSource]:
+    """Open a bucket for a comparison.
+
+    Args:
+        source: of the source, open.
+    """
+    return nullcontext(BucketBesideSource(destination, bucket_of(destination), source, config.repo))

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import pyarrow as pa
 
 from dvidsync_dagster.datatypes.contract import SnapshotSide
+from dvidsync_dagster.datatypes.labelmap.comparison import MAPPING, SIZES
 from dvidsync_dagster.datatypes.labelmap.events import BodyEvent
 from dvidsync_dagster.datatypes.labelmap.snapshot.changes import changes
+from dvidsync_dagster.datatypes.labelmap.snapshot.items import bodies_of, mapping_pages, size_pages
 from dvidsync_dagster.datatypes.labelmap.snapshot.tables import tables_of
+from dvidsync_dagster.differences.digest import Numbers, Page
+from dvidsync_dagster.differences.sides import Kind
 from dvidsync_dagster.dvid.labelmap import Labelmap
 from dvidsync_dagster.dvid.repo import Instance
 from dvidsync_dagster.dvid.transport import Transport
@@ -41,3 +46,15 @@ class LabelmapSnapshot(SnapshotSide):
             event for event in events if isinstance(event, BodyEvent) and event.instance == self.instance.name
         ]
         return changes(own, self._tables, self._labelmap, rows) if own else {}
+
+    def pages(self, kind: Kind, rows: TableRows) -> Iterator[Page]:
+        if kind is MAPPING:
+            return mapping_pages(rows, self._tables.mapping)
+        if kind is SIZES:
+            return size_pages(rows, self._tables.bodies)
+        return super().pages(kind, rows)
+
+    def values(self, kind: Kind, keys: Sequence[Any], rows: TableRows) -> Numbers:
+        if kind is MAPPING:
+            return bodies_of(rows, self._tables.mapping, keys)
+        return super().values(kind, keys, rows)
