@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from itertools import permutations
@@ -246,3 +248,19 @@ def test_of_one_moment_the_newest_versions_count() -> None:
     for order in permutations(points):
         rows = pa.concat_tables([appended(point).put for point in order])
         assert in_order(rows) == points[2:]
+
+
+def test_without_the_extra_the_package_is_there_and_opening_says_what_to_install(tmp_path: Path) -> None:
+    source = f"""
+import sys
+sys.modules["deltalake"] = sys.modules["obstore"] = None
+import dvidsync_dagster.snapshot
+try:
+    dvidsync_dagster.snapshot.open({str(tmp_path)!r})
+except dvidsync_dagster.errors.ConfigurationError as error:
+    print(error)
+"""
+    done = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, check=True)
+    assert done.stdout == (
+        'uri: the package deltalake is not installed. Install "dvidsync-dagster[bucket]".\n'
+    )
