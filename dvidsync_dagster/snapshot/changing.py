@@ -1,9 +1,6 @@
-"""What is written to a Delta table: a first content, rows by key, more rows, more columns."""
+"""What is written to a Delta table that is there: rows by key, more rows, more columns."""
 
 from __future__ import annotations
-
-from collections.abc import Iterator
-from itertools import chain
 
 import pyarrow as pa
 from deltalake import CommitProperties, DeltaTable, Schema, write_deltalake
@@ -11,7 +8,6 @@ from deltalake import CommitProperties, DeltaTable, Schema, write_deltalake
 from dvidsync_dagster.errors import Unfit
 from dvidsync_dagster.snapshot.opening import quoted
 from dvidsync_dagster.snapshot.parquet import (
-    CONFIGURATION,
     bytes_a_row,
     stored_bytes_a_row,
     writer_properties,
@@ -20,44 +16,6 @@ from dvidsync_dagster.snapshot.table import Change, Table
 
 _GONE = "dvidsync gone"
 """The column that tells what is deleted from what is put, in what is merged."""
-
-
-class FirstContent:
-    """All rows of a table, as they come. What they raise at once is raised here.
-
-    delta-rs tells of an error in the later ones by text alone, so it is kept: `raised`.
-    """
-
-    def __init__(self, table: Table, batches: Iterator[pa.RecordBatch]) -> None:
-        self.raised: BaseException | None = None
-        self._table = table
-        self._first = next(batches, None)
-        self._batches = batches if self._first is None else chain([self._first], batches)
-
-    def write(
-        self, to: DeltaTable | str, options: dict[str, str] | None, properties: CommitProperties
-    ) -> None:
-        """Make this the content of a table, or of a new one at a URI."""
-        width = bytes_a_row(self._first) if self._first is not None else 0
-        write_deltalake(
-            to,
-            pa.RecordBatchReader.from_batches(self._table.schema, self._fitted()),
-            mode="overwrite",
-            schema_mode="overwrite",
-            description=self._table.text,
-            configuration=CONFIGURATION,
-            storage_options=options,
-            writer_properties=writer_properties(self._table.schema, width),
-            commit_properties=properties,
-        )
-
-    def _fitted(self) -> Iterator[pa.RecordBatch]:
-        try:
-            for batch in self._batches:
-                yield from fitted(self._table, pa.Table.from_batches([batch])).to_batches()
-        except BaseException as error:
-            self.raised = error
-            raise
 
 
 def merge(delta: DeltaTable, table: Table, change: Change, properties: CommitProperties) -> None:

@@ -15,11 +15,12 @@ import pyarrow as pa
 from deltalake import CommitProperties, DeltaTable, Transaction
 from deltalake.exceptions import CommitFailedError
 
-from dvidsync_dagster.errors import OwnershipLost, SnapshotDamaged, StorageUnreachable
+from dvidsync_dagster.errors import OwnershipLost, SnapshotDamaged, StorageError, StorageUnreachable
 from dvidsync_dagster.snapshot.answers import DAMAGED, storage_error
-from dvidsync_dagster.snapshot.changing import FirstContent, append, describe, held_by_delta, merge
+from dvidsync_dagster.snapshot.changing import append, describe, held_by_delta, merge
+from dvidsync_dagster.snapshot.filling import fill
 from dvidsync_dagster.snapshot.layout import table_folder
-from dvidsync_dagster.snapshot.opening import found, opened, options, query, storage_errors
+from dvidsync_dagster.snapshot.opening import found, opened, options, storage_errors
 from dvidsync_dagster.snapshot.rows import RowsAt
 from dvidsync_dagster.snapshot.store import Bucket
 from dvidsync_dagster.snapshot.table import Change, Table, TableRows
@@ -59,21 +60,24 @@ class DeltaTables:
         """
         held_by_delta(table)
         path = table.path
-        content = FirstContent(table, batches)
         there = self._newest_or_cleared(path)
-        before = _version(there)
-        target = there or self._bucket.table_uri(table_folder(self._branch, path))
+        before = -1 if there is None else there.version()
         try:
-            with storage_errors(self._bucket, self._branch, path):
-                content.write(target, options(self._bucket), self._properties())
-        except Exception as error:
-            if content.raised is not None:
-                raise content.raised from None
-            if _version(self._newest(path)) != before:
+            fill(
+                there or self._bucket.table_uri(table_folder(self._branch, path)),
+                table,
+                batches,
+                options(self._bucket),
+                self._properties(),
+                storage_errors(self._bucket, self._branch, path),
+            )
+        except StorageError as error:
+            now = self._newest(path)
+            if now is not None and now.version() > before:
                 raise self._contended(path) from error
             raise
         self._known[path] = before + 1
-        self._held.pop(path, None)
+        self._held[path] = opened(self._bucket, self._branch, path, before + 1)
         return self._known[path]
 
     def commit(self, table: Table, change: Change, *, at: int, key_ns: int) -> int:
@@ -105,15 +109,11 @@ class DeltaTables:
 
     def rows(self, versions: Mapping[str, int]) -> TableRows:
         """The tables' rows at these versions, by path."""
-        return RowsAt(self._bucket, self._branch, versions)
+        return RowsAt(self._bucket, self._branch, versions, self._held)
 
     def count(self, path: str, version: int) -> int:
         """How many rows a table has at a version. Its log tells; its files are not read."""
-        with storage_errors(self._bucket, self._branch, path):
-            answer = query(
-                opened(self._bucket, self._branch, path, version), "SELECT count(*) FROM here"
-            ).read_all()
-        return int(answer[0][0].as_py())
+        return RowsAt(self._bucket, self._branch, {path: version}, self._held).count(path)
 
     def files(self, path: str, version: int) -> int:
         """How many files hold a table's rows at a version."""
@@ -217,10 +217,6 @@ class DeltaTables:
 
     def _contended(self, path: str) -> StorageUnreachable:
         return StorageUnreachable(self._uri(path), "an earlier run still writes it", "Run again later.")
-
-
-def _version(delta: DeltaTable | None) -> int:
-    return -1 if delta is None else delta.version()
 
 
 def _nothing(_: DeltaTable) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -13,6 +14,10 @@ from dvidsync_dagster.errors import SnapshotDamaged
 from dvidsync_dagster.snapshot.answers import DAMAGED, storage_error
 from dvidsync_dagster.snapshot.layout import table_folder
 from dvidsync_dagster.snapshot.store import Bucket
+
+# While a table is written, one of delta-rs's threads waits for rows, and those can wait for what another one
+# reads. By default there are as many as processors, which can be one. delta-rs looks at its first use.
+os.environ.setdefault("TOKIO_WORKER_THREADS", "32")
 
 _SESSION = {"datafusion.execution.target_partitions": "4"}
 """Each of them holds row groups in memory."""

@@ -11,7 +11,7 @@ CONFIGURATION = {
     # A version that is pinned is read by the log up to it.
     "delta.enableExpiredLogCleanup": "false",
     # A reader begins at the newest checkpoint of the log, and reads each later commit by itself.
-    "delta.checkpointInterval": "20",
+    "delta.checkpointInterval": "10",
     # What a merge touches is written anew, so files are not too large.
     "delta.targetFileSize": str(32 << 20),
 }

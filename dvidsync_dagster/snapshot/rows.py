@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -24,19 +25,27 @@ class RowsAt:
     Args:
         branch: the branch's name.
         versions: Delta's, by the table's path. No other tables are asked for.
+        held: tables that are open already, by path; they can move on to other versions.
 
     What is read raises StorageError.
     """
 
-    def __init__(self, bucket: Bucket, branch: str, versions: Mapping[str, int]) -> None:
+    def __init__(
+        self,
+        bucket: Bucket,
+        branch: str,
+        versions: Mapping[str, int],
+        held: Mapping[str, DeltaTable] = MappingProxyType({}),
+    ) -> None:
         self._bucket = bucket
         self._branch = branch
         self._versions = dict(versions)
+        self._held = held
         self._open: dict[str, DeltaTable] = {}
 
     def schema(self, table: Table) -> pa.Schema:
         with storage_errors(self._bucket, self._branch, table.path):
-            return pa.schema(self._at_version(table.path).schema().to_arrow())
+            return pa.schema(self._at(table.path).schema().to_arrow())
 
     def find(self, table: Table, column: str, values: npt.NDArray[Any] | list[Any]) -> pa.Table:
         wanted = _as_type(values, table.schema.field(column).type)
@@ -56,14 +65,23 @@ class RowsAt:
     def _read(self, table: Table, columns: list[str], where: str) -> Iterator[pa.RecordBatch]:
         schema = pa.schema([table.schema.field(name) for name in columns])
         with storage_errors(self._bucket, self._branch, table.path):
-            delta = self._at_version(table.path)
+            delta = self._at(table.path)
             there = set(pa.schema(delta.schema().to_arrow()).names)
             # A column that came later is empty before.
             selected = [quoted(name) if name in there else f"NULL AS {quoted(name)}" for name in columns]
             for batch in query(delta, f"SELECT {', '.join(selected)} FROM here {where}"):
                 yield batch.cast(schema)
 
-    def _at_version(self, path: str) -> DeltaTable:
+    def count(self, path: str) -> int:
+        """How many rows a table has. Its log tells; its files are not read."""
+        with storage_errors(self._bucket, self._branch, path):
+            answer = query(self._at(path), "SELECT count(*) FROM here").read_all()
+        return int(answer[0][0].as_py())
+
+    def _at(self, path: str) -> DeltaTable:
+        held = self._held.get(path)
+        if held is not None and held.version() == self._versions[path]:
+            return held
         if path not in self._open:
             self._open[path] = opened(self._bucket, self._branch, path, self._versions[path])
         return self._open[path]

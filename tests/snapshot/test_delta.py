@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 from deltalake import DeltaTable
 from hypothesis import HealthCheck, given, settings
@@ -251,6 +252,20 @@ def test_the_log_tells_readers_of_columns_keys_and_runs(tables: DeltaTables, tmp
     newest = delta.history(1)[0]
     assert (newest["dvidsync.key"], newest["dvidsync.epoch"]) == ("123", "1")
     assert delta.transaction_version(APP) == 7
+
+
+def test_a_table_can_be_written_anew_from_what_it_holds(tables: DeltaTables) -> None:
+    version = tables.create(
+        MAPPING, batches(MAPPING, mapping(dict.fromkeys(range(1000), 1)).to_pylist(), 100)
+    )
+    at = tables.rows({MAPPING.path: version})
+
+    def doubled() -> Iterator[pa.RecordBatch]:
+        for batch in at.batches(MAPPING):
+            [body] = at.find(MAPPING, "sv", [7])["body"].to_pylist()
+            yield pa.record_batch([batch["sv"], pc.add(batch["body"], body)], schema=MAPPING.schema)
+
+    assert mapped(tables, tables.create(MAPPING, doubled())) == dict.fromkeys(range(1000), 2)
 
 
 # What does not fit

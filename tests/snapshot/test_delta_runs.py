@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from deltalake import DeltaTable
@@ -294,6 +295,20 @@ def test_a_refused_write_is_not_taken_for_another_run(s3: EmulatedS3) -> None:
         with pytest.raises(StorageRefused, match="403 AccessDenied"):
             created(tables, {2: 2})
     assert mapped(tables, put(tables, {3: 3})) == mapped(tables, version) | {3: 3}
+
+
+def test_rows_are_not_made_for_a_store_that_refuses_them(s3: EmulatedS3) -> None:
+    def endless() -> Iterator[pa.RecordBatch]:
+        chance = np.random.default_rng(1)
+        while True:
+            numbers = pa.array(chance.integers(0, 2**63, 100_000))
+            yield pa.record_batch([numbers, numbers], schema=MAPPING.schema)
+
+    with (
+        s3.faults(Faults(status=403, code="AccessDenied", methods=("PUT", "POST"))),
+        pytest.raises(StorageRefused),
+    ):
+        at_s3("endless").create(MAPPING, endless())
 
 
 def test_a_bucket_that_forbids_deletes_is_told_of(s3: EmulatedS3) -> None:
