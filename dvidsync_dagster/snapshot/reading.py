@@ -173,11 +173,12 @@ def _pinned(snapshot: Snapshot) -> str:
 
 
 def _exact(at: datetime) -> int:
+    """The end of the microsecond, so that a point's own `log_time` finds it."""
     if at.tzinfo is None:
         raise ConfigurationError(
             "at", f"{at.isoformat()} has no time zone", "Give one, such as datetime(…, tzinfo=UTC)."
         )
-    return nanoseconds(at)
+    return nanoseconds(at) + 999
 
 
 def _some(names: Collection[str]) -> str:

@@ -102,6 +102,7 @@ class Follower:
         uuid: str = "a" * 32,
         pin: bool = False,
         killed_after: int | None = None,
+        more_ns: int = 0,
     ) -> None:
         """Bring a chunk of the log.
 
@@ -109,6 +110,7 @@ class Follower:
             put: rows by table.
             pin: the version was committed at the source.
             killed_after: so many tables are written, and no more.
+            more_ns: nanoseconds after `log_time`.
         """
         state = self._pointer.snapshot.branches[self.branch]
         versions = {path: table.version for path, table in state.tables.items()}
@@ -116,7 +118,7 @@ class Follower:
             (self.tables[path], Change(pa.Table.from_pylist(rows, self.tables[path].schema)))
             for path, rows in put.items()
         ]
-        key_ns = nanoseconds(log_time)
+        key_ns = nanoseconds(log_time) + more_ns
         for number, (table, change) in enumerate(changes):
             if number == killed_after:
                 raise Killed
@@ -125,7 +127,7 @@ class Follower:
         if killed_after is not None:
             raise Killed
         pins = {uuid: Pin(branch=self.branch, tables=versions)} if pin else {}
-        self._commit(nanoseconds(log_time), uuid, versions, pins)
+        self._commit(key_ns, uuid, versions, pins)
 
     def vacuumed(self) -> None:
         """All that no pin and no reader of the newest point needs is deleted."""

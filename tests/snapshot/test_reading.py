@@ -119,6 +119,17 @@ def test_an_earlier_point_is_that_at_or_before_the_time(follower: Follower, tmp_
     assert dvidsync_dagster.snapshot.open(str(tmp_path), at=berlin).log_time == hour(3)
 
 
+def test_the_time_of_a_point_finds_it(follower: Follower, tmp_path: Path) -> None:
+    follower.chunk(hour(2), merge(1, 2), more_ns=567)
+    newest = dvidsync_dagster.snapshot.open(str(tmp_path))
+    follower.chunk(hour(3), merge(1, LARGE))
+    for _ in range(2):
+        assert newest.log_time == hour(2)
+        assert dvidsync_dagster.snapshot.open(str(tmp_path), at=newest.log_time).log_time == hour(2)
+        assert body_of(tmp_path, at=newest.log_time) == {1: 1, 2: 1, LARGE: LARGE}
+        newest = dvidsync_dagster.snapshot.open(str(tmp_path), at=newest.log_time)
+
+
 @settings(max_examples=12)
 @given(
     st.lists(
