@@ -21,10 +21,10 @@ POINTS = Table(
     "dvidsync/points",
     "One moment of the log at which all tables of this branch were one snapshot.",
     (
-        Column("log_time", pa.timestamp("us", "UTC"), "the moment, by the source's clock"),
-        Column("log_time_ns", pa.int64(), "the same, in nanoseconds since 1970"),
-        Column("uuid", pa.string(), "the branch's newest version then"),
-        Column("tables", pa.map_(pa.string(), pa.int64()), "Delta's version of each table, by its path"),
+        Column("log_time", pa.timestamp("us", "UTC"), "The moment, by the source's clock."),
+        Column("log_time_ns", pa.int64(), "The same, in nanoseconds since 1970."),
+        Column("uuid", pa.string(), "The branch's newest version then."),
+        Column("tables", pa.map_(pa.string(), pa.int64()), "Delta's version of each table, by its path."),
     ),
 )
 """A destination appends a row in each commit that changes a table: after the other tables, before

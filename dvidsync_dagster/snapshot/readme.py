@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 
-from dvidsync_dagster.outgoing_text import escaped, markdown
+from dvidsync_dagster.outgoing_text import escaped
 from dvidsync_dagster.snapshot.layout import table_folder
 from dvidsync_dagster.snapshot.lines import LIBRARIES, line
 from dvidsync_dagster.snapshot.pointer import BranchState, Snapshot
 from dvidsync_dagster.snapshot.points import moment
 from dvidsync_dagster.snapshot.table import Column, Table
 
+_MARKS = re.compile(r"[\\`*_\[\]<|&~]")
 _TITLES = {"pandas": "pandas", "polars": "polars", "duckdb": "DuckDB", "spark": "Spark"}
 
 
@@ -32,13 +34,13 @@ def readme(uri: str, snapshot: Snapshot, tables: Mapping[str, Sequence[Table]]) 
 
 def _branch(uri: str, branch: str, state: BranchState, tables: Sequence[Table]) -> str:
     held = {table.path: table for table in tables if table.path in state.tables}
-    texts = {path: markdown(table.text) for path, table in held.items()}
+    texts = {path: _text(table.text) for path, table in held.items()}
     overview = [
         f"| {_code(path)} | {table.rows:,} | {table.version} | {texts.get(path, '')} |"
         for path, table in sorted(state.tables.items())
     ]
     head = _BRANCH.format(
-        branch=markdown(branch),
+        branch=_text(branch),
         log_time=moment(state.log_time_ns).isoformat(timespec="seconds"),
         version=_code(state.uuid),
         overview="\n".join(overview),
@@ -52,8 +54,8 @@ def _table(uri: str, branch: str, table: Table, version: int) -> str:
     lines = [f"# {_TITLES[library]}\n{line(library, place, version, table.columns)}" for library in LIBRARIES]
     key = ", ".join(map(_code, table.key))
     return _TABLE.format(
-        path=markdown(table.path),
-        text=markdown(table.text),
+        path=_text(table.path),
+        text=_text(table.text),
         key=f"Each row has its own {key}." if key else "It only grows.",
         columns="\n".join(map(_row, table.columns)),
         lines="\n".join(lines),
@@ -62,7 +64,12 @@ def _table(uri: str, branch: str, table: Table, version: int) -> str:
 
 def _row(column: Column) -> str:
     missing = ", or none" if column.nullable else ""
-    return f"| {_code(column.name)} | {_code(str(column.type))}{missing} | {markdown(column.text)} |"
+    return f"| {_code(column.name)} | {_code(str(column.type))}{missing} | {_text(column.text)} |"
+
+
+def _text(text: str) -> str:
+    """A sentence that stays one where Markdown is rendered, in a cell of a table too."""
+    return _MARKS.sub(r"\\\g<0>", escaped(text))
 
 
 def _code(text: str) -> str:
@@ -89,8 +96,15 @@ it first, and then the tables at the versions that it names: they fit together, 
 A table that is read without `version` is at its own newest version. While dvidsync writes, that can be ahead
 of the other tables, and what a run left that was stopped is taken back later.
 
-The lines below name the versions of the moment at which this text was written. In Python, this reads those of
-the newest moment:
+## How it is read
+
+Each table below has a line for each library. The lines name the versions of the moment at which this text
+was written. Those for pandas, polars and DuckDB need the package `deltalake` (1.6 or newer), that for Spark
+the package `delta-spark`. Logins come from the environment. Where integers can be missing, the line for
+pandas has Arrow's types, as pandas' own would make inexact floats of labels. On Azure, Spark's line wants the
+name of the storage account for `ACCOUNT`.
+
+In Python, with dvidsync, this opens the newest moment:
 
 ```python
 import dvidsync_dagster.snapshot; dataset = dvidsync_dagster.snapshot.open({uri})
