@@ -62,7 +62,8 @@ class Change:
         table: the table as it is with this change, where it has more columns than before (which can be null)
             or columns of other types; None if it is as it was.
         anew: all rows of the table as it is with this change, once. The table is written anew with them,
-            because columns have other types; `put` and `gone` then only tell what changed. None: it is not.
+            because columns have other types, or because the log does not tell all; `put` and `gone` then only
+            tell what changed, as far as that is known. None: it is not.
     """
 
     put: pa.Table
@@ -71,8 +72,9 @@ class Change:
     anew: Iterator[pa.RecordBatch] | None = None
 
     def __len__(self) -> int:
+        """How many rows change, as far as that is known; 0 if nothing changes."""
         tables = [self.put] if self.gone is None else [self.put, self.gone]
-        return sum(len(table) for table in tables)
+        return sum(len(table) for table in tables) or int(self.anew is not None)
 
 
 SAMPLE = 5

@@ -112,7 +112,7 @@ def _random(random: Random, at: tuple[int, int, int], others: Sequence[tuple[int
 
 
 def _point(random: Random) -> tuple[int, int, int]:
-    return random.randint(-70, 130), random.choice([3, 20, 70]), random.choice([5, 40])
+    return random.randint(-20, 90), random.choice([3, 20, 40]), random.choice([5, 40])
 
 
 def _in_block(random: Random, block: tuple[int, int, int]) -> tuple[int, int, int]:
