@@ -95,11 +95,8 @@ class DeltaTables:
         properties = self._properties(at, key_ns)
         write = merge if table.key else append
 
-        def changed(delta: DeltaTable) -> None:
-            describe(delta, table, properties)
-            write(delta, table, change, properties)
-
-        return self._from_known(table.path, changed)
+        self._from_known(table.path, lambda delta: describe(delta, table, properties))
+        return self._from_known(table.path, lambda delta: write(delta, table, change, properties))
 
     def restore(self, path: str, version: int) -> int:
         """Go back to a version if a run left a later one; the version that has its content now."""
@@ -174,12 +171,12 @@ class DeltaTables:
 
     def _newest_of_owner(self, path: str) -> DeltaTable:
         """The table as it is now, which is not before what this run knows."""
-        delta = self._newest(path)
-        if delta is None or delta.version() < self._known[path]:
-            found = "is gone" if delta is None else f"is at version {delta.version()}"
-            raise SnapshotDamaged(
-                self._uri(path), f"the table {found}, and had version {self._known[path]}", DAMAGED
-            )
+        delta, known = found(self._bucket, self._branch, path), self._known[path]
+        if delta is None or delta.version() < known:
+            state = "is gone" if delta is None else f"is at version {delta.version()}"
+            raise SnapshotDamaged(self._uri(path), f"the table {state}, and had version {known}", DAMAGED)
+        if delta.version() > known:
+            self._refuse_newer(delta, path)
         return delta
 
     def _newest_or_cleared(self, path: str) -> DeltaTable | None:
@@ -196,13 +193,16 @@ class DeltaTables:
     def _newest(self, path: str) -> DeltaTable | None:
         delta = found(self._bucket, self._branch, path)
         if delta is not None:
-            with storage_errors(self._bucket, self._branch, path):
-                epoch = delta.transaction_version(f"{self._app}/epoch") or 0
-            if epoch > self._epoch:
-                raise OwnershipLost(
-                    f"{self._uri(path)}: run {epoch} has written it, and this is run {self._epoch}. It stops."
-                )
+            self._refuse_newer(delta, path)
         return delta
+
+    def _refuse_newer(self, delta: DeltaTable, path: str) -> None:
+        with storage_errors(self._bucket, self._branch, path):
+            epoch = delta.transaction_version(f"{self._app}/epoch") or 0
+        if epoch > self._epoch:
+            raise OwnershipLost(
+                f"{self._uri(path)}: run {epoch} has written it, and this is run {self._epoch}. It stops."
+            )
 
     def _properties(self, at: int | None = None, key_ns: int | None = None) -> CommitProperties:
         transactions = [Transaction(f"{self._app}/epoch", self._epoch)]
