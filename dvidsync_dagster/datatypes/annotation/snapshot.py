@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
+from typing import Any
 
 import pyarrow as pa
 
-from dvidsync_dagster.datatypes.annotation.comparison import read_blocks
+from dvidsync_dagster.datatypes.annotation.comparison import ELEMENTS, read_blocks
 from dvidsync_dagster.datatypes.annotation.element_rows import (
     Numbered,
     element_batch,
@@ -23,11 +24,13 @@ from dvidsync_dagster.datatypes.annotation.labels_under import HIGHEST, LabelsUn
 from dvidsync_dagster.datatypes.annotation.looked_up import ordinals_at, points_in, points_that_lead_to
 from dvidsync_dagster.datatypes.annotation.region import Region, block_of
 from dvidsync_dagster.datatypes.annotation.side import place_of
+from dvidsync_dagster.datatypes.annotation.snapshot_items import element_pages, elements
 from dvidsync_dagster.datatypes.annotation.touched import block_named, read_touched
 from dvidsync_dagster.datatypes.annotation.writer import READS_AT_A_TIME
 from dvidsync_dagster.datatypes.contract import SnapshotSide
 from dvidsync_dagster.datatypes.table_rows import ROWS, bounded, kept, keys
-from dvidsync_dagster.differences.sides import DvidSide
+from dvidsync_dagster.differences.digest import Page
+from dvidsync_dagster.differences.sides import DvidSide, Kind
 from dvidsync_dagster.dvid.annotation import Annotation, Point
 from dvidsync_dagster.errors import ServerFailed, Unfit
 from dvidsync_dagster.events.event import Event, SplitsSupervoxels
@@ -39,6 +42,8 @@ _BLOCKS_IN_MEMORY = 256
 class AnnotationSnapshot(SnapshotSide):
     """Elements."""
 
+    begins_empty = True
+
     @property
     def tables(self) -> Sequence[Table]:
         return (self._table,)
@@ -49,6 +54,12 @@ class AnnotationSnapshot(SnapshotSide):
 
     def whole(self, version: str) -> Iterator[tuple[Table, Iterator[pa.RecordBatch]]]:
         yield self._table, self._everything(labels_under(self.source, version, self.instance))
+
+    def pages(self, kind: Kind, rows: TableRows) -> Iterator[Page]:
+        return element_pages(rows, self._table) if kind is ELEMENTS else super().pages(kind, rows)
+
+    def records(self, kind: Kind, rows: TableRows) -> Iterator[tuple[Any, Any]]:
+        return elements(rows, self._table) if kind is ELEMENTS else super().records(kind, rows)
 
     def changes(self, events: Sequence[Event], version: str, rows: TableRows) -> Mapping[str, Change]:
         """If the source has lost what was posted, all elements are read, and the table is written anew."""

@@ -94,6 +94,20 @@ class VersionsSnapshot(SnapshotSide):
         return {PATH: Change(put)} if len(put) else {}
 
 
+def held_versions(rows: TableRows, uuids: Sequence[str]) -> Iterator[Version]:
+    """Those of some versions that the table has, as it has them. They have no number."""
+    for row in rows.find(VERSIONS, "uuid", list(uuids)).to_pylist():
+        yield Version(
+            uuid=row["uuid"],
+            number=0,
+            parents=tuple(row["parents"]),
+            branch=row["branch"],
+            locked=row["locked"],
+            note=row["note"],
+            log=tuple(row["log"]),
+        )
+
+
 def _version(repo: RepoInfo, uuid: str) -> Version:
     if uuid not in repo.versions:
         raise ServerFailed("GET repo info", f"does not tell of version {uuid}, which the log names")

@@ -8,8 +8,7 @@ from typing import Any
 
 from dvidsync_dagster.config import BucketConfig
 from dvidsync_dagster.datatypes.contract import SnapshotSide
-from dvidsync_dagster.datatypes.registry import FOLLOWED
-from dvidsync_dagster.datatypes.repo.snapshot import VERSIONS
+from dvidsync_dagster.datatypes.registry import FOLLOWED, REPO
 from dvidsync_dagster.destinations.bucket.versions import BranchVersions
 from dvidsync_dagster.differences.digest import Numbers, Page, Wanted
 from dvidsync_dagster.differences.sides import Kind
@@ -75,7 +74,7 @@ class BucketBesideSource:
         repo = read_repo_info(self._source, self._root)
         self._repo = replace(
             repo,
-            versions={each.uuid: each for each in self._held(repo, state)},
+            versions={each.uuid: each for each in self._held(state)},
             instances={
                 name: instance
                 for name, instance in repo.instances.items()
@@ -104,21 +103,11 @@ class BucketBesideSource:
             return None
         return FOLLOWED[instance.typename].snapshot_side(self._source, instance)
 
-    def _held(self, repo: RepoInfo, state: BranchState) -> Iterator[Version]:
+    def _held(self, state: BranchState) -> Iterator[Version]:
         """The versions as the table of them tells."""
         versions = {path: table.version for path, table in state.tables.items()}
         rows = RowsAt(self._bucket, self._config.branch, versions)
-        for row in rows.find(VERSIONS, "uuid", sorted(self._versions)).to_pylist():
-            known = repo.versions.get(row["uuid"])
-            yield Version(
-                uuid=row["uuid"],
-                number=known.number if known is not None else 0,
-                parents=tuple(row["parents"]),
-                branch=row["branch"],
-                locked=row["locked"],
-                note=row["note"],
-                log=tuple(row["log"]),
-            )
+        return REPO.held_versions(rows, sorted(self._versions))
 
 
 def _tables_by_version(snapshot: Snapshot, branch: str, state: BranchState) -> dict[str, Mapping[str, int]]:
