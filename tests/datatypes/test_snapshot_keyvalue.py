@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from hashlib import blake2b
 from pathlib import Path
 from random import Random
 
@@ -13,8 +14,12 @@ from hypothesis import strategies as st
 
 from dvid_sandbox.broker import EmbeddedBroker
 from dvidsync_dagster.datatypes.keyvalue import snapshot
+from dvidsync_dagster.datatypes.keyvalue.comparison import VALUES
 from dvidsync_dagster.datatypes.keyvalue.key_text import key_of, text_of
 from dvidsync_dagster.datatypes.table_rows import IN_MEMORY
+from dvidsync_dagster.destinations.bucket.compared import BucketSide
+from dvidsync_dagster.differences.items import Pair, find
+from dvidsync_dagster.differences.sides import DvidSide
 from dvidsync_dagster.dvid.patience import MIB
 from tests.datatypes.edits import ODD_KEYS, edit_keys, in_pieces
 from tests.datatypes.memory_tables import MemoryTables, filled
@@ -102,9 +107,15 @@ def test_of_a_value_that_is_too_large_the_size_is_there(
     followed = MemoryTables()
     followed.create(log.side(KEYS).tables[0], iter(()))
     follow(log, followed)
+    digest = blake2b(b"v" * (3 * MIB + 1), digest_size=8).hexdigest()
     for rows in (tables.rows(KEYS), followed.rows(KEYS)):
-        assert rows["large",] == {"key": "large", "value": None, "size": 3 * MIB + 1, "json": None}
+        large = {"key": "large", "value": None, "size": 3 * MIB + 1, "digest": digest, "json": None}
+        assert rows["large",] == large
         assert len(rows["fits",]["value"]) == rows["fits",]["size"] == 3 * MIB
+        assert rows["fits",]["digest"] is None
+    here = BucketSide(log.version, KEYS, log.side(KEYS), tables)
+    pair = Pair(DvidSide(log.client, log.version, KEYS), here, settled=True)
+    assert find(VALUES, pair) == (None, 2)
 
 
 def test_a_change_of_many_bytes_is_not_in_memory(log: SourceLog) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import blake2b
 from itertools import islice
 from typing import IO
 
@@ -38,11 +39,12 @@ _ASKED_ONE_BY_ONE = 200
 
 @dataclass(frozen=True, slots=True)
 class _Row:
-    """`value` is None if it is too large, `size` its bytes in either case."""
+    """`value` is None if it is too large, and `digest` if it is not; `size` is its bytes in either case."""
 
     key: str
     value: bytes | None
     size: int
+    digest: str | None = None
 
     @property
     def held(self) -> int:
@@ -52,6 +54,8 @@ class _Row:
 
 class KeyvalueSnapshot(SnapshotSide):
     """Keys and their values. One value at a time is whole in memory."""
+
+    begins_empty = True
 
     @property
     def tables(self) -> Sequence[Table]:
@@ -71,6 +75,12 @@ class KeyvalueSnapshot(SnapshotSide):
                     nullable=True,
                 ),
                 Column("size", pa.int64(), "Bytes of the value, also of one that is not here."),
+                Column(
+                    "digest",
+                    pa.string(),
+                    "BLAKE2b (8 bytes, hexadecimal) of a value that is not here. Null: it is here.",
+                    nullable=True,
+                ),
                 Column(
                     "json",
                     pa.string(),
@@ -137,6 +147,7 @@ class KeyvalueSnapshot(SnapshotSide):
                 [text_of(row.key) for row in some],
                 [row.value for row in some],
                 [row.size for row in some],
+                [row.digest for row in some],
                 [_json(row.value) for row in some],
             )
             fields = self._table.schema
@@ -155,13 +166,15 @@ def _read(side: DvidSide, named: Iterable[str]) -> Iterator[_Row]:
 def _row(key: str, file: IO[bytes]) -> _Row:
     pieces: list[bytes] = []
     size = 0
+    digest = blake2b(digest_size=8)
     while piece := file.read(_PIECE):
         size += len(piece)
+        digest.update(piece)
         if size <= LARGEST:
             pieces.append(piece)
         else:
             pieces.clear()
-    return _Row(key, b"".join(pieces) if size <= LARGEST else None, size)
+    return _Row(key, b"".join(pieces), size) if size <= LARGEST else _Row(key, None, size, digest.hexdigest())
 
 
 def _present(side: DvidSide, named: Sequence[str]) -> set[str]:

@@ -11,8 +11,14 @@ from dvidsync_dagster.snapshot.table import Table, TableRows
 
 
 def value_pages(rows: TableRows, table: Table) -> Iterator[Page]:
-    """Keys with hashes of their values. A value that is at the source only counts as another one."""
-    for batch in rows.batches(table, ("key", "value")):
+    """Keys with hashes of their values, also of those that are at the source only."""
+    for batch in rows.batches(table, ("key", "value", "digest")):
         keys = [key_of(text) for text in batch["key"].to_pylist()]
-        values = [0 if value is None else hashed(value) for value in batch["value"].to_pylist()]
+        contents = zip(batch["value"].to_pylist(), batch["digest"].to_pylist(), strict=True)
+        values = [_hash(digest) if value is None else hashed(value) for value, digest in contents]
         yield named(keys, map(key_bytes, keys), values)
+
+
+def _hash(digest: str) -> int:
+    """As `hashed` would give it."""
+    return int.from_bytes(bytes.fromhex(digest), "little")
