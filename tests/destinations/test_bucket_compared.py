@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 
 from dvidsync_dagster.compare.comparison import compare
@@ -55,7 +56,8 @@ def test_what_nothing_announced_shows(here: SourceAndBucket) -> None:
     here.post(f"{NEURONS}/key/1", {"bodyid": 1, "type": "KC"})
     here.put_key("a", "1")
     here.sync()
-    here.unannounced(f"{NEURONS}/key/1")
+    deleted = httpx.delete(f"{here.source.url}/api/node/{here.head}/{NEURONS}/key/1?u=amy")
+    assert deleted.status_code == 200
     found = compared(here)
     assert {(row.instance, row.what) for row in found.differences} == {
         (NEURONS, "neurons only at the destination")
@@ -76,7 +78,8 @@ def test_what_the_log_still_tells_is_pending(here: SourceAndBucket) -> None:
 def test_what_was_taken_from_the_tables_shows(here: SourceAndBucket) -> None:
     here.put_key("a", "1")
     here.sync()
-    config = here.config(changed={"own": [KEYS]})
-    here.run(config)
+    here.own = (KEYS,)
+    here.sync()
+    here.own = ()
     found = compared(here)
     assert {(row.instance, row.what) for row in found.differences} == {(KEYS, "instance only at the source")}
