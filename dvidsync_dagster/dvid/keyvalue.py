@@ -18,8 +18,9 @@ from google.protobuf.message import DecodeError
 from dvidsync_dagster.dvid import protobuf
 from dvidsync_dagster.dvid.paths import node_path
 from dvidsync_dagster.dvid.patience import VALUE
+from dvidsync_dagster.dvid.refusal import check_no_key
 from dvidsync_dagster.dvid.transport import BINARY, Transport
-from dvidsync_dagster.errors import NotDvid, RefusalReason, RequestRefused, ServerFailed
+from dvidsync_dagster.errors import RequestRefused, ServerFailed
 
 UNREADABLE = "\ufffd"
 """What DVID writes for a byte that is no UTF-8 (or for this character itself)."""
@@ -81,7 +82,7 @@ class Keyvalue:
         try:
             return self.client.read(self._key_path(version, key), kind=BINARY) or None
         except RequestRefused as refusal:
-            _check_missing(refusal)
+            check_no_key(refusal)
             return None
 
     def read_into(self, version: str, key: str, file: IO[bytes]) -> bool:
@@ -90,7 +91,7 @@ class Keyvalue:
             with self.client.stream(self._key_path(version, key), limit=VALUE, kind=BINARY) as pieces:
                 size = sum(file.write(piece) for piece in pieces)
         except RequestRefused as refusal:
-            _check_missing(refusal)
+            check_no_key(refusal)
             return False
         return size > 0
 
@@ -101,7 +102,7 @@ class Keyvalue:
             with self.client.stream(self._key_path(version, key), limit=VALUE, kind=BINARY) as pieces:
                 same = all(file.read(len(piece)) == piece for piece in pieces)
         except RequestRefused as refusal:
-            _check_missing(refusal)
+            check_no_key(refusal)
             return False
         return same and not file.read(1)
 
@@ -208,14 +209,6 @@ class _Search:
         if UNREADABLE.encode()[0] == self.low:
             searches.append(_Search(known + UNREADABLE.encode(), after))
         return searches
-
-
-def _check_missing(refusal: RequestRefused) -> None:
-    """Raises what was refused, unless it is DVID's own word that there is no such key."""
-    if refusal.status != 404:
-        raise refusal
-    if refusal.reason is not RefusalReason.NO_KEY:
-        raise NotDvid(refusal.request, f"answered 404: {refusal.text!r}. DVID says more") from None
 
 
 def _key(raw: bytes) -> str:

@@ -12,6 +12,7 @@ from google.protobuf.message import DecodeError
 
 from dvidsync_dagster.dvid import protobuf
 from dvidsync_dagster.dvid.paths import node_path
+from dvidsync_dagster.dvid.refusal import check_no_key
 from dvidsync_dagster.dvid.transport import BINARY, Query, Transport
 from dvidsync_dagster.errors import RefusalReason, RequestRefused, ServerFailed
 
@@ -29,8 +30,9 @@ class Neuronjson:
     name: str
 
     def records(self, version: str, bodies: Sequence[int]) -> dict[int, bytes]:
-        """The records of those bodies that have one, with every field's ``_user`` and ``_time``. That the
-        others have none, the list of keys says too."""
+        """The records of those bodies that have one, with every field's ``_user`` and ``_time``. That a body
+        has none, DVID must say of it alone: its lists can hold what is deleted (docs/dvid.md, "Lists of
+        neurons")."""
         path = node_path(version, self.name, "keyvalues")
         content = self.client.read(
             path, query={"show": "all"}, body=protobuf.keys([str(body) for body in bodies]), kind=BINARY
@@ -41,19 +43,15 @@ class Neuronjson:
             raise ServerFailed(f"GET {path}", f"is no protobuf of neurons: {error}") from error
         if found.keys() != set(bodies):
             raise ServerFailed(f"GET {path}", f"answered {len(found)} of {len(set(bodies))} neurons")
-        self._check_missing(version, [body for body, value in found.items() if not value])
-        return {body: value for body, value in found.items() if value}
+        records = {body: value or self._record(version, body) for body, value in found.items()}
+        return {body: record for body, record in records.items() if record}
 
-    def _check_missing(self, version: str, bodies: Sequence[int]) -> None:
-        if not bodies:
-            return
-        path = node_path(version, self.name, "keyrange", min(bodies), max(bodies))
-        listed = self.client.read_json(path)
-        if not isinstance(listed, list | None):
-            raise ServerFailed(f"GET {path}", f"is no list of keys: {listed!r:.200}")
-        there = {str(body) for body in bodies}.intersection(map(str, listed or ()))
-        if there:
-            raise ServerFailed(f"GET {path}", f"lists neurons that have no record: {sorted(there)[:5]}")
+    def _record(self, version: str, body: int) -> bytes | None:
+        try:
+            return self.client.read(node_path(version, self.name, "key", body), query={"show": "all"})
+        except RequestRefused as refusal:
+            check_no_key(refusal)
+            return None
 
     def replace(self, version: str, records: Sequence[tuple[int, bytes]]) -> None:
         """Write whole records in one request: fields that they do not have go, each given ``_user`` and

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 
-from dvidsync_dagster.errors import RefusalReason
+from dvidsync_dagster.errors import NotDvid, RefusalReason, RequestRefused
 
 _TEXTS: tuple[tuple[re.Pattern[str], RefusalReason], ...] = tuple(
     (re.compile(pattern), reason)
@@ -39,3 +39,11 @@ def reason_of(status: int, said: str) -> RefusalReason:
         return RefusalReason.NO_KEY if said.startswith('Key "') else RefusalReason.NOT_FOUND
     beginning = " ".join(said[:_READ].split())
     return next((reason for text, reason in _TEXTS if text.match(beginning)), RefusalReason.OTHER)
+
+
+def check_no_key(refusal: RequestRefused) -> None:
+    """Raises what was refused, unless it is DVID's own word that there is no such key."""
+    if refusal.status != 404:
+        raise refusal
+    if refusal.reason is not RefusalReason.NO_KEY:
+        raise NotDvid(refusal.request, f"answered 404: {refusal.text!r}. DVID says more") from None

@@ -33,11 +33,13 @@ class Neuronjson(Instance):
         self.neurons: VersionedStore[int, Fields] = VersionedStore(repo.ancestry)
         self.schemas: VersionedStore[str, bytes] = VersionedStore(repo.ancestry)
         self._field_times: dict[str, str] = {}
+        self._still_listed: set[int] = set()
 
     def server_started(self) -> None:
         """Until the next start, the last post tells the time of each of its fields; now the latest does."""
         leaf = self.repo.leaf("master")
         self._field_times = {}
+        self._still_listed = set()
         for fields in self.neurons.items(leaf.version).values() if leaf else ():
             for field, time in _times(fields).items():
                 self._field_times[field] = max(time, self._field_times.get(field, ""))
@@ -52,11 +54,11 @@ class Neuronjson(Instance):
             case "all":
                 return self._all(exchange, place)
             case "keys":
-                return self._listed(place, self._ids(place))
+                return self._listed(place, self._listed_ids(place))
             case "keyrange":
-                return self._listed(place, self._range(exchange, place))
+                return self._listed(place, self._range(exchange, self._listed_ids(place)))
             case "keyrangevalues":
-                found = self._range(exchange, place)
+                found = self._range(exchange, self._ids(place))
                 return pack(exchange, [(str(each), self._shown(exchange, place, each)) for each in found])
             case "keyvalues":
                 return self._keyvalues(exchange, place)
@@ -85,20 +87,36 @@ class Neuronjson(Instance):
         found = None if not ids and not self._in_memory(place) else [str(each) for each in ids]
         return Answer.json(go_json(found))
 
-    def _range(self, exchange: Exchange, place: Place) -> list[int]:
+    def _listed_ids(self, place: Place) -> list[int]:
+        """On the head of the master branch with what was deleted and not found in DVID's list."""
+        if not self._in_memory(place):
+            return self._ids(place)
+        return sorted(self._still_listed | self.neurons.items(place.version).keys())
+
+    def _delete(self, place: Place, body: int) -> None:
+        known = self._in_memory(place) and self.neurons.get(place.version, body) is not None
+        if known and not _is_found(body, self._listed_ids(place)):
+            self._still_listed.add(body)
+        self.neurons.delete(place.version, body)
+
+    def _range(self, exchange: Exchange, ids: list[int]) -> list[int]:
         if len(exchange.parts) < 6:
             raise Refused(f"expect beginning and end keys to follow '{exchange.parts[3]}' endpoint")
         first, last = _bound(exchange.parts[4]), _bound(exchange.parts[5])
-        return [each for each in self._ids(place) if first <= each <= last]
+        return [each for each in ids if first <= each <= last]
 
     def _shown(self, exchange: Exchange, place: Place, body: int) -> bytes:
         fields = self.neurons.get(place.version, body)
         return b"" if fields is None else sorted_json(selected(fields, exchange))
 
     def _all(self, exchange: Exchange, place: Place) -> Answer:
-        found = [selected(self.neurons.get(place.version, each) or {}, exchange) for each in self._ids(place)]
         only_ids = exchange.query.get("fields") == "bodyid"
-        listed = [sorted_json(each) for each in found if len(each) > 1 or only_ids]
+        if only_ids and self._in_memory(place):
+            listed = [sorted_json({"bodyid": each}) for each in self._listed_ids(place)]
+        else:
+            every = (self.neurons.get(place.version, each) or {} for each in self._ids(place))
+            found = [selected(each, exchange) for each in every]
+            listed = [sorted_json(each) for each in found if len(each) > 1 or only_ids]
         answer = Answer.json(b"[" + b",".join(listed) + b"]")
         if "gzip" in [each.strip() for each in exchange.headers.get("accept-encoding", "").split(",")]:
             answer.body = compress("gzip", answer.body)
@@ -148,7 +166,7 @@ class Neuronjson(Instance):
                 value = self._shown(exchange, place, read_uint(key))
                 return Answer.text(value) if value else Answer.missing(f"Key {go_quote(key)} not found")
             case "DELETE":
-                self.neurons.delete(place.version, read_uint(key))
+                self._delete(place, read_uint(key))
                 return Answer()
             case "POST":
                 self._tell(exchange, place, "postneuronjson", key, exchange.body)
@@ -252,6 +270,18 @@ def _broken_off(
     sent = pack(exchange, pairs)
     sent.body = sent.body[:-1] + f"{complaint} ({exchange.path}).\n".encode()
     return sent
+
+
+def _is_found(body: int, ids: list[int]) -> bool:
+    """Whether DVID finds a body that is in its list: it halves the list, but asks only whether this is the
+    body, so it goes right wherever it is not."""
+    low, high = 0, len(ids)
+    while low < high:
+        middle = (low + high) // 2
+        if ids[middle] == body:
+            return True
+        low = middle + 1
+    return False
 
 
 def _bound(text: str) -> int:

@@ -88,8 +88,8 @@ def _read(touched: Touched, source: Region, destination: Region) -> None:
             touched.points.setdefault(point, at)
     # A move or a delete changes what leads to the element, as far as the element leads back there.
     moved = [element for point in touched.arrivals for element in source.at(point)]
-    left = [element for point in touched.points for element in destination.at(point)]
-    source.read({source.block_of(point) for element in (*moved, *left) for point in related(element)})
+    linked = [element for point in touched.points for element in destination.at(point)]
+    source.read({source.block_of(point) for element in (*moved, *linked) for point in related(element)})
 
 
 def _deletes(point: Point, source: Region, destination: Region) -> int:

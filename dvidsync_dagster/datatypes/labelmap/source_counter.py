@@ -1,4 +1,4 @@
-"""The source's own label counter: what a copy's must never be raised past."""
+"""The source's own label counter: what the destination's must never be raised past."""
 
 from __future__ import annotations
 

@@ -95,15 +95,15 @@ class InstanceWriter:
         """Give an instance its tags, and every instance that follows it, or that it follows, its syncs."""
         there = self._there()
         for name, instance in self._source.instances.items():
-            twin = there.get(name)
-            if twin is None or not self._followed(name):
+            present = there.get(name)
+            if present is None or not self._followed(name):
                 continue
-            if name == new.instance and _tags(instance).items() - _tags(twin).items():
+            if name == new.instance and _tags(instance).items() - _tags(present).items():
                 self._change(new, name, "tags", orjson.dumps(_tags(instance)))
             syncs = [
                 other
                 for other in instance.syncs
-                if other in there and other not in twin.syncs and new.instance in (name, other)
+                if other in there and other not in present.syncs and new.instance in (name, other)
             ]
             if syncs:
                 self._change(new, name, "sync", orjson.dumps({"sync": ",".join(syncs)}))

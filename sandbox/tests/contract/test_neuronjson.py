@@ -104,6 +104,22 @@ def test_schema_of_neurons(both: Both) -> None:
     both("POST", f"{nj}/key/5?u=ann", {"bodyid": 5, "status": 1})
 
 
+def test_lists_keep_some_deleted_neurons(both: Both) -> None:
+    nj = f"{NODE}/neurons"
+    for body in range(1, 40):
+        both("POST", f"{nj}/key/{body}?u=ann", {"bodyid": body, "a": 1})
+    for body in (1, 7, 13, 20, 25, 38, 39, 20, 1, 13):
+        both("DELETE", f"{nj}/key/{body}?u=ann")
+        for query in ("keys", "keyrange/5/25", "keyrangevalues/5/25?json=true", "all?fields=bodyid"):
+            both("GET", f"{nj}/{query}")
+        both("GET", f"{nj}/key/{body}")
+    both("POST", f"{nj}/key/1?u=ann", {"bodyid": 1, "a": 2})
+    both("DELETE", f"{nj}/key/1?u=ann")
+    both("GET", f"{nj}/keys")
+    both("POST", f"{NODE}/commit", {"note": "done"})
+    both("GET", f"{nj}/keys")
+
+
 def test_stamps_of_neurons(both: Both) -> None:
     nj = f"{NODE}/neurons"
     both("POST", f"{nj}/key/5?u=ann", {"bodyid": 5, "a": 1, "b": 2, "c": 3, "d": 4})

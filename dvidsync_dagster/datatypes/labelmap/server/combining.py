@@ -1,7 +1,7 @@
-"""Merges that one request can repeat, and what a copy's own history then says of them.
+"""Merges that one request can repeat, and what the destination's own history then says of them.
 
-The bodies end the same in any case. What differs is the copy's list of mutations (`GET DATA/mutations`):
-there a combined merge stands once, with the user, app and target of the last.
+The bodies end the same in any case. What differs is the destination's list of mutations
+(`GET DATA/mutations`): there a combined merge stands once, with the user, app and target of the last.
 """
 
 from __future__ import annotations

@@ -100,7 +100,7 @@ def look(
     wanted = sorted((version, label) for version, label in bodies if version in there)
     found = {}
     answers = list(pool.map(ask, wanted))
-    # A tagged change has one of the copy's own numbers, which are above all that came with it.
+    # A tagged change has one of the destination's own numbers, which are above all that came with it.
     tagged = [answer.mutation_id for answer in answers if answer and rank_of(answer.app) is not None]
     contact = replace(contact, next_mutation_id=min((contact.next_mutation_id, *tagged)))
     for (version, label), answer in zip(wanted, answers, strict=True):
