@@ -54,9 +54,10 @@ def retry(
 
     Raises:
         ConfigurationError, LogError, ServerError, OwnershipLost: nothing is in flight anymore; what was
-            applied is recognised by the next try.
+            applied is recognised by the next try. A ConfigurationError for a bucket, too.
     """
-    quarantine = quarantine_of(config, destination.name)
+    server = server_only(destination, "takes the log in its order alone")
+    quarantine = quarantine_of(config, server.name)
     done = Retried()
     waiting: set[TopicPartitionOffset] = set()
     for row in quarantine.rows():
@@ -68,7 +69,6 @@ def retry(
     if not waiting:
         return done
     records = quarantine.read(waiting)
-    server = server_only(destination, "takes the log in its order alone")
     lenient = server.model_copy(update={"on_conflict": "skip"})
     with opened(config, lenient, born_since=0, still_owner=still_owner) as session:
         _apply(session, records, checkpoint, done)

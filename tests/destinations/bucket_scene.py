@@ -77,6 +77,13 @@ class SourceAndBucket:
         self.go_on()
         return self.parent
 
+    def commit_newest(self) -> str:
+        """Commit the newest version of the branch, wherever people have got to."""
+        url = f"{self.source.url}/api/repo/{self.root}/branch-versions/master"
+        self.head = str(httpx.get(url).raise_for_status().json()[0])
+        status = httpx.get(f"{self.source.url}/api/node/{self.head}/status").raise_for_status().json()
+        return self.head if status["Locked"] else self.commit()
+
     def branch(self, parent: str, name: str) -> str:
         return str(self.post("branch", {"branch": name, "note": name}, version=parent)["child"])
 
@@ -86,13 +93,14 @@ class SourceAndBucket:
 
     @contextmanager
     def crowd(self, seed: int, *, people: int = 3, **weights: float) -> Iterator[Proofreaders]:
-        """People who work in all versions that there are."""
+        """People who work in all versions that there are. The log does not tell of neurons that are deleted:
+        nobody does that."""
         with Proofreaders(
             self.source.url,
             self.root,
             seed=seed,
             people=people,
-            weights={**WEIGHTS, **weights},
+            weights={**WEIGHTS, "delete_neuron": 0, **weights},
             admin_token=self.source.admin_token,
         ) as crowd:
             yield crowd
@@ -203,10 +211,14 @@ def comparable(content: Content, *, edits: bool = False) -> Content:
     """Without what tells when snapshots were made, and without fields that a row lacks.
 
     Args:
-        edits: also what happened since they began.
+        edits: also what happened since they began, and when.
     """
+    left_out = () if edits else ("last_time",)
     return {
-        path: [{name: value for name, value in row.items() if value is not None} for row in held]
+        path: [
+            {name: value for name, value in row.items() if value is not None and name not in left_out}
+            for row in held
+        ]
         for path, held in content.items()
         if path != POINTS.path and (edits or not path.endswith("/edits"))
     }

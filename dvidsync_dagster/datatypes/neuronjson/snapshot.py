@@ -48,6 +48,8 @@ class _Row:
 class NeuronjsonSnapshot(SnapshotSide):
     """Neurons and their fields."""
 
+    begins_empty = True
+
     @property
     def tables(self) -> Sequence[Table]:
         """With the columns that it always has."""
