@@ -18,8 +18,8 @@ _GONE = "dvidsync gone"
 """The column that tells what is deleted from what is put, in what is merged."""
 
 
-def merge(delta: DeltaTable, table: Table, change: Change, properties: CommitProperties) -> None:
-    """Put and delete rows by the table's key, in one commit."""
+def merge(delta: DeltaTable, table: Table, change: Change, properties: CommitProperties) -> int:
+    """Put and delete rows by the table's key; how many commits that took."""
     rows = _rows_by_key(table, change)
     put = {quoted(name): f"new.{quoted(name)}" for name in table.schema.names}
     # What the table had once, and has no more.
@@ -42,10 +42,11 @@ def merge(delta: DeltaTable, table: Table, change: Change, properties: CommitPro
         .when_not_matched_insert(put, f"NOT new.{quoted(_GONE)}")
         .execute()
     )
+    return 1
 
 
-def append(delta: DeltaTable, table: Table, change: Change, properties: CommitProperties) -> None:
-    """Add rows at the end."""
+def append(delta: DeltaTable, table: Table, change: Change, properties: CommitProperties) -> int:
+    """Add rows; how many commits that took."""
     write_deltalake(
         delta,
         fitted(table, change.put),
@@ -53,10 +54,11 @@ def append(delta: DeltaTable, table: Table, change: Change, properties: CommitPr
         writer_properties=writer_properties(table.schema, bytes_a_row(change.put)),
         commit_properties=properties,
     )
+    return 1
 
 
-def describe(delta: DeltaTable, table: Table, properties: CommitProperties) -> None:
-    """Give a table the columns that are new, and the texts that are other ones; without a commit if none is.
+def describe(delta: DeltaTable, table: Table, properties: CommitProperties) -> int:
+    """Give a table the columns that are new, and the texts that are other ones; how many commits that took.
 
     Raises:
         Unfit: a column would have another type.
@@ -79,10 +81,15 @@ def describe(delta: DeltaTable, table: Table, properties: CommitProperties) -> N
             schema_mode="merge",
             commit_properties=properties,
         )
-    for column in table.columns:
-        told = (there[column.name].metadata or {}).get(b"comment") if column.name in there else None
-        if told is not None and told.decode() != column.text:
-            delta.alter.set_column_metadata(column.name, {"comment": column.text})
+    told = [
+        column
+        for column in table.columns
+        if column.name in there
+        and (there[column.name].metadata or {}).get(b"comment") != column.text.encode()
+    ]
+    for column in told:
+        delta.alter.set_column_metadata(column.name, {"comment": column.text})
+    return bool(added) + len(told)
 
 
 def fitted(table: Table, rows: pa.Table) -> pa.Table:
@@ -91,10 +98,20 @@ def fitted(table: Table, rows: pa.Table) -> pa.Table:
     Raises:
         Unfit: a value does not fit.
     """
-    try:
-        return rows.select(table.schema.names).cast(table.schema)
-    except (pa.ArrowException, KeyError, ValueError) as error:
-        raise Unfit(table.path, f"a row does not fit: {error}", "Report this.") from None
+    columns = []
+    for field in table.schema:
+        try:
+            column = rows[field.name].cast(field.type)
+            if column.null_count and not field.nullable:
+                raise ValueError("it has no value in a row")
+        except (pa.ArrowException, KeyError, ValueError) as error:
+            raise Unfit(
+                table.path,
+                f"the column {field.name} does not fit: {error}",
+                "A table holds whole numbers up to 2^63 - 1. Leave the instance out, or report this.",
+            ) from None
+        columns.append(column)
+    return pa.table(columns, schema=table.schema)
 
 
 def held_by_delta(table: Table) -> None:

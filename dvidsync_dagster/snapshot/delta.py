@@ -90,6 +90,7 @@ class DeltaTables:
         Raises:
             Unfit: a value does not fit, or a column would have another type.
         """
+        held_by_delta(table)
         if not len(change):
             return self._known[table.path]
         properties = self._properties(at, key_ns)
@@ -119,10 +120,10 @@ class DeltaTables:
 
     def compact(self, path: str) -> int:
         """Make few files of many small ones; the version that has the same content now."""
-        properties = self._properties()
 
-        def compacted(delta: DeltaTable) -> None:
-            delta.optimize.compact(commit_properties=properties)
+        def compacted(delta: DeltaTable) -> int:
+            done = delta.optimize.compact(commit_properties=self._properties())
+            return int(done["numFilesAdded"] > 0)
 
         return self._from_known(path, compacted)
 
@@ -134,23 +135,28 @@ class DeltaTables:
             older_than: how long ago a file was last needed. Whoever reads or writes for longer than this can
                 miss one.
         """
-        properties = self._properties()
-        hours = math.ceil(older_than / timedelta(hours=1))
 
-        def cleared(delta: DeltaTable) -> None:
-            delta.vacuum(
-                hours,
+        def cleared(delta: DeltaTable) -> int:
+            deleted = delta.vacuum(
+                math.ceil(older_than / timedelta(hours=1)),
                 dry_run=False,
                 enforce_retention_duration=False,
                 full=True,
                 keep_versions=sorted(keep),
-                commit_properties=properties,
+                commit_properties=self._properties(),
             )
+            return 2 if deleted else 0  # that it begins, and that it ends
 
+        self._held.pop(path, None)  # so that nothing is deleted by a run that is the older one by now
         return self._from_known(path, cleared)
 
-    def _from_known(self, path: str, write: Callable[[DeltaTable], None]) -> int:
-        """Write on top of the version that this run knows, whatever else there is."""
+    def _from_known(self, path: str, write: Callable[[DeltaTable], int]) -> int:
+        """Write on top of the version that this run knows, whatever else there is; the new version.
+
+        Args:
+            write: tells how many commits it made. delta-rs lets some pass on top of others that came between,
+                which shows in the version.
+        """
         for _ in range(_TRIES):
             with storage_errors(self._bucket, self._branch, path):
                 delta = self._held.pop(path, None) or self._newest_of_owner(path)
@@ -159,14 +165,15 @@ class DeltaTables:
                     if before != self._known[path]:
                         delta.restore(self._known[path], commit_properties=self._properties())
                         before = self._known[path] = delta.version()
-                    write(delta)
+                    expected = before + write(delta)
                 except CommitFailedError as error:
                     if self._newest_of_owner(path).version() == before:
                         raise storage_error(self._uri(path), error) from None
                     continue
-            self._known[path] = delta.version()
-            self._held[path] = delta
-            return self._known[path]
+            if delta.version() == expected:
+                self._known[path] = expected
+                self._held[path] = delta
+                return expected
         raise self._contended(path)
 
     def _newest_of_owner(self, path: str) -> DeltaTable:
@@ -219,5 +226,6 @@ class DeltaTables:
         return StorageUnreachable(self._uri(path), "an earlier run still writes it", "Run again later.")
 
 
-def _nothing(_: DeltaTable) -> None:
+def _nothing(_: DeltaTable) -> int:
     """Nothing is written: the table is where it is to be."""
+    return 0

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError, PreconditionError
@@ -18,7 +18,7 @@ from dvidsync_dagster.snapshot.answers import is_no_bucket, keep_logins_secret, 
 from dvidsync_dagster.snapshot.store import LARGEST, Bucket, Stored, Tag
 
 if TYPE_CHECKING:
-    from obstore import UpdateVersion
+    from obstore import PutResult, UpdateVersion
 
 _KINDS: Mapping[str, Any] = {"s3": S3Store, "gs": GCSStore, "az": AzureStore}
 _ENVIRONMENT = {"s3": "AWS", "gs": "GOOGLE", "az": "AZURE"}
@@ -90,16 +90,26 @@ class ObjectStore(Bucket):
         with self._errors(name):
             try:
                 if tag is None:
-                    done = obstore.put(self._store, name, content, mode="create", use_multipart=False)
+                    done = self._put_if(name, content, "create")
                 else:
                     # A generation is given by stores that have them alone.
                     known: UpdateVersion = {"e_tag": tag.etag}
                     if tag.generation is not None:
                         known["version"] = tag.generation
-                    done = obstore.put(self._store, name, content, mode=known, use_multipart=False)
+                    done = self._put_if(name, content, known)
             except (AlreadyExistsError, PreconditionError):
                 return None
         return _tag(done["e_tag"], done["version"])
+
+    def _put_if(self, name: str, content: bytes, mode: Literal["create"] | UpdateVersion) -> PutResult:
+        return obstore.put(
+            self._store,
+            name,
+            content,
+            mode=mode,
+            use_multipart=False,
+            attributes={"Cache-Control": "no-cache"},
+        )
 
     @contextmanager
     def _errors(self, name: str) -> Iterator[None]:

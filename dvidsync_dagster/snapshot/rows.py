@@ -18,6 +18,9 @@ from dvidsync_dagster.snapshot.table import Table
 
 __all__ = ["RowsAt", "opened", "storage_errors"]
 
+_PART = 16 << 20
+"""Bytes of the rows that are looked through at once."""
+
 
 class RowsAt:
     """`TableRows` at given versions.
@@ -53,11 +56,9 @@ class RowsAt:
             return table.schema.empty_table()
         # All rows pass by and are looked up here: thousands of values are too many for delta-rs, where SQL of
         # that length ends in a crash; and pyarrow's own scan took twice the time and the memory.
-        found = [
-            batch.filter(pc.is_in(batch[column], wanted))
-            for batch in self._read(table, table.schema.names, _between(column, wanted))
-        ]
-        return pa.Table.from_batches(found, table.schema)
+        rows = self._read(table, table.schema.names, _between(column, wanted))
+        found = [part.filter(pc.is_in(part[column], wanted)) for part in _parts(rows)]
+        return pa.concat_tables([table.schema.empty_table(), *found])
 
     def batches(self, table: Table, columns: tuple[str, ...] | None = None) -> Iterator[pa.RecordBatch]:
         yield from self._read(table, list(columns or table.schema.names), "")
@@ -85,6 +86,20 @@ class RowsAt:
         if path not in self._open:
             self._open[path] = opened(self._bucket, self._branch, path, self._versions[path])
         return self._open[path]
+
+
+def _parts(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.Table]:
+    """Batches in parts of some size: what is looked for is made ready for each part again."""
+    waiting: list[pa.RecordBatch] = []
+    size = 0
+    for batch in batches:
+        waiting.append(batch)
+        size += batch.nbytes
+        if size > _PART:
+            yield pa.Table.from_batches(waiting)
+            waiting, size = [], 0
+    if waiting:
+        yield pa.Table.from_batches(waiting)
 
 
 def _as_type(values: npt.NDArray[Any] | list[Any], wanted: pa.DataType) -> pa.Array:

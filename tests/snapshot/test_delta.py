@@ -275,7 +275,9 @@ def test_a_label_from_2_to_the_63_up_is_refused_and_nothing_is_changed(tables: D
     version = tables.create(MAPPING, batches(MAPPING, mapping({1: LARGEST}).to_pylist()))
     assert mapped(tables, version) == {1: LARGEST}
     large = pa.table({"sv": pa.array([2, 2**63], pa.uint64()), "body": pa.array([1, 2**64 - 1], pa.uint64())})
-    with pytest.raises(Unfit, match="segmentation/mapping: a row does not fit"):
+    with pytest.raises(
+        Unfit, match="segmentation/mapping: the column sv does not fit: Integer value 9223372036854775808"
+    ):
         tables.commit(MAPPING, Change(large), at=1, key_ns=1)
     with pytest.raises(Unfit):
         tables.create(MAPPING, iter(large.to_batches()))

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
+from threading import Event
 
 import numpy as np
 import pyarrow as pa
 import pytest
-from deltalake import DeltaTable
+from deltalake import DeltaTable, write_deltalake
+from deltalake.exceptions import CommitFailedError
 
-from dvidsync_dagster.errors import OwnershipLost, SnapshotDamaged, StorageRefused
+from dvidsync_dagster.errors import OwnershipLost, SnapshotDamaged, StorageRefused, StorageUnreachable
 from dvidsync_dagster.snapshot.delta import DeltaTables
 from dvidsync_dagster.snapshot.store import Bucket
 from dvidsync_dagster.snapshot.table import Change
@@ -130,6 +135,40 @@ def test_another_destination_in_the_same_folder_is_taken_back_too(tmp_path: Path
     other.restore(PATH, named)
     put(other, {2: 2})
     assert mapped(tables, put(tables, {3: 3})) == {1: 1, 3: 3}
+
+
+def test_whatever_is_written_in_between_is_taken_back(tmp_path: Path) -> None:
+    tables = tables_at(tmp_path)
+    model = {number: number for number in range(20)}
+    version = created(tables, model)
+    over = Event()
+
+    def somebody() -> None:
+        while not over.is_set():
+            with suppress(CommitFailedError):
+                write_deltalake(tmp_path / FOLDER, mapping({99: 99}), mode="append")
+
+    with ThreadPoolExecutor(1) as pool:
+        other = pool.submit(somebody)
+        try:
+            for number in range(24):
+                attempts: list[Callable[[], int]] = [
+                    partial(put, tables, {number: -number}, number),
+                    partial(tables.compact, PATH),
+                    partial(tables.vacuum, PATH, [version], timedelta(0)),
+                ]
+                try:
+                    version = attempts[number % 3]()
+                except StorageUnreachable:
+                    tables = tables_at(tmp_path, 2 + number)
+                    version = tables.restore(PATH, version)
+                else:
+                    model |= {number: -number} if number % 3 == 0 else {}
+                assert mapped(tables, version) == model
+        finally:
+            over.set()
+        other.result()
+    assert mapped(tables, put(tables, {1: 1})) == model | {1: 1}
 
 
 # What is lost
