@@ -79,7 +79,7 @@ def storage_error(where: str, error: BaseException) -> StorageError:
     text = _plain(error)
     status = int(found.group(1)) if (found := _STATUS.search(text)) else 0
     told = _told(text, status)
-    if _NO_BUCKET.search(text):
+    if _NO_BUCKET.search(text) or (status == 404 and "performing PUT" in text):
         return StorageRefused(where, "there is no such bucket", "Make it, or correct its name.")
     if _NO_ROOM.search(text) or status == 507:
         return StorageRefused(where, f"there is no room: {told}", _ROOM)
