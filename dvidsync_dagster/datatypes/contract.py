@@ -139,8 +139,8 @@ class SnapshotSide(ABC):
     """
 
     begins_empty: ClassVar[bool] = False
-    """Whether the log tells all that came into an instance since it was made. Else a new one is read whole, in
-    the first version that is committed."""
+    """Whether the log tells all that came into an instance since it was made. Else a new one is read whole,
+    in the first version that is committed."""
 
     def __init__(self, source: Transport, instance: Instance) -> None:
         self.source = source
@@ -176,6 +176,10 @@ class SnapshotSide(ABC):
             ServerError.
         """
 
+
+    def concerns(self, event: Event) -> bool:
+        """Whether an event of the instance can change the tables at all."""
+        return True
 
     # As one side of a comparison
 

@@ -38,8 +38,8 @@ from dvidsync_dagster.snapshot.store import Bucket
 from dvidsync_dagster.snapshot.table import Change, Table
 
 _LATE = (
-    "it changes a version that the snapshot holds as committed. `dvidsync verify` shows what differs, and "
-    "`dvidsync repair` brings it over"
+    "it changes a version that the snapshot holds as committed. `dvidsync verify` shows what differs; a "
+    "snapshot in a new folder has it"
 )
 
 
@@ -151,10 +151,14 @@ class BucketDestination:
             applied=ordered.events,
             held=ordered.held,
             already_there=found.already_there,
-            conflicts=tuple(ConflictRow.of(event, _LATE) for event in found.late),
+            conflicts=tuple(ConflictRow.of(event, _LATE) for event in found.late if self._concerns(event)),
             tables=reports,
             seconds={"apply": time.monotonic() - began},
         )
+
+    def _concerns(self, event: Event) -> bool:
+        side = self._sides.get(event.instance)
+        return side is None or side.concerns(event)
 
     def keep(self, checkpoint: Checkpoint, standing: Standing) -> Checkpoint:
         """All tables and the checkpoint change together."""
