@@ -43,6 +43,9 @@ class ArrowTables:
         self.put(self.tables.bodies, {**columns, **nothing})
         return self
 
+    def create(self, table: Table, batches: Iterator[pa.RecordBatch]) -> None:
+        self.held[table.path] = _checked(table, pa.Table.from_batches(list(batches), table.schema))
+
     def put(self, table: Table, columns: Mapping[str, Any]) -> None:
         self.held[table.path] = _checked(table, pa.Table.from_pydict(dict(columns), table.schema))
 

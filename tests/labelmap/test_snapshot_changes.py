@@ -321,7 +321,9 @@ def test_voxels_of_a_body_that_a_lost_message_made_are_not_known() -> None:
 )
 def test_labels_from_2_to_the_63_up_are_refused(event: BodyEvent) -> None:
     tables = ArrowTables.of({1: 1}, {1: 30})
-    with pytest.raises(Unfit, match=r"segmentation/mapping: label \d+ of .* is higher than 2\^63 - 1"):
+    with pytest.raises(
+        Unfit, match=r"segmentation/mapping: .* has \d+, and the highest number .* is 2\^63 - 1"
+    ):
         followed(tables, event)
 
 

@@ -14,59 +14,23 @@ from dvidsync_dagster.differences.findings import Difference, DifferenceKind
 from dvidsync_dagster.differences.items import Found, Pair, ServerPair, find, gathered, side_by_side
 from dvidsync_dagster.differences.sides import DvidSide, Kind
 from dvidsync_dagster.differences.touched import Touched
+from dvidsync_dagster.dvid.label_lists import mapping_pairs, size_pairs
 from dvidsync_dagster.dvid.labelmap import Labelmap
-from dvidsync_dagster.dvid.paths import node_path
-from dvidsync_dagster.dvid.transport import NO_TEXT, Transport
-from dvidsync_dagster.errors import ServerFailed
+from dvidsync_dagster.dvid.transport import Transport
 from dvidsync_dagster.events.event import Event
-
-_PAIR = 16
-_PAGE_PAIRS = 1 << 20
-_LABELS_PER_REQUEST = 1_000_000
 
 
 def mapping_pages(side: DvidSide, _wanted: Wanted | None) -> Iterator[Page]:
     """Supervoxels that are in another body than their own, with their bodies."""
-    path = node_path(side.version, side.name, "mappings")
-    for pairs in _pairs(side, path, {"format": "binary"}):
-        # An id that was retired is listed with 0 by a server that remembers why, and not at all by others.
-        pairs = pairs[pairs[:, 1] != 0]
-        yield numbered(pairs[:, 0], pairs[:, 1])
+    for pairs in mapping_pairs(side.client, side.version, side.name):
+        moved = pairs[pairs[:, 1] != 0]
+        yield numbered(moved[:, 0], moved[:, 1])
 
 
 def size_pages(side: DvidSide, _wanted: Wanted | None) -> Iterator[Page]:
     """Bodies with their voxels."""
-    path = node_path(side.version, side.name, "listlabels")
-    start = 0
-    while True:
-        listed = 0
-        query: dict[str, str | int] = {"sizes": "true", "start": start, "number": _LABELS_PER_REQUEST}
-        for pairs in _pairs(side, path, query):
-            listed += len(pairs)
-            start = int(pairs[-1, 0]) + 1
-            yield numbered(pairs[:, 0], pairs[:, 1])
-        if listed < _LABELS_PER_REQUEST:
-            return
-
-
-def _pairs(side: DvidSide, path: str, query: dict[str, str | int]) -> Iterator[Numbers]:
-    """Arrays of shape (n, 2) from an answer of uint64 pairs."""
-    kept = bytearray()
-    with side.client.stream(path, query=query, kind=NO_TEXT) as pieces:
-        for piece in pieces:
-            kept += piece
-            if len(kept) >= _PAGE_PAIRS * _PAIR:
-                whole = len(kept) // _PAIR * _PAIR
-                yield _parsed(bytes(kept[:whole]))
-                del kept[:whole]
-    if len(kept) % _PAIR:
-        raise ServerFailed(f"GET {path}", f"ends in the middle of a pair: {bytes(kept[-100:])!r}")
-    if kept:
-        yield _parsed(bytes(kept))
-
-
-def _parsed(content: bytes) -> Numbers:
-    return np.frombuffer(content, "<u8").reshape(-1, 2).astype(np.uint64, copy=False)
+    for pairs in size_pairs(side.client, side.version, side.name):
+        yield numbered(pairs[:, 0], pairs[:, 1])
 
 
 def bodies_of(side: DvidSide, supervoxels: Sequence[int]) -> Numbers:

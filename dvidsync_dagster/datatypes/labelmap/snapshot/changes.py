@@ -158,7 +158,8 @@ def _check(events: Sequence[BodyEvent], tables: LabelTables) -> None:
     for event in events:
         highest = max(*event.bodies, event.mutation_id, *_named(event))
         if highest > MOST:
-            raise unfit(tables.mapping.path, highest, f"{event.action} {event.mutation_id} ({event.origin})")
+            what = f"{event.action} {event.mutation_id} ({event.origin})"
+            raise unfit(tables.mapping.path, highest, what)
 
 
 def _array(labels: Collection[int]) -> Labels:

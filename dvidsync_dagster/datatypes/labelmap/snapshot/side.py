@@ -13,6 +13,7 @@ from dvidsync_dagster.datatypes.labelmap.events import BodyEvent
 from dvidsync_dagster.datatypes.labelmap.snapshot.changes import changes
 from dvidsync_dagster.datatypes.labelmap.snapshot.items import bodies_of, mapping_pages, size_pages
 from dvidsync_dagster.datatypes.labelmap.snapshot.tables import tables_of
+from dvidsync_dagster.datatypes.labelmap.snapshot.whole import whole
 from dvidsync_dagster.differences.digest import Numbers, Page
 from dvidsync_dagster.differences.sides import Kind
 from dvidsync_dagster.dvid.labelmap import Labelmap
@@ -39,13 +40,17 @@ class LabelmapSnapshot(SnapshotSide):
         return (self._tables.mapping, self._tables.edits, self._tables.bodies)
 
     def whole(self, version: str) -> Iterator[tuple[Table, Iterator[pa.RecordBatch]]]:
-        raise NotImplementedError
+        return whole(self._labelmap, version, self._tables)
 
     def changes(self, events: Sequence[Event], version: str, rows: TableRows) -> Mapping[str, Change]:
         own = [
             event for event in events if isinstance(event, BodyEvent) and event.instance == self.instance.name
         ]
         return changes(own, self._tables, self._labelmap, rows) if own else {}
+
+    def concerns(self, event: Event) -> bool:
+        """What only moves a counter of labels changes no table."""
+        return isinstance(event, BodyEvent)
 
     def pages(self, kind: Kind, rows: TableRows) -> Iterator[Page]:
         if kind is MAPPING:

@@ -107,15 +107,15 @@ def _bodies(instance: str) -> Table:
     )
 
 
-def unfit(where: str, label: int, of: str) -> Unfit:
-    """A label from 2^63 up.
+def unfit(where: str, number: int, of: str) -> Unfit:
+    """A label, or another number, from 2^63 up.
 
     Args:
         where: the path of the table.
-        of: what it was found in.
+        of: what has it.
     """
     return Unfit(
         where,
-        f"label {label} of {of} is higher than 2^63 - 1, the highest number that a table of a snapshot holds",
+        f"{of} has {number}, and the highest number that a table of a snapshot holds is 2^63 - 1",
         "Leave this instance out of this destination, or renumber the label at the source.",
     )

@@ -1,0 +1,51 @@
+"""All of a labelmap, read from a server: the same as what the log makes of what it was before."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from dvid_sandbox.broker import EmbeddedBroker
+from dvid_sandbox.launcher import SandboxServer
+from tests.labelmap.followed_server import followed_server
+
+
+@pytest.fixture(scope="module")
+def broker() -> Iterator[EmbeddedBroker]:
+    with EmbeddedBroker.start() as running:
+        yield running
+
+
+@pytest.fixture
+def server(broker: EmbeddedBroker, tmp_path: Path) -> Iterator[SandboxServer]:
+    prefix = f"{tmp_path.name}-"
+    with SandboxServer.start(
+        tmp_path / "server", kafka=broker.address, topic_prefix=prefix, split_endpoint=True
+    ) as running:
+        yield running
+
+
+@pytest.mark.parametrize(("seed", "people"), [(1, 1), (2, 4), (3, 1)])
+def test_random_work_ends_as_what_is_read_anew(server: SandboxServer, seed: int, people: int) -> None:
+    with followed_server(server, seed, people, before=120) as scene:
+        versions = []
+        for _ in range(2):
+            scene.work(120)
+            versions += scene.follow()
+        assert len(set(versions)) > 1
+
+
+def test_what_becomes_background(server: SandboxServer) -> None:
+    with followed_server(server, 5, 1) as scene:
+        for path, body in (
+            ("segmentation/merge", [8, 9]),
+            ("segmentation/renumber", [0, 8]),
+            ("segmentation/merge", [0, 5, 6]),
+            ("segmentation/merge", [1, 2]),
+        ):
+            scene.log.post(path, body)
+        assert scene.follow() == [scene.log.root]
+        assert len(scene.tables.mapping) == 512 - 4
+        assert 0 not in scene.tables.bodies
