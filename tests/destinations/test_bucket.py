@@ -135,6 +135,16 @@ def test_without_a_committed_version_it_says_what_to_do(tmp_path: Path) -> None:
         assert keys(here) == {"first": b'"1"'}
 
 
+@pytest.mark.parametrize("name", ["versions", "dvidsync"])
+def test_an_instance_with_the_name_of_an_own_table_is_refused(here: SourceAndBucket, name: str) -> None:
+    here.new_instance(name, "keyvalue")
+    with pytest.raises(ConfigurationError, match=name) as refused:
+        here.sync()
+    assert refused.value.field == "destinations[cloud].own"
+    here.sync(changed={"own": [name]})
+    assert keys(here) == {"first": b'"1"'}
+
+
 def test_a_branch_of_its_own(here: SourceAndBucket) -> None:
     here.put_key("a", "1")
     base = here.commit()
@@ -174,7 +184,7 @@ def test_a_change_of_a_committed_version_is_listed_and_not_applied(here: SourceA
     (report,) = here.sync()
     (row,) = report.conflicts
     assert (row.action, row.instance, row.version) == ("postkv", KEYS, committed)
-    assert "dvidsync repair" in row.found
+    assert "dvidsync verify" in row.found
     assert keys(here)["a"] == b'"1"'
     assert here.sync()[-1].conflicts == ()
 
