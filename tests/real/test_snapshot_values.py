@@ -13,6 +13,7 @@ from dvid_sandbox.proofreaders import make_repo
 from dvid_sandbox.real_server import RealServer
 from dvidsync_dagster.datatypes.repo.snapshot import PATH, VersionsSnapshot
 from dvidsync_dagster.dvid.labelmap import Labelmap
+from dvidsync_dagster.dvid.neuronjson import Neuronjson
 from dvidsync_dagster.errors import Unfit
 from tests.datatypes.edits import edit_elements, edit_keys, edit_neurons, in_pieces, split_some
 from tests.datatypes.memory_tables import MemoryTables, Rows, filled
@@ -104,5 +105,18 @@ def test_supervoxels_under_points(log: SourceLog) -> None:
 
 def test_elements_in_a_block_that_is_not_theirs(log: SourceLog) -> None:
     log.post(f"{SYNAPSES}/blocks", {"1,0,0": [element(2)]})
+    assert log.get(f"{SYNAPSES}/elements/64_64_64/0_0_0") is None
+    with pytest.raises(AssertionError, match="Did not find element"):
+        log.delete(f"{SYNAPSES}/element/2_5_5")
     with pytest.raises(Unfit, match="to which it does not belong"):
         filled(log.side(SYNAPSES), log.version)
+
+
+def test_a_neuron_without_any_field(log: SourceLog) -> None:
+    log.put_neuron(5)
+    assert log.get(f"{NEURONS}/all", show="all") == []
+    assert Neuronjson(log.client, NEURONS).records(log.version, [5]) == {5: b'{"bodyid":5}'}
+    tables = filled(log.side(NEURONS), log.version)
+    log.put_neuron(5)
+    tables.follow(log.side(NEURONS), log.new_events(), log.version)
+    assert tables.rows(NEURONS) == {}

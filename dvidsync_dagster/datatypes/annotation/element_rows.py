@@ -92,7 +92,8 @@ def element_row(element: Element, where: str) -> ElementRow:
 
 
 def numbered(rows: Iterable[ElementRow]) -> list[Numbered]:
-    """Rows with their ordinals. Those at one point are numbered by what they hold: DVID keeps no order."""
+    """Rows with their ordinals. Those at one point are numbered by what they hold: they have no lasting order
+    (docs/dvid.md, "Blocks of elements")."""
     result: list[Numbered] = []
     ordinal = 0
     for row in sorted(rows):

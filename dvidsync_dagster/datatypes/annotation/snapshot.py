@@ -36,7 +36,7 @@ from dvidsync_dagster.errors import ServerFailed, Unfit
 from dvidsync_dagster.events.event import Event, SplitsSupervoxels
 from dvidsync_dagster.snapshot.table import Change, Table, TableRows
 
-_BLOCKS_IN_MEMORY = 256
+_BLOCKS_IN_MEMORY = 64
 
 
 class AnnotationSnapshot(SnapshotSide):
@@ -110,7 +110,7 @@ class AnnotationSnapshot(SnapshotSide):
         return self._batches(rows(), under)
 
     def _check_block(self, name: str, points: Iterable[Point], edge: Point) -> None:
-        """DVID takes blocks with elements that belong into others, and does not find them there."""
+        """See docs/dvid.md, "Blocks of elements"."""
         try:
             block = block_named(name)
         except ValueError as error:

@@ -13,8 +13,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from dvidsync_dagster.datatypes.contract import SnapshotSide
+from dvidsync_dagster.datatypes.keyvalue.batches import fitting
 from dvidsync_dagster.datatypes.keyvalue.comparison import VALUES
-from dvidsync_dagster.datatypes.keyvalue.events import KeyEvent
+from dvidsync_dagster.datatypes.keyvalue.events import KeyEvent, PostKey
 from dvidsync_dagster.datatypes.keyvalue.key_text import EXPLAINED, key_of, text_of
 from dvidsync_dagster.datatypes.keyvalue.reading import KEYS_PER_REQUEST, read_keys, read_values
 from dvidsync_dagster.datatypes.keyvalue.snapshot_items import value_pages
@@ -105,26 +106,33 @@ class KeyvalueSnapshot(SnapshotSide):
         ]
         if not touched:
             return {}
-        named = dict.fromkeys(event.key for event in touched)
+        sizes = {event.key: event.size if isinstance(event, PostKey) else 0 for event in touched}
         side = DvidSide(self.source, version, self.instance.name)
         gone: list[str] = []
-        put = kept(self._table, self._batches(self._there(side, list(named), rows, gone)))
+        put = kept(self._table, self._batches(self._there(side, sizes, rows, gone)))
         return {self._table.path: Change(put, keys(self._table, [(text_of(key),) for key in gone]))}
 
-    def _there(self, side: DvidSide, named: list[str], rows: TableRows, gone: list[str]) -> Iterator[_Row]:
-        """What the source has of the keys that messages name; the others are added to `gone`."""
-        plain = [key for key in named if UNREADABLE not in key]
+    def _there(
+        self, side: DvidSide, sizes: Mapping[str, int], rows: TableRows, gone: list[str]
+    ) -> Iterator[_Row]:
+        """What the source has of the keys that messages name; the others are added to `gone`.
+
+        Args:
+            sizes: bytes of the value by key, as far as is known.
+        """
+        plain = [key for key in sizes if UNREADABLE not in key]
         empty: list[str] = []
-        for row in _read(side, plain):
-            if row.size:
-                yield row
-            else:
-                # A key that is missing looks the same.
-                empty.append(row.key)
+        for some in fitting([sizes[key] for key in plain]):
+            for row in _read(side, plain[some]):
+                if row.size:
+                    yield row
+                else:
+                    # A key that is missing looks the same.
+                    empty.append(row.key)
         there = _present(side, empty)
         yield from (_Row(key, b"", 0) for key in empty if key in there)
         gone += [key for key in empty if key not in there]
-        texts = {key for key in named if UNREADABLE in key}
+        texts = {key for key in sizes if UNREADABLE in key}
         if texts:
             yield from self._there_as(side, texts, rows, gone)
 

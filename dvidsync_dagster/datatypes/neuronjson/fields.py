@@ -78,17 +78,16 @@ def json_text(value: Any) -> str:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
+_SIMPLE: Mapping[type, Form] = {str: Form.TEXT, bool: Form.FLAG, float: Form.FLOAT}
+
+
 def form_of(value: Any) -> Form:
     """The form of one value that is not null."""
+    if (simple := _SIMPLE.get(type(value))) is not None:
+        return simple
     match value:
-        case bool():
-            return Form.FLAG
         case int():
             return Form.SMALL if abs(value) <= _EXACT else Form.NUMBER if _fits(value) else Form.ANY
-        case float():
-            return Form.FLOAT
-        case str():
-            return Form.TEXT
         case []:
             return Form.EMPTY
         case list() if all(type(each) is int and _fits(each) for each in value):
@@ -128,12 +127,13 @@ class Fields:
             if value is None or field == "bodyid":
                 continue
             form = form_of(value)
-            name = self._names.get(field) or self._name(field)
-            if name is not None:
+            if self._met.get(field) is form:
+                continue
+            if field in self._met:
+                self._met[field] = together(self._met[field], form)
+            elif (name := self._names.get(field) or self._name(field)) is not None:
                 self._names[field] = name
                 self._widen(name, field, form)
-            elif field in self._met:
-                self._met[field] = together(self._met[field], form)
             elif len(self._columns) + len(self._met) < MAX_FIELDS:
                 self._met[field] = form
 
@@ -175,6 +175,8 @@ class Fields:
 
     def _widen(self, name: str, field: str, form: Form) -> None:
         before = self._forms[name]
+        if before is form:
+            return
         after = self._forms[name] = together(before, form)
         if _kind(after) != _kind(before):
             self._columns[name] = _column(name, field, after)

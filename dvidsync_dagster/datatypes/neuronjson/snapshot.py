@@ -117,7 +117,7 @@ class NeuronjsonSnapshot(SnapshotSide):
         for start in range(0, len(bodies), MAX_RECORDS):
             for body, record in server.records(version, bodies[start : start + MAX_RECORDS]).items():
                 neuron = _decoded(record, f"{body} of {self.instance.name}")
-                # A listing of all leaves out what has no field.
+                # docs/dvid.md, "Neurons": what has no field is not listed.
                 if neuron.keys() - {"bodyid"}:
                     yield self._row(body, neuron)
 
