@@ -176,7 +176,6 @@ class SnapshotSide(ABC):
             ServerError.
         """
 
-
     def concerns(self, event: Event) -> bool:
         """Whether an event of the instance can change the tables at all."""
         return True
