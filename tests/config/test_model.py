@@ -32,7 +32,7 @@ def changed(path: str, value: Any) -> dict[str, Any]:
     *steps, last = (int(step) if step.isdigit() else step for step in path.split("."))
     place: Any = fields
     for step in steps:
-        place = place[step] if isinstance(place, list) else place.setdefault(step, {})
+        place = place[step] if isinstance(step, int) else place.setdefault(step, {})
     place[last] = value
     return fields
 
