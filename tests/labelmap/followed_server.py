@@ -11,8 +11,12 @@ from dvid_sandbox.launcher import DvidServer
 from dvid_sandbox.proofreaders import Proofreaders, make_repo
 from dvid_sandbox.proofreaders.crowd import LABEL_KINDS, WEIGHTS
 from dvidsync_dagster.datatypes.labelmap.claims import claims_of
+from dvidsync_dagster.datatypes.labelmap.comparison import LabelmapComparison
 from dvidsync_dagster.datatypes.labelmap.counter_rule import CounterState
 from dvidsync_dagster.datatypes.labelmap.events import BodyEvent
+from dvidsync_dagster.destinations.bucket.compared import BucketSide
+from dvidsync_dagster.differences.items import Pair
+from dvidsync_dagster.differences.sides import DvidSide
 from dvidsync_dagster.events.event import Event
 from dvidsync_dagster.plan.order import order
 from tests.datatypes.source_log import SourceLog
@@ -82,11 +86,19 @@ class FollowedServer:
         assert content(self.tables) == content(read)
         assert self.tables.replayed_edits(self.first.mapping) == read.mapping
         self.tables.assert_counted()
+        assert self.differences(version) == []
         for body, row in read.bodies.items():
             # DVID keeps when an operation began, and the log tells when it was done.
             told = self.tables.bodies[body]["last_time"]
             assert (row["last_time"] is None) == (told is None)
             assert told is None or row["last_time"] <= told
+
+    def differences(self, version: str) -> list[str]:
+        """What a comparison finds between the server and the tables."""
+        here = DvidSide(self.log.client, version, INSTANCE)
+        there = BucketSide(version, INSTANCE, self.log.side(INSTANCE), self.tables)
+        found, _ = LabelmapComparison().items(Pair(here, there, settled=True), lower_scales=False)
+        return [row.what for each in found for row in each.rows(version, INSTANCE)]
 
     def _by_version(self, events: Sequence[Event]) -> Iterator[tuple[str, list[Event]]]:
         """The labelmap's events, in an order in which they can be applied, version by version."""

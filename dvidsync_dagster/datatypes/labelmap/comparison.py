@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from dvidsync_dagster.datatypes.contract import DataComparison
+from dvidsync_dagster.datatypes.labelmap.empty_supervoxels import empty_among
 from dvidsync_dagster.datatypes.labelmap.events import BodyEvent, Split, SplitSupervoxel
 from dvidsync_dagster.datatypes.labelmap.lower_scales import compare_lower_scales
 from dvidsync_dagster.differences.digest import Numbers, Page, Wanted, numbered
@@ -30,7 +31,10 @@ def mapping_pages(side: DvidSide, _wanted: Wanted | None) -> Iterator[Page]:
 def size_pages(side: DvidSide, _wanted: Wanted | None) -> Iterator[Page]:
     """Bodies with their voxels."""
     for pairs in size_pairs(side.client, side.version, side.name):
-        yield numbered(pairs[:, 0], pairs[:, 1])
+        # The background is no body, but a renumber to 0 gives it a size: docs/dvid.md, "Odd requests that are
+        # taken".
+        bodies = pairs[pairs[:, 0] != 0]
+        yield numbered(bodies[:, 0], bodies[:, 1])
 
 
 def bodies_of(side: DvidSide, supervoxels: Sequence[int]) -> Numbers:
@@ -49,12 +53,25 @@ MAPPING = Kind(
 SIZES = Kind("bodies", "bodies of another size", size_pages, show=lambda _key, voxels: f"{voxels} voxels")
 
 
+def _with_voxels(found: Found | None, pair: Pair) -> Found | None:
+    """Beside what is no server: without the supervoxels that a server maps to a body although they have no
+    voxels, and which a snapshot leaves out."""
+    if found is None or isinstance(pair, ServerPair) or not isinstance(pair.source, DvidSide):
+        return found
+    alone = found.at_source & ~found.at_destination
+    source = Labelmap(pair.source.client, pair.source.name)
+    empty = empty_among(pair.source.version, found.keys[alone].tolist(), source)
+    kept = found.only(~(alone & np.isin(found.keys, np.array(sorted(empty), np.uint64))))
+    return kept if len(kept) else None
+
+
 class LabelmapComparison(DataComparison):
     """Supervoxels with their bodies, bodies with their sizes; of servers also what they count."""
 
     def items(self, pair: Pair, *, lower_scales: bool) -> tuple[list[Found], int]:
         """Lower scales only servers can be asked for."""
-        found, count = gathered([find(MAPPING, pair), find(SIZES, pair)])
+        moved, supervoxels = find(MAPPING, pair)
+        found, count = gathered([(_with_voxels(moved, pair), supervoxels), find(SIZES, pair)])
         if lower_scales and isinstance(pair, ServerPair):
             lower, blocks = compare_lower_scales(pair)
             return [*found, *lower], count + blocks

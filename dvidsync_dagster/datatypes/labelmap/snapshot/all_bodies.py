@@ -109,7 +109,7 @@ def _read_changed(source: Labelmap, version: str, labels: Sequence[int], table: 
             raise unfit(table, index.last_mutid, f"the last mutation of body {label} in version {version}")
         mutations.append(index.last_mutid or None)
         users.append(index.last_mod_user or None)
-        times.append(_microseconds(index.last_mod_time))
+        times.append(microseconds(index.last_mod_time))
     columns = [
         pa.array(mutations, pa.int64()),
         pa.array(users, pa.string()).dictionary_encode(),
@@ -124,7 +124,7 @@ def _first_named(index: LabelIndex) -> Iterator[int]:
 
 
 @lru_cache(maxsize=1024)
-def _microseconds(text: str) -> int | None:
+def microseconds(text: str) -> int | None:
     """Since 1970; None for what is no time with its zone."""
     try:
         moment = datetime.fromisoformat(text)

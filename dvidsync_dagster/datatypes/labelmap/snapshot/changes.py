@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 import numpy as np
 import pyarrow as pa
 
+from dvidsync_dagster.datatypes.labelmap.empty_supervoxels import empty_among
 from dvidsync_dagster.datatypes.labelmap.events import (
     BodyEvent,
     Cleave,
@@ -18,7 +19,7 @@ from dvidsync_dagster.datatypes.labelmap.events import (
 )
 from dvidsync_dagster.datatypes.labelmap.snapshot.bodies import Bodies
 from dvidsync_dagster.datatypes.labelmap.snapshot.edits import Edits
-from dvidsync_dagster.datatypes.labelmap.snapshot.left_to_source import completed, without_voxels
+from dvidsync_dagster.datatypes.labelmap.snapshot.left_to_source import completed
 from dvidsync_dagster.datatypes.labelmap.snapshot.supervoxels import Places, Supervoxels
 from dvidsync_dagster.datatypes.labelmap.snapshot.tables import MOST, Labels, LabelTables, unfit
 from dvidsync_dagster.dvid.labelmap import Labelmap
@@ -141,7 +142,7 @@ def _absent(events: Sequence[BodyEvent], unknown: set[int], source: Labelmap) ->
     asked: dict[str, set[int]] = defaultdict(set)
     for event in events:
         asked[event.version].update(unknown.intersection(_named(event)))
-    return {each for version, some in asked.items() for each in without_voxels(version, sorted(some), source)}
+    return {each for version, some in asked.items() for each in empty_among(version, sorted(some), source)}
 
 
 def _named(event: BodyEvent) -> Iterator[int]:

@@ -1,8 +1,8 @@
-"""What the messages of label operations leave to the source: long lists in blobs, and what has no voxels."""
+"""What the messages of label operations leave to the source: long lists, and how many voxels there are."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import replace
 
 from dvidsync_dagster.datatypes.labelmap.blobs import cleaved_supervoxels, split_volume
@@ -38,18 +38,3 @@ def _from_sizes(event: BodyEvent, source: Labelmap) -> BodyEvent:
         return event
     sizes = source.sizes(event.version, event.supervoxels, of_supervoxels=True)
     return replace(event, cleaved_voxels=sum(sizes)) if all(sizes) else event
-
-
-def without_voxels(version: str, supervoxels: Sequence[int], source: Labelmap) -> set[int]:
-    """Those of these supervoxels that DVID maps to a body although they have no voxels: a split whose voxels
-    all went to one half leaves the other half so. One that was split since is none of them.
-
-    Raises:
-        ServerError: the source does not answer.
-    """
-    if not supervoxels:
-        return set()
-    sizes = source.sizes(version, supervoxels, of_supervoxels=True)
-    empty = [each for each, voxels in zip(supervoxels, sizes, strict=True) if not voxels]
-    bodies = source.mapping(version, empty)
-    return {each for each, body in zip(empty, bodies, strict=True) if body}

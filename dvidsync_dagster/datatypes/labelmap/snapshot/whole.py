@@ -13,8 +13,8 @@ import numpy.typing as npt
 import pyarrow as pa
 from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_fixed
 
+from dvidsync_dagster.datatypes.labelmap.empty_supervoxels import empty_among
 from dvidsync_dagster.datatypes.labelmap.snapshot.all_bodies import AllBodies, read_bodies
-from dvidsync_dagster.datatypes.labelmap.snapshot.left_to_source import without_voxels
 from dvidsync_dagster.datatypes.labelmap.snapshot.tables import MOST, Labels, LabelTables, unfit
 from dvidsync_dagster.dvid.label_lists import mapping_pairs, split_halves
 from dvidsync_dagster.dvid.labelmap import Labelmap
@@ -63,7 +63,7 @@ def _mapping(source: Labelmap, version: str, tables: LabelTables, bodies: AllBod
     """Every supervoxel with its body.
 
     DVID lists those that are in another body than their own. The others are bodies with their own label, as
-    far as a body has the supervoxel of its own label.
+    far as a body has the supervoxel of its own label: docs/dvid.md, "Bulk reads".
     """
     moved = _read_moved(source, version, tables)
     itself = _bodies_of_themselves(source, version, bodies, moved.supervoxels)
@@ -108,7 +108,7 @@ def _empty_halves(source: Labelmap, version: str, supervoxels: Labels) -> Labels
     """Those of these supervoxels that a split has left without voxels."""
     halves = np.array(split_halves(source.client, version, source.name), np.uint64)
     asked = np.intersect1d(halves[halves <= MOST].astype(np.int64), supervoxels)
-    return np.array(sorted(without_voxels(version, asked.tolist(), source)), np.int64)
+    return np.array(sorted(empty_among(version, asked.tolist(), source)), np.int64)
 
 
 def _body_batches(
