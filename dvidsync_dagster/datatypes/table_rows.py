@@ -10,9 +10,10 @@ from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from dvidsync_dagster.dvid.patience import MIB
-from dvidsync_dagster.snapshot.table import Table
+from dvidsync_dagster.snapshot.table import Table, TableRows
 
 ROWS = 5_000
 """Rows in one batch."""
@@ -67,6 +68,18 @@ def keys(table: Table, rows: Iterable[Sequence[Any]]) -> pa.Table:
     columns = list(zip(*rows, strict=True)) or [()] * len(schema)
     arrays = [pa.array(column, field.type) for column, field in zip(columns, schema, strict=True)]
     return pa.table(arrays, schema)
+
+
+def gone_keys(rows: TableRows, table: Table, missing: Sequence[Any]) -> pa.Table:
+    """The rows that are deleted from a table with one key column: those of the missing keys that it has."""
+    (name,) = table.key
+    field = table.schema.field(name)
+    wanted = pa.array(missing, field.type)
+    found = [
+        pa.record_batch([batch[name].filter(pc.is_in(batch[name], wanted))], pa.schema([field]))
+        for batch in (rows.batches(table, (name,)) if missing else ())
+    ]
+    return pa.Table.from_batches(found, pa.schema([field]))
 
 
 def whole_pairs(text: str) -> str:

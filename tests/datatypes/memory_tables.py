@@ -52,6 +52,7 @@ class MemoryTables:
         put_keys, gone_keys = _keys(table, put), _keys(table, gone)
         assert len(set(gone_keys)) == len(gone_keys)
         assert not set(put_keys) & set(gone_keys)
+        assert set(gone_keys) <= set(_keys(table, self.held[path]))
         away = {*put_keys, *gone_keys}
         held = self.held[path]
         kept = held.filter(pa.array([key not in away for key in _keys(table, held)], pa.bool_()))

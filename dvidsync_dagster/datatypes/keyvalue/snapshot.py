@@ -19,7 +19,7 @@ from dvidsync_dagster.datatypes.keyvalue.events import KeyEvent, PostKey
 from dvidsync_dagster.datatypes.keyvalue.key_text import EXPLAINED, key_of, text_of
 from dvidsync_dagster.datatypes.keyvalue.reading import KEYS_PER_REQUEST, read_keys, read_values
 from dvidsync_dagster.datatypes.keyvalue.snapshot_items import value_pages
-from dvidsync_dagster.datatypes.table_rows import bounded, kept, keys
+from dvidsync_dagster.datatypes.table_rows import bounded, gone_keys, kept
 from dvidsync_dagster.differences.digest import Page
 from dvidsync_dagster.differences.sides import DvidSide, Kind
 from dvidsync_dagster.dvid.keyvalue import UNREADABLE, Keyvalue, fits_path, written
@@ -110,7 +110,7 @@ class KeyvalueSnapshot(SnapshotSide):
         side = DvidSide(self.source, version, self.instance.name)
         gone: list[str] = []
         put = kept(self._table, self._batches(self._there(side, sizes, rows, gone)))
-        return {self._table.path: Change(put, keys(self._table, [(text_of(key),) for key in gone]))}
+        return {self._table.path: Change(put, gone_keys(rows, self._table, list(map(text_of, gone))))}
 
     def _there(
         self, side: DvidSide, sizes: Mapping[str, int], rows: TableRows, gone: list[str]

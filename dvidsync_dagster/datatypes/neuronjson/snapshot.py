@@ -21,7 +21,7 @@ from dvidsync_dagster.datatypes.neuronjson.events import PostNeuron
 from dvidsync_dagster.datatypes.neuronjson.fields import MAX_FIELDS, Fields, json_text
 from dvidsync_dagster.datatypes.neuronjson.side import MAX_RECORDS
 from dvidsync_dagster.datatypes.neuronjson.snapshot_items import neuron_pages
-from dvidsync_dagster.datatypes.table_rows import bounded, kept, keys, whole_pairs
+from dvidsync_dagster.datatypes.table_rows import bounded, gone_keys, kept, whole_pairs
 from dvidsync_dagster.differences.digest import Page
 from dvidsync_dagster.differences.sides import DvidSide, Kind
 from dvidsync_dagster.dvid.neuronjson import Neuronjson
@@ -98,7 +98,7 @@ class NeuronjsonSnapshot(SnapshotSide):
             table = self._table(fields.columns)
             put = kept(table, self._batches(fields, _rows_in(file)))
         there = set(put["body"].to_pylist())
-        gone = keys(table, [(body,) for body in _fitting(bodies) if body not in there])
+        gone = gone_keys(rows, self._table(), [body for body in _fitting(bodies) if body not in there])
         anew = None if as_before else self._batches(fields, chain(self._others(rows, bodies), _rows_of(put)))
         return {table.path: Change(put, gone, table, anew)}
 
