@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from pathlib import Path
 from random import Random
 
 import pytest
+from deltalake import DeltaTable
 
 from tests.destinations.bucket_scene import Content, SourceAndBucket, comparable, source_and_bucket
 
@@ -57,29 +59,69 @@ def whole(here: SourceAndBucket) -> Content | None:
     return here.content()
 
 
-@pytest.mark.parametrize("seed", range(3))
+def assert_same(here: SourceAndBucket, undisturbed: Path) -> None:
+    """Row by row as in a bucket whose runs were never killed: the edits and the committed versions, too."""
+    assert comparable(here.content(), edits=True) == comparable(here.content(undisturbed), edits=True)
+    pins, others = here.pointer().pins, here.pointer(undisturbed).pins
+    assert pins.keys() == others.keys()
+    for version in pins:
+        found, expected = (here.content(bucket, version=version) for bucket in (here.bucket, undisturbed))
+        assert comparable(found, edits=True) == comparable(expected, edits=True)
+
+
+@pytest.mark.parametrize("seed", range(2))
 def test_killed_runs_leave_nothing_half_done(here: SourceAndBucket, seed: int) -> None:
-    """Beside a bucket whose runs are never killed: row by row the same, the edits too."""
     random = Random(seed)
     undisturbed = here.folder / "undisturbed"
     here.sync(undisturbed)
     kills = 0
     with here.crowd(seed) as crowd:
-        for _ in range(6):
+        for _ in range(5):
             before = whole(here)
             crowd.work(40)
-            if kill_after(here, random.randint(1, 30)):
-                kills += 1
+            kills += kill_after(here, random.randint(1, 30))
             if before is not None:
                 assert whole(here) is not None
     here.source.restart()
     here.sync()
     here.sync(undisturbed)
     assert kills
-    assert comparable(here.content(), edits=True) == comparable(here.content(undisturbed), edits=True)
-    pins, others = here.pointer().pins, here.pointer(undisturbed).pins
-    assert pins.keys() == others.keys()
-    for version in pins:
-        assert comparable(here.content(version=version)) == comparable(
-            here.content(undisturbed, version=version)
-        )
+    assert_same(here, undisturbed)
+
+
+def test_a_first_snapshot_goes_on_with_the_tables_that_are_complete(here: SourceAndBucket) -> None:
+    half = 0
+    for written in range(4, 60, 8):
+        shutil.rmtree(here.bucket, ignore_errors=True)
+        if not kill_after(here, written) or not (here.bucket / "snapshot.json").exists():
+            continue
+        branches = here.pointer().branches
+        complete = branches["master"].tables if branches else {}
+        if whole(here) is not None:
+            break
+        here.sync()
+        for path in complete:
+            history = DeltaTable(here.bucket / "master" / path).history()
+            made = [each for each in history if each["operationParameters"].get("mode") == "Overwrite"]
+            assert [each["version"] for each in made] == [0], path
+        half += bool(complete)
+    assert half
+
+
+def test_of_runs_at_once_the_newest_goes_on(here: SourceAndBucket) -> None:
+    undisturbed = here.folder / "undisturbed"
+    here.sync(undisturbed)
+    lost = 0
+    with here.crowd(7) as crowd:
+        for _ in range(4):
+            crowd.work(40)
+            runs = [start(here) for _ in range(3)]
+            ends = [(run.communicate()[0], run.returncode) for run in runs]
+            assert any(code == 0 for _, code in ends), ends
+            assert all(code == 0 or "OwnershipLost" in printed for printed, code in ends), ends
+            lost += sum(code != 0 for _, code in ends)
+    here.source.restart()
+    here.sync()
+    here.sync(undisturbed)
+    assert lost
+    assert_same(here, undisturbed)

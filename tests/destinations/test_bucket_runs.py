@@ -74,6 +74,11 @@ def test_both_follow(stage: Stage, instance: dg.DagsterInstance, tmp_path: Path)
     assert checkpoints["cloud"].positions == held.checkpoint.positions
     checks = {check.check_name: check.passed for check in results["cloud"].get_asset_check_evaluations()}
     assert checks == {"lag": True, "log_complete": True, "nothing_left_out": True}
+    key = dg.AssetKey([config.repo_name, "cloud", INSTANCE, "mapping"])
+    shown = instance.get_latest_materialization_event(key)
+    assert shown is not None
+    assert shown.asset_materialization is not None
+    assert shown.asset_materialization.metadata["dagster/row_count"].value == 64
     merge(stage, child, 3, 4)
     assert run(instance, config, "cloud").success
     assert mapping(bucket)[4] == 3

@@ -240,6 +240,16 @@ def test_a_change_of_nothing_is_no_commit(tables: DeltaTables) -> None:
     assert tables.restore(MAPPING.path, version) == version
 
 
+@pytest.mark.parametrize("there", [{}, {1: 1}])
+def test_what_is_to_go_can_be_away_already(tables: DeltaTables, there: dict[int, int]) -> None:
+    tables.create(MAPPING, iter(mapping(there).to_batches()))
+    version = tables.commit(MAPPING, Change(mapping({}), without(7)), at=1, key_ns=1)
+    assert held(tables, MAPPING, version) == mapping(there).to_pylist()
+    version = tables.commit(MAPPING, Change(mapping({2: 2})), at=2, key_ns=2)
+    now = mapping({**there, 2: 2}).to_pylist()
+    assert sorted(held(tables, MAPPING, version), key=itemgetter("sv")) == now
+
+
 def test_the_log_tells_readers_of_columns_keys_and_runs(tables: DeltaTables, tmp_path: Path) -> None:
     tables.create(MAPPING, batches(MAPPING, []))
     tables.commit(MAPPING, Change(mapping({1: 1})), at=7, key_ns=123)

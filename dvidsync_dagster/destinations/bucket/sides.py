@@ -23,7 +23,7 @@ def snapshot_sides(source: Source, branch: str, place: str, note: Callable[[str]
         note: is told of instances that a snapshot holds nothing of.
 
     Raises:
-        ConfigurationError: two instances would share a table.
+        ConfigurationError: an instance has the name of one of the snapshot's own tables.
     """
     repo = source.repo
     sides: dict[str, SnapshotSide] = {"": REPO.versions_side(source.client, repo.root, branch)}
@@ -35,21 +35,20 @@ def snapshot_sides(source: Source, branch: str, place: str, note: Callable[[str]
             note(f"{instance.typename} {instance.name}: a snapshot holds nothing of it")
         else:
             sides[instance.name] = side
-    _refuse_shared(sides, place)
+    _refuse_own_names(sides, place)
     return sides
 
 
-def _refuse_shared(sides: Sides, place: str) -> None:
-    owners = {POINTS.path: "the snapshot itself"}
-    for name, side in sides.items():
-        for path in paths(side):
-            if path in owners:
-                raise ConfigurationError(
-                    place,
-                    f"instance {name!r} needs a table {path}, which is that of {owners[path]}",
-                    "Leave it out of the snapshot: name it in `own`.",
-                )
-            owners[path] = f"instance {name!r}" if name else "the repo"
+def _refuse_own_names(sides: Sides, place: str) -> None:
+    """A table below another one would be taken for a part of it."""
+    own = {path.split("/")[0] for path in (POINTS.path, *paths(sides[""]))}
+    for name in sides:
+        if name in own:
+            raise ConfigurationError(
+                place,
+                f"instance {name!r} has the name of a table that the snapshot itself needs",
+                "Leave it out of the snapshot: name it in `own`.",
+            )
 
 
 def under(sides: Sides) -> Mapping[str, str]:
