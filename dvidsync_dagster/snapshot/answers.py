@@ -37,7 +37,7 @@ _AWAY = re.compile(
     r"Stale file handle|Input/output error|retry_timeout",
     re.IGNORECASE,
 )
-_GONE = re.compile(r"not found|missing file|No such file|NoSuchKey|BlobNotFound", re.IGNORECASE)
+_GONE = re.compile(r"location .+ not found|missing file|No such file|NoSuchKey|BlobNotFound", re.IGNORECASE)
 _STATUS = re.compile(r"status code\W{0,40}(\d{3})\b")
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 _BACKTRACE = re.compile(r"\n\s*0: <")

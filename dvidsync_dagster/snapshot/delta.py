@@ -9,18 +9,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import AbstractContextManager
 from datetime import timedelta
 
 import pyarrow as pa
 from deltalake import CommitProperties, DeltaTable, Transaction
 from deltalake.exceptions import CommitFailedError
 
-from dvidsync_dagster.errors import OwnershipLost, SnapshotDamaged, StorageError, StorageUnreachable
+from dvidsync_dagster.errors import OwnershipLost, SnapshotDamaged, StorageUnreachable
 from dvidsync_dagster.snapshot.answers import DAMAGED, storage_error
-from dvidsync_dagster.snapshot.changing import append, describe, held_by_delta, merge
-from dvidsync_dagster.snapshot.filling import fill
+from dvidsync_dagster.snapshot.changing import Changing
+from dvidsync_dagster.snapshot.fitting import check_types
 from dvidsync_dagster.snapshot.layout import table_folder
-from dvidsync_dagster.snapshot.opening import found, opened, options, storage_errors
+from dvidsync_dagster.snapshot.opening import STORE_ERRORS, found, opened, storage_errors
 from dvidsync_dagster.snapshot.rows import RowsAt
 from dvidsync_dagster.snapshot.store import Bucket
 from dvidsync_dagster.snapshot.table import Change, Table, TableRows
@@ -45,6 +46,7 @@ class DeltaTables:
         self._branch = branch
         self._app = app
         self._epoch = epoch
+        self._changing = Changing(bucket, branch)
         self._known: dict[str, int] = {}
         self._held: dict[str, DeltaTable] = {}
 
@@ -58,24 +60,20 @@ class DeltaTables:
             Unfit: a value does not fit.
             What `batches` raises.
         """
-        held_by_delta(table)
+        check_types(table)
         path = table.path
+        self._newest_or_cleared(path)
+        written = self._changing.written(table, batches)
         there = self._newest_or_cleared(path)
         before = -1 if there is None else there.version()
-        try:
-            fill(
-                there or self._bucket.table_uri(table_folder(self._branch, path)),
-                table,
-                batches,
-                options(self._bucket),
-                self._properties(),
-                storage_errors(self._bucket, self._branch, path),
-            )
-        except StorageError as error:
-            now = self._newest(path)
-            if now is not None and now.version() > before:
-                raise self._contended(path) from error
-            raise
+        with self._errors(path):
+            try:
+                self._changing.fill(there, table, written, self._properties())
+            except STORE_ERRORS as error:
+                now = self._newest(path)
+                if now is not None and now.version() > before:
+                    raise self._contended(path) from error
+                raise
         self._known[path] = before + 1
         self._held[path] = opened(self._bucket, self._branch, path, before + 1)
         return self._known[path]
@@ -90,14 +88,14 @@ class DeltaTables:
         Raises:
             Unfit: a value does not fit, or a column would have another type.
         """
-        held_by_delta(table)
+        check_types(table)
         if not len(change):
             return self._known[table.path]
         properties = self._properties(at, key_ns)
-        write = merge if table.key else append
-
-        self._from_known(table.path, lambda delta: describe(delta, table, properties))
-        return self._from_known(table.path, lambda delta: write(delta, table, change, properties))
+        self._from_known(table.path, lambda delta: self._changing.describe(delta, table, properties))
+        return self._from_known(
+            table.path, lambda delta: self._changing.put(delta, table, change, properties)
+        )
 
     def restore(self, path: str, version: int) -> int:
         """Go back to a version if a run left a later one; the version that has its content now."""
@@ -115,17 +113,13 @@ class DeltaTables:
 
     def files(self, path: str, version: int) -> int:
         """How many files hold a table's rows at a version."""
-        with storage_errors(self._bucket, self._branch, path):
+        with self._errors(path):
             return len(opened(self._bucket, self._branch, path, version).file_uris())
 
     def compact(self, path: str) -> int:
         """Make few files of many small ones; the version that has the same content now."""
-
-        def compacted(delta: DeltaTable) -> int:
-            done = delta.optimize.compact(commit_properties=self._properties())
-            return int(done["numFilesAdded"] > 0)
-
-        return self._from_known(path, compacted)
+        properties = self._properties()
+        return self._from_known(path, lambda delta: self._changing.compact(delta, path, properties))
 
     def vacuum(self, path: str, keep: Collection[int], older_than: timedelta) -> int:
         """Delete files that only older versions need, or none; the version that has the same content now.
@@ -158,7 +152,7 @@ class DeltaTables:
                 which shows in the version.
         """
         for _ in range(_TRIES):
-            with storage_errors(self._bucket, self._branch, path):
+            with self._errors(path):
                 delta = self._held.pop(path, None) or self._newest_of_owner(path)
                 before = delta.version()
                 try:
@@ -204,7 +198,7 @@ class DeltaTables:
         return delta
 
     def _refuse_newer(self, delta: DeltaTable, path: str) -> None:
-        with storage_errors(self._bucket, self._branch, path):
+        with self._errors(path):
             epoch = delta.transaction_version(f"{self._app}/epoch") or 0
         if epoch > self._epoch:
             raise OwnershipLost(
@@ -218,6 +212,9 @@ class DeltaTables:
             transactions.append(Transaction(self._app, at))
             metadata["dvidsync.key"] = str(key_ns)
         return CommitProperties(custom_metadata=metadata, max_commit_retries=0, app_transactions=transactions)
+
+    def _errors(self, path: str) -> AbstractContextManager[None]:
+        return storage_errors(self._bucket, self._branch, path)
 
     def _uri(self, path: str) -> str:
         return f"{self._bucket.uri}/{table_folder(self._branch, path)}"

@@ -11,6 +11,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import pyarrow as pa
+
 from dvidsync_dagster.errors import SnapshotDamaged
 from dvidsync_dagster.snapshot.answers import storage_error
 from dvidsync_dagster.snapshot.store import LARGEST, Bucket, Stored, Tag
@@ -35,7 +37,11 @@ class Folder(Bucket):
             raise SnapshotDamaged(f"{self.uri}/{name}", "it is too large", "It is not what was written here.")
         return Stored(content, _tag(content))
 
-    def write(self, name: str, content: bytes | Path) -> None:
+    def opened(self, name: str) -> pa.NativeFile:
+        with self._errors(name):
+            return pa.OSFile(str(self._file(name)))
+
+    def write(self, name: str, content: bytes | memoryview | Path) -> None:
         with self._errors(name), self._written(name, content) as fresh:
             fresh.replace(self._file(name))
 
@@ -68,7 +74,7 @@ class Folder(Bucket):
         return self.path.joinpath(*parts)
 
     @contextmanager
-    def _written(self, name: str, content: bytes | Path) -> Iterator[Path]:
+    def _written(self, name: str, content: bytes | memoryview | Path) -> Iterator[Path]:
         """A file beside the one that is meant, safe on the disk; it is gone afterwards."""
         target = self._file(name)
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import obstore
+import pyarrow as pa
 from obstore.exceptions import AlreadyExistsError, BaseError, PreconditionError
 from obstore.store import AzureStore, GCSStore, S3Store
 
@@ -65,7 +67,12 @@ class ObjectStore(Bucket):
                 return None
         return Stored(content, _tag(got.meta["e_tag"], got.meta["version"]))
 
-    def write(self, name: str, content: bytes | Path) -> None:
+    def opened(self, name: str) -> pa.NativeFile:
+        with self._errors(name):
+            size = obstore.head(self._store, name)["size"]
+        return pa.PythonFile(_Ranges(self._store, name, size), "r")
+
+    def write(self, name: str, content: bytes | memoryview | Path) -> None:
         with self._errors(name):
             obstore.put(self._store, name, content)
 
@@ -117,6 +124,37 @@ class ObjectStore(Bucket):
             yield
         except (BaseError, OSError, ValueError) as error:
             raise storage_error(f"{self.uri}/{name}".rstrip("/"), error) from None
+
+
+class _Ranges(io.RawIOBase):
+    """An object as a file: each reading is a request."""
+
+    def __init__(self, store: Any, name: str, size: int) -> None:
+        self._store = store
+        self._name = name
+        self._size = size
+        self._at = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._at
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        self._at = offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._size}[whence]
+        return self._at
+
+    def read(self, size: int = -1) -> bytes:
+        end = self._size if size < 0 else min(self._size, self._at + size)
+        if end <= self._at:
+            return b""
+        content = bytes(obstore.get_range(self._store, self._name, start=self._at, end=end))
+        self._at = end
+        return content
 
 
 _YES = ("1", "true", "on", "yes", "y")

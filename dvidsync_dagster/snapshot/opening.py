@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pyarrow as pa
 from deltalake import DeltaTable, QueryBuilder
 from deltalake.exceptions import DeltaError, TableNotFoundError
+from obstore.exceptions import BaseError
 
 from dvidsync_dagster.errors import SnapshotDamaged
 from dvidsync_dagster.snapshot.answers import DAMAGED, storage_error
 from dvidsync_dagster.snapshot.layout import table_folder
 from dvidsync_dagster.snapshot.store import Bucket
 
-# While a table is written, one of delta-rs's threads waits for rows, and those can wait for what another one
-# reads. By default there are as many as processors, which can be one. delta-rs looks at its first use.
-os.environ.setdefault("TOKIO_WORKER_THREADS", "32")
+STORE_ERRORS = (DeltaError, BaseError, pa.ArrowException, OSError)
+"""What delta-rs, obstore, pyarrow and the operating system raise."""
 
-_SESSION = {"datafusion.execution.target_partitions": "4"}
+_SESSION = {"datafusion.execution.target_partitions": "2"}
 """Each of them holds row groups in memory."""
 
 
@@ -55,7 +54,7 @@ def storage_errors(bucket: Bucket, branch: str, path: str) -> Iterator[None]:
     """What goes wrong while a table is read or written becomes a StorageError."""
     try:
         yield
-    except (DeltaError, pa.ArrowException, OSError) as error:
+    except STORE_ERRORS as error:
         raise storage_error(f"{bucket.uri}/{table_folder(branch, path)}", error) from None
 
 

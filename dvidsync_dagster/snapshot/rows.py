@@ -18,8 +18,8 @@ from dvidsync_dagster.snapshot.table import Table
 
 __all__ = ["RowsAt", "opened", "storage_errors"]
 
-_PART = 16 << 20
-"""Bytes of the rows that are looked through at once."""
+_PART = 4 << 20
+"""Bytes of the rows that are looked through at once, at least."""
 
 
 class RowsAt:
@@ -57,7 +57,7 @@ class RowsAt:
         # All rows pass by and are looked up here: thousands of values are too many for delta-rs, where SQL of
         # that length ends in a crash; and pyarrow's own scan took twice the time and the memory.
         rows = self._read(table, table.schema.names, _between(column, wanted))
-        found = [part.filter(pc.is_in(part[column], wanted)) for part in _parts(rows)]
+        found = [part.filter(pc.is_in(part[column], wanted)) for part in _parts(rows, 8 * wanted.nbytes)]
         return pa.concat_tables([table.schema.empty_table(), *found])
 
     def batches(self, table: Table, columns: tuple[str, ...] | None = None) -> Iterator[pa.RecordBatch]:
@@ -88,14 +88,14 @@ class RowsAt:
         return self._open[path]
 
 
-def _parts(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.Table]:
-    """Batches in parts of some size: what is looked for is made ready for each part again."""
+def _parts(batches: Iterator[pa.RecordBatch], least: int) -> Iterator[pa.Table]:
+    """Batches in parts of at least these bytes: what is looked for is made ready for each part again."""
     waiting: list[pa.RecordBatch] = []
     size = 0
     for batch in batches:
         waiting.append(batch)
         size += batch.nbytes
-        if size > _PART:
+        if size > max(least, _PART):
             yield pa.Table.from_batches(waiting)
             waiting, size = [], 0
     if waiting:

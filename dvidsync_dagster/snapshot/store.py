@@ -12,6 +12,8 @@ from datetime import timedelta
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+import pyarrow as pa
+
 from dvidsync_dagster.errors import (
     AlreadyThere,
     ConfigurationError,
@@ -109,7 +111,15 @@ class Bucket(ABC):
         return new
 
     @abstractmethod
-    def write(self, name: str, content: bytes | Path) -> None:
+    def opened(self, name: str) -> pa.NativeFile:
+        """An object of any size, to read parts of it. Reading raises what the store's client raises.
+
+        Raises:
+            SnapshotDamaged: there is none.
+        """
+
+    @abstractmethod
+    def write(self, name: str, content: bytes | memoryview | Path) -> None:
         """Write an object, or a file as an object, whatever was there."""
 
     @abstractmethod
