@@ -63,16 +63,9 @@ def committed(number: int, key: int) -> Commit:
     return Commit(origin=at(key), version=f"v{number}", note="", log=())
 
 
-def divided(
-    events: Sequence[Event],
-    versions: BranchVersions,
-    reached: Reached | None = None,
-    *,
-    after_commit: int = CLOCK,
-) -> Stretches:
-    """From the committed v1, which was read at 100; what has a later key than `after_commit` came late."""
-    reached = reached or Reached("v1", True, "v1", 100)
-    return in_stretches(events, versions, reached, lambda event: event.origin.key_ns > after_commit)
+def divided(events: Sequence[Event], versions: BranchVersions, reached: Reached | None = None) -> Stretches:
+    """From the committed v1, which was read at 100."""
+    return in_stretches(events, versions, reached or Reached("v1", True, "v1", 100))
 
 
 def shown(found: Stretches) -> list[tuple[str, int, bool]]:
@@ -123,11 +116,14 @@ def test_what_the_base_holds_is_there() -> None:
 
 
 def test_what_changes_a_committed_version_is_late() -> None:
-    """Also while its commit is still to be applied: what its children have of it cannot be told."""
-    before, after = key_of(1, 101), key_of(2, 300)
-    found = divided([before, made(2, 200), after, committed(2, 220)], line(3), after_commit=250)
-    assert found.late == [before, after]
-    assert shown(found) == [("v2", 2, True)]
+    """Also while its commit is still to be applied, if it has a child: what that has of it cannot be told."""
+    born = replace(line(3), versions=[replace(each, created=240) for each in line(3).versions])
+    of_base, under_way, after = key_of(1, 101), key_of(2, 230), key_of(2, 300)
+    found = divided([of_base, made(2, 200), under_way, after, committed(2, 220)], born)
+    assert found.late == [of_base, after]
+    assert shown(found) == [("v2", 3, True)]
+    reached = Reached("v2", True, "v1", 100)
+    assert divided([under_way], born, reached).late == [under_way]
 
 
 def test_notes_and_instances_can_be_of_any_version() -> None:
@@ -163,7 +159,7 @@ def test_any_batches_come_to_the_same(versions: int, keys: Sequence[int], data: 
     brought: list[Event] = []
     pinned: list[str] = []
     for first, last in zip([0, *cuts], [*cuts, len(events)], strict=True):
-        found = divided(events[first:last], branch, reached, after_commit=CLOCK * 100)
+        found = divided(events[first:last], branch, reached)
         assert (found.late, found.already_there, found.untold) == ([], 0, [])
         for stretch in found.stretches:
             brought += stretch.events

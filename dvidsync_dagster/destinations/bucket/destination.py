@@ -12,7 +12,6 @@ from dataclasses import replace
 from types import TracebackType
 
 from dvidsync_dagster.config import BucketConfig
-from dvidsync_dagster.datatypes.place import is_after_commit
 from dvidsync_dagster.destinations.bucket.beside import README, write_readme, write_releases
 from dvidsync_dagster.destinations.bucket.draft import Draft
 from dvidsync_dagster.destinations.bucket.joining import Joining
@@ -137,10 +136,7 @@ class BucketDestination:
         draft = self._met
         began = time.monotonic()
         ordered = in_order(batch)
-        repo = self._source.repo
-        found = in_stretches(
-            ordered.events, self._versions, draft.reached, lambda event: is_after_commit(event, repo)
-        )
+        found = in_stretches(ordered.events, self._versions, draft.reached)
         for version in found.untold:
             self._note(f"the log lacks the making of version {version}: it is followed as the source has it")
         for stretch in found.stretches:

@@ -3,7 +3,7 @@ they can be kept as they are where a version was committed. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from dvidsync_dagster.destinations.bucket.versions import BranchVersions
@@ -57,22 +57,13 @@ class Stretches:
     untold: list[str] = field(default_factory=list)
 
 
-def in_stretches(
-    events: Iterable[Event],
-    versions: BranchVersions,
-    reached: Reached,
-    is_after_commit: Callable[[Event], bool],
-) -> Stretches:
+def in_stretches(events: Iterable[Event], versions: BranchVersions, reached: Reached) -> Stretches:
     """Divide events, which come in an order in which they can be applied. Those of other branches are left
-    out: they change nothing here.
-
-    Args:
-        is_after_commit: whether an event changed a version that the source had committed before.
-    """
+    out: they change nothing here."""
     own = [(place, event) for event in events if (place := _place(event, versions)) is not None]
     # Where the log lacks the making of a version, nothing else has put its events behind those before.
     own.sort(key=lambda each: each[0])
-    dividing = _Dividing(versions, reached, is_after_commit)
+    dividing = _Dividing(versions, reached)
     for place, event in own:
         dividing.take(place, event)
     return dividing.done()
@@ -83,12 +74,9 @@ def _place(event: Event, versions: BranchVersions) -> int | None:
 
 
 class _Dividing:
-    def __init__(
-        self, versions: BranchVersions, reached: Reached, is_after_commit: Callable[[Event], bool]
-    ) -> None:
+    def __init__(self, versions: BranchVersions, reached: Reached) -> None:
         self._versions = versions
         self._reached = reached
-        self._is_after_commit = is_after_commit
         self._at = versions.place(reached.version) or 0
         self._base = versions.place(reached.base) or 0
         self._found = Stretches()
@@ -108,7 +96,7 @@ class _Dividing:
                     self._open.is_committed = True
             case _ if place <= self._base and event.origin.key_ns <= self._reached.base_read_ns:
                 self._found.already_there += 1
-            case _ if self._is_held_as_committed(place) or self._is_after_commit(event):
+            case _ if self._is_held_as_committed(place) or self._had_child(place, event):
                 self._found.late.append(event)
             case _:
                 self._go_on_to(place, event)
@@ -123,6 +111,12 @@ class _Dividing:
 
     def _is_held_as_committed(self, place: int) -> bool:
         return place < self._at or (place == self._at and self._open.is_committed)
+
+    def _had_child(self, place: int, event: Event) -> bool:
+        """Whether an event changed a version after one was made from it: an administrator can do that, and
+        what the child has of it cannot be told. One that was under way at the commit is before that."""
+        born = self._versions.versions[place + 1].created if place + 1 < len(self._versions.versions) else 0
+        return 0 < born < event.origin.key_ns
 
     def _go_on_to(self, place: int, event: Event) -> None:
         """A version has begun with this event, so those before it were committed, also where the log lacks
