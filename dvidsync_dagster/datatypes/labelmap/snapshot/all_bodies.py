@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
@@ -28,8 +28,8 @@ class AllBodies:
     """Arrays of one length, sorted by `labels`.
 
     Args:
-        holds_itself: the supervoxel of the body's own label is one of those that its index names first. The
-            others can have it all the same.
+        holds_itself: the body has the supervoxel of its own label in its first block. The others can have it
+            all the same.
         changed: `last_mutation`, `last_user` and `last_time`, as the table has them.
     """
 
@@ -104,7 +104,7 @@ class _Changed:
 def _read_changed(source: Labelmap, version: str, labels: Sequence[int], table: str) -> _Changed:
     holds_itself, mutations, users, times = [], [], [], []
     for label, index in indices(source.client, version, source.name, labels):
-        holds_itself.append(label in _first_named(index))
+        holds_itself.append(_holds_itself(index, label))
         if index.last_mutid > MOST:
             raise unfit(table, index.last_mutid, f"the last mutation of body {label} in version {version}")
         mutations.append(index.last_mutid or None)
@@ -118,9 +118,9 @@ def _read_changed(source: Labelmap, version: str, labels: Sequence[int], table: 
     return _Changed(np.array(holds_itself, np.bool_), pa.record_batch(columns, _CHANGED))
 
 
-def _first_named(index: LabelIndex) -> Iterator[int]:
-    """The supervoxels in the first block of an index."""
-    return (count.key for block in index.blocks[:1] for count in block.value.counts)
+def _holds_itself(index: LabelIndex, label: int) -> bool:
+    """Whether the first block of an index has the supervoxel of the body's own label."""
+    return any(count.key == label for block in index.blocks[:1] for count in block.value.counts)
 
 
 @lru_cache(maxsize=1024)
