@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from dvidsync_dagster.datatypes.labelmap.blobs import cleaved_supervoxels, split_volume
@@ -20,7 +21,8 @@ def completed(events: Iterable[BodyEvent], source: Labelmap) -> list[BodyEvent]:
         ServerError: the source does not answer, or a blob is not what it should be.
     """
     told = [_from_blob(event, source) for event in events]
-    return [_from_sizes(event, source) for event in told]
+    sizes = _sizes(told, source)
+    return [_from_sizes(event, sizes) for event in told] if sizes else told
 
 
 def _from_blob(event: BodyEvent, source: Labelmap) -> BodyEvent:
@@ -33,8 +35,22 @@ def _from_blob(event: BodyEvent, source: Labelmap) -> BodyEvent:
     return event
 
 
-def _from_sizes(event: BodyEvent, source: Labelmap) -> BodyEvent:
-    if not isinstance(event, Cleave) or event.supervoxels is None or event.cleaved_voxels is not None:
+def _sizes(events: Sequence[BodyEvent], source: Labelmap) -> dict[str, Mapping[int, int]]:
+    """The voxels of the supervoxels that cleaves without sizes name, by version."""
+    asked: dict[str, set[int]] = defaultdict(set)
+    for event in events:
+        if isinstance(event, Cleave) and event.cleaved_voxels is None:
+            asked[event.version].update(event.supervoxels or ())
+    return {
+        version: dict(
+            zip(sorted(some), source.sizes(version, sorted(some), of_supervoxels=True), strict=True)
+        )
+        for version, some in asked.items()
+    }
+
+
+def _from_sizes(event: BodyEvent, sizes: Mapping[str, Mapping[int, int]]) -> BodyEvent:
+    if not isinstance(event, Cleave) or event.cleaved_voxels is not None:
         return event
-    sizes = source.sizes(event.version, event.supervoxels, of_supervoxels=True)
-    return replace(event, cleaved_voxels=sum(sizes)) if all(sizes) else event
+    own = [sizes[event.version][each] for each in event.supervoxels or ()]
+    return replace(event, cleaved_voxels=sum(own)) if all(own) else event
