@@ -7,5 +7,6 @@
 | `changes` | from events to what changes in the tables |
 | `left_to_source` | what messages leave to the source |
 | `supervoxels`, `bodies`, `edits` | each table while events are replayed in memory |
-| `whole` | all of it at a committed version |
+| `whole`, `all_bodies` | all of it at a committed version |
+| `items` | what the tables hold, as a comparison lists it |
 """
