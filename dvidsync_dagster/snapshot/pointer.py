@@ -66,8 +66,10 @@ class BranchState(_Part):
     Args:
         uuid: its newest version.
         committed: its newest version that is committed; "" if none is.
-        base: the committed version that the tables began with.
+        base: the version that the tables began with.
         base_read_ns: when the reading of it began, by the source's clock (ns since 1970).
+        read_until_ns: when it ended, if the base was open, until the log has told that the tables are of one
+            moment.
         log_time_ns: the moment of the log (ns since 1970) at which the tables are.
         tables: by path.
     """
@@ -76,6 +78,7 @@ class BranchState(_Part):
     committed: str = ""
     base: str = ""
     base_read_ns: _Count = 0
+    read_until_ns: _Count = 0
     log_time_ns: _Count
     tables: dict[str, TableState] = {}
 

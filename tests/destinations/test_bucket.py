@@ -124,15 +124,28 @@ def test_points_tell_which_versions_belong_together(here: SourceAndBucket) -> No
     assert dict(zip(then[KEYS]["key"], then[KEYS]["value"], strict=True))["a"] == b'"1"'
 
 
-def test_without_a_committed_version_it_says_what_to_do(tmp_path: Path) -> None:
+def test_an_open_root_is_shown_once_the_log_tells_of_the_time_in_which_it_was_read(tmp_path: Path) -> None:
     with source_and_bucket(tmp_path, is_open=True) as here:
-        with pytest.raises(ConfigurationError, match="Commit the repo's root") as refused:
-            here.sync()
-        assert refused.value.field == "destinations[cloud].branch"
-        assert here.is_empty()
-        here.new_version()
+        assert "the open root was read" in notes(here.sync())
+        assert here.pointer().checkpoint is None
+        here.put_key("second", "2")
         here.sync()
-        assert keys(here) == {"first": b'"1"'}
+        assert keys(here) == {"first": b'"1"', "second": b'"2"'}
+        root = here.new_version()
+        here.put_key("second", "3")
+        here.sync()
+        assert keys(here)["second"] == b'"3"'
+        assert keys(here, root)["second"] == b'"2"'
+
+
+def test_an_open_root_that_was_read_is_left_for_the_committed_one(tmp_path: Path) -> None:
+    with source_and_bucket(tmp_path, is_open=True) as here:
+        here.sync()
+        here.put_key("second", "2")
+        root = here.new_version()
+        here.sync()
+        assert here.pointer().branches["master"].base == root
+        assert keys(here) == keys(here, root) == {"first": b'"1"', "second": b'"2"'}
 
 
 @pytest.mark.parametrize("name", ["versions", "dvidsync"])

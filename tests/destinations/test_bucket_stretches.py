@@ -91,7 +91,8 @@ def test_the_base_is_the_newest_committed_version() -> None:
     assert BranchVersions.of(open_head, "master").base(CLOCK) == Base("v2", 7)
     branched = repo(version(1, by=5), version(2, 1, branch="dev", locked=False))
     assert BranchVersions.of(branched, "dev").base(CLOCK) == Base("v1", 5)
-    assert BranchVersions.of(repo(version(1, locked=False)), "master").base(CLOCK) is None
+    alone = BranchVersions.of(repo(version(1, locked=False)), "master")
+    assert alone.base(CLOCK) == Base("v1", CLOCK, is_committed=False)
 
 
 def test_without_a_time_the_whole_log_counts_or_what_comes_after_now() -> None:

@@ -14,6 +14,7 @@ from types import TracebackType
 from dvidsync_dagster.config import BucketConfig
 from dvidsync_dagster.destinations.bucket.beside import README, write_readme, write_releases
 from dvidsync_dagster.destinations.bucket.draft import Draft
+from dvidsync_dagster.destinations.bucket.first import FirstSnapshot
 from dvidsync_dagster.destinations.bucket.joining import Joining
 from dvidsync_dagster.destinations.bucket.place import table_app
 from dvidsync_dagster.destinations.bucket.sides import snapshot_sides, under
@@ -24,14 +25,12 @@ from dvidsync_dagster.destinations.in_order import in_order
 from dvidsync_dagster.destinations.protocol import Brought, ConflictRow, Standing
 from dvidsync_dagster.destinations.source import Source
 from dvidsync_dagster.dvid.repo import RepoInfo
-from dvidsync_dagster.errors import ConfigurationError
 from dvidsync_dagster.events.batch import Batch
 from dvidsync_dagster.events.event import Event
 from dvidsync_dagster.events.origin import key_text
 from dvidsync_dagster.events.repo import NewInstance
 from dvidsync_dagster.log.checkpoint import Checkpoint, LogStart
-from dvidsync_dagster.outgoing_text import escaped
-from dvidsync_dagster.snapshot.pointer import BranchState, Pointer, Snapshot
+from dvidsync_dagster.snapshot.pointer import Pointer, Snapshot
 from dvidsync_dagster.snapshot.points import POINTS
 from dvidsync_dagster.snapshot.store import Bucket
 from dvidsync_dagster.snapshot.table import Change, Table
@@ -70,6 +69,9 @@ class BucketDestination:
         self._versions = BranchVersions.of(source.repo, config.branch)
         self._sides = snapshot_sides(source, config.branch, f"{config.field}.own", note)
         self._joining = Joining(self._sides, source.repo, note)
+        self._first = FirstSnapshot(
+            config, source, self._versions, self._joining, still_owner=still_owner, note=note
+        )
         self._draft: Draft | None = None
         self._again = False
         self._has_changed = False
@@ -88,10 +90,10 @@ class BucketDestination:
         """Own the bucket, and take back what a run left that was stopped. Its own checkpoint counts."""
         root = self._source.repo.root
         # A bucket that does not fit is left as it is.
-        self._state(Pointer.load(self._bucket) or Snapshot(repo=root, epoch=0))
+        self._first.state(Pointer.load(self._bucket) or Snapshot(repo=root, epoch=0))
         pointer = Pointer.claimed(self._bucket, root)
         snapshot = pointer.snapshot
-        state = self._state(snapshot)
+        state = self._first.state(snapshot)
         tables = BranchTables(
             self._bucket,
             self._config.branch,
@@ -102,8 +104,8 @@ class BucketDestination:
         draft = self._draft = Draft(pointer, self._config.branch, tables, state)
         self._joining.forget_others(draft)
         if snapshot.checkpoint is None:
-            self._make_first(draft)
-            return LogStart(state.log_time_ns)
+            self._first.make(draft)
+            return LogStart(draft.state.log_time_ns)
         if draft.reached.is_committed:
             self._joining.read(draft, state.uuid, state.log_time_ns, self._still_owner)
         self._joining.tell_of_missing(draft)
@@ -134,6 +136,8 @@ class BucketDestination:
         if self._again or batch.again:
             return Brought(applied=list(batch.events), already_there=len(batch.events))
         draft = self._met
+        if self._first.was_read_anew(draft, batch, self._concerns):
+            return Brought(applied=list(batch.events), already_there=len(batch.events))
         began = time.monotonic()
         ordered = in_order(batch)
         found = in_stretches(ordered.events, self._versions, draft.reached)
@@ -161,6 +165,8 @@ class BucketDestination:
         if self._again:
             return checkpoint
         draft = self._met
+        if not self._first.is_sure_at(draft, checkpoint.key_ns):
+            return checkpoint
         draft.commit(checkpoint)
         if standing is not Standing.UNDER_WAY:
             self._write_beside(draft)
@@ -187,53 +193,6 @@ class BucketDestination:
                 still_owner=self._still_owner,
                 note=self._note,
             )
-
-    # The first snapshot
-
-    def _state(self, snapshot: Snapshot) -> BranchState:
-        """Of the branch; of a new snapshot, where it begins."""
-        field = f"{self._config.field}.branch"
-        others = sorted(snapshot.branches.keys() - {self._config.branch})
-        if others:
-            raise ConfigurationError(
-                field,
-                f"{self._bucket.uri} holds branch {escaped(others[0])}",
-                "Give each branch a folder of its own.",
-            )
-        known = snapshot.branches.get(self._config.branch)
-        if known is not None:
-            if self._versions.place(known.uuid) is None:
-                raise ConfigurationError(
-                    field,
-                    f"the snapshot is at version {escaped(known.uuid)}, which is none of this branch at the "
-                    "source",
-                    "Give the branch a new folder.",
-                )
-            return known
-        clock = self._source.info.clock
-        base = self._versions.base(clock)
-        if base is None:
-            raise ConfigurationError(
-                field,
-                "none of its versions is committed, and a snapshot begins with a committed one",
-                "Commit the repo's root at the source, and make a version from it to go on in.",
-            )
-        return BranchState(
-            uuid=base.uuid, base=base.uuid, base_read_ns=clock, log_time_ns=base.start_ns, committed=""
-        )
-
-    def _make_first(self, draft: Draft) -> None:
-        """Read the committed version that it begins with; or go on where an earlier run was stopped."""
-
-        def table_done() -> None:
-            self._still_owner()
-            draft.commit(None)
-
-        if draft.state.committed:
-            return
-        self._joining.read(draft, draft.state.base, draft.state.log_time_ns, table_done)
-        draft.pin(draft.state.log_time_ns)
-        draft.commit(None)
 
     # What happened since
 

@@ -1,4 +1,4 @@
-"""The versions of a branch, one after the other, and the committed one that a snapshot can begin with."""
+"""The versions of a branch, one after the other, and the one that a snapshot can begin with."""
 
 from __future__ import annotations
 
@@ -10,15 +10,17 @@ from dvidsync_dagster.dvid.repo import RepoInfo, Version
 
 @dataclass(frozen=True, slots=True)
 class Base:
-    """A committed version that a snapshot begins with.
+    """The version that a snapshot begins with.
 
     Args:
         uuid: the version.
         start_ns: the key (ns since 1970) from which on the log tells what happened after it.
+        is_committed: else it is the root, which is open.
     """
 
     uuid: str
     start_ns: int
+    is_committed: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,15 +49,19 @@ class BranchVersions:
         """Where a version is among them; None if it is not."""
         return self._places.get(uuid)
 
-    def base(self, clock: int) -> Base | None:
-        """The newest one that is committed; None if there is none.
+    def is_committed(self, uuid: str) -> bool:
+        """Whether one of them is."""
+        return any(each.uuid == uuid and each.locked for each in self.versions)
+
+    def base(self, clock: int) -> Base:
+        """The newest one that is committed; if there is none, the root.
 
         Args:
             clock: the source's time (ns since 1970) before it told of its repo.
         """
         committed = [each for each in self.versions if each.locked]
         if not committed:
-            return None
+            return Base(self.versions[0].uuid, clock, is_committed=False)
         newest = committed[-1]
         if newest.committed_by:
             return Base(newest.uuid, newest.committed_by)
