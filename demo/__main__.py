@@ -11,7 +11,7 @@ from types import FrameType
 import click
 
 from demo.servers import Servers, servers
-from demo.setting import Setting, empty_folder
+from demo.setting import BUCKET, Setting, empty_folder
 from demo.ui import dagster_ui
 from dvid_sandbox.errors import SandboxError
 from dvidsync_dagster.errors import DvidSyncError
@@ -32,7 +32,8 @@ UP, DOWN = "copy", "spare"
     help="Where all of it is kept. It is emptied first.",
 )
 def main(once: bool, broker: str | None, port: int, folder: Path) -> None:
-    """Three sandbox servers, people who work on one of them, and runs that let the others follow."""
+    """Three sandbox servers, people who work on one of them, and runs that let the others and a snapshot in a
+    folder follow."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         # Set even where they were ignored, so that they reach what is started here.
         signal.signal(number, _interrupt)
@@ -73,6 +74,8 @@ def _story(started: Servers, setting: Setting) -> bool:
         complete &= story.run(started, config, instance)
         for name in started.destinations:
             story.verify(config, instance, name)
+        story.verify(config, instance, BUCKET)
+        story.tell_snapshot(setting)
         for name in started.destinations:
             same &= story.repair(config, instance, name)
     same &= complete

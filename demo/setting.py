@@ -17,6 +17,8 @@ from dvidsync_dagster.errors import ConfigurationError
 
 ADMIN_TOKEN = "DVIDSYNC_DEMO_ADMIN_TOKEN"
 SETTLE_SECONDS = 2
+BUCKET = "cloud"
+"""The destination that is a snapshot, here in a folder."""
 
 _LOCK = "lock"
 DAGSTER_YAML = """\
@@ -70,6 +72,7 @@ class Setting:
         self.workspace = folder / "workspace.yaml"
         self.home = folder / "dagster"
         self.archive = folder / "archive"
+        self.bucket = folder / BUCKET
 
     def write(self, servers: Servers) -> None:
         """Write the configuration for these servers and set the environment of this process and its own."""
@@ -78,7 +81,7 @@ class Setting:
         self.workspace.write_text(_WORKSPACE, encoding="utf-8")
         component = {
             "type": "dvidsync_dagster.DvidSyncComponent",
-            "attributes": configuration(servers, self.archive),
+            "attributes": configuration(servers, self.archive, self.bucket),
         }
         self.config.write_text(yaml.safe_dump(component, sort_keys=False), encoding="utf-8")
         os.environ["DAGSTER_HOME"] = str(self.home)
@@ -86,8 +89,8 @@ class Setting:
         os.environ[ADMIN_TOKEN] = servers.source.admin_token
 
 
-def configuration(servers: Servers, archive: Path) -> dict[str, Any]:
-    """What the destinations need to follow the source, and an archive of the log."""
+def configuration(servers: Servers, archive: Path, bucket: Path) -> dict[str, Any]:
+    """What the destinations need to follow the source: servers, a snapshot in a folder; and an archive."""
     return {
         "name": "demo",
         "source": {"url": servers.source.url},
@@ -100,7 +103,8 @@ def configuration(servers: Servers, archive: Path) -> dict[str, Any]:
                 "start": {"time": servers.start.isoformat()},
             }
             for name, server in servers.destinations.items()
-        ],
+        ]
+        + [{"name": BUCKET, "bucket": str(bucket), "releases": "committed"}],
         "windows": {"every": "hourly", "start_date": servers.start.date().isoformat()},
         "settle_seconds": SETTLE_SECONDS,
         "schedule": "* * * * *",

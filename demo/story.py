@@ -16,6 +16,7 @@ import dagster as dg
 from demo.servers import SILENT, Servers, new_people
 from demo.setting import SETTLE_SECONDS, Setting
 from dvid_sandbox.proofreaders import Proofreaders
+from dvidsync_dagster import snapshot
 from dvidsync_dagster.config import SyncConfig
 from dvidsync_dagster.events.origin import key_text
 from dvidsync_dagster.log.checkpoint import Checkpoint
@@ -33,6 +34,7 @@ PIECES_OF_SILENT_WORK = 40
 PIECES_AT_A_TIME = 10
 PAUSE_SECONDS = 2.0
 MOST_FREQUENT = 8
+LINES = 3
 
 
 def tell_servers(servers: Servers) -> None:
@@ -102,6 +104,16 @@ def verify(config: SyncConfig, instance: dg.DagsterInstance, name: str) -> bool:
     return comparison.agree
 
 
+def tell_snapshot(setting: Setting) -> None:
+    """How the snapshot is read, and what is in it."""
+    click.secho("\nThe snapshot, for whoever reads tables", bold=True)
+    dataset = snapshot.open(str(setting.bucket))
+    _lines({name: f"{held.rows:,} rows" for name, held in dataset.tables.items()})
+    click.echo("  In Python:")
+    for line in list(dataset.lines("pandas").values())[:LINES]:
+        click.echo(f"    {line}")
+
+
 def repair(config: SyncConfig, instance: dg.DagsterInstance, name: str) -> bool:
     """Bring a destination to the source's state where they differ. True if they agree then."""
     click.secho(f"\nRepaired: dvidsync repair --apply, {name}", bold=True)
@@ -132,7 +144,7 @@ def _tell_run(
     chunks = _chunks(instance, follower, summary.run_id)
     checkpoint = CheckpointStore(instance, follower.key).latest()
     lines = {"run": summary.run_id, "records": f"{summary.records:,} read from the log"}
-    if follower.kind == "dvid":
+    if follower.is_destination:
         lines["operations"] = f"{summary.operations:,} that people did, applied at the destination"
         lines["requests"] = f"{summary.requests:,} that it took"
     if chunks:

@@ -19,6 +19,12 @@
     │   ├── ServerReadOnly        the server takes no changes at all
     │   ├── RequestRefused        DVID's own 4xx about what was asked: the only one that can be a conflict
     │   └── ServerFailed          DVID's own 5xx, or an answer that is not what DVID promises
+    ├── StorageError              a bucket, or what stands before it
+    │   ├── StorageUnreachable    no answer, or only 429 and 5xx, for as long as one waits
+    │   ├── StorageRefused        it does not let us do that: login, rights, no room, no such bucket
+    │   ├── SnapshotDamaged       something is missing or is not what was written
+    │   ├── AlreadyThere          an object that is written once has another content
+    │   └── Unfit                 the source holds something that a table cannot hold
     └── Conflict                  an operation that the destination cannot take
 
 Each message says what was found, where, and what can be done. None of them ever holds a token.
@@ -287,3 +293,38 @@ class ServerFailed(ServerError):
 
 class Conflict(DvidSyncError):
     """An operation that the destination cannot take."""
+
+
+class StorageError(DvidSyncError):
+    """A bucket, or what stands before it.
+
+    Args:
+        where: the object or table, as a URI without login.
+        found: what is wrong there.
+        remedy: what to do about it.
+    """
+
+    def __init__(self, where: str, found: str, remedy: str) -> None:
+        super().__init__(f"{where}: {escaped(found)}. {remedy}")
+        self.where = where
+        self.found = found
+
+
+class StorageUnreachable(StorageError):
+    """No answer, or only such as ask for patience. Later it may do."""
+
+
+class StorageRefused(StorageError):
+    """The bucket does not let us do that: an expired login, missing rights, no room, no such bucket."""
+
+
+class SnapshotDamaged(StorageError):
+    """Something that was written is missing, or is something else."""
+
+
+class AlreadyThere(StorageError):
+    """An object that is written once is there, with another content. It is left as it is."""
+
+
+class Unfit(StorageError):
+    """The source holds something that a table cannot hold, such as a label from 2^63 up."""

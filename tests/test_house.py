@@ -19,6 +19,7 @@ FLOORS = [
     {"events", "config"},
     {"dvid"},
     {"log", "plan", "differences"},
+    {"snapshot"},
     {"datatypes"},
     {"destinations"},
     {"run"},

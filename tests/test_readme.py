@@ -17,6 +17,7 @@ import dvidsync_dagster
 from demo.setting import DAGSTER_YAML
 from dvidsync_dagster.cli import exit_codes
 from dvidsync_dagster.config import (
+    BucketConfig,
     DestinationConfig,
     KafkaConfig,
     SourceConfig,
@@ -29,12 +30,12 @@ from dvidsync_dagster.orchestration.component import fill_templates
 
 README = (Path(__file__).resolve().parents[1] / "README.md").read_text()
 
-PARTS: dict[str, type[BaseModel]] = {
-    "": SyncConfig,
-    "source.": SourceConfig,
-    "destinations[].": DestinationConfig,
-    "kafka.": KafkaConfig,
-    "windows.": WindowsConfig,
+PARTS: dict[str, list[type[BaseModel]]] = {
+    "": [SyncConfig],
+    "source.": [SourceConfig],
+    "destinations[].": [DestinationConfig, BucketConfig],
+    "kafka.": [KafkaConfig],
+    "windows.": [WindowsConfig],
 }
 """The models of the configuration, by how the README begins the names of their fields."""
 
@@ -74,7 +75,8 @@ def fields() -> dict[str, Any]:
     parts = {begin.rstrip("[].") for begin in PARTS}
     return {
         begin + name: field.get_default(call_default_factory=True)
-        for begin, model in PARTS.items()
+        for begin, models in PARTS.items()
+        for model in models
         for name, field in model.model_fields.items()
         if begin or name not in parts
     }
@@ -92,7 +94,7 @@ def test_the_configuration_loads_with_the_variables_that_are_set(
     (config,) = load_configs(path, fill_templates=fill_templates)
     for name in re.findall(r"(\w+)=…", README):
         monkeypatch.setenv(name, name.lower())
-    (training,) = config.destinations
+    (training,) = config.servers
     assert config.source.token() == "dvid_source_token"
     assert training.token() == "dvid_training_token"
     assert training.admin_token() == "dvid_training_admin"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from dvidsync_dagster.compare.instances import InstancePair, Instances, pair_instances
 from dvidsync_dagster.compare.versions import ordered
-from dvidsync_dagster.config import DestinationConfig, SyncConfig
+from dvidsync_dagster.config import AnyDestination, SyncConfig
 from dvidsync_dagster.datatypes.contract import DataComparison
 from dvidsync_dagster.datatypes.registry import FOLLOWED
 from dvidsync_dagster.destinations.protocol import Comparable
@@ -96,7 +96,7 @@ def opened_source(config: SyncConfig) -> Iterator[Transport]:
 
 def look_at(
     config: SyncConfig,
-    destination: DestinationConfig,
+    destination: AnyDestination,
     source: Transport,
     follower: Comparable,
     *,
@@ -118,8 +118,10 @@ def look_at(
     """
     source_info, source_repo = ask_server("source.url", source, config.repo)
     destination_repo = follower.contents()
-    selected = select_versions(config, source_repo)
+    selected = select_versions(config, destination, source_repo)
     followed = frozenset(source_repo.versions) if selected is None else selected
+    held = follower.compared(source_repo)
+    followed = followed if held is None else followed & held
     return BothSides(
         source,
         follower,

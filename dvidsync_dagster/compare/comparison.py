@@ -15,7 +15,7 @@ from dvidsync_dagster.compare.apart import apart
 from dvidsync_dagster.compare.both_sides import BothSides, look_at, opened_source
 from dvidsync_dagster.compare.later import LaterRecords
 from dvidsync_dagster.compare.reading import Differing, Say, Suspect, read_again, read_everything
-from dvidsync_dagster.config import DestinationConfig, SyncConfig
+from dvidsync_dagster.config import AnyDestination, SyncConfig
 from dvidsync_dagster.destinations.kinds import opened_comparable
 from dvidsync_dagster.destinations.protocol import Comparable
 from dvidsync_dagster.differences.findings import Comparison
@@ -32,7 +32,7 @@ Reached = Callable[[], Checkpoint | None]
 
 def compare(
     config: SyncConfig,
-    destination: DestinationConfig,
+    destination: AnyDestination,
     *,
     agreed: Collection[str] = (),
     versions: Collection[str] = (),
@@ -67,7 +67,7 @@ def compare(
 
 def compare_sides(
     config: SyncConfig,
-    destination: DestinationConfig,
+    destination: AnyDestination,
     source: Transport,
     follower: Comparable,
     *,

@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextvars import ContextVar
 from typing import Any, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ModelWrapValidatorHandler, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    ModelWrapValidatorHandler,
+    Tag,
+    ValidationError,
+    model_validator,
+)
 from pydantic_core import ErrorDetails
 
 from dvidsync_dagster.errors import ConfigurationError
@@ -109,14 +116,13 @@ def _found_and_remedy(model: type[BaseModel], detail: ErrorDetails) -> tuple[str
     refused = detail.get("ctx", {}).get("error")
     if isinstance(refused, WrongValue):
         return refused.found, refused.remedy
-    location = [step for step in detail["loc"] if isinstance(step, int) or not _is_branch(step)]
-    owner, description = _described(model, location)
+    owner, description = _described(model, detail["loc"])
     meaning = f"It is {description}." if description else "See the README's list of fields."
     match detail["type"]:
         case "missing":
             return "is missing", f"Add it. {meaning}"
         case "extra_forbidden":
-            near = difflib.get_close_matches(str(location[-1]), owner.model_fields, n=1)
+            near = difflib.get_close_matches(str(detail["loc"][-1]), owner.model_fields, n=1)
             known = f"Did you mean `{near[0]}`?" if near else f"Known here: {', '.join(owner.model_fields)}."
             return "is not a known field", known
         case "string_type" if isinstance(detail["input"], (int, float)):
@@ -129,22 +135,32 @@ def _found_and_remedy(model: type[BaseModel], detail: ErrorDetails) -> tuple[str
 
 def _described(model: type[BaseModel], location: Sequence[int | str]) -> tuple[type[BaseModel], str | None]:
     """The model that holds the last named step of `location`, and that field's description."""
-    owner, description = model, None
-    names = [step for step in location if isinstance(step, str)]
-    for position, name in enumerate(names):
-        field = owner.model_fields.get(name)
+    owner, inner, description = model, model, None
+    inside: dict[str, type[BaseModel]] = {}
+    for step in location:
+        if isinstance(step, int):
+            continue
+        if _is_branch(step):
+            inner = inside.get(step, inner)
+            continue
+        owner = inner
+        field = owner.model_fields.get(step)
         if field is None:
             return owner, None
         description = field.description
-        if position < len(names) - 1:
-            owner = next(iter(_models_in(field.annotation)), owner)
+        inside = dict(_models_in(field.annotation))
+        inner = next(iter(inside.values()), owner)
     return owner, description
 
 
-def _models_in(annotation: Any) -> list[type[BaseModel]]:
+def _models_in(annotation: Any, branch: str = "") -> Iterator[tuple[str, type[BaseModel]]]:
+    """The models that a field can hold, each with the name of its branch of a union."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return [annotation]
-    return [found for argument in getattr(annotation, "__args__", ()) for found in _models_in(argument)]
+        yield branch, annotation
+    tags = (each.tag for each in getattr(annotation, "__metadata__", ()) if isinstance(each, Tag))
+    branch = next(tags, branch)
+    for argument in getattr(annotation, "__args__", ()):
+        yield from _models_in(argument, branch)
 
 
 def _kind(value: Any) -> str:

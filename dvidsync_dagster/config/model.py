@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import re
 from datetime import date, datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
+from dvidsync_dagster.config.bucket import BucketConfig
 from dvidsync_dagster.config.days import FIRST_DAY, check_day, today
+from dvidsync_dagster.config.destination import BUCKET, SERVER, AnyDestination, kind_of
 from dvidsync_dagster.config.fields import NAME, Part, WrongValue, in_range
 from dvidsync_dagster.config.kafka import KafkaConfig
-from dvidsync_dagster.config.servers import DestinationConfig, SourceConfig, StartTime
+from dvidsync_dagster.config.servers import DestinationConfig, SourceConfig
+from dvidsync_dagster.config.start import StartTime
 from dvidsync_dagster.errors import ConfigurationError
 
 _UUID = re.compile(r"[0-9a-f]{32}")
@@ -43,6 +46,10 @@ class InstanceChoice(Part):
             raise WrongValue("is not a data UUID", "Use the 32 hex digits that the instance's info shows.")
         return data_uuid
 
+
+OneDestination = Annotated[
+    Annotated[DestinationConfig, Tag(SERVER)] | Annotated[BucketConfig, Tag(BUCKET)], Discriminator(kind_of)
+]
 
 Instances = Literal["all"] | list[InstanceChoice]
 
@@ -92,7 +99,9 @@ class SyncConfig(Part):
         default_factory=lambda: KafkaConfig(),
         description="where the source's mutation log is; unset: the source says",
     )
-    destinations: list[DestinationConfig] = Field(description="the servers that follow, at least one")
+    destinations: list[OneDestination] = Field(
+        description="the servers and buckets that follow, at least one"
+    )
     settle_seconds: float = Field(
         default=10, description="how many seconds old a record must be to be read, so that no topic is behind"
     )
@@ -167,13 +176,15 @@ class SyncConfig(Part):
 
     @field_validator("destinations")
     @classmethod
-    def _check_destinations(cls, destinations: list[DestinationConfig]) -> list[DestinationConfig]:
+    def _check_destinations(cls, destinations: list[OneDestination]) -> list[OneDestination]:
         if not destinations:
-            raise WrongValue("is an empty list", "Add a destination with a name and a url.")
+            raise WrongValue("is an empty list", "Add a destination with a name, and a url or a bucket.")
+        servers = [each for each in destinations if isinstance(each, DestinationConfig)]
         for what, given in (
-            ("name", [d.name for d in destinations]),
-            ("url", [d.url for d in destinations]),
-            ("checkpoint_file", [d.checkpoint_file for d in destinations if d.checkpoint_file]),
+            ("name", [each.name for each in destinations]),
+            ("url", [each.url for each in servers]),
+            ("bucket", [each.bucket for each in destinations if isinstance(each, BucketConfig)]),
+            ("checkpoint_file", [each.checkpoint_file for each in servers if each.checkpoint_file]),
         ):
             if len(set(given)) < len(given):
                 raise WrongValue(f"has two destinations with one {what}", "Each needs its own.")
@@ -201,14 +212,15 @@ class SyncConfig(Part):
 
     def check_together(self) -> None:
         for index, destination in enumerate(self.destinations):
-            if destination.url == self.source.url:
+            if destination.place == self.source.url:
                 raise WrongValue(
                     "is the source's own address", "Name the copy's.", field=f"destinations[{index}].url"
                 )
         first = self.windows.start_date
         for index, destination in enumerate(self.destinations):
-            if first is not None and isinstance(destination.start, StartTime):
-                begins = destination.start.time
+            start = destination.start if isinstance(destination, DestinationConfig) else None
+            if first is not None and isinstance(start, StartTime):
+                begins = start.time
                 if first > begins.date():
                     raise WrongValue(
                         f"is {first}, after destinations[{index}].start ({begins:%Y-%m-%d %H:%M} UTC), so "
@@ -229,16 +241,26 @@ class SyncConfig(Part):
         return self.name or f"repo_{self.repo[:8]}"
 
     @property
+    def servers(self) -> list[DestinationConfig]:
+        """The destinations that are DVID servers."""
+        return [each for each in self.destinations if isinstance(each, DestinationConfig)]
+
+    @property
+    def buckets(self) -> list[BucketConfig]:
+        """The destinations that are buckets."""
+        return [each for each in self.destinations if isinstance(each, BucketConfig)]
+
+    @property
     def first_window(self) -> date:
         """The day (UTC) of the first window."""
         return self._window_start() or FIRST_DAY
 
     def _window_start(self) -> date | None:
-        times = [d.start.time.date() for d in self.destinations if isinstance(d.start, StartTime)]
+        times = [each.start.time.date() for each in self.servers if isinstance(each.start, StartTime)]
         # A start in the future is refused by the source's clock when a run begins; until then all loads.
         return self.windows.start_date or (min(*times, today()) if times else None)
 
-    def destination(self, name: str) -> DestinationConfig:
+    def destination(self, name: str) -> AnyDestination:
         """The destination of that name.
 
         Raises:

@@ -5,15 +5,15 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from datetime import UTC, datetime
-from typing import Annotated, Literal
+from typing import Literal
 from urllib.parse import urlsplit
 
-from pydantic import Discriminator, Field, Tag, field_validator
+from pydantic import Field, field_validator
 
-from dvidsync_dagster.config.days import check_day
-from dvidsync_dagster.config.fields import NAME, Part, WrongValue, in_range, word_or_parts
+from dvidsync_dagster.config.destination import AnyDestination
+from dvidsync_dagster.config.fields import Part, WrongValue, in_range
 from dvidsync_dagster.config.secrets import read_secret, variable_name
+from dvidsync_dagster.config.start import START_CHOICE, Start, StartTime
 from dvidsync_dagster.errors import ConfigurationError
 
 _USER = re.compile(r"[^\s&?#/\x00-\x1f]{1,200}")
@@ -71,53 +71,9 @@ class SourceConfig(Part):
         return read_secret("source.token_env", self.token_env, environment)
 
 
-class StartTime(Part):
-    """A start at a time, at or before the moment at which the copy was made."""
-
-    time: datetime = Field(description="a time with its zone, such as 2026-01-31T00:00:00Z")
-
-    @field_validator("time", mode="before")
-    @classmethod
-    def _parse(cls, time: object) -> object:
-        if isinstance(time, str):
-            try:
-                time = datetime.fromisoformat(time)
-            except ValueError:
-                raise WrongValue("is not a time", "Write it such as 2026-01-31T00:00:00Z.") from None
-        if not isinstance(time, datetime) or time.tzinfo is None:
-            raise WrongValue("has no time of day or no time zone", "Write it such as 2026-01-31T00:00:00Z.")
-        # As written, since the first and the last year may have no such time in UTC.
-        check_day(time.date())
-        return time.astimezone(UTC)
-
-    @property
-    def key_ns(self) -> int:
-        """The time as a record key: nanoseconds since 1970."""
-        seconds, micros = divmod(
-            round((self.time - datetime(1970, 1, 1, tzinfo=UTC)).total_seconds() * 1e6), 10**6
-        )
-        return seconds * 10**9 + micros * 1000
-
-
-Start = (
-    Annotated[
-        Annotated[Literal["beginning", "now"], Tag("<word>")] | Annotated[StartTime, Tag("<parts>")],
-        Discriminator(word_or_parts),
-    ]
-    | None
-)
-
-START_CHOICE = (
-    "Set it to {time: ...} at or before the moment at which the copy was made (what the copy already holds "
-    "is recognised and left out; this is the usual choice), to `beginning` (everything that the log still "
-    "holds), or to `now` (only if the copy is made at this moment and nobody works on the source)."
-)
-
-
-class DestinationConfig(Part):
+class DestinationConfig(AnyDestination):
     """A DVID server that follows the source."""
 
-    name: str = Field(description="the destination's name in Dagster: letters, digits and _")
     url: str = Field(description="the destination's address, such as http://copy.example.org:8000")
     token_env: str | None = Field(
         default=None, description="the name of the environment variable with the destination's token"
@@ -146,32 +102,23 @@ class DestinationConfig(Part):
     checkpoint_file: str | None = Field(
         default=None, description="a file read where Dagster has no checkpoint, and kept as a copy of it"
     )
-    own: list[str] = Field(
-        default_factory=list,
-        description="names of instances that are the destination's own: never followed, compared or repaired",
-    )
 
     _url = field_validator("url")(server_url)
     _user = field_validator("user")(_check_user)
     _variable = field_validator("token_env", "admin_token_env")(variable_name)
     _requests = field_validator("requests_in_flight")(_check_requests)
 
-    @field_validator("name")
-    @classmethod
-    def _check_name(cls, name: str) -> str:
-        if not NAME.fullmatch(name):
-            raise WrongValue("is not a plain name", "Use letters, digits and _, starting with a letter.")
-        if name == "mutation_log":
-            raise WrongValue("is the name of the log's own asset", "Use another name.")
-        return name
+    @property
+    def place(self) -> str:
+        return self.url
 
     def token(self, environment: Mapping[str, str] = os.environ) -> str | None:
         """The destination's token, or None. Raises ConfigurationError if its variable is unset."""
-        return read_secret(f"destinations[{self.name}].token_env", self.token_env, environment)
+        return read_secret(f"{self.field}.token_env", self.token_env, environment)
 
     def admin_token(self, environment: Mapping[str, str] = os.environ) -> str | None:
         """The admin token, or None. Raises ConfigurationError if its variable is unset."""
-        return read_secret(f"destinations[{self.name}].admin_token_env", self.admin_token_env, environment)
+        return read_secret(f"{self.field}.admin_token_env", self.admin_token_env, environment)
 
     def chosen_start(self) -> StartTime | Literal["beginning", "now"]:
         """Where a run without a checkpoint starts.
@@ -181,6 +128,6 @@ class DestinationConfig(Part):
         """
         if self.start is None:
             raise ConfigurationError(
-                f"destinations[{self.name}].start", "is unset and there is no checkpoint yet", START_CHOICE
+                f"{self.field}.start", "is unset and there is no checkpoint yet", START_CHOICE
             )
         return self.start

@@ -11,12 +11,11 @@ from types import TracebackType
 
 from dvidsync_dagster.datatypes.contract import Rows
 from dvidsync_dagster.datatypes.registry import ALL
+from dvidsync_dagster.destinations.in_order import in_order
 from dvidsync_dagster.destinations.protocol import Brought, Standing
 from dvidsync_dagster.dvid.repo import RepoInfo
 from dvidsync_dagster.events.batch import Batch
-from dvidsync_dagster.events.event import Event
 from dvidsync_dagster.log.checkpoint import Checkpoint
-from dvidsync_dagster.plan.order import order
 
 
 class MemoryDestination:
@@ -42,10 +41,13 @@ class MemoryDestination:
     ) -> None:
         self._draft = dict(self.rows)
 
-    def meet(self, checkpoint: Checkpoint | None, *, again: bool) -> Checkpoint | None:
-        """Its own checkpoint counts. What is read again is there."""
+    def meet(self, checkpoint: Checkpoint | None) -> Checkpoint | None:
+        """Its own checkpoint counts."""
         self._draft = dict(self.rows)
         return self.checkpoint or checkpoint
+
+    def begin_pass(self, checkpoint: Checkpoint | None, *, again: bool) -> None:
+        """What is read again is there."""
 
     def contents(self) -> RepoInfo:
         return self._contents()
@@ -53,24 +55,10 @@ class MemoryDestination:
     def bring(self, batch: Batch) -> Brought:
         if batch.again:
             return Brought(applied=list(batch.events), already_there=len(batch.events))
-        by_type: dict[str, list[Event]] = {}
-        for event in sorted([*batch.events, *batch.awaited], key=lambda event: event.origin):
-            by_type.setdefault(event.typename, []).append(event)
-        events = [event for own in by_type.values() for event in own]
-        ordering = order([claim for name, own in by_type.items() for claim in ALL[name].claims(own)])
-        awaited = set(map(id, batch.awaited))
-        held = ordering.with_followers(
-            index
-            for index, event in enumerate(events)
-            if id(event) in awaited or event.identity in batch.postponed
-        )
-        applied = [events[index] for index in ordering.sequence if index not in held]
-        for event in applied:
+        ordered = in_order(batch)
+        for event in ordered.events:
             ALL[event.typename].apply(event, self._draft)
-        return Brought(
-            applied=applied,
-            held=[events[index] for index in sorted(held) if id(events[index]) not in awaited],
-        )
+        return Brought(applied=ordered.events, held=ordered.held)
 
     def keep(self, checkpoint: Checkpoint, standing: Standing) -> Checkpoint:
         """Rows and checkpoint change together."""

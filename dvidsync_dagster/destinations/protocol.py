@@ -8,7 +8,7 @@ A kind fills `Destination` for runs that follow, `Comparable` for comparisons an
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Hashable, Mapping
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from enum import Enum, auto
@@ -18,8 +18,10 @@ from dvidsync_dagster.datatypes.server_side import CarryOut
 from dvidsync_dagster.differences.sides import Side
 from dvidsync_dagster.dvid.repo import RepoInfo
 from dvidsync_dagster.events.batch import Batch
-from dvidsync_dagster.events.event import Event
-from dvidsync_dagster.log.checkpoint import Checkpoint
+from dvidsync_dagster.events.event import Event, NumberedEvent
+from dvidsync_dagster.log.checkpoint import Checkpoint, LogStart
+from dvidsync_dagster.outgoing_text import escaped
+from dvidsync_dagster.snapshot.table import TableReport
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +35,17 @@ class ConflictRow:
     mutation_id: int | None
     found: str
 
+    @classmethod
+    def of(cls, event: Event, found: str) -> ConflictRow:
+        return cls(
+            where=str(event.origin),
+            action=event.action,
+            instance=event.instance,
+            version=event.version,
+            mutation_id=event.mutation_id if isinstance(event, NumberedEvent) else None,
+            found=escaped(found, 1500),
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Brought:
@@ -43,6 +56,7 @@ class Brought:
         held: those that must wait for the next chunk or run.
         already_there: how many of the applied ones were present before.
         conflicts: those that were left out, which count as applied.
+        tables: what became of the tables that a destination keeps.
         postponed: identities of events that were refused, and may only be early: they are among the held.
         seconds: the time that it took, by stage.
     """
@@ -51,6 +65,7 @@ class Brought:
     held: list[Event] = field(default_factory=list)
     already_there: int = 0
     conflicts: tuple[ConflictRow, ...] = ()
+    tables: Sequence[TableReport] = ()
     postponed: Collection[Hashable] = frozenset()
     seconds: Mapping[str, float] = field(default_factory=dict)
 
@@ -71,15 +86,25 @@ class Destination(AbstractContextManager["Destination"], Protocol):
     Every method may raise ServerError (or what the kind's storage raises in its place) and OwnershipLost.
     """
 
-    def meet(self, checkpoint: Checkpoint | None, *, again: bool) -> Checkpoint | None:
+    def meet(self, checkpoint: Checkpoint | None) -> Checkpoint | LogStart | None:
+        """A run begins to follow. Whoever keeps data and checkpoint together takes back what an earlier run
+        left half done, and makes its first content if it has none.
+
+        Args:
+            checkpoint: how far it is, as the caller knows it; None if it knows nothing.
+
+        Returns:
+            How far it is: what the caller knows, or what the destination keeps with its data; a start if it
+            holds the state of one moment, and has followed nothing since. None if nothing is known.
+        """
+        ...
+
+    def begin_pass(self, checkpoint: Checkpoint | None, *, again: bool) -> None:
         """A pass over the log begins.
 
         Args:
-            checkpoint: where it begins, as the caller knows it; None if it knows none.
+            checkpoint: where it begins; None if there is none yet.
             again: the pass reads a part of the log once more, before the checkpoint.
-
-        Returns:
-            The checkpoint that counts: the caller's, or what the destination keeps with its data.
         """
         ...
 
@@ -100,7 +125,7 @@ class Destination(AbstractContextManager["Destination"], Protocol):
         together does it here.
 
         Returns:
-            The checkpoint with what the destination wants to be told again by `meet`.
+            The checkpoint with what the destination wants to be told again by `begin_pass`.
         """
         ...
 
@@ -115,6 +140,11 @@ class Comparable(Protocol):
 
     def contents(self) -> RepoInfo:
         """Its versions and instances."""
+        ...
+
+    def compared(self, source: RepoInfo) -> frozenset[str] | None:
+        """The versions of the source that it holds or is to hold; None if that is all that are followed.
+        Asked after `contents`."""
         ...
 
     def side(self, version: str, instance: str) -> Side:

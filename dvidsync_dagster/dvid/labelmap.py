@@ -115,9 +115,9 @@ class Labelmap:
         found = (entry.get("MutationID") for entry in entries if isinstance(entry, dict))
         return frozenset(number for number in found if type(number) is int)
 
-    def sizes(self, version: str, labels: Sequence[int]) -> list[int]:
-        """Voxels of each body; 0 for one that does not exist."""
-        return self._batched(version, "sizes", labels)
+    def sizes(self, version: str, labels: Sequence[int], *, of_supervoxels: bool = False) -> list[int]:
+        """Voxels of each body, or of each supervoxel; 0 for one that does not exist."""
+        return self._batched(version, "sizes", labels, {"supervoxels": "true"} if of_supervoxels else None)
 
     def supervoxels(self, version: str, label: int) -> list[int] | None:
         """The supervoxels in a body's index; None if there is no such body."""
@@ -164,6 +164,10 @@ class Labelmap:
         }
         path = node_path(version, self.name, "specificblocks")
         return list(parse_blocks(self.client.read(path, query=query, kind=BINARY), "GET specificblocks"))
+
+    def supervoxels_at(self, version: str, points: Sequence[tuple[int, int, int]]) -> list[int]:
+        """The supervoxel at each point (x, y, z in voxels); 0 where there is none."""
+        return self._batched(version, "labels", points, query={"supervoxels": "true"})
 
     def blob(self, version: str, reference: str) -> bytes:
         return self.client.read(node_path(version, self.name, "blobstore", reference), kind=BINARY)
@@ -254,7 +258,7 @@ class Labelmap:
         return self.client.change_json("POST", path, *fields, body=content, user=user, app=app)
 
     def _batched(
-        self, version: str, endpoint: str, labels: Sequence[int], query: Mapping[str, str] | None = None
+        self, version: str, endpoint: str, labels: Sequence[object], query: Mapping[str, str] | None = None
     ) -> list[int]:
         found: list[int] = []
         for start in range(0, len(labels), _MAPPING_BATCH):

@@ -40,6 +40,11 @@ def label_indices(content: bytes) -> LabelIndices:
     return LabelIndices.FromString(content)
 
 
+def label_index(content: bytes) -> LabelIndex:
+    """Raises DecodeError for bytes that are none."""
+    return LabelIndex.FromString(content)
+
+
 def key_values(values: Sequence[tuple[str, bytes]]) -> bytes:
     """`KeyValues`, as `POST keyvalues` takes them."""
     message = KeyValues()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
@@ -14,7 +15,7 @@ import orjson
 from dvidsync_dagster.dvid.paths import node_path, repo_path
 from dvidsync_dagster.dvid.patience import FEW, REPO
 from dvidsync_dagster.dvid.transport import Transport
-from dvidsync_dagster.errors import ServerFailed
+from dvidsync_dagster.errors import RefusalReason, RequestRefused, ServerFailed
 
 _GO_TIME = re.compile(r"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)(?:\.(\d{1,9}))? ([+-]\d{4})")
 _JSON_TIME = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(Z|[+-]\d\d:\d\d)")
@@ -47,7 +48,8 @@ class ServerInfo:
 class Version:
     """One node of a repo's DAG. `branch` is "" for master; `log` lines begin with their time.
 
-    If it is committed, it was at `committed_by` (ns since 1970) or before; 0 if that cannot be told.
+    If it is committed, it was at `committed_by` (ns since 1970) or before; 0 if that cannot be told, as for
+    `created`.
     """
 
     uuid: str
@@ -58,6 +60,7 @@ class Version:
     note: str
     log: tuple[str, ...]
     committed_by: int = 0
+    created: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +94,21 @@ class RepoInfo:
             if version not in found and version in self.versions:
                 found.add(version)
                 waiting.extend(self.versions[version].parents)
+        return found
+
+    def born(self, instance: str) -> int:
+        """When an instance was made (ns since 1970, whole seconds), from the repo's log; 0 if that does not
+        say."""
+        return max(self.births(instance), default=0)
+
+    def births(self, instance: str) -> list[int]:
+        """When instances of that name were made (ns since 1970, whole seconds), from the repo's log."""
+        found = []
+        for line in self.log:
+            moment, _, text = line.partition("  ")
+            if text.startswith(f'New data instance "{instance}" '):
+                with suppress(ValueError):
+                    found.append(int(datetime.fromisoformat(moment).timestamp()) * 1_000_000_000)
         return found
 
 
@@ -129,6 +147,7 @@ def read_repo_info(client: Transport, root: str) -> RepoInfo:
                 note=str(node["Note"]),
                 log=tuple(str(line) for line in node["Log"] or ()),
                 committed_by=min([json_time(node.get("Updated")), *_births_of_children(node, nodes)]),
+                created=json_time(node.get("Created")),
             )
             for uuid, node in nodes.items()
         }
@@ -142,6 +161,22 @@ def read_repo_info(client: Transport, root: str) -> RepoInfo:
         )
     except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:
         raise ServerFailed(f"GET {path}", f"is not what a DVID server says of a repo: {error!r}") from error
+
+
+def read_instance(client: Transport, version: str, name: str) -> Instance | None:
+    """What a server says of an instance; None if it has none of that name.
+
+    Raises ServerFailed if the answer makes no sense.
+    """
+    path = node_path(version, name, "info")
+    try:
+        return _instance(name, client.read_json(path, limit=REPO))
+    except RequestRefused as refusal:
+        if refusal.reason is RefusalReason.UNKNOWN_INSTANCE:
+            return None
+        raise
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ServerFailed(f"GET {path}", f"is not what a DVID server says: {error!r}") from error
 
 
 def new_version(client: Transport, parent: str, endpoint: str, about: Mapping[str, str]) -> None:

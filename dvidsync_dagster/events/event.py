@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Protocol, runtime_checkable
 
 from dvidsync_dagster.events.origin import Origin
 
@@ -82,3 +82,13 @@ class Announcement:
 @dataclass(frozen=True, slots=True)
 class Consequence:
     """What one record says of something that follows from other events. It is never repeated by itself."""
+
+
+@runtime_checkable
+class SplitsSupervoxels(Protocol):
+    """An event by which supervoxels are there no more: each becomes two others."""
+
+    @property
+    def parts(self) -> tuple[tuple[int, int, int], ...]:
+        """A supervoxel, what was split off, and what remained, each."""
+        ...

@@ -59,6 +59,14 @@ class Checkpoint:
         return replace(self, key_ns=min(self.key_ns, clock))
 
 
+@dataclass(frozen=True, slots=True)
+class LogStart:
+    """Where the log is read from without a checkpoint: all records with this key (ns since 1970) or a later
+    one are to be applied, none before."""
+
+    key_ns: int
+
+
 def newly_applied(before: Positions, after: Positions) -> dict[Partition, list[Range]]:
     """By topic and partition, the ranges of offsets that `after` calls applied and `before` does not."""
     result = {}

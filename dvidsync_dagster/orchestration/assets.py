@@ -22,6 +22,7 @@ from dvidsync_dagster.orchestration.names import kafka_key
 from dvidsync_dagster.orchestration.partitions import FOLLOW, Windows
 from dvidsync_dagster.orchestration.pools import limit_to_one
 from dvidsync_dagster.orchestration.run_log import logged_in_run
+from dvidsync_dagster.orchestration.table_assets import table_materializations
 from dvidsync_dagster.run.follow import Scope
 from dvidsync_dagster.run.report import ChunkReport
 
@@ -155,6 +156,8 @@ class FollowerRun:
             self._context.log_event(
                 dg.AssetMaterialization(asset_key=self._follower.key, partition=window, metadata=metadata)
             )
+        for table in table_materializations(self._follower.key, report.tables):
+            self._context.log_event(table)
         if self._follower.checkpoint_file is not None:
             write_checkpoint_file(self._follower.checkpoint_file, self._follower.config.repo, checkpoint)
         if report.final:

@@ -12,9 +12,8 @@ import dagster as dg
 from pydantic import Field
 
 from dvidsync_dagster.compare.comparison import compare
-from dvidsync_dagster.config import DestinationConfig, SyncConfig
+from dvidsync_dagster.config import AnyDestination, SyncConfig
 from dvidsync_dagster.differences.findings import Comparison
-from dvidsync_dagster.errors import ConfigurationError
 from dvidsync_dagster.orchestration.catching_up import catching_up_here
 from dvidsync_dagster.orchestration.checks import answer_again
 from dvidsync_dagster.orchestration.failing import failures_told
@@ -22,6 +21,7 @@ from dvidsync_dagster.orchestration.followers import Follower, destination_follo
 from dvidsync_dagster.orchestration.names import comparison_key
 from dvidsync_dagster.orchestration.pools import limit_to_one
 from dvidsync_dagster.orchestration.run_log import logged_in_run
+from dvidsync_dagster.orchestration.schedules import cron_schedule
 from dvidsync_dagster.orchestration.tables import table
 from dvidsync_dagster.outgoing_text import markdown
 
@@ -54,7 +54,7 @@ def copies_agree_key(follower: Follower) -> dg.AssetCheckKey:
     return dg.AssetCheckKey(comparison_key(follower.key), COPIES_AGREE)
 
 
-def comparing_definitions(config: SyncConfig, destination: DestinationConfig) -> dg.Definitions:
+def comparing_definitions(config: SyncConfig, destination: AnyDestination) -> dg.Definitions:
     """The asset of a destination's comparisons, its check, its job and schedule.
 
     Raises:
@@ -65,29 +65,18 @@ def comparing_definitions(config: SyncConfig, destination: DestinationConfig) ->
         f"verify_{config.repo_name}_{destination.name}",
         selection=dg.AssetSelection.checks(copies_agree_key(follower)),
         executor_def=dg.in_process_executor,
-        description=f"Compares {destination.url} with {config.source.url}, repo {config.repo}.",
+        description=f"Compares {destination.place} with {config.source.url}, repo {config.repo}.",
     )
-    schedules = []
-    if config.verify_schedule is not None:
-        try:
-            schedules.append(
-                dg.ScheduleDefinition(
-                    job=verify,
-                    cron_schedule=config.verify_schedule,
-                    execution_timezone="UTC",
-                    default_status=dg.DefaultScheduleStatus.RUNNING,
-                )
-            )
-        except dg.DagsterInvalidDefinitionError:
-            raise ConfigurationError(
-                "verify_schedule",
-                f"{config.verify_schedule!r} is not a cron line",
-                'Write it such as "30 3 * * *".',
-            ) from None
+    cron = config.verify_schedule
+    schedules = (
+        [cron_schedule(verify, cron, field="verify_schedule", example="30 3 * * *")]
+        if cron is not None
+        else []
+    )
     asset = dg.AssetSpec(
         comparison_key(follower.key),
         deps=[follower.key],
-        description=f"What comparisons of {destination.url} with {config.source.url} came to.",
+        description=f"What comparisons of {destination.place} with {config.source.url} came to.",
         kinds={"dvid"},
         group_name=config.repo_name,
     )
@@ -99,7 +88,7 @@ def comparing_definitions(config: SyncConfig, destination: DestinationConfig) ->
     )
 
 
-def _check(destination: DestinationConfig, follower: Follower) -> dg.AssetChecksDefinition:
+def _check(destination: AnyDestination, follower: Follower) -> dg.AssetChecksDefinition:
     key = copies_agree_key(follower)
 
     # In the destination's pool, as it lets the destination follow.

@@ -12,9 +12,10 @@ from typing import Annotated, Any, Literal, Self
 import dagster as dg
 from dagster.components.component_scaffolding import scaffold_component
 from dagster.components.resolved.errors import ResolutionException
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
 
 from dvidsync_dagster.config import (
+    BucketConfig,
     DestinationConfig,
     InstanceChoice,
     KafkaConfig,
@@ -23,9 +24,10 @@ from dvidsync_dagster.config import (
     SyncConfig,
     WindowsConfig,
 )
+from dvidsync_dagster.config.destination import BUCKET, SERVER, kind_of
 from dvidsync_dagster.config.fields import field_path
 from dvidsync_dagster.config.model import Instances
-from dvidsync_dagster.config.servers import Start
+from dvidsync_dagster.config.start import Start
 from dvidsync_dagster.errors import ConfigurationError
 from dvidsync_dagster.orchestration.build import build_definitions
 
@@ -155,6 +157,15 @@ class Destination(DestinationConfig, _Described):
     ] = _described(DestinationConfig, "start", None)
 
 
+class Bucket(BucketConfig, _Described):
+    """`BucketConfig`, with a schema for Dagster."""
+
+
+OneDestination = Annotated[
+    Annotated[Destination, Tag(SERVER)] | Annotated[Bucket, Tag(BUCKET)], Discriminator(kind_of)
+]
+
+
 @dg.scaffold_with(DvidSyncScaffolder)
 class DvidSyncComponent(dg.Component, SyncConfig, _Described):
     """One repo of a source DVID server, and the destinations that follow it.
@@ -181,7 +192,10 @@ class DvidSyncComponent(dg.Component, SyncConfig, _Described):
         dg.Resolver(_values, model_field_type=Literal["all"] | list[str | _InstanceFields]),
     ] = _described(SyncConfig, "instances", "all")
     kafka: Kafka = Field(default_factory=Kafka, description=SyncConfig.model_fields["kafka"].description)
-    destinations: list[Destination] = _described(SyncConfig, "destinations")  # type: ignore[assignment]
+    destinations: Annotated[
+        list[OneDestination],
+        dg.Resolver(_values, model_field_type=list[Destination.model() | Bucket.model()]),
+    ] = _described(SyncConfig, "destinations")  # type: ignore[assignment]
     windows: WindowsFields = Field(
         default_factory=WindowsFields, description=SyncConfig.model_fields["windows"].description
     )

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import dagster as dg
 
-from dvidsync_dagster.config import DestinationConfig, StartTime, SyncConfig
+from dvidsync_dagster.config import AnyDestination, DestinationConfig, StartTime, SyncConfig
 from dvidsync_dagster.log.archive import LogArchive
 from dvidsync_dagster.log.checkpoint import Checkpoint
 from dvidsync_dagster.orchestration.names import ARCHIVE, destination_key, kafka_key, log_key
@@ -85,7 +85,7 @@ def followers(config: SyncConfig) -> list[Follower]:
     return [*archive, *(destination_follower(config, each) for each in config.destinations)]
 
 
-def destination_follower(config: SyncConfig, destination: DestinationConfig) -> Follower:
+def destination_follower(config: SyncConfig, destination: AnyDestination) -> Follower:
     """A destination, which applies the log."""
 
     def follow_source(
@@ -95,17 +95,21 @@ def destination_follower(config: SyncConfig, destination: DestinationConfig) -> 
             config, destination, checkpoint=checkpoint, epoch=epoch, still_owner=still_owner, scope=scope
         )
 
+    # What a bucket begins with says where it starts, and it keeps its checkpoint itself.
+    server = destination if isinstance(destination, DestinationConfig) else None
+    start = server.start if server is not None else None
+    file = server.checkpoint_file if server is not None else None
     return Follower(
         config=config,
         name=destination.name,
         key=destination_key(config, destination),
         parent=log_key(config) if config.archive else kafka_key(config),
-        text=f"{destination.url} follows {config.source.url}, repo {config.repo}.",
-        kind="dvid",
+        text=f"{destination.place} follows {config.source.url}, repo {config.repo}.",
+        kind="dvid" if server is not None else "deltalake",
         follow=follow_source,
         look=lambda checkpoint: look(config, destination, checkpoint),
-        start_key=destination.start.key_ns if isinstance(destination.start, StartTime) else None,
-        checkpoint_file=Path(destination.checkpoint_file) if destination.checkpoint_file else None,
+        start_key=start.key_ns if isinstance(start, StartTime) else None,
+        checkpoint_file=Path(file) if file else None,
     )
 
 

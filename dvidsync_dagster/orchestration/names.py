@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dagster as dg
 
-from dvidsync_dagster.config import DestinationConfig, SyncConfig
+from dvidsync_dagster.config import AnyDestination, SyncConfig
 
 ARCHIVE = "mutation_log"
 
@@ -24,6 +24,6 @@ def comparison_key(destination: dg.AssetKey) -> dg.AssetKey:
     return dg.AssetKey([*destination.path, "comparison"])
 
 
-def destination_key(config: SyncConfig, destination: DestinationConfig) -> dg.AssetKey:
+def destination_key(config: SyncConfig, destination: AnyDestination) -> dg.AssetKey:
     """A destination."""
     return dg.AssetKey([config.repo_name, destination.name])

@@ -8,7 +8,7 @@ from enum import Enum
 import dagster as dg
 from pydantic import Field
 
-from dvidsync_dagster.config import DestinationConfig, SyncConfig
+from dvidsync_dagster.config import AnyDestination, SyncConfig
 from dvidsync_dagster.log.quarantine import KeptRow, Quarantine, TopicPartitionOffset, quarantine_of
 from dvidsync_dagster.orchestration.checkpoints import CheckpointStore
 from dvidsync_dagster.orchestration.failing import failures_told
@@ -43,7 +43,7 @@ class QuarantineConfig(dg.Config):
     records: list[str] = Field(default=[], description="as TOPIC/PARTITION/OFFSET, from the list")
 
 
-def quarantine_job(config: SyncConfig, destination: DestinationConfig) -> dg.JobDefinition:
+def quarantine_job(config: SyncConfig, destination: AnyDestination) -> dg.JobDefinition:
     """The job of one destination; it lists unless its configuration says otherwise."""
     follower = destination_follower(config, destination)
 
@@ -113,7 +113,7 @@ def drop(kept: Quarantine, places: Collection[TopicPartitionOffset]) -> str:
 def _retry(
     context: dg.OpExecutionContext,
     follower: Follower,
-    destination: DestinationConfig,
+    destination: AnyDestination,
     places: list[TopicPartitionOffset],
 ) -> Retried:
     checkpoint = CheckpointStore(context.instance, follower.key).latest()

@@ -5,7 +5,7 @@
 import dagster as dg
 from pydantic import Field
 
-from dvidsync_dagster.config import DestinationConfig, SyncConfig
+from dvidsync_dagster.config import AnyDestination, SyncConfig
 from dvidsync_dagster.differences.work import Repair
 from dvidsync_dagster.orchestration.catching_up import catching_up_here
 from dvidsync_dagster.orchestration.checks import evaluation, log_evaluation
@@ -29,7 +29,7 @@ class RepairConfig(dg.Config):
     dry_run: bool = Field(default=True, description="Show what would be changed, and change nothing.")
 
 
-def repair_job(config: SyncConfig, destination: DestinationConfig) -> dg.JobDefinition:
+def repair_job(config: SyncConfig, destination: AnyDestination) -> dg.JobDefinition:
     """The job that repairs; a dry run unless its configuration says otherwise."""
     follower = destination_follower(config, destination)
 
@@ -52,13 +52,13 @@ def repair_job(config: SyncConfig, destination: DestinationConfig) -> dg.JobDefi
         repair_destination,
         name=follower.repair_job,
         alias=REPAIR_OP,
-        description=f"Brings {destination.url} to the state of {config.source.url} where they differ. "
+        description=f"Brings {destination.place} to the state of {config.source.url} where they differ. "
         "`dry_run: false` in its configuration lets it; otherwise it only shows what it would change.",
     )
 
 
 def _repair(
-    context: dg.OpExecutionContext, follower: Follower, destination: DestinationConfig, dry_run: bool
+    context: dg.OpExecutionContext, follower: Follower, destination: AnyDestination, dry_run: bool
 ) -> Repair:
     reached = catching_up_here(context, follower, may_follow=not dry_run)
     checkpoint = reached()

@@ -9,8 +9,8 @@ from dvidsync_dagster.compare.both_sides import look_at, opened_source
 from dvidsync_dagster.compare.comparison import compare_sides
 from dvidsync_dagster.compare.later import LaterRecords
 from dvidsync_dagster.compare.reading import Say
-from dvidsync_dagster.config import DestinationConfig, SyncConfig
-from dvidsync_dagster.destinations.kinds import opened_repairable
+from dvidsync_dagster.config import AnyDestination, SyncConfig
+from dvidsync_dagster.destinations.kinds import opened_repairable, server_only
 from dvidsync_dagster.differences.mender import Mender
 from dvidsync_dagster.differences.work import NotRepaired, Repair, Work
 from dvidsync_dagster.log.checkpoint import Checkpoint
@@ -20,7 +20,7 @@ from dvidsync_dagster.repair.server_mender import ServerMender
 
 def repair(
     config: SyncConfig,
-    destination: DestinationConfig,
+    destination: AnyDestination,
     *,
     dry_run: bool,
     still_owner: Callable[[], None],
@@ -45,11 +45,12 @@ def repair(
         ConfigurationError, ServerError, BrokerUnreachable, OwnershipLost: what was changed before stays
             changed.
     """
+    server = server_only(destination, "cannot be repaired")
     with (
         opened_source(config) as source,
-        opened_repairable(config, destination, source, still_owner=still_owner, note=say) as follower,
+        opened_repairable(config, server, source, still_owner=still_owner, note=say) as follower,
     ):
-        work = Work(dry_run, destination.requests_in_flight)
+        work = Work(dry_run, server.requests_in_flight)
         look = partial(look_at, config, destination, source, follower)
         sides = look()
         with (

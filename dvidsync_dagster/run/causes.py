@@ -19,6 +19,8 @@ from dvidsync_dagster.errors import (
     ServerFailed,
     ServerReadOnly,
     ServerUnreachable,
+    StorageError,
+    StorageUnreachable,
 )
 
 
@@ -59,6 +61,11 @@ CONFLICT = Cause(
     "repair` show what differs and bring it to the source's state, or set `on_conflict: skip` to leave such "
     "operations out.",
 )
+STORAGE = Cause(
+    "storage",
+    "The snapshot cannot be written",
+    "Nothing is lost: readers see the last snapshot whole, and the next run goes on from there.",
+)
 LOG = Cause("log", "The log cannot be followed", "What was applied before stays applied.")
 ANOTHER_RUN = Cause("another_run", "Another run works on it", "Let that one go on.")
 OTHER = Cause("failed", "Failed", "What was applied before stays applied, and the next run tries again.")
@@ -75,6 +82,8 @@ _KINDS: tuple[tuple[type[Exception], Cause], ...] = (
     (NotDvid, OUTAGE),
     (ServerReadOnly, OUTAGE),
     (ServerFailed, OUTAGE),
+    (StorageUnreachable, OUTAGE),
+    (StorageError, STORAGE),
     (LogError, LOG),
     (OwnershipLost, ANOTHER_RUN),
 )

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
 
-from dvidsync_dagster.config import DestinationConfig, StartTime, SyncConfig
+from dvidsync_dagster.config import AnyDestination, BucketConfig, StartTime, SyncConfig
 from dvidsync_dagster.datatypes.place import SourcePlaces
 from dvidsync_dagster.datatypes.registry import FOLLOWED
 from dvidsync_dagster.dvid.asking import ask_server
@@ -60,7 +58,7 @@ class Route:
         return SourcePlaces(self.repo, self.clock)
 
 
-def discover(config: SyncConfig, destination: DestinationConfig, source: Transport) -> Route:
+def discover(config: SyncConfig, destination: AnyDestination, source: Transport) -> Route:
     """Ask the source.
 
     Raises:
@@ -81,7 +79,7 @@ def discover(config: SyncConfig, destination: DestinationConfig, source: Transpo
         repo=repo,
         connection=kafka_connection(config, info),
         topics=log_topics(config, info, instances),
-        versions=select_versions(config, repo),
+        versions=select_versions(config, destination, repo),
         counters=_counters(source, config.repo, followed),
         followed=followed,
         not_followed={
@@ -97,7 +95,7 @@ def _counters(source: Transport, root: str, instances: Iterable[Instance]) -> di
     return {name: next_id for name, next_id in asked.items() if next_id is not None}
 
 
-def refuse_future(destination: DestinationConfig, clock: int) -> None:
+def refuse_future(destination: AnyDestination, clock: int) -> None:
     """A start ahead of the source's clock (ns since 1970) would leave out all that is done until then.
 
     Raises:
@@ -106,28 +104,32 @@ def refuse_future(destination: DestinationConfig, clock: int) -> None:
     start = destination.chosen_start()
     if isinstance(start, StartTime) and start.key_ns > clock:
         raise ConfigurationError(
-            f"destinations[{destination.name}].start",
+            f"{destination.field}.start",
             f"{key_text(start.key_ns)} is in the future: the source's clock says {key_text(clock)}",
             "Give the time at which the destination was copied from the source; check the year and the zone, "
             "and the source's clock.",
         )
 
 
-def select_versions(config: SyncConfig, repo: RepoInfo) -> frozenset[str] | None:
-    """The versions on the configured branches with all their ancestors; None if all branches are wanted."""
-    if config.branches == ["all"]:
+def select_versions(config: SyncConfig, destination: AnyDestination, repo: RepoInfo) -> frozenset[str] | None:
+    """The versions on the branches that a destination follows, with all their ancestors; None if all
+    branches are wanted."""
+    if isinstance(destination, BucketConfig):
+        branches = {f"{destination.field}.branch": destination.branch}
+    elif config.branches == ["all"]:
         return None
+    else:
+        branches = {f"branches[{index}]": name for index, name in enumerate(config.branches)}
     known = {version.branch or "master" for version in repo.versions.values()}
-    for index, name in enumerate(config.branches):
+    for field, name in branches.items():
         if name not in known:
+            every = "" if isinstance(destination, BucketConfig) else "; `all` follows every one"
             raise ConfigurationError(
-                f"branches[{index}]",
-                f"the repo has no branch {name!r}",
-                f"It has {', '.join(sorted(known))}; `all` follows every one.",
+                field, f"the repo has no branch {name!r}", f"It has {', '.join(sorted(known))}{every}."
             )
     selected: set[str] = set()
     for version in repo.versions.values():
-        if (version.branch or "master") in config.branches:
+        if (version.branch or "master") in branches.values():
             selected |= repo.ancestors(version.uuid)
     return frozenset(selected)
 
@@ -161,7 +163,7 @@ def kafka_connection(config: SyncConfig, source: ServerInfo) -> KafkaConnection:
 
 
 def check_instances(
-    destination: DestinationConfig, route: Route, copied: RepoInfo, born_since: int | None
+    destination: AnyDestination, route: Route, copied: RepoInfo, born_since: int | None
 ) -> None:
     """Compare the instances that are followed with what a destination has.
 
@@ -178,7 +180,7 @@ def check_instances(
         born_since = route.clock
     elif born_since > route.clock:
         born_since = 0  # One of two clocks was wrong: it tells nothing.
-    field = f"destinations[{destination.name}]"
+    field = destination.field
     for instance in route.followed:
         twin = copied.instances.get(instance.name)
         renamed = {each.data_uuid: each.name for each in copied.instances.values()}.get(instance.data_uuid)
@@ -189,7 +191,7 @@ def check_instances(
                 "Rename it there too, with the server's own command line (`dvid repo UUID rename`).",
             )
         # The repo's log knows the second alone: what was made in that of the start may still come.
-        if twin is None and born(repo, instance.name) + _SECOND <= born_since:
+        if twin is None and repo.born(instance.name) + _SECOND <= born_since:
             raise ConfigurationError(
                 f"{field}.url",
                 f"the destination has no instance {instance.name!r}, and the log from here on makes none",
@@ -221,7 +223,7 @@ def is_another(instance: Instance, twin: Instance, repo: RepoInfo, copied: RepoI
         return False
     if any(twin.data_uuid == other.data_uuid for other in repo.instances.values()):
         return True
-    made, made_there = births(repo, instance.name), births(copied, instance.name)
+    made, made_there = repo.births(instance.name), copied.births(instance.name)
     return len(made_there) < len(made) and max(made_there, default=0) < max(made)
 
 
@@ -241,19 +243,3 @@ def chosen_instances(config: SyncConfig, repo: RepoInfo) -> list[Instance]:
             )
         chosen.append(instance)
     return chosen
-
-
-def born(repo: RepoInfo, instance: str) -> int:
-    """When an instance was made (ns since 1970), from the repo's log; 0 if that does not say."""
-    return max(births(repo, instance), default=0)
-
-
-def births(repo: RepoInfo, instance: str) -> list[int]:
-    """When instances of that name were made (ns since 1970), from the repo's log."""
-    found = []
-    for line in repo.log:
-        moment, _, text = line.partition("  ")
-        if text.startswith(f'New data instance "{instance}" '):
-            with suppress(ValueError):
-                found.append(int(datetime.fromisoformat(moment).timestamp()) * 1_000_000_000)
-    return found

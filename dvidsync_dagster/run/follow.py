@@ -11,11 +11,11 @@ from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
-from dvidsync_dagster.config import DestinationConfig, StartTime, SyncConfig
+from dvidsync_dagster.config import AnyDestination, StartTime, SyncConfig
 from dvidsync_dagster.destinations.kinds import Opener, opened_destination
 from dvidsync_dagster.destinations.protocol import Brought, Standing
 from dvidsync_dagster.log.archive import LogArchive
-from dvidsync_dagster.log.checkpoint import Checkpoint
+from dvidsync_dagster.log.checkpoint import Checkpoint, LogStart
 from dvidsync_dagster.log.chunk import LogChunk
 from dvidsync_dagster.log.drain import MutationLog
 from dvidsync_dagster.run.discovery import refuse_future
@@ -23,7 +23,7 @@ from dvidsync_dagster.run.passes import Again, Onward, Pass
 from dvidsync_dagster.run.reading import Reader, Taken
 from dvidsync_dagster.run.report import ChunkReport
 from dvidsync_dagster.run.session import Session, opened
-from dvidsync_dagster.run.source_log import SourceLog
+from dvidsync_dagster.run.source_log import BEGINNING, Now, SourceLog
 from dvidsync_dagster.run.undecodable import Undecodable
 
 NANOSECONDS = 1_000_000_000
@@ -39,7 +39,7 @@ class Scope:
 
 def follow(
     config: SyncConfig,
-    destination: DestinationConfig,
+    destination: AnyDestination,
     *,
     checkpoint: Checkpoint | None,
     epoch: int,
@@ -50,7 +50,8 @@ def follow(
     """Follow the source to the cut.
 
     Args:
-        checkpoint: how far the destination is; None if that is not known, then the configured start counts.
+        checkpoint: how far the destination is; None if that is not known. If it does not know it either, the
+            configured start counts.
         epoch: of this run, for its checkpoints.
         still_owner: raises OwnershipLost if a newer run owns the destination.
         scope: windows to cover; those before the checkpoint are read again and what is missing is applied.
@@ -77,22 +78,22 @@ def follow(
             )
         )
         route = session.route
-        if checkpoint is None:
-            refuse_future(destination, route.clock)
+        begin = session.destination.meet(checkpoint) or _configured_start(destination, route.clock)
         archive = LogArchive(config.archive) if config.archive is not None else None
         log = stack.enter_context(MutationLog(route.connection, list(route.topics), archive))
-        source_log = SourceLog(config, destination, route, log, archive, session.notes.say)
-        reader = Reader(config, destination, session, source_log, checkpoint)
+        source_log = SourceLog(config, route, log, archive, session.notes.say)
+        known = begin if isinstance(begin, Checkpoint) else None
+        reader = Reader(config, destination, session, source_log, known)
         run = _Run(session, reader, still_owner)
         stopped: list[Undecodable] = []
-        for each in _passes(config, reader, checkpoint, epoch, scope):
+        for each in _passes(config, reader, begin, epoch, scope):
             yield from run.chunks(each)
             stopped.append(reader.undecodable)
         for undecodable in stopped:
             undecodable.check()
 
 
-def _born_since(destination: DestinationConfig, checkpoint: Checkpoint | None) -> int | None:
+def _born_since(destination: AnyDestination, checkpoint: Checkpoint | None) -> int | None:
     if checkpoint is not None:
         return checkpoint.key_ns
     start = destination.chosen_start()
@@ -101,12 +102,24 @@ def _born_since(destination: DestinationConfig, checkpoint: Checkpoint | None) -
     return 0 if start == "beginning" else None
 
 
+def _configured_start(destination: AnyDestination, clock: int) -> LogStart | Now:
+    refuse_future(destination, clock)
+    start = destination.chosen_start()
+    if isinstance(start, StartTime):
+        return LogStart(start.key_ns)
+    return BEGINNING if start == "beginning" else Now.NOW
+
+
 def _passes(
-    config: SyncConfig, reader: Reader, checkpoint: Checkpoint | None, epoch: int, scope: Scope | None
+    config: SyncConfig,
+    reader: Reader,
+    begin: Checkpoint | LogStart | Now,
+    epoch: int,
+    scope: Scope | None,
 ) -> Iterator[Pass]:
     """The part of the log that windows select before the checkpoint, and the log from there on."""
     route = reader.session.route
-    known = checkpoint.as_of(route.clock) if checkpoint is not None else None
+    known = begin.as_of(route.clock) if isinstance(begin, Checkpoint) else None
     cut = route.clock - int(config.settle_seconds * NANOSECONDS)
     if scope is not None:
         cut = min(cut, scope.to_ns - 1)
@@ -114,7 +127,7 @@ def _passes(
         upto = min(cut, known.key_ns)
         yield Again(reader, known, scope.from_ns, upto, final=cut <= known.key_ns)
     if known is None or cut > known.key_ns or scope is None:
-        yield Onward(reader, known, cut, epoch)
+        yield Onward(reader, known or begin, cut, epoch)
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +183,7 @@ class _Run:
             not_followed=dict(at_hand.not_followed),
             unknown_actions=dict(at_hand.unknown_actions),
             conflicts=brought.conflicts,
+            tables=brought.tables,
             quarantined=taken.quarantined,
             notes=self.session.notes.take(),
             final=chunk.last,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from dvidsync_dagster.config import DestinationConfig, SyncConfig
+from dvidsync_dagster.config import AnyDestination, SyncConfig
 from dvidsync_dagster.log.checkpoint import Checkpoint, PartitionPosition, Positions
 from dvidsync_dagster.log.drain import MutationLog
 from dvidsync_dagster.run.session import opened
@@ -38,7 +38,7 @@ class Look:
         return sum(position.waiting for position in self.positions)
 
 
-def look(config: SyncConfig, destination: DestinationConfig, checkpoint: Checkpoint | None) -> Look:
+def look(config: SyncConfig, destination: AnyDestination, checkpoint: Checkpoint | None) -> Look:
     """Compare a checkpoint with what the servers and the broker say now.
 
     Raises:

@@ -8,25 +8,24 @@ from dataclasses import replace
 
 from dvidsync_dagster.destinations.protocol import Brought, Destination
 from dvidsync_dagster.events.origin import Origin
-from dvidsync_dagster.log.checkpoint import Checkpoint
+from dvidsync_dagster.log.checkpoint import Checkpoint, LogStart
 from dvidsync_dagster.log.chunk import LogChunk
 from dvidsync_dagster.run.reading import Reader, Taken
 from dvidsync_dagster.run.report import ChunkReport, Lag, UnexplainedIds
+from dvidsync_dagster.run.source_log import Now
 
 
 class Pass(ABC):
     """One pass.
 
     Args:
-        known: the checkpoint that the run begins with; None if there is none.
         cut: the last key that is read, ns since 1970.
     """
 
     again: bool
 
-    def __init__(self, reader: Reader, known: Checkpoint | None, cut: int) -> None:
+    def __init__(self, reader: Reader, cut: int) -> None:
         self.reader = reader
-        self.known = known
         self.cut = cut
         self._previous = self._reached = 0
         self._first_key = 0
@@ -63,12 +62,18 @@ class Pass(ABC):
 
 
 class Onward(Pass):
-    """From the checkpoint, or the configured start, to the cut."""
+    """From where the destination is to the cut.
+
+    Args:
+        begin: its checkpoint, or where it starts without one.
+        epoch: of the run.
+    """
 
     again = False
 
-    def __init__(self, reader: Reader, known: Checkpoint | None, cut: int, epoch: int) -> None:
-        super().__init__(reader, known, cut)
+    def __init__(self, reader: Reader, begin: Checkpoint | LogStart | Now, cut: int, epoch: int) -> None:
+        super().__init__(reader, cut)
+        self._begin = begin
         self._epoch = epoch
         self._topics: dict[str, str] = {}
         self._lag_before: Lag | None = None
@@ -77,14 +82,12 @@ class Onward(Pass):
     def begin(self, destination: Destination) -> Iterator[LogChunk]:
         self.reader.begin(again=False)
         source_log = self.reader.source_log
-        known = destination.meet(self.known, again=False)
-        if known is not None and known is not self.known:
-            self.reader.remember(known)
-        self.known = known
-        if self.known is not None:
-            chunks, self._reached = source_log.onward(self.known, self.cut), self.known.key_ns
+        known = self._begin if isinstance(self._begin, Checkpoint) else None
+        destination.begin_pass(known, again=False)
+        if isinstance(self._begin, Checkpoint):
+            chunks, self._reached = source_log.onward(self._begin, self.cut), self._begin.key_ns
         else:
-            chunks, self._reached = source_log.from_start(self.cut)
+            chunks, self._reached = source_log.from_start(self._begin, self.cut)
         self._topics = source_log.log.ids()  # before anything is read
         return chunks
 
@@ -125,14 +128,14 @@ class Again(Pass):
     again = True
 
     def __init__(self, reader: Reader, known: Checkpoint, from_ns: int, cut: int, *, final: bool) -> None:
-        super().__init__(reader, known, cut)
+        super().__init__(reader, cut)
         self._from_ns = from_ns
         self._kept = known
         self._final = final
 
     def begin(self, destination: Destination) -> Iterator[LogChunk]:
         self.reader.begin(again=True)
-        destination.meet(self._kept, again=True)
+        destination.begin_pass(self._kept, again=True)
         source_log = self.reader.source_log
         waiting = source_log.waiting(self._kept)
         self._lag = Lag.at(waiting, self.reader.session.route.clock, self._kept.key_ns)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from dvidsync_dagster.config import DestinationConfig, SyncConfig
+from dvidsync_dagster.config import AnyDestination, SyncConfig
 from dvidsync_dagster.datatypes.decode import Decoded, decode_records
 from dvidsync_dagster.destinations.protocol import Brought
 from dvidsync_dagster.events.batch import Batch
@@ -72,7 +72,7 @@ class Reader:
     def __init__(
         self,
         config: SyncConfig,
-        destination: DestinationConfig,
+        destination: AnyDestination,
         session: Session,
         source_log: SourceLog,
         checkpoint: Checkpoint | None,

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from dvidsync_dagster.destinations.protocol import ConflictRow
 from dvidsync_dagster.log.ahead import NOTHING_AHEAD, AheadOfClock
 from dvidsync_dagster.log.checkpoint import Checkpoint
+from dvidsync_dagster.snapshot.table import TableReport
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +62,8 @@ class ChunkReport:
     that the chunk covers. `operations` counts what the source announced,
     `requests` what was sent to the destination to repeat it, `seconds` the time per stage. `open_for_long`
     tells of operations that began long ago and whose end nobody knows, `ahead` of records that wait as their
-    keys are ahead of the source's clock, `unexplained` of what the log may lack. `notes` are said once per
-    run. `final` marks the last report of a run.
+    keys are ahead of the source's clock, `unexplained` of what the log may lack, `tables` of what became of a
+    snapshot's tables. `notes` are said once per run. `final` marks the last report of a run.
     """
 
     checkpoint: Checkpoint = Checkpoint(epoch=0)  # noqa: RUF009 (it is frozen)
@@ -83,6 +84,7 @@ class ChunkReport:
     not_followed: Mapping[str, int] = field(default_factory=dict)
     unknown_actions: Mapping[str, int] = field(default_factory=dict)
     conflicts: tuple[ConflictRow, ...] = ()
+    tables: Sequence[TableReport] = ()
     quarantined: tuple[QuarantinedRecord, ...] = ()
     seconds: Mapping[str, float] = field(default_factory=dict)
     notes: tuple[str, ...] = ()

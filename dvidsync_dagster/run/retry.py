@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
 
-from dvidsync_dagster.config import DestinationConfig, SyncConfig
+from dvidsync_dagster.config import AnyDestination, SyncConfig
 from dvidsync_dagster.datatypes.decode import decode_records
+from dvidsync_dagster.destinations.kinds import server_only
 from dvidsync_dagster.events.batch import Batch
 from dvidsync_dagster.events.event import Announcement, Event
 from dvidsync_dagster.events.origin import Origin
@@ -38,7 +39,7 @@ class Retried:
 
 def retry(
     config: SyncConfig,
-    destination: DestinationConfig,
+    destination: AnyDestination,
     chosen: Collection[TopicPartitionOffset] | None,
     *,
     checkpoint: Checkpoint | None,
@@ -53,9 +54,10 @@ def retry(
 
     Raises:
         ConfigurationError, LogError, ServerError, OwnershipLost: nothing is in flight anymore; what was
-            applied is recognised by the next try.
+            applied is recognised by the next try. A ConfigurationError for a bucket, too.
     """
-    quarantine = quarantine_of(config, destination.name)
+    server = server_only(destination, "takes the log in its order alone")
+    quarantine = quarantine_of(config, server.name)
     done = Retried()
     waiting: set[TopicPartitionOffset] = set()
     for row in quarantine.rows():
@@ -67,7 +69,7 @@ def retry(
     if not waiting:
         return done
     records = quarantine.read(waiting)
-    lenient = destination.model_copy(update={"on_conflict": "skip"})
+    lenient = server.model_copy(update={"on_conflict": "skip"})
     with opened(config, lenient, born_since=0, still_owner=still_owner) as session:
         _apply(session, records, checkpoint, done)
         still_owner()
@@ -101,7 +103,7 @@ def _apply(
                 left[announcement.event.origin] = f"{why}; {_MEND}"
     at_hand = AtHand({}, route.versions)
     at_hand.take_in(replace(decoded, announcements=wanted), [], ended_before=0)
-    session.destination.meet(checkpoint, again=True)
+    session.destination.begin_pass(checkpoint, again=True)
     brought = session.destination.bring(Batch(events=at_hand.events(), again=True))
     left |= {event.origin: "what it depends on is not there" for event in brought.held}
     refused = {row.where: row.found for row in brought.conflicts}

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
-from dvidsync_dagster.config import DestinationConfig, SyncConfig
+from dvidsync_dagster.config import AnyDestination, SyncConfig
 from dvidsync_dagster.datatypes.contract import SourceSide
 from dvidsync_dagster.datatypes.registry import ALL
 from dvidsync_dagster.destinations.kinds import Opener, opened_destination
@@ -38,7 +38,7 @@ class Session:
 @contextmanager
 def opened(
     config: SyncConfig,
-    destination: DestinationConfig,
+    destination: AnyDestination,
     *,
     born_since: int | None,
     still_owner: Callable[[], None],

@@ -4,16 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from enum import Enum, auto
 
-from dvidsync_dagster.config import DestinationConfig, StartTime, SyncConfig
+from dvidsync_dagster.config import SyncConfig
 from dvidsync_dagster.events.origin import key_text
 from dvidsync_dagster.log.archive import LogArchive
 from dvidsync_dagster.log.archived import archived_chunks
-from dvidsync_dagster.log.checkpoint import Checkpoint, PartitionPosition, Positions, newly_applied
+from dvidsync_dagster.log.checkpoint import (
+    Checkpoint,
+    LogStart,
+    PartitionPosition,
+    Positions,
+    newly_applied,
+)
 from dvidsync_dagster.log.chunk import LogChunk
 from dvidsync_dagster.log.drain import MutationLog
 from dvidsync_dagster.log.record import Partition
 from dvidsync_dagster.run.discovery import Route
+
+
+class Now(Enum):
+    """A start at what the log holds now: all of that is before it, whatever the source's clock says."""
+
+    NOW = auto()
+
+
+BEGINNING = LogStart(0)
+"""A start at the beginning of what the log still holds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +44,6 @@ class SourceLog:
     """
 
     config: SyncConfig
-    destination: DestinationConfig
     route: Route
     log: MutationLog
     archive: LogArchive | None
@@ -40,14 +56,12 @@ class SourceLog:
             self.say(f"{bridged} records that Kafka has dropped were read from the archive")
         return self._read(checkpoint.positions, 0, cut, since=checkpoint.key_ns)
 
-    def from_start(self, cut: int) -> tuple[Iterator[LogChunk], int]:
-        """From the configured start to the cut, and the key of the start; 0 for the log's beginning."""
-        start = self.destination.chosen_start()
-        if start == "beginning":
-            return self._read(self.log.beginning(), 0, cut), 0
-        if not isinstance(start, StartTime):
-            # What the log holds now is before it, whatever the source's clock says.
+    def from_start(self, start: LogStart | Now, cut: int) -> tuple[Iterator[LogChunk], int]:
+        """From a start to the cut, and the key of the start; 0 for the log's beginning."""
+        if start is Now.NOW:
             return self._read(self.log.end(), 0, cut, since=self.route.clock), self.route.clock
+        if start == BEGINNING:
+            return self._read(self.log.beginning(), 0, cut), 0
         key = start.key_ns
         positions = self._from_archive(key, self.log.at(key))
         return self._read(positions, key, cut, since=key), key

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from dvidsync_dagster.config import DestinationConfig, SyncConfig
+from dvidsync_dagster.config import AnyDestination, SyncConfig
 from dvidsync_dagster.datatypes.decode import Decoded
 from dvidsync_dagster.dvid.repo import Instance, RepoInfo
 from dvidsync_dagster.errors import UndecodableRecord
@@ -112,7 +112,7 @@ class Undecodable:
 
 
 def undecodable_of(
-    config: SyncConfig, destination: DestinationConfig, route: Route, ask: Callable[[], RepoInfo]
+    config: SyncConfig, destination: AnyDestination, route: Route, ask: Callable[[], RepoInfo]
 ) -> Undecodable:
     """What a pass to a destination does with them; `ask` tells the destination's repo.
 

@@ -126,7 +126,7 @@ def test_the_json_of_2017(tmp_path: Path) -> None:
     assert config.branches == ["all"]
     assert config.instances == [InstanceChoice(name="labels1", data_uuid=LABELS)]
     assert config.kafka.servers == ["127.0.0.1:9092"]
-    (destination,) = config.destinations
+    (destination,) = config.servers
     assert destination.url == "http://127.0.0.1:9000"
     assert destination.start == "beginning"
     assert destination.checkpoint_file == str(tmp_path / "sync.log")
@@ -140,8 +140,8 @@ def test_the_json_of_2017_takes_its_tokens_from_the_environment(tmp_path: Path) 
     }
     (config,) = load_configs(write(tmp_path, json.dumps(FIRST)), environment)
     assert config.source.token(environment) == "s"
-    assert config.destinations[0].token(environment) == "d"
-    assert config.destinations[0].admin_token(environment) == "a"
+    assert config.servers[0].token(environment) == "d"
+    assert config.servers[0].admin_token(environment) == "a"
 
 
 def test_the_json_of_2017_with_several_roots_and_brokers_as_text(tmp_path: Path) -> None:

@@ -8,7 +8,14 @@ from typing import Any
 
 import pytest
 
-from dvidsync_dagster.config import DestinationConfig, KafkaConfig, SourceConfig, StartTime, SyncConfig
+from dvidsync_dagster.config import (
+    BucketConfig,
+    DestinationConfig,
+    KafkaConfig,
+    SourceConfig,
+    StartTime,
+    SyncConfig,
+)
 from dvidsync_dagster.errors import ConfigurationError
 
 ROOT = "a78c418b6a194df1adfe21e5a081c877"
@@ -22,10 +29,10 @@ GOOD: dict[str, Any] = {
 def changed(path: str, value: Any) -> dict[str, Any]:
     """`GOOD` with one field set, such as ``destinations.0.url``."""
     fields = copy.deepcopy(GOOD)
-    *steps, last = path.split(".")
+    *steps, last = (int(step) if step.isdigit() else step for step in path.split("."))
     place: Any = fields
     for step in steps:
-        place = place[int(step)] if isinstance(place, list) else place.setdefault(step, {})
+        place = place[step] if isinstance(step, int) else place.setdefault(step, {})
     place[last] = value
     return fields
 
@@ -38,7 +45,7 @@ def test_a_short_configuration_has_defaults() -> None:
     assert config.chunk_records == 20_000
     assert config.repo_name == "repo_a78c418b"
     assert (config.source.user, config.source.requests_in_flight) == ("dvidsync", 4)
-    (destination,) = config.destinations
+    (destination,) = config.servers
     assert destination.url == "https://copy.example.org:9000"
     assert (destination.user, destination.on_conflict, destination.requests_in_flight) == (
         "dvidsync",
@@ -95,6 +102,44 @@ def test_from_python() -> None:
         ("kafka.ssl_cafile", "ca.pem", "kafka.security_protocol", "SSL"),
         ("destinations", [], "destinations", "Add a destination"),
         ("destinations", [*GOOD["destinations"]] * 2, "destinations", "one name"),
+        ("destinations", [{"name": "copy"}], "destinations[0]", "`bucket`"),
+        ("destinations.0.bucket", "gs://neu3-live", "destinations[0].url", "one of them"),
+        ("destinations.0", {"name": "a", "bucket": ""}, "destinations[0].bucket", "whole path"),
+        ("destinations.0", {"name": "a", "bucket": "neu3"}, "destinations[0].bucket", "whole path"),
+        ("destinations.0", {"name": "a", "bucket": "ftp://x/y"}, "destinations[0].bucket", "gs://"),
+        ("destinations.0", {"name": "a", "bucket": "gs://"}, "destinations[0].bucket", "gs://"),
+        ("destinations.0", {"name": "a", "bucket": "file://x/y"}, "destinations[0].bucket", "gs://"),
+        ("destinations.0", {"name": "a", "bucket": "gs://a?b=c"}, "destinations[0].bucket", "place"),
+        (
+            "destinations.0",
+            {"name": "a", "bucket": "gs://b", "branch": "all"},
+            "destinations[0].branch",
+            "one",
+        ),
+        (
+            "destinations.0",
+            {"name": "a", "bucket": "gs://b", "releases": "all"},
+            "destinations[0].releases",
+            "none",
+        ),
+        (
+            "destinations.0",
+            {"name": "a", "bucket": "gs://b", "user": "amy"},
+            "destinations[0].user",
+            "branch",
+        ),
+        (
+            "destinations.0",
+            {"name": "a", "bucket": "gs://b", "brnch": "x"},
+            "destinations[0].brnch",
+            "`branch`",
+        ),
+        (
+            "destinations",
+            [{"name": n, "bucket": "gs://b/c" + s} for n, s in (("a", ""), ("b", "/"))],
+            "destinations",
+            "one bucket",
+        ),
         ("destinations.0.name", "a-b", "destinations[0].name", "letters"),
         ("destinations.0.name", "mutation_log", "destinations[0].name", "another name"),
         ("destinations.0.url", "http://127.0.0.1:8000", "destinations[0].url", "source's own"),
@@ -188,19 +233,37 @@ def test_an_inline_secret_is_refused_and_never_repeated(path: str, field: str, s
     assert refused.value.__context__ is None
 
 
-def test_a_password_in_a_url_is_never_repeated() -> None:
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("source.url", "http://amy:hunter2@emdata:8000"),
+        ("destinations.0", {"name": "cloud", "bucket": "s3://amy:hunter2@bucket/folder"}),
+    ],
+)
+def test_a_password_in_a_url_is_never_repeated(path: str, value: Any) -> None:
     with pytest.raises(ConfigurationError) as refused:
-        SyncConfig.model_validate(changed("source.url", "http://amy:hunter2@emdata:8000"))
+        SyncConfig.model_validate(changed(path, value))
     assert "hunter2" not in str(refused.value)
+
+
+def test_servers_and_buckets_follow_side_by_side() -> None:
+    cloud = {"name": "cloud", "bucket": "gs://neu3-live/"}
+    config = SyncConfig.model_validate({**GOOD, "destinations": [*GOOD["destinations"], cloud]})
+    server, bucket = config.destinations
+    assert config.servers == [server]
+    assert isinstance(bucket, BucketConfig)
+    assert (bucket.place, bucket.branch, bucket.releases) == ("gs://neu3-live", "master", "none")
+    assert bucket.chosen_start() is None
+    assert config.destination("cloud") == bucket
 
 
 def test_an_unset_variable_is_named_when_it_is_read() -> None:
     config = SyncConfig.model_validate(changed("destinations.0.admin_token_env", "NO_SUCH_TOKEN"))
     with pytest.raises(ConfigurationError, match="NO_SUCH_TOKEN is not set") as refused:
-        config.destinations[0].admin_token({})
+        config.servers[0].admin_token({})
     assert refused.value.field == "destinations[copy].admin_token_env"
-    assert config.destinations[0].admin_token({"NO_SUCH_TOKEN": " abc\n"}) == "abc"
-    assert config.destinations[0].token({}) is None
+    assert config.servers[0].admin_token({"NO_SUCH_TOKEN": " abc\n"}) == "abc"
+    assert config.servers[0].token({}) is None
 
 
 def test_a_secret_with_a_line_break_is_refused() -> None:
@@ -247,7 +310,7 @@ def test_a_password_goes_to_named_brokers_only(protocol: str) -> None:
 
 
 def test_an_unset_start_explains_the_choice() -> None:
-    (destination,) = SyncConfig.model_validate(GOOD).destinations
+    (destination,) = SyncConfig.model_validate(GOOD).servers
     with pytest.raises(ConfigurationError, match=r"at or before the moment .*`beginning`.*`now`") as refused:
         destination.chosen_start()
     assert refused.value.field == "destinations[copy].start"

@@ -77,7 +77,7 @@ def test_at_a_server(
     )
     monkeypatch.setenv(TOKEN, scene.destination.admin_token)
     with opened(config, config.destinations[0], born_since=0, still_owner=lambda: None) as session:
-        session.destination.meet(None, again=False)
+        session.destination.begin_pass(None, again=False)
         brought = session.destination.bring(batch(scene.root, ("a", 1), ("b", 2), ("a", 3)))
         assert (len(brought.applied), tally.numbers) == (3, {"a": 4, "b": 2})
         with pytest.raises(Conflict, match=r"count at votes partition 0 offset 0 .*a name begins with a dot"):

@@ -98,11 +98,11 @@ def test_what_a_run_that_died_had_not_kept_is_brought_again(
     before = dict(memory.rows)
     memory.bring(Batch(Follower(this.source, this.destination, this.contact, Random(0)).read(chunks[0])))
     assert memory.rows == before
-    assert memory.meet(None, again=False) is None
+    assert memory.meet(None) is None
     bring(memory, chunks, this.source)
     assert bodies(memory.rows) == rows_of(this.source)
     known = memory.checkpoint
-    assert memory.meet(Checkpoint(epoch=7), again=False) is known
+    assert memory.meet(Checkpoint(epoch=7)) is known
 
 
 def test_no_more_than_one_history_of_one_person_is_needed_to_fail() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from dvidsync_dagster.config import DestinationConfig, SyncConfig
+from dvidsync_dagster.config import AnyDestination, SyncConfig
 from dvidsync_dagster.datatypes.contract import Rows
 from dvidsync_dagster.destinations.memory import MemoryDestination
 from dvidsync_dagster.destinations.source import Source
@@ -26,7 +26,7 @@ class InMemory:
     def __call__(
         self,
         config: SyncConfig,
-        destination: DestinationConfig,
+        destination: AnyDestination,
         source: Source,
         *,
         is_new: bool,

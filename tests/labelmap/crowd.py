@@ -54,6 +54,7 @@ class Crowd:
     Args:
         people: how many operations run at once at most.
         weights: how often what is tried.
+        tells_sizes: the completion of a cleave tells its voxels, as those of today's servers do.
     """
 
     model: ModelLabelmap
@@ -61,6 +62,7 @@ class Crowd:
     people: int = 1
     weights: dict[str, float] = field(default_factory=lambda: WEIGHTS)
     partitions: int = 3
+    tells_sizes: bool = False
     clock: int = START
     log: list[Record] = field(default_factory=list)
     busy: set[tuple[str, int]] = field(default_factory=set)
@@ -175,6 +177,7 @@ class Crowd:
         fields: Callable[[], dict[str, Any]],
         do: Callable[[LastMod], None],
         let_go: Callable[[], None],
+        at_end: Callable[[], dict[str, Any]] = dict,
     ) -> Phases:
         user, mutation_id = self.user(), self.model.new_mutation_id()
         yield
@@ -182,6 +185,7 @@ class Crowd:
         self.announce(version, kind, mutation_id, user, **said)
         yield
         do(self.mod(mutation_id, user))
+        said |= at_end()
         yield
         self.announce(version, f"{kind}-complete", mutation_id, user, **said)
         let_go()
@@ -233,7 +237,14 @@ class Crowd:
             lambda: {"OrigLabel": orig, "CleavedLabel": new, "CleavedSupervoxels": chosen},
             lambda mod: self.model.do_cleave(version, orig, chosen, new, mod),
             end,
+            lambda: self._sizes(version, orig, new),
         )
+
+    def _sizes(self, version: str, orig: int, new: int) -> dict[str, Any]:
+        if not self.tells_sizes:
+            return {}
+        cleaved, remaining = self.model.voxels(version, new), self.model.voxels(version, orig)
+        return {"CleavedSize": cleaved, "RemainSize": remaining}
 
     def failed_cleave(self) -> Phases:
         """Of supervoxels that are not in the body."""

@@ -206,6 +206,10 @@ class ModelLabelmap:
         node.mapping[split] = node.mapping[remain] = body
         node.modified[body] = mod
 
+    def voxels(self, version: str, body: int) -> int:
+        extents = [self.extents[each] for each in self.versions[version].bodies[body]]
+        return sum(extent.high - extent.low for extent in extents)
+
     def runs(self, supervoxels: Sequence[tuple[int, int]]) -> sparsevol.Runs:
         """The runs of the voxels before some x of each supervoxel."""
         rows = [

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dvidsync_dagster.datatypes.labelmap.events import BodyEvent, Cleave, decode
+from dvidsync_dagster.datatypes.labelmap.decoding import decode
+from dvidsync_dagster.datatypes.labelmap.events import BodyEvent, Cleave
 from dvidsync_dagster.datatypes.labelmap.server.tags import NANOSECONDS, app_of, rank_of, tagged
 from dvidsync_dagster.datatypes.repo import decoding as repo_events
 from dvidsync_dagster.errors import UndecodableRecord

@@ -17,6 +17,7 @@ from pydantic import BaseModel
 import dvidsync_dagster
 from dvidsync_dagster import DvidSyncComponent, SyncConfig
 from dvidsync_dagster.config import (
+    BucketConfig,
     DestinationConfig,
     InstanceChoice,
     KafkaConfig,
@@ -35,7 +36,8 @@ ATTRIBUTES: Mapping[str, Any] = {
     "kafka": {"servers": ["kafka1:9092"]},
     "destinations": [
         {"name": "copy", "url": "http://c:8000", "start": {"time": "2026-01-31T00:00:00Z"}},
-        {"name": "cloud", "url": "http://d:8000", "start": "now", "on_conflict": "skip"},
+        {"name": "training", "url": "http://d:8000", "start": "now", "on_conflict": "skip"},
+        {"name": "cloud", "bucket": "gs://neu3-live", "releases": "committed"},
     ],
     "windows": {"every": "hourly", "start_date": "2026-01-31"},
 }
@@ -55,7 +57,9 @@ def test_a_components_yaml_is_the_configuration() -> None:
     assert component.model_dump() == expected.model_dump()
 
 
-@pytest.mark.parametrize("part", [SyncConfig, SourceConfig, DestinationConfig, KafkaConfig, WindowsConfig])
+@pytest.mark.parametrize(
+    "part", [SyncConfig, SourceConfig, DestinationConfig, BucketConfig, KafkaConfig, WindowsConfig]
+)
 def test_the_schema_knows_every_field(part: type[Any]) -> None:
     schema = DvidSyncComponent.model().model_json_schema()
     known = [set(schema["properties"]), *(set(d.get("properties", ())) for d in schema["$defs"].values())]
@@ -79,6 +83,7 @@ def test_the_schema_describes_every_field_and_its_default() -> None:
         SyncConfig,
         SourceConfig,
         DestinationConfig,
+        BucketConfig,
         KafkaConfig,
         WindowsConfig,
         StartTime,
@@ -96,6 +101,8 @@ def test_definitions() -> None:
         "kafka/repo_a78c418b",
         "repo_a78c418b/copy",
         "repo_a78c418b/copy/comparison",
+        "repo_a78c418b/training",
+        "repo_a78c418b/training/comparison",
         "repo_a78c418b/cloud",
         "repo_a78c418b/cloud/comparison",
     }
@@ -105,9 +112,12 @@ def test_definitions() -> None:
     assert isinstance(copy.partitions_def, dg.TimeWindowPartitionsDefinition)
     assert {schedule.name for schedule in definitions.schedules or ()} == {
         "follow_repo_a78c418b_copy_schedule",
+        "follow_repo_a78c418b_training_schedule",
         "follow_repo_a78c418b_cloud_schedule",
         "verify_repo_a78c418b_copy_schedule",
+        "verify_repo_a78c418b_training_schedule",
         "verify_repo_a78c418b_cloud_schedule",
+        "maintain_repo_a78c418b_cloud_schedule",
     }
     assert "hunter2" not in repr(component)
 
@@ -162,9 +172,12 @@ def test_a_wrong_cron_line_is_refused() -> None:
 
 
 def test_no_schedule() -> None:
-    component = DvidSyncComponent.resolve_from_yaml(
-        yaml.dump({**ATTRIBUTES, "schedule": None, "verify_schedule": None})
-    )
+    destinations = [
+        {**each, "maintenance_schedule": None} if "bucket" in each else each
+        for each in ATTRIBUTES["destinations"]
+    ]
+    by_hand = {"schedule": None, "verify_schedule": None, "destinations": destinations}
+    component = DvidSyncComponent.resolve_from_yaml(yaml.dump({**ATTRIBUTES, **by_hand}))
     assert not component_defs(component=component).schedules
 
 

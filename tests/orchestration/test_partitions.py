@@ -79,6 +79,6 @@ def test_a_start_in_the_future_loads(every: str) -> None:
     """It is refused by the source's clock when a run begins, and must be legible until then."""
     destinations = [{**DESTINATION, "start": {"time": "2199-01-01T00:00:00Z"}}]
     config = SyncConfig.model_validate({**FIELDS, "destinations": destinations, "windows": {"every": every}})
-    windows, start = Windows.of(config), config.destinations[0].start
+    windows, start = Windows.of(config), config.servers[0].start
     assert isinstance(start, StartTime)
     assert follow_tags(windows, None, start.key_ns)[RANGE_START] == windows.current()

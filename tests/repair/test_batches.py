@@ -50,7 +50,7 @@ def repaired_by(servers: TwoServers, outcome: Outcome) -> tuple[list[CopyKeys], 
         return [outcome for _ in steps]
 
     work = Work(dry_run=False)
-    with open_source(config) as source, open_destination(config.destinations[0]) as destination:
+    with open_source(config) as source, open_destination(config.servers[0]) as destination:
         here, there = (DvidSide(client, servers.root, KEYS) for client in (source, destination))
         KeyvalueRepair().version(ServerPair(here, there, settled=True), work, carry_out)
     return asked, work

@@ -9,9 +9,11 @@ from dvidsync_dagster.datatypes.annotation.comparison import AnnotationCompariso
 from dvidsync_dagster.datatypes.annotation.events import ElementEvent, decode
 from dvidsync_dagster.datatypes.annotation.repair import AnnotationRepair
 from dvidsync_dagster.datatypes.annotation.side import AnnotationSide, place_of
+from dvidsync_dagster.datatypes.annotation.snapshot import AnnotationSnapshot
 from dvidsync_dagster.datatypes.copied import CopiedType
 from dvidsync_dagster.datatypes.server_side import Servers
 from dvidsync_dagster.dvid.repo import Instance
+from dvidsync_dagster.dvid.transport import Transport
 from dvidsync_dagster.events.event import Announcement, Consequence, Event
 from dvidsync_dagster.events.message import Message
 
@@ -32,3 +34,6 @@ class AnnotationType(CopiedType):
 
     def server_side(self, servers: Servers) -> AnnotationSide:
         return AnnotationSide(servers)
+
+    def snapshot_side(self, source: Transport, instance: Instance) -> AnnotationSnapshot:
+        return AnnotationSnapshot(source, instance)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Hashable, Iterator
+from collections.abc import Collection, Hashable, Iterable, Iterator
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -36,13 +37,20 @@ Element = dict[str, Any]
 _PER_PAGE = 5_000
 
 
-def read_elements(side: DvidSide) -> Iterator[tuple[Position, Element]]:
-    """All elements, as the server holds them."""
+def read_blocks(side: DvidSide) -> Iterator[tuple[str, list[tuple[Position, Element]]]]:
+    """All elements, block by block, as the server holds them; blocks by their names."""
     path = node_path(side.version, side.name, "all-elements")
     with side.client.stream(path) as pieces:
-        for _block, elements in object_fields(pieces, f"GET {path}"):
-            for element in elements or ():
-                yield _position(path, element), element
+        for block, found in object_fields(pieces, f"GET {path}"):
+            if not isinstance(found, list | None):
+                raise ServerFailed(f"GET {path}", f"has no list of elements in block {block[:40]!r}")
+            yield block, [(_position(path, element), element) for element in found or ()]
+
+
+def read_elements(side: DvidSide) -> Iterator[tuple[Position, Element]]:
+    """All elements, as the server holds them."""
+    for _block, found in read_blocks(side):
+        yield from found
 
 
 def _position(path: str, element: Any) -> Position:
@@ -58,15 +66,15 @@ def _position(path: str, element: Any) -> Position:
 
 def element_pages(side: DvidSide, _wanted: Wanted | None) -> Iterator[Page]:
     """Positions with hashes of the elements there."""
-    positions: list[Position] = []
-    values: list[int] = []
-    for position, element in read_elements(side):
-        positions.append(position)
-        values.append(hashed(canonical(plain(element))))
-        if len(positions) == _PER_PAGE:
-            yield _page(positions, values)
-            positions, values = [], []
-    yield _page(positions, values)
+    return pages_of(read_elements(side))
+
+
+def pages_of(found: Iterable[tuple[Position, Element]]) -> Iterator[Page]:
+    """The same of elements from elsewhere."""
+    coming = iter(found)
+    while batch := list(islice(coming, _PER_PAGE)):
+        values = [hashed(canonical(plain(element))) for _, element in batch]
+        yield _page([position for position, _ in batch], values)
 
 
 def _page(positions: list[Position], values: list[int]) -> Page:

@@ -7,9 +7,27 @@ from concurrent.futures import Executor
 from dataclasses import dataclass, field
 
 from dvidsync_dagster.dvid.annotation import Annotation, Element, Point, position
+from dvidsync_dagster.dvid.repo import Instance
 from dvidsync_dagster.errors import ServerFailed
 
 _BLOCKS_AT_ONCE = 16
+_EDGE = 64
+
+
+def block_edge(synced: Iterable[Instance]) -> Point:
+    """Voxels along each side of an instance's blocks: they are as large as those of the labels by which it
+    sorts its elements."""
+    edge: Point = (_EDGE,) * 3
+    for labels in synced:
+        size = labels.settings.get("BlockSize")
+        if isinstance(size, list) and len(size) == 3 and all(type(n) is int and n > 0 for n in size):
+            edge = (size[0], size[1], size[2])
+    return edge
+
+
+def block_of(point: Point, edge: Point) -> Point:
+    """The block that holds a point."""
+    return point[0] // edge[0], point[1] // edge[1], point[2] // edge[2]
 
 
 @dataclass(slots=True)
@@ -28,8 +46,7 @@ class Region:
     _blocks: dict[Point, dict[Point, list[Element]]] = field(default_factory=dict)
 
     def block_of(self, point: Point) -> Point:
-        x, y, z = (number // edge for number, edge in zip(point, self.edge, strict=True))
-        return x, y, z
+        return block_of(point, self.edge)
 
     def read(self, blocks: Iterable[Point]) -> None:
         """Read blocks that have not been read; neighbours along x in one request."""

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass, field
 
 import orjson
 
 from dvidsync_dagster.datatypes.annotation.commands import Place
-from dvidsync_dagster.dvid.annotation import Element, Point, position
+from dvidsync_dagster.dvid.annotation import Annotation, Element, Point, position
+from dvidsync_dagster.errors import RequestRefused
 from dvidsync_dagster.outgoing_text import escaped
 from dvidsync_dagster.plan.outcome import Refusal
+
+_BLOBS_AT_ONCE = 64
 
 
 @dataclass(slots=True)
@@ -41,7 +46,7 @@ class Touched:
             if not place.whole_blocks:
                 self.points |= dict.fromkeys(map(_position, posted or ()), at)
                 return
-            self.blocks |= dict.fromkeys(map(_block, posted or ()), at)
+            self.blocks |= dict.fromkeys(map(block_named, posted or ()), at)
             for elements in (posted or {}).values():
                 self.points |= dict.fromkeys(map(_position, elements or ()), at)
         except (ValueError, TypeError, AttributeError) as error:
@@ -49,12 +54,33 @@ class Touched:
             self.refusals.append(Refusal(at, found))
 
 
+def read_touched(source: Annotation, version: str, places: Sequence[Place], pool: Executor) -> Touched:
+    """What places cover, by what was posted there. What the source refuses to tell is a refusal too."""
+
+    def blob(place: Place) -> bytes | RequestRefused:
+        try:
+            return source.blob(version, place.blob) if place.blob else b""
+        except RequestRefused as refusal:
+            return refusal
+
+    touched = Touched()
+    for start in range(0, len(places), _BLOBS_AT_ONCE):
+        some = places[start : start + _BLOBS_AT_ONCE]
+        for at, (place, content) in enumerate(zip(some, pool.map(blob, some), strict=True), start):
+            if isinstance(content, RequestRefused):
+                touched.refusals.append(Refusal(at, f"source: {content}"))
+            else:
+                touched.add(at, place, content)
+    return touched
+
+
 def _position(element: Element | None) -> Point:
     # For DVID null is an element that says nothing of itself.
     return position(element or {})
 
 
-def _block(name: str) -> Point:
+def block_named(name: str) -> Point:
+    """The coordinates of a block, which are its name. Raises ValueError for what is no block's name."""
     match = _BLOCK.match(name)
     if match is None:
         raise ValueError(f"{escaped(name, 80)} is no block")

@@ -7,12 +7,12 @@ a move that comes again doubles it. What the source has at a position can be cop
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from dvidsync_dagster.datatypes.annotation.commands import CopyElements, Place
-from dvidsync_dagster.datatypes.annotation.region import Region
-from dvidsync_dagster.datatypes.annotation.touched import Touched
+from dvidsync_dagster.datatypes.annotation.region import Region, block_edge
+from dvidsync_dagster.datatypes.annotation.touched import Touched, read_touched
 from dvidsync_dagster.datatypes.copied import is_committed
 from dvidsync_dagster.dvid.annotation import Annotation, Element, Point, position, related
 from dvidsync_dagster.dvid.repo import Instance
@@ -22,9 +22,7 @@ from dvidsync_dagster.plan.outcome import Outcome, Refusal, refusal_of
 MAX_ELEMENTS = 2000
 """Elements in one request."""
 
-_READS_AT_A_TIME = 4
-_BLOBS_AT_ONCE = 64
-_BLOCK_EDGE = 64
+READS_AT_A_TIME = 4
 _MOST_AT_ONE_POINT = 1000
 
 
@@ -43,8 +41,8 @@ class AnnotationWriter:
     def carry_out(self, command: CopyElements) -> Outcome:
         """Copy what is at the places of a command. What the source refuses to tell is a refusal too."""
         version, places = command.version, command.places
-        with ThreadPoolExecutor(_READS_AT_A_TIME) as pool:
-            touched = self._touched(version, places, pool)
+        with ThreadPoolExecutor(READS_AT_A_TIME) as pool:
+            touched = read_touched(self.source, version, places, pool)
             try:
                 source = Region(self.source, version, self.edge, pool)
                 destination = Region(self.destination, version, self.edge, pool)
@@ -53,23 +51,6 @@ class AnnotationWriter:
                 return Outcome(refusals=tuple(Refusal(at, str(refusal)) for at in range(len(places))))
             refusals = [*touched.refusals, *self._write(touched, source, destination, places)]
         return Outcome(refusals=tuple({refusal.part: refusal for refusal in refusals}.values()))
-
-    def _touched(self, version: str, places: Sequence[Place], pool: Executor) -> Touched:
-        def blob(place: Place) -> bytes | RequestRefused:
-            try:
-                return self.source.blob(version, place.blob) if place.blob else b""
-            except RequestRefused as refusal:
-                return refusal
-
-        touched = Touched()
-        for start in range(0, len(places), _BLOBS_AT_ONCE):
-            some = places[start : start + _BLOBS_AT_ONCE]
-            for at, (place, content) in enumerate(zip(some, pool.map(blob, some), strict=True), start):
-                if isinstance(content, RequestRefused):
-                    touched.refusals.append(Refusal(at, f"source: {content}"))
-                else:
-                    touched.add(at, place, content)
-        return touched
 
     def _write(
         self, touched: Touched, source: Region, destination: Region, places: Sequence[Place]
@@ -161,10 +142,7 @@ def _slices(posts: Sequence[tuple[int, list[Element]]]) -> Iterator[list[tuple[i
 def new_writer(
     source: Annotation, destination: Annotation, instances: Mapping[str, Instance]
 ) -> AnnotationWriter:
-    """The writer of an instance. Its blocks are as large as those of the labels that it is synced to."""
-    edge: Point = (_BLOCK_EDGE,) * 3
-    for synced in instances[source.name].syncs if source.name in instances else ():
-        size = instances[synced].settings.get("BlockSize") if synced in instances else None
-        if isinstance(size, list) and len(size) == 3 and all(type(n) is int and n > 0 for n in size):
-            edge = (size[0], size[1], size[2])
+    """The writer of an instance."""
+    synced = instances[source.name].syncs if source.name in instances else ()
+    edge = block_edge(instances[name] for name in synced if name in instances)
     return AnnotationWriter(source, destination, edge)

@@ -9,8 +9,10 @@ from dvidsync_dagster.datatypes.keyvalue.comparison import KeyvalueComparison
 from dvidsync_dagster.datatypes.keyvalue.events import KeyEvent, decode
 from dvidsync_dagster.datatypes.keyvalue.repair import KeyvalueRepair
 from dvidsync_dagster.datatypes.keyvalue.side import KeyvalueSide
+from dvidsync_dagster.datatypes.keyvalue.snapshot import KeyvalueSnapshot
 from dvidsync_dagster.datatypes.server_side import Servers
 from dvidsync_dagster.dvid.repo import Instance
+from dvidsync_dagster.dvid.transport import Transport
 from dvidsync_dagster.events.event import Announcement, Event
 from dvidsync_dagster.events.message import Message
 
@@ -29,3 +31,6 @@ class KeyvalueType(CopiedType):
 
     def server_side(self, servers: Servers) -> KeyvalueSide:
         return KeyvalueSide(servers)
+
+    def snapshot_side(self, source: Transport, instance: Instance) -> KeyvalueSnapshot:
+        return KeyvalueSnapshot(source, instance)

@@ -8,7 +8,8 @@ from dvidsync_dagster.datatypes.commands import Step
 from dvidsync_dagster.datatypes.contract import DataRepair
 from dvidsync_dagster.datatypes.keyvalue.batches import fitting
 from dvidsync_dagster.datatypes.keyvalue.commands import CopyKeys
-from dvidsync_dagster.datatypes.keyvalue.comparison import VALUES, value_sizes
+from dvidsync_dagster.datatypes.keyvalue.comparison import VALUES
+from dvidsync_dagster.datatypes.keyvalue.reading import value_sizes
 from dvidsync_dagster.datatypes.repairing import carry_out_or_leave
 from dvidsync_dagster.datatypes.server_side import CarryOut
 from dvidsync_dagster.differences.items import ServerPair, find

@@ -9,11 +9,13 @@ from dvidsync_dagster.datatypes.contract import DataType, Gathered, Rows, Source
 from dvidsync_dagster.datatypes.labelmap.claims import claims_of
 from dvidsync_dagster.datatypes.labelmap.comparison import LabelmapComparison
 from dvidsync_dagster.datatypes.labelmap.counter_rule import CounterState, left_by
+from dvidsync_dagster.datatypes.labelmap.decoding import decode
 from dvidsync_dagster.datatypes.labelmap.effects import apply
-from dvidsync_dagster.datatypes.labelmap.events import LabelEvent, SetNextLabel, decode
+from dvidsync_dagster.datatypes.labelmap.events import LabelEvent, SetNextLabel
 from dvidsync_dagster.datatypes.labelmap.gather import gather
 from dvidsync_dagster.datatypes.labelmap.repair import LabelmapRepair
 from dvidsync_dagster.datatypes.labelmap.server.side import LabelmapSide
+from dvidsync_dagster.datatypes.labelmap.snapshot.side import LabelmapSnapshot
 from dvidsync_dagster.datatypes.labelmap.unfinished import LabelmapSource
 from dvidsync_dagster.datatypes.server_side import Servers
 from dvidsync_dagster.dvid.labelmap import Labelmap
@@ -54,6 +56,9 @@ class LabelmapType(DataType):
 
     def source_side(self, client: Transport, clock: int, started: int | None, pool: Executor) -> SourceSide:
         return LabelmapSource(client, clock, started, pool)
+
+    def snapshot_side(self, source: Transport, instance: Instance) -> LabelmapSnapshot:
+        return LabelmapSnapshot(source, instance)
 
     def counter(self, source: Transport, instance: str, root: str) -> int | None:
         return Labelmap(source, instance).next_label(root)

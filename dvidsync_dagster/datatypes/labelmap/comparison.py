@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from dvidsync_dagster.datatypes.contract import DataComparison
+from dvidsync_dagster.datatypes.labelmap.empty_supervoxels import empty_among
 from dvidsync_dagster.datatypes.labelmap.events import BodyEvent, Split, SplitSupervoxel
 from dvidsync_dagster.datatypes.labelmap.lower_scales import compare_lower_scales
 from dvidsync_dagster.differences.digest import Numbers, Page, Wanted, numbered
@@ -14,59 +15,26 @@ from dvidsync_dagster.differences.findings import Difference, DifferenceKind
 from dvidsync_dagster.differences.items import Found, Pair, ServerPair, find, gathered, side_by_side
 from dvidsync_dagster.differences.sides import DvidSide, Kind
 from dvidsync_dagster.differences.touched import Touched
+from dvidsync_dagster.dvid.label_lists import mapping_pairs, size_pairs
 from dvidsync_dagster.dvid.labelmap import Labelmap
-from dvidsync_dagster.dvid.paths import node_path
-from dvidsync_dagster.dvid.transport import NO_TEXT, Transport
-from dvidsync_dagster.errors import ServerFailed
+from dvidsync_dagster.dvid.transport import Transport
 from dvidsync_dagster.events.event import Event
-
-_PAIR = 16
-_PAGE_PAIRS = 1 << 20
-_LABELS_PER_REQUEST = 1_000_000
 
 
 def mapping_pages(side: DvidSide, _wanted: Wanted | None) -> Iterator[Page]:
     """Supervoxels that are in another body than their own, with their bodies."""
-    path = node_path(side.version, side.name, "mappings")
-    for pairs in _pairs(side, path, {"format": "binary"}):
-        # An id that was retired is listed with 0 by a server that remembers why, and not at all by others.
-        pairs = pairs[pairs[:, 1] != 0]
-        yield numbered(pairs[:, 0], pairs[:, 1])
+    for pairs in mapping_pairs(side.client, side.version, side.name):
+        moved = pairs[pairs[:, 1] != 0]
+        yield numbered(moved[:, 0], moved[:, 1])
 
 
 def size_pages(side: DvidSide, _wanted: Wanted | None) -> Iterator[Page]:
     """Bodies with their voxels."""
-    path = node_path(side.version, side.name, "listlabels")
-    start = 0
-    while True:
-        listed = 0
-        query: dict[str, str | int] = {"sizes": "true", "start": start, "number": _LABELS_PER_REQUEST}
-        for pairs in _pairs(side, path, query):
-            listed += len(pairs)
-            start = int(pairs[-1, 0]) + 1
-            yield numbered(pairs[:, 0], pairs[:, 1])
-        if listed < _LABELS_PER_REQUEST:
-            return
-
-
-def _pairs(side: DvidSide, path: str, query: dict[str, str | int]) -> Iterator[Numbers]:
-    """Arrays of shape (n, 2) from an answer of uint64 pairs."""
-    kept = bytearray()
-    with side.client.stream(path, query=query, kind=NO_TEXT) as pieces:
-        for piece in pieces:
-            kept += piece
-            if len(kept) >= _PAGE_PAIRS * _PAIR:
-                whole = len(kept) // _PAIR * _PAIR
-                yield _parsed(bytes(kept[:whole]))
-                del kept[:whole]
-    if len(kept) % _PAIR:
-        raise ServerFailed(f"GET {path}", f"ends in the middle of a pair: {bytes(kept[-100:])!r}")
-    if kept:
-        yield _parsed(bytes(kept))
-
-
-def _parsed(content: bytes) -> Numbers:
-    return np.frombuffer(content, "<u8").reshape(-1, 2).astype(np.uint64, copy=False)
+    for pairs in size_pairs(side.client, side.version, side.name):
+        # The background is no body, but a renumber to 0 gives it a size: docs/dvid.md, "Odd requests that are
+        # taken".
+        bodies = pairs[pairs[:, 0] != 0]
+        yield numbered(bodies[:, 0], bodies[:, 1])
 
 
 def bodies_of(side: DvidSide, supervoxels: Sequence[int]) -> Numbers:
@@ -85,12 +53,25 @@ MAPPING = Kind(
 SIZES = Kind("bodies", "bodies of another size", size_pages, show=lambda _key, voxels: f"{voxels} voxels")
 
 
+def _with_voxels(found: Found | None, pair: Pair) -> Found | None:
+    """Beside what is no server: without the supervoxels that a server maps to a body although they have no
+    voxels, and which a snapshot leaves out."""
+    if found is None or isinstance(pair, ServerPair) or not isinstance(pair.source, DvidSide):
+        return found
+    alone = found.at_source & ~found.at_destination
+    source = Labelmap(pair.source.client, pair.source.name)
+    empty = empty_among(pair.source.version, found.keys[alone].tolist(), source)
+    kept = found.only(~(alone & np.isin(found.keys, np.array(sorted(empty), np.uint64))))
+    return kept if len(kept) else None
+
+
 class LabelmapComparison(DataComparison):
     """Supervoxels with their bodies, bodies with their sizes; of servers also what they count."""
 
     def items(self, pair: Pair, *, lower_scales: bool) -> tuple[list[Found], int]:
         """Lower scales only servers can be asked for."""
-        found, count = gathered([find(MAPPING, pair), find(SIZES, pair)])
+        moved, supervoxels = find(MAPPING, pair)
+        found, count = gathered([(_with_voxels(moved, pair), supervoxels), find(SIZES, pair)])
         if lower_scales and isinstance(pair, ServerPair):
             lower, blocks = compare_lower_scales(pair)
             return [*found, *lower], count + blocks

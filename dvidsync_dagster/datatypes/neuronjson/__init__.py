@@ -9,8 +9,10 @@ from dvidsync_dagster.datatypes.neuronjson.comparison import NeuronjsonCompariso
 from dvidsync_dagster.datatypes.neuronjson.events import PostNeuron, decode
 from dvidsync_dagster.datatypes.neuronjson.repair import NeuronjsonRepair
 from dvidsync_dagster.datatypes.neuronjson.side import NeuronjsonSide
+from dvidsync_dagster.datatypes.neuronjson.snapshot import NeuronjsonSnapshot
 from dvidsync_dagster.datatypes.server_side import Servers
 from dvidsync_dagster.dvid.repo import Instance
+from dvidsync_dagster.dvid.transport import Transport
 from dvidsync_dagster.events.event import Announcement, Event
 from dvidsync_dagster.events.message import Message
 
@@ -29,3 +31,6 @@ class NeuronjsonType(CopiedType):
 
     def server_side(self, servers: Servers) -> NeuronjsonSide:
         return NeuronjsonSide(servers)
+
+    def snapshot_side(self, source: Transport, instance: Instance) -> NeuronjsonSnapshot:
+        return NeuronjsonSnapshot(source, instance)

@@ -11,7 +11,7 @@ import numpy as np
 from dvidsync_dagster.datatypes.contract import DataComparison
 from dvidsync_dagster.datatypes.neuronjson.events import PostNeuron
 from dvidsync_dagster.differences.digest import Page, Wanted, canonical, hashed, named, numbered
-from dvidsync_dagster.differences.items import Found, Pair, find, gathered
+from dvidsync_dagster.differences.items import Found, Pair, ServerPair, find, gathered
 from dvidsync_dagster.differences.sides import DvidSide, Kind
 from dvidsync_dagster.differences.touched import Touched
 from dvidsync_dagster.dvid.json_stream import list_items
@@ -24,14 +24,12 @@ _PER_PAGE = 5_000
 SCHEMAS = ("json_schema", "schema", "schema_batch")
 
 
-def neuron_pages(side: DvidSide, _wanted: Wanted | None) -> Iterator[Page]:
-    """Body ids with hashes of all fields."""
+def read_neurons(side: DvidSide) -> Iterator[tuple[int, dict[str, Any]]]:
+    """All neurons that have a field: bodies, and all fields with users and times."""
     path = node_path(side.version, side.name, "all")
     with side.client.stream(path, query={"show": "all"}) as pieces:
-        neurons = list_items(pieces, f"GET {path}")
-        while batch := list(islice(neurons, _PER_PAGE)):
-            ids = np.array([_body(path, neuron) for neuron in batch], np.uint64)
-            yield numbered(ids, np.array([hashed(canonical(neuron)) for neuron in batch], np.uint64))
+        for neuron in list_items(pieces, f"GET {path}"):
+            yield _body(path, neuron), neuron
 
 
 def _body(path: str, neuron: Any) -> int:
@@ -39,6 +37,14 @@ def _body(path: str, neuron: Any) -> int:
     if isinstance(body, bool) or not isinstance(body, int) or not 0 <= body < 2**64:
         raise ServerFailed(f"GET {path}", f"lists {str(neuron)[:200]}, which has no bodyid")
     return body
+
+
+def neuron_pages(side: DvidSide, _wanted: Wanted | None) -> Iterator[Page]:
+    """Body ids with hashes of all fields."""
+    neurons = read_neurons(side)
+    while batch := list(islice(neurons, _PER_PAGE)):
+        ids = np.array([body for body, _ in batch], np.uint64)
+        yield numbered(ids, np.array([hashed(canonical(neuron)) for _, neuron in batch], np.uint64))
 
 
 def schema_pages(side: DvidSide, _wanted: Wanted | None) -> Iterator[Page]:
@@ -63,7 +69,9 @@ class NeuronjsonComparison(DataComparison):
     """Records and schemas."""
 
     def items(self, pair: Pair, *, lower_scales: bool) -> tuple[list[Found], int]:
-        return gathered([find(NEURONS, pair), find(NEURON_SCHEMAS, pair)])
+        """Schemas only servers have."""
+        schemas = [find(NEURON_SCHEMAS, pair)] if isinstance(pair, ServerPair) else []
+        return gathered([find(NEURONS, pair), *schemas])
 
     def touch(self, event: Event, touched: Touched, source: Transport) -> None:
         if isinstance(event, PostNeuron):

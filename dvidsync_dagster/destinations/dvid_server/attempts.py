@@ -21,8 +21,7 @@ from dvidsync_dagster.errors import (
     ServerUnreachable,
 )
 from dvidsync_dagster.events.batch import Batch
-from dvidsync_dagster.events.event import Event, NumberedEvent
-from dvidsync_dagster.outgoing_text import escaped
+from dvidsync_dagster.events.event import NumberedEvent
 from dvidsync_dagster.plan.outcome import Outcome
 
 _ATTEMPTS = 4
@@ -144,7 +143,7 @@ def _settled(tally: _Tally, server: Server, batch: Batch, *, looking: bool) -> S
             raise _Early(early)
         tally.already_there += outcome.already_there
         for refusal in outcome.refusals:
-            row = _conflict(step.answering[refusal.part], refusal.found)
+            row = ConflictRow.of(step.answering[refusal.part], refusal.found)
             if not server.skips:
                 raise Conflict(
                     f"{row.action} at {row.where} cannot be applied to {server.name}: {row.found}. "
@@ -158,17 +157,6 @@ def _settled(tally: _Tally, server: Server, batch: Batch, *, looking: bool) -> S
 
 def _is_numbered(step: Step) -> bool:
     return any(isinstance(event, NumberedEvent) for event in step.events)
-
-
-def _conflict(event: Event, found: str) -> ConflictRow:
-    return ConflictRow(
-        where=str(event.origin),
-        action=event.action,
-        instance=event.instance,
-        version=event.version,
-        mutation_id=event.mutation_id if isinstance(event, NumberedEvent) else None,
-        found=escaped(found, 1500),
-    )
 
 
 def _add(seconds: dict[str, float], stage: str, spent: float) -> None:

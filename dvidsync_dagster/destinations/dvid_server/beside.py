@@ -39,6 +39,9 @@ class ServerBesideSource:
     def contents(self) -> RepoInfo:
         return read_repo_info(self.client, self.root)
 
+    def compared(self, source: RepoInfo) -> None:
+        """All that are followed."""
+
     def side(self, version: str, instance: str) -> DvidSide:
         return DvidSide(self.client, version, instance)
 

@@ -46,7 +46,7 @@ def refuse_twins(config: SyncConfig, destination: DestinationConfig, client: Tra
 
     Raises ConfigurationError if one is this server too: two runs at a time would work on it.
     """
-    for other in config.destinations:
+    for other in config.servers:
         if other.name != destination.name and _answers_as(client, other):
             raise ConfigurationError(
                 f"destinations[{destination.name}].url",

@@ -96,13 +96,15 @@ class DvidServer:
 
     # As a destination
 
-    def meet(self, checkpoint: Checkpoint | None, *, again: bool) -> Checkpoint | None:
+    def meet(self, checkpoint: Checkpoint | None) -> Checkpoint | None:
+        return checkpoint
+
+    def begin_pass(self, checkpoint: Checkpoint | None, *, again: bool) -> None:
         self._checkpoint = checkpoint or Checkpoint(epoch=0)
         self._looking = Looking(checkpoint, again=again)
         self._remembered = max(side.meet(checkpoint) for side in self.sides.values())
         if self._looking.is_needed:
             self.come_to_rest()
-        return checkpoint
 
     def contents(self) -> RepoInfo:
         return read_repo_info(self.client, self._repo.root)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from dvidsync_dagster.datatypes.labelmap.server.blobs import cleaved_supervoxels
+from dvidsync_dagster.datatypes.labelmap.blobs import cleaved_supervoxels
 from dvidsync_dagster.datatypes.labelmap.server.bodies import Bodies, signed
 from dvidsync_dagster.datatypes.labelmap.server.commands import CleaveBody, Fresh, LabelCommand
 from dvidsync_dagster.errors import RequestRefused, ServerFailed

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from dvidsync_dagster.datatypes.labelmap.server.blobs import split_volume
+from dvidsync_dagster.datatypes.labelmap.blobs import split_volume
 from dvidsync_dagster.datatypes.labelmap.server.bodies import Bodies, signed
 from dvidsync_dagster.datatypes.labelmap.server.cleaving import cleave_off
 from dvidsync_dagster.datatypes.labelmap.server.commands import SplitSupervoxels
@@ -69,7 +69,7 @@ def _cut(bodies: Bodies, command: SplitSupervoxels, cut: TornSplit) -> RequestRe
 
 
 def _post_cut(bodies: Bodies, command: SplitSupervoxels, cut: TornSplit) -> None:
-    volume = split_volume(command, bodies.source)
+    volume = split_volume(command.version, command.body, command.volume, bodies.source)
     if command.new is not None:
         # It reaches over several supervoxels, and each split takes its own voxels only.
         where = f"split of body {command.body}"

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from dvidsync_dagster.datatypes.labelmap.blobs import cleaved_supervoxels
 from dvidsync_dagster.datatypes.labelmap.events import BodyEvent
-from dvidsync_dagster.datatypes.labelmap.server.blobs import cleaved_supervoxels
 from dvidsync_dagster.datatypes.labelmap.server.bodies import Bodies
 from dvidsync_dagster.datatypes.labelmap.server.cleaving import cleave, mend_cleave
 from dvidsync_dagster.datatypes.labelmap.server.commands import (

@@ -5,15 +5,29 @@ See docs/dvid.md, "Messages that point to a blob".
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import orjson
 
-from dvidsync_dagster.datatypes.labelmap.server.commands import CleaveBody, SplitSupervoxels
 from dvidsync_dagster.dvid import sparsevol
 from dvidsync_dagster.dvid.labelmap import Labelmap
 from dvidsync_dagster.errors import ServerFailed
 
 
-def cleaved_supervoxels(cleave: CleaveBody, source: Labelmap) -> tuple[int, ...]:
+class Cleaved(Protocol):
+    """A cleave, or the command that repeats it."""
+
+    @property
+    def version(self) -> str: ...
+    @property
+    def orig(self) -> int: ...
+    @property
+    def supervoxels(self) -> tuple[int, ...] | None: ...
+    @property
+    def data_ref(self) -> str: ...
+
+
+def cleaved_supervoxels(cleave: Cleaved, source: Labelmap) -> tuple[int, ...]:
     """Raises ServerFailed if the blob is none of a cleave."""
     if cleave.supervoxels is not None:
         return cleave.supervoxels
@@ -27,7 +41,7 @@ def cleaved_supervoxels(cleave: CleaveBody, source: Labelmap) -> tuple[int, ...]
     return tuple(found)
 
 
-def split_volume(split: SplitSupervoxels, source: Labelmap) -> sparsevol.Runs:
-    """The voxels that are split off. Raises ServerFailed if the blob holds no runs."""
-    where = f"blob {split.volume} of {source.name} (split of body {split.body})"
-    return sparsevol.parse_runs(source.blob(split.version, split.volume), where, header=False)
+def split_volume(version: str, body: int, reference: str, source: Labelmap) -> sparsevol.Runs:
+    """The voxels that are split off a body. Raises ServerFailed if the blob holds no runs."""
+    where = f"blob {reference} of {source.name} (split of body {body})"
+    return sparsevol.parse_runs(source.blob(version, reference), where, header=False)

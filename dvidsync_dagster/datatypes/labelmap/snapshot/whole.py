@@ -1,0 +1,128 @@
+"""All that a labelmap has in a committed version, as the rows of its tables.
+
+Some arrays hold it: about 100 bytes for each supervoxel and each body.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_fixed
+
+from dvidsync_dagster.datatypes.labelmap.empty_supervoxels import empty_among
+from dvidsync_dagster.datatypes.labelmap.snapshot.all_bodies import AllBodies, read_bodies
+from dvidsync_dagster.datatypes.labelmap.snapshot.tables import MOST, Labels, LabelTables, unfit
+from dvidsync_dagster.dvid.label_lists import mapping_pairs, split_halves
+from dvidsync_dagster.dvid.labelmap import Labelmap
+from dvidsync_dagster.errors import ServerUnreachable
+from dvidsync_dagster.snapshot.table import Table
+
+ROWS = 500_000
+"""Of a batch."""
+
+
+def whole(
+    source: Labelmap, version: str, tables: LabelTables
+) -> Iterator[tuple[Table, Iterator[pa.RecordBatch]]]:
+    """Table by table, sorted by key. No edits are known of before.
+
+    Raises:
+        Unfit: a label from 2^63 up.
+        ServerError: the source does not answer.
+    """
+    bodies = read_bodies(source, version, tables.bodies.path)
+    mapping = _mapping(source, version, tables, bodies)
+    counts = np.bincount(bodies.places(mapping.bodies)[0], minlength=len(bodies))
+    yield tables.mapping, mapping.batches(tables.mapping.schema)
+    yield tables.edits, iter(())
+    del mapping
+    yield tables.bodies, _body_batches(bodies, counts, tables.bodies.schema)
+
+
+@dataclass(frozen=True, slots=True)
+class _Mapping:
+    """Arrays of one length; a supervoxel that does not exist is in body 0."""
+
+    supervoxels: Labels
+    bodies: Labels
+
+    def only(self, mask: npt.NDArray[np.bool_]) -> _Mapping:
+        return _Mapping(self.supervoxels[mask], self.bodies[mask])
+
+    def batches(self, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+        for start in range(0, len(self.supervoxels), ROWS):
+            columns = [each[start : start + ROWS] for each in (self.supervoxels, self.bodies)]
+            yield pa.record_batch([pa.array(column) for column in columns], schema)
+
+
+def _mapping(source: Labelmap, version: str, tables: LabelTables, bodies: AllBodies) -> _Mapping:
+    """Every supervoxel with its body.
+
+    DVID lists those that are in another body than their own. The others are bodies with their own label, as
+    far as a body has the supervoxel of its own label: docs/dvid.md, "Bulk reads".
+    """
+    moved = _read_moved(source, version, tables)
+    itself = _bodies_of_themselves(source, version, bodies, moved.supervoxels)
+    # Of a body that does not exist there are no voxels, whatever is mapped to it.
+    moved = moved.only(bodies.places(moved.bodies)[1])
+    moved = moved.only(~np.isin(moved.supervoxels, _empty_halves(source, version, moved.supervoxels)))
+    supervoxels = np.concatenate([moved.supervoxels, itself])
+    order = np.argsort(supervoxels)
+    return _Mapping(supervoxels[order], np.concatenate([moved.bodies, itself])[order])
+
+
+@retry(
+    # An answer that broke off is read anew.
+    retry=retry_if_exception_type(ServerUnreachable),
+    stop=stop_after_attempt(5),
+    wait=wait_fixed(1),
+    reraise=True,
+)
+def _read_moved(source: Labelmap, version: str, tables: LabelTables) -> _Mapping:
+    pieces = [np.empty((0, 2), np.uint64)]
+    for pairs in mapping_pairs(source.client, version, source.name):
+        highest = pairs.max()
+        if highest > MOST:
+            raise unfit(tables.mapping.path, int(highest), f"the mapping of version {version}")
+        pieces.append(pairs)
+    every = np.concatenate(pieces).view(np.int64)
+    return _Mapping(every[:, 0].copy(), every[:, 1].copy())
+
+
+def _bodies_of_themselves(source: Labelmap, version: str, bodies: AllBodies, listed: Labels) -> Labels:
+    """The bodies that have the supervoxel of their own label, of those that are not listed. A body that a
+    cleave, a split or a renumber has named has none."""
+    own = bodies.labels[~np.isin(bodies.labels, listed)]
+    places, _ = bodies.places(own)
+    sure = bodies.holds_itself[places]
+    unsure = own[~sure]
+    homes = np.array(source.mapping(version, unsure.tolist()), np.uint64)
+    return np.concatenate([own[sure], unsure[homes == unsure.astype(np.uint64)]])
+
+
+def _empty_halves(source: Labelmap, version: str, supervoxels: Labels) -> Labels:
+    """Those of these supervoxels that a split has left without voxels."""
+    halves = np.array(split_halves(source.client, version, source.name), np.uint64)
+    asked = np.intersect1d(halves[halves <= MOST].astype(np.int64), supervoxels)
+    return np.array(sorted(empty_among(version, asked.tolist(), source)), np.int64)
+
+
+def _body_batches(
+    bodies: AllBodies, counts: npt.NDArray[np.intp], schema: pa.Schema
+) -> Iterator[pa.RecordBatch]:
+    for start in range(0, len(bodies), ROWS):
+        columns = {
+            "body": pa.array(bodies.labels[start : start + ROWS]),
+            "voxels": pa.array(bodies.voxels[start : start + ROWS]),
+            "supervoxels": pa.array(counts[start : start + ROWS]),
+        }
+        changed = bodies.changed.slice(start, ROWS)
+        columns |= {
+            name: changed[name].cast(schema.field(name).type).combine_chunks()
+            for name in changed.column_names
+        }
+        yield pa.record_batch([columns[field.name] for field in schema], schema)

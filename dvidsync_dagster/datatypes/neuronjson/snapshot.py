@@ -1,0 +1,182 @@
+"""Neuronjson instances in a snapshot: one table, a row for each neuron, with a column for each field.
+
+The columns are those of the fields that were met. The table itself tells which it has, and of which types.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from tempfile import TemporaryFile
+from typing import IO, Any, NoReturn
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from dvidsync_dagster.datatypes.contract import SnapshotSide
+from dvidsync_dagster.datatypes.neuronjson.comparison import NEURONS, read_neurons
+from dvidsync_dagster.datatypes.neuronjson.events import PostNeuron
+from dvidsync_dagster.datatypes.neuronjson.fields import MAX_FIELDS, Fields, json_text
+from dvidsync_dagster.datatypes.neuronjson.side import MAX_RECORDS
+from dvidsync_dagster.datatypes.neuronjson.snapshot_items import neuron_pages
+from dvidsync_dagster.datatypes.table_rows import bounded, gone_keys, kept, whole_pairs
+from dvidsync_dagster.differences.digest import Page
+from dvidsync_dagster.differences.sides import DvidSide, Kind
+from dvidsync_dagster.dvid.neuronjson import Neuronjson
+from dvidsync_dagster.errors import ServerFailed, Unfit
+from dvidsync_dagster.events.event import Event
+from dvidsync_dagster.snapshot.table import Change, Column, Table, TableRows
+
+_HIGHEST = 2**63 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """`text` is the whole neuron as JSON."""
+
+    body: int
+    text: str
+
+    @property
+    def neuron(self) -> dict[str, Any]:
+        fields: dict[str, Any] = json.loads(self.text)
+        return fields
+
+
+class NeuronjsonSnapshot(SnapshotSide):
+    """Neurons and their fields."""
+
+    begins_empty = True
+
+    @property
+    def tables(self) -> Sequence[Table]:
+        """With the columns that it always has."""
+        return (self._table(),)
+
+    def _table(self, fields: Sequence[Column] = ()) -> Table:
+        columns = (
+            Column("body", pa.int64(), "The body."),
+            Column(
+                "json",
+                pa.string(),
+                "The whole neuron: all fields, with who set them (FIELD_user) and when (FIELD_time). Fields "
+                f"beyond the first {MAX_FIELDS:,} are only here.",
+            ),
+            *fields,
+        )
+        text = f"One neuron of the neuronjson instance {self.instance.name} that has any field."
+        return Table(self.instance.name, text, columns, ("body",))
+
+    def whole(self, version: str) -> Iterator[tuple[Table, Iterator[pa.RecordBatch]]]:
+        """The batches are to be read before the next table is asked for."""
+        side = DvidSide(self.source, version, self.instance.name)
+        with TemporaryFile() as file:
+            fields = Fields()
+            for body, neuron in read_neurons(side):
+                _write(self._row(body, neuron), file, fields)
+            yield self._table(fields.columns), self._batches(fields, _rows_in(file))
+
+    def pages(self, kind: Kind, rows: TableRows) -> Iterator[Page]:
+        return neuron_pages(rows, self._table()) if kind is NEURONS else super().pages(kind, rows)
+
+    def changes(self, events: Sequence[Event], version: str, rows: TableRows) -> Mapping[str, Change]:
+        """Where a column does not fit a value, the whole table is written anew, from what it holds."""
+        bodies = self._touched(events)
+        if not bodies:
+            return {}
+        fields = Fields(rows.schema(self._table()))
+        with TemporaryFile() as file:
+            for row in self._there(version, bodies):
+                _write(row, file, fields)
+            as_before = fields.fits
+            if not as_before:
+                fields = Fields()
+                for row in chain(self._others(rows, bodies), _rows_in(file)):
+                    fields.take_in(row.neuron)
+            table = self._table(fields.columns)
+            put = kept(table, self._batches(fields, _rows_in(file)))
+        there = set(put["body"].to_pylist())
+        gone = gone_keys(rows, self._table(), [body for body in _fitting(bodies) if body not in there])
+        anew = None if as_before else self._batches(fields, chain(self._others(rows, bodies), _rows_of(put)))
+        return {table.path: Change(put, gone, table, anew)}
+
+    def _touched(self, events: Sequence[Event]) -> list[int]:
+        """The bodies that messages name. A key that is no body is a schema's, or was refused."""
+        named = (
+            event.body
+            for event in events
+            if isinstance(event, PostNeuron) and event.instance == self.instance.name
+        )
+        return list(dict.fromkeys(body for body in named if body is not None))
+
+    def _there(self, version: str, bodies: Sequence[int]) -> Iterator[_Row]:
+        """What the source has of some neurons."""
+        server = Neuronjson(self.source, self.instance.name)
+        for start in range(0, len(bodies), MAX_RECORDS):
+            for body, record in server.records(version, bodies[start : start + MAX_RECORDS]).items():
+                neuron = _decoded(record, f"{body} of {self.instance.name}")
+                # docs/dvid.md, "Neurons": what has no field is not listed.
+                if neuron.keys() - {"bodyid"}:
+                    yield self._row(body, neuron)
+
+    def _others(self, rows: TableRows, bodies: Sequence[int]) -> Iterator[_Row]:
+        """The rows of the table that are not touched."""
+        touched = pa.array(_fitting(bodies), pa.int64())
+        for batch in rows.batches(self._table(), ("body", "json")):
+            yield from _rows_of(batch.filter(pc.invert(pc.is_in(batch["body"], touched))))
+
+    def _row(self, body: int, neuron: Any) -> _Row:
+        if body > _HIGHEST:
+            raise Unfit(
+                self.instance.name,
+                f"there is a neuron of body {body}, and tables hold numbers up to {_HIGHEST}",
+                "Give the body another label, or leave the instance out of the snapshot.",
+            )
+        return _Row(body, whole_pairs(json_text(neuron)))
+
+    def _batches(self, fields: Fields, rows: Iterable[_Row]) -> Iterator[pa.RecordBatch]:
+        schema = self._table(fields.columns).schema
+        for some in bounded(rows, lambda row: len(row.text)):
+            own = [
+                pa.array([row.body for row in some], pa.int64()),
+                pa.array([row.text for row in some], pa.string()),
+            ]
+            yield pa.record_batch([*own, *fields.arrays([row.neuron for row in some])], schema)
+
+
+def _fitting(bodies: Iterable[int]) -> list[int]:
+    return [body for body in bodies if body <= _HIGHEST]
+
+
+def _decoded(record: bytes, which: str) -> dict[str, Any]:
+    try:
+        neuron = json.loads(record, parse_constant=_no_number)
+    except (ValueError, RecursionError) as error:
+        raise ServerFailed("GET keyvalues", f"answered no JSON for neuron {which}: {error}") from None
+    if not isinstance(neuron, dict):
+        raise ServerFailed("GET keyvalues", f"answered no object for neuron {which}")
+    return neuron
+
+
+def _no_number(word: str) -> NoReturn:
+    raise ValueError(f"{word} is no JSON")
+
+
+def _write(row: _Row, file: IO[bytes], fields: Fields) -> None:
+    """Keep a row, and make sure that its fields have columns."""
+    fields.take_in(row.neuron)
+    file.write(b"%d\t%s\n" % (row.body, row.text.encode()))
+
+
+def _rows_in(file: IO[bytes]) -> Iterator[_Row]:
+    file.seek(0)
+    for line in file:
+        body, _, text = line.decode().removesuffix("\n").partition("\t")
+        yield _Row(int(body), text)
+
+
+def _rows_of(rows: pa.Table | pa.RecordBatch) -> Iterator[_Row]:
+    for body, text in zip(rows["body"].to_pylist(), rows["json"].to_pylist(), strict=True):
+        yield _Row(body, text)

@@ -1,0 +1,87 @@
+"""The next snapshot of a branch while a run makes it. Readers see it when it is committed to the pointer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from dvidsync_dagster.destinations.bucket.stretches import Reached
+from dvidsync_dagster.destinations.bucket.tables import BranchTables
+from dvidsync_dagster.log.checkpoint import Checkpoint
+from dvidsync_dagster.snapshot.pointer import BranchState, Pin, Pointer
+
+
+@dataclass(slots=True)
+class Draft:
+    """The tables of a branch, and what the pointer is to say of them.
+
+    Args:
+        pointer: of the bucket, which this run owns.
+        branch: its name.
+        tables: as they are now.
+        state: of the branch; its tables are those of `tables`.
+        pins: versions that were committed since the last snapshot.
+        swaps: how often the pointer was written; first of all when it was claimed.
+    """
+
+    pointer: Pointer
+    branch: str
+    tables: BranchTables
+    state: BranchState
+    pins: dict[str, Pin] = field(default_factory=dict)
+    swaps: int = 1
+
+    @property
+    def commits(self) -> int:
+        """How many there were, to tables and to the pointer, since the run owns the bucket."""
+        return self.tables.commits + self.swaps
+
+    @property
+    def reached(self) -> Reached:
+        state = self.state
+        return Reached(state.uuid, state.committed == state.uuid, state.base, state.base_read_ns)
+
+    def go_on_to(self, version: str) -> None:
+        """What comes next happened in this version."""
+        self.state = self.state.model_copy(update={"uuid": version})
+
+    def pin(self, log_time_ns: int) -> None:
+        """The version is committed: keep its tables as they are.
+
+        Args:
+            log_time_ns: the moment of the log (ns since 1970).
+        """
+        self._settle(log_time_ns)
+        self.state = self.state.model_copy(update={"committed": self.state.uuid})
+        self.pins[self.state.uuid] = Pin(branch=self.branch, tables=self.tables.versions)
+
+    def commit(self, checkpoint: Checkpoint | None) -> None:
+        """Make it the snapshot that readers see.
+
+        Args:
+            checkpoint: the log is in the tables up to here; None while the first snapshot is made.
+
+        Raises:
+            OwnershipLost: a newer run owns the bucket.
+            StorageError.
+        """
+        if checkpoint is not None:
+            self._settle(checkpoint.key_ns)
+        before = self.pointer.snapshot
+        state = self.state.model_copy(update={"tables": self.tables.states})
+        self.pointer.commit(
+            before.model_copy(
+                update={
+                    "checkpoint": checkpoint,
+                    "branches": {**before.branches, self.branch: state},
+                    "pins": {**before.pins, **self.pins},
+                }
+            )
+        )
+        self.pins = {}
+        self.swaps += 1
+
+    def _settle(self, log_time_ns: int) -> None:
+        # What had to wait comes late: the moments go forward all the same.
+        log_time_ns = max(log_time_ns, self.state.log_time_ns)
+        self.state = self.state.model_copy(update={"log_time_ns": log_time_ns})
+        self.tables.settle(log_time_ns=log_time_ns, uuid=self.state.uuid)

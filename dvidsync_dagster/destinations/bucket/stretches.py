@@ -1,0 +1,145 @@
+"""Events in stretches, each of one version of a branch: the tables are changed stretch by stretch, so that
+they can be kept as they are where a version was committed. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from dvidsync_dagster.destinations.bucket.versions import BranchVersions
+from dvidsync_dagster.events.event import Event
+from dvidsync_dagster.events.repo import Commit, NewInstance, NewVersion, NodeLog, NodeNote
+
+
+@dataclass(frozen=True, slots=True)
+class Reached:
+    """How far the tables are.
+
+    Args:
+        version: the newest that they hold something of.
+        is_committed: and with all that belongs to it.
+        base: the committed version that they began with.
+        base_read_ns: the source's time (ns since 1970) when the reading of it began.
+    """
+
+    version: str
+    is_committed: bool
+    base: str
+    base_read_ns: int
+
+
+@dataclass(slots=True)
+class Stretch:
+    """What happened in one version, in an order in which it can be applied.
+
+    Args:
+        is_committed: with its end the version is committed.
+    """
+
+    version: str
+    events: list[Event] = field(default_factory=list)
+    is_committed: bool = False
+
+
+@dataclass(slots=True)
+class Stretches:
+    """What became of events.
+
+    Args:
+        late: what changed a version that the tables hold as committed.
+        already_there: how many events the tables held before.
+        untold: versions that have begun, though the log lacks their making.
+    """
+
+    stretches: list[Stretch] = field(default_factory=list)
+    late: list[Event] = field(default_factory=list)
+    already_there: int = 0
+    untold: list[str] = field(default_factory=list)
+
+
+def in_stretches(events: Iterable[Event], versions: BranchVersions, reached: Reached) -> Stretches:
+    """Divide events, which come in an order in which they can be applied. Those of other branches are left
+    out: they change nothing here."""
+    own = [(place, event) for event in events if (place := _place(event, versions)) is not None]
+    # Where the log lacks the making of a version, nothing else has put its events behind those before.
+    own.sort(key=lambda each: each[0])
+    dividing = _Dividing(versions, reached)
+    for place, event in own:
+        dividing.take(place, event)
+    return dividing.done()
+
+
+def _place(event: Event, versions: BranchVersions) -> int | None:
+    return versions.place(event.child if isinstance(event, NewVersion) else event.version)
+
+
+class _Dividing:
+    def __init__(self, versions: BranchVersions, reached: Reached) -> None:
+        self._versions = versions
+        self._reached = reached
+        self._at = versions.place(reached.version) or 0
+        self._base = versions.place(reached.base) or 0
+        self._found = Stretches()
+        self._open = Stretch(reached.version, is_committed=reached.is_committed)
+
+    def take(self, place: int, event: Event) -> None:
+        match event:
+            case NewVersion() | Commit() if self._is_past(place, event):
+                self._found.already_there += 1
+            case NodeNote() | NodeLog() | NewInstance():
+                # They can be of any version, at any time.
+                self._open.events.append(event)
+            case NewVersion() | Commit():
+                self._go_on_to(place, event)
+                self._open.events.append(event)
+                if isinstance(event, Commit):
+                    self._open.is_committed = True
+            case _ if place <= self._base and event.origin.key_ns <= self._reached.base_read_ns:
+                self._found.already_there += 1
+            case _ if self._is_held_as_committed(place) or self._had_child(place, event):
+                self._found.late.append(event)
+            case _:
+                self._go_on_to(place, event)
+                self._open.events.append(event)
+
+    def done(self) -> Stretches:
+        self._close()
+        return self._found
+
+    def _is_past(self, place: int, event: Event) -> bool:
+        return self._is_held_as_committed(place) or (place == self._at and isinstance(event, NewVersion))
+
+    def _is_held_as_committed(self, place: int) -> bool:
+        return place < self._at or (place == self._at and self._open.is_committed)
+
+    def _had_child(self, place: int, event: Event) -> bool:
+        """Whether an event changed a version after one was made from it: an administrator can do that, and
+        what the child has of it cannot be told. One that was under way at the commit is before that."""
+        born = self._versions.versions[place + 1].created if place + 1 < len(self._versions.versions) else 0
+        return 0 < born < event.origin.key_ns
+
+    def _go_on_to(self, place: int, event: Event) -> None:
+        """A version has begun with this event, so those before it were committed, also where the log lacks
+        that."""
+        while self._at < place:
+            self._open.is_committed = True
+            self._close()
+            parent = self._open.version
+            self._at += 1
+            version = self._versions.versions[self._at]
+            self._open = Stretch(version.uuid)
+            if not (isinstance(event, NewVersion) and event.child == version.uuid):
+                self._found.untold.append(version.uuid)
+                made = NewVersion(
+                    origin=event.origin,
+                    version=parent,
+                    child=version.uuid,
+                    note=version.note,
+                    branch=version.branch,
+                )
+                self._open.events.append(made)
+
+    def _close(self) -> None:
+        is_new = self._open.version != self._reached.version
+        if self._open.events or is_new or self._open.is_committed != self._reached.is_committed:
+            self._found.stretches.append(self._open)

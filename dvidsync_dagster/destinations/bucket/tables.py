@@ -1,0 +1,149 @@
+"""The tables of a branch while a run changes them: what is written, and is no snapshot yet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from dvidsync_dagster.snapshot.delta import DeltaTables
+from dvidsync_dagster.snapshot.layout import table_folder
+from dvidsync_dagster.snapshot.pointer import TableState
+from dvidsync_dagster.snapshot.points import POINTS, Point, appended
+from dvidsync_dagster.snapshot.store import Bucket
+from dvidsync_dagster.snapshot.table import SAMPLE, Change, Table, TableReport, TableRows
+
+
+@dataclass(slots=True)
+class _Written:
+    """What was written to a table since the last snapshot."""
+
+    table: Table
+    rows: int = 0
+    deleted: int = 0
+    sample: pa.Table | None = None
+
+
+class BranchTables:
+    """The tables of one branch, at the versions that the run has made of them.
+
+    Args:
+        branch: its name.
+        app: names the destination in the tables' logs.
+        epoch: of the run, as in the bucket's pointer.
+        states: by path, as the pointer has them.
+
+    Every method may raise StorageError and OwnershipLost.
+    """
+
+    def __init__(
+        self, bucket: Bucket, branch: str, *, app: str, epoch: int, states: Mapping[str, TableState]
+    ) -> None:
+        self.commits = 0
+        self._bucket = bucket
+        self._branch = branch
+        self._delta = DeltaTables(bucket, branch, app=app, epoch=epoch)
+        # Higher than all numbers of the runs before.
+        self._at = epoch << 32
+        self._states = {
+            path: state.model_copy(update={"version": self._delta.restore(path, state.version)})
+            for path, state in states.items()
+        }
+        self._written: dict[str, _Written] = {}
+        self._is_changed = False
+
+    @property
+    def states(self) -> dict[str, TableState]:
+        """By path; `rows` of those that have changed are those of before until `reports`."""
+        return dict(self._states)
+
+    @property
+    def versions(self) -> dict[str, int]:
+        """Delta's, by path."""
+        return {path: state.version for path, state in self._states.items()}
+
+    @property
+    def rows(self) -> TableRows:
+        """What they hold now."""
+        return self._delta.rows(self.versions)
+
+    def create(self, table: Table, batches: Iterator[pa.RecordBatch]) -> None:
+        """A table's first content, or another first content."""
+        version = self._delta.create(table, batches)
+        self.commits += 1
+        rows = self._delta.count(table.path, version)
+        self._states[table.path] = TableState(version=version, rows=rows)
+        self._note(table).rows += rows
+
+    def drop(self, path: str) -> None:
+        """The snapshot has a table no more. Its files stay for the points and pins that have it."""
+        self._states.pop(path, None)
+        self._written.pop(path, None)
+        self._is_changed = True
+
+    def change(self, table: Table, change: Change, *, key_ns: int) -> None:
+        """Change a table.
+
+        Args:
+            key_ns: up to where in the log (ns since 1970) the change goes.
+        """
+        if not len(change):
+            return
+        table = change.table or table
+        if change.anew is not None:
+            version = self._delta.create(table, change.anew)
+        else:
+            self._at += 1
+            version = self._delta.commit(table, change, at=self._at, key_ns=key_ns)
+        self.commits += 1
+        self._states[table.path] = self._states[table.path].model_copy(update={"version": version})
+        written = self._note(table)
+        written.table = table
+        written.rows += len(change.put)
+        written.deleted += len(change.gone) if change.gone is not None else 0
+        written.sample = change.put.slice(0, SAMPLE)
+
+    def settle(self, *, log_time_ns: int, uuid: str) -> None:
+        """All tables belong together now, at a moment of the log: note that, if any has changed since.
+
+        Args:
+            uuid: the branch's newest version then.
+        """
+        if not self._is_changed:
+            return
+        change = appended(Point(log_time_ns, uuid, self.versions))
+        if POINTS.path in self._states:
+            self.change(POINTS, change, key_ns=log_time_ns)
+        else:
+            self.create(POINTS, iter(change.put.to_batches()))
+        self._count(POINTS.path)
+        self._is_changed = False
+
+    def reports(self) -> list[TableReport]:
+        """What became of the tables that have changed since the last time."""
+        reports = [self._report(path, written) for path, written in self._written.items()]
+        self._written = {}
+        return [report for report in reports if report.table is not POINTS]
+
+    def _report(self, path: str, written: _Written) -> TableReport:
+        state = self._count(path)
+        return TableReport(
+            table=written.table,
+            uri=f"{self._bucket.uri}/{table_folder(self._branch, path)}",
+            version=state.version,
+            rows=state.rows,
+            written=written.rows,
+            deleted=written.deleted,
+            sample=written.sample if written.sample is not None else written.table.schema.empty_table(),
+        )
+
+    def _count(self, path: str) -> TableState:
+        state = self._states[path]
+        rows = self._delta.count(path, state.version)
+        self._states[path] = state.model_copy(update={"rows": rows})
+        return self._states[path]
+
+    def _note(self, table: Table) -> _Written:
+        self._is_changed = True
+        return self._written.setdefault(table.path, _Written(table))

@@ -1,0 +1,137 @@
+"""What a labelmap lists of all its labels at once: mapping, sizes, indices, splits.
+
+See docs/dvid.md, "Bulk reads".
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator, Sequence
+
+import lz4.block
+import numpy as np
+import numpy.typing as npt
+import orjson
+
+from dvidsync_dagster.dvid import protobuf
+from dvidsync_dagster.dvid.paths import node_path
+from dvidsync_dagster.dvid.patience import REPO, VALUE
+from dvidsync_dagster.dvid.proto.labelmap_pb2 import LabelIndex
+from dvidsync_dagster.dvid.transport import BINARY, NO_TEXT, Transport
+from dvidsync_dagster.errors import ServerFailed
+
+Pairs = npt.NDArray[np.uint64]
+"""Shape (n, 2)."""
+
+MOST_INDICES = 50_000
+"""Labels that DVID takes in one request for indices."""
+
+LABELS_AT_ONCE = 100_000
+"""Labels in one request for sizes."""
+
+_PAIR = 16
+_PIECE = 1 << 20
+"""Pairs that are handed on together."""
+
+_HEADER = struct.Struct("<QQ")
+"""Before each index: its bytes, its label."""
+
+_STORED = struct.Struct("<BI")
+"""Before what DVID keeps compressed: how, and its bytes when it is plain."""
+
+_LZ4 = 4 << 5
+"""LZ4, without a checksum."""
+
+
+def mapping_pairs(client: Transport, version: str, name: str) -> Iterator[Pairs]:
+    """Supervoxels that are in another body than their own, with that body; in no order. An id that is no
+    supervoxel (anymore) comes with 0 from a server that remembers it, and not at all from others.
+
+    The answer comes piece by piece and is not repeated: whoever reads it begins anew after ServerUnreachable.
+    """
+    path = node_path(version, name, "mappings")
+    kept = bytearray()
+    with client.stream(path, query={"format": "binary"}, kind=NO_TEXT) as pieces:
+        for piece in pieces:
+            kept += piece
+            if len(kept) >= _PIECE * _PAIR:
+                whole = len(kept) // _PAIR * _PAIR
+                yield _pairs(bytes(kept[:whole]), path)
+                del kept[:whole]
+    if kept:
+        yield _pairs(bytes(kept), path)
+
+
+def size_pairs(client: Transport, version: str, name: str) -> Iterator[Pairs]:
+    """Bodies with their voxels, sorted, at most `LABELS_AT_ONCE` together."""
+    path = node_path(version, name, "listlabels")
+    start = 0
+    while start < 2**64:
+        query: dict[str, str | int] = {"sizes": "true", "start": start, "number": LABELS_AT_ONCE}
+        pairs = _pairs(client.read(path, query=query, limit=LABELS_AT_ONCE * _PAIR, kind=NO_TEXT), path)
+        if not len(pairs):
+            return
+        labels = pairs[:, 0]
+        # Where reading its store fails, DVID ends the list with zeros.
+        if int(labels[0]) < start or (labels[1:] <= labels[:-1]).any():
+            raise ServerFailed(f"GET {path}", f"lists labels from {start} on, and not in their order")
+        yield pairs
+        if len(pairs) < LABELS_AT_ONCE:
+            return
+        start = int(labels[-1]) + 1
+
+
+def indices(
+    client: Transport, version: str, name: str, labels: Sequence[int]
+) -> Iterator[tuple[int, LabelIndex]]:
+    """The indices of at most `MOST_INDICES` labels, in their order; those that do not exist are empty.
+
+    All of them are in memory at once, as DVID compresses them.
+    """
+    path = node_path(version, name, "indices-compressed")
+    content = client.read(path, body=orjson.dumps(labels), limit=VALUE, kind=BINARY)
+    place = 0
+    for label in labels:
+        if place + _HEADER.size > len(content):
+            raise ServerFailed(f"GET {path}", f"ends before the index of label {label}")
+        size, told = _HEADER.unpack_from(content, place)
+        place += _HEADER.size
+        if told != label or place + size > len(content):
+            raise ServerFailed(f"GET {path}", f"has something else in place of the index of label {label}")
+        yield label, _index(content[place : place + size], f"GET {path}")
+        place += size
+    if place != len(content):
+        raise ServerFailed(f"GET {path}", f"has {len(content) - place} bytes after its last index")
+
+
+def split_halves(client: Transport, version: str, name: str) -> list[int]:
+    """The supervoxels that splits have made, in this version and its ancestors."""
+    path = node_path(version, name, "supervoxel-splits")
+    listed = client.read_json(path, limit=REPO)
+    try:
+        splits = [split for some in listed if not isinstance(some, str) for split in some]
+        halves = [half for _mutation, _whole, *pair in splits for half in pair]
+    except (TypeError, ValueError) as error:
+        raise ServerFailed(f"GET {path}", f"answered no list of splits: {error}") from error
+    if not all(type(half) is int and 0 <= half < 2**64 for half in halves):
+        raise ServerFailed(f"GET {path}", "lists something else than supervoxels")
+    return halves
+
+
+def _pairs(content: bytes, path: str) -> Pairs:
+    if len(content) % _PAIR:
+        raise ServerFailed(f"GET {path}", f"ends in the middle of a pair: {content[-100:]!r}")
+    return np.frombuffer(content, "<u8").reshape(-1, 2).astype(np.uint64, copy=False)
+
+
+def _index(content: bytes, asked: str) -> LabelIndex:
+    if not content:
+        return LabelIndex()
+    try:
+        compression, size = _STORED.unpack_from(content)
+        if compression != _LZ4 or size > VALUE:
+            raise ServerFailed(asked, f"has an index that is kept in an unknown way: {content[:16]!r}")
+        plain = lz4.block.decompress(content[_STORED.size :], uncompressed_size=size)
+        return protobuf.label_index(plain)
+    except (struct.error, lz4.block.LZ4BlockError, protobuf.DecodeError) as error:
+        raise ServerFailed(asked, f"has an index that is none: {error!r}") from error

@@ -1,0 +1,133 @@
+"""What went wrong in a store, as obstore, delta-rs, pyarrow and the operating system tell it: by text alone.
+
+They tell of status codes, S3's, Google's and Azure's own codes, and of what was asked, in words that change
+with their versions. What is not recognised here is still an error, with the text as it came.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+
+from dvidsync_dagster.errors import SnapshotDamaged, StorageError, StorageRefused, StorageUnreachable
+from dvidsync_dagster.outgoing_text import keep_secret
+
+_NO_BUCKET = re.compile(
+    r"NoSuchBucket|ContainerNotFound|specified (?:bucket|container) does not exist", re.IGNORECASE
+)
+_NO_LOGIN = re.compile(
+    r"169\.254\.169\.254|169\.254\.170\.2|metadata\.google\.internal|token request|oauth2|Account must be "
+    r"specified|credential error|decode service account|No such credentials|MissingAccount",
+    re.IGNORECASE,
+)
+_LOGIN_REFUSED = re.compile(
+    r"ExpiredToken|RequestExpired|TokenRefreshRequired|InvalidAccessKeyId|SignatureDoesNotMatch|"
+    r"AuthenticationFailed|AuthorizationFailure|InvalidAuthenticationInfo|\bAccess ?Denied\b|"
+    r"PermissionDenied|Unauthenticated|Permission denied|Operation not permitted|Read-only file system",
+    re.IGNORECASE,
+)
+_NO_ROOM = re.compile(
+    r"No space left|Disk quota exceeded|File too large|QuotaExceeded|InsufficientStorage|StorageFull|"
+    r"AccountIsDisabled",
+    re.IGNORECASE,
+)
+_AWAY = re.compile(
+    r"error sending request|timed? ?out|connection (?:refused|reset|closed)|dns error|broken pipe|SlowDown|"
+    r"ServiceUnavailable|ServerBusy|InternalError|end of file before message|error decoding response body|"
+    r"Stale file handle|Input/output error|retry_timeout",
+    re.IGNORECASE,
+)
+_GONE = re.compile(r"location .+ not found|missing file|No such file|NoSuchKey|BlobNotFound", re.IGNORECASE)
+_STATUS = re.compile(r"status code\W{0,40}(\d{3})\b")
+_ANSI = re.compile(r"\x1b\[[0-9;]*m")
+_BACKTRACE = re.compile(r"\n\s*0: <")
+_SAID = ("Code", "Message", "Details")
+_QUERY = re.compile(r"(https?://[^\s?\"')]+)\?[^\s\"')]*")
+
+_LOGINS = (
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+    "AZURE_STORAGE_ACCOUNT_KEY",
+    "AZURE_STORAGE_ACCESS_KEY",
+    "AZURE_STORAGE_KEY",
+    "AZURE_STORAGE_SAS_KEY",
+    "AZURE_STORAGE_SAS_TOKEN",
+    "AZURE_STORAGE_TOKEN",
+    "AZURE_STORAGE_CLIENT_SECRET",
+    "AZURE_CLIENT_SECRET",
+    "GOOGLE_SERVICE_ACCOUNT_KEY",
+)
+
+
+def keep_logins_secret() -> None:
+    """No text that leaves shows the logins of the environment."""
+    for name in _LOGINS:
+        keep_secret(os.environ.get(name, ""))
+
+
+def is_no_bucket(error: BaseException) -> bool:
+    """Whether "not found" speaks of the bucket, and not of an object in it."""
+    return bool(_NO_BUCKET.search(str(error)))
+
+
+def storage_error(where: str, error: BaseException) -> StorageError:
+    """What an error means, and what to do about it.
+
+    Args:
+        where: the object or table, as a URI without login.
+    """
+    text = _plain(error)
+    status = int(found.group(1)) if (found := _STATUS.search(text)) else 0
+    told = _told(text, status)
+    if _NO_BUCKET.search(text) or (status == 404 and "performing PUT" in text):
+        return StorageRefused(where, "there is no such bucket", "Make it, or correct its name.")
+    if _NO_ROOM.search(text) or status == 507:
+        return StorageRefused(where, f"there is no room: {told}", _ROOM)
+    if _NO_LOGIN.search(text):
+        return StorageRefused(where, f"there is no login, or it is refused: {told}", _login(where))
+    if _LOGIN_REFUSED.search(text) or status in (401, 403):
+        return StorageRefused(where, f"it is not allowed: {told}", _login(where))
+    if status == 429 or status >= 500 or (not status and _AWAY.search(text)):
+        return StorageUnreachable(where, f"no answer: {told}", "Run again later; nothing is lost.")
+    if status == 404 or isinstance(error, FileNotFoundError) or _GONE.search(text):
+        return SnapshotDamaged(where, f"something is missing: {told}", DAMAGED)
+    if status or isinstance(error, OSError):
+        return StorageRefused(where, f"it is refused: {told}", "See what the store asks for; then run again.")
+    return SnapshotDamaged(where, f"it cannot be read: {told}", DAMAGED)
+
+
+_ROOM = "Make room, or raise the quota; then run again."
+_LOGINS_OF = {
+    "gs": "GOOGLE_APPLICATION_CREDENTIALS",
+    "s3": "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_REGION",
+    "az": "AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY",
+}
+
+
+def _login(where: str) -> str:
+    names = _LOGINS_OF.get(where.partition("://")[0])
+    if names is None:
+        return "See that this user may read, list, write and delete there."
+    return (
+        f"Check the login in the environment ({names}): is it set, not expired, and allowed to read, list, "
+        f"write and delete there?"
+    )
+
+
+DAMAGED = (
+    "Bring the object back, if the bucket keeps deleted ones or old versions; else delete the snapshot's "
+    "folder, and the next run makes it anew."
+)
+
+
+def _plain(error: BaseException) -> str:
+    """One line, without colours, Rust's own view of the error, and queries of URLs, which can be signed."""
+    text = _ANSI.sub("", str(error) or type(error).__name__)
+    text = _BACKTRACE.split(text.split("\n\nDebug source:")[0])[0]
+    return _QUERY.sub(r"\1", " ".join(text.replace("↳", ": ").split()))
+
+
+def _told(text: str, status: int) -> str:
+    """What the store itself said, if it did; else all of it."""
+    said = [value for tag in _SAID for value in re.findall(rf"<{tag}>([^<]+)</{tag}>", text)]
+    return (f"{status} {', '.join(said)}" if said else text).rstrip(". ")

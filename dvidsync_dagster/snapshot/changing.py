@@ -1,0 +1,183 @@
+"""What is committed to a Delta table: all rows, rows by key, more rows, fewer files, columns."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+
+import pyarrow as pa
+from deltalake import CommitProperties, DeltaTable, Schema, write_deltalake
+from deltalake.transaction import AddAction, RemoveAction, create_table_with_add_actions
+
+from dvidsync_dagster.errors import SnapshotDamaged, Unfit
+from dvidsync_dagster.snapshot.files import Files
+from dvidsync_dagster.snapshot.fitting import fitted, keys_of
+from dvidsync_dagster.snapshot.layout import table_folder
+from dvidsync_dagster.snapshot.opening import options
+from dvidsync_dagster.snapshot.parquet import CONFIGURATION, FILE
+from dvidsync_dagster.snapshot.rewriting import File, Keys, Rewriting, files_of, row_groups
+from dvidsync_dagster.snapshot.store import Bucket
+from dvidsync_dagster.snapshot.table import Change, Table
+
+
+class Changing:
+    """Changes of one branch's tables.
+
+    Each method commits on top of the version at which the table is open, and tells by how many commits.
+
+    Args:
+        branch: its name.
+    """
+
+    def __init__(self, bucket: Bucket, branch: str) -> None:
+        self._bucket = bucket
+        self._branch = branch
+
+    def written(self, table: Table, batches: Iterator[pa.RecordBatch]) -> list[AddAction]:
+        """Files with these rows, for `fill`.
+
+        Raises:
+            Unfit: a value does not fit.
+            What `batches` raises.
+        """
+        with self._files(table.path, table.schema) as files:
+            for batch in batches:
+                files.add(fitted(table, pa.Table.from_batches([batch])))
+            return files.finished()
+
+    def fill(
+        self, delta: DeltaTable | None, table: Table, written: list[AddAction], properties: CommitProperties
+    ) -> int:
+        """Make this the whole content, with the table's columns. None: there is no such table yet."""
+        if delta is not None:
+            return _commit(delta, written, [], table.schema, properties, whole=True)
+        create_table_with_add_actions(
+            self._bucket.table_uri(table_folder(self._branch, table.path)),
+            Schema.from_arrow(table.schema),
+            written,
+            description=table.text,
+            configuration=CONFIGURATION,
+            storage_options=options(self._bucket),
+            commit_properties=properties,
+        )
+        return 1
+
+    def put(self, delta: DeltaTable, table: Table, change: Change, properties: CommitProperties) -> int:
+        """Put and delete rows by the table's key; without one, add rows."""
+        schema = _schema(delta)
+        rows = _with_all(fitted(table, change.put), schema)
+        replaced: Sequence[File] = ()
+        with self._files(table.path, schema) as files:
+            if table.key:
+                keys = Keys(keys_of(table, change, rows))
+                rewriting = Rewriting(self._bucket, self._folder(table.path), rows, keys, files)
+                replaced = rewriting.run(files_of(delta, table.key[0]))
+            else:
+                files.add(rows)
+            added = files.finished()
+        if not added and not replaced:
+            return 0  # what was to go is not there
+        return _commit(delta, added, replaced, schema, properties)
+
+    def compact(self, delta: DeltaTable, path: str, properties: CommitProperties) -> int:
+        """Make few files of many small ones."""
+        small = [file for file in files_of(delta) if file.size < FILE // 2]
+        if len(small) < 2:
+            return 0
+        schema = _schema(delta)
+        with self._files(path, schema, moved=True) as files:
+            for file in small:
+                for rows in row_groups(self._bucket, f"{self._folder(path)}/{file.path}", schema):
+                    files.add(rows)
+            added = files.finished()
+        return _commit(delta, added, small, schema, properties, moved=True)
+
+    def describe(self, delta: DeltaTable, table: Table, properties: CommitProperties) -> int:
+        """Give a table the columns that are new, and the texts that are other ones.
+
+        Raises:
+            Unfit: a column would have another type.
+        """
+        if delta.protocol().min_reader_version > 1 or delta.metadata().partition_columns:
+            raise SnapshotDamaged(
+                f"{self._bucket.uri}/{self._folder(table.path)}",
+                "another program has changed how the table is kept",
+                "Delete the snapshot's folder, and the next run makes it anew.",
+            )
+        there = {field.name: field for field in _schema(delta)}
+        for field in table.schema:
+            if field.name in there and field.type != there[field.name].type:
+                raise Unfit(
+                    table.path,
+                    f"the column {field.name} holds {there[field.name].type}, and {field.type} is to be "
+                    f"written",
+                    "Delete the snapshot's folder, and the next run makes it anew.",
+                )
+        added = [field.with_nullable(True) for field in table.schema if field.name not in there]
+        if added:
+            write_deltalake(
+                delta,
+                pa.schema([*there.values(), *added]).empty_table(),
+                mode="append",
+                schema_mode="merge",
+                commit_properties=properties,
+            )
+        told = [
+            column
+            for column in table.columns
+            if column.name in there and _text(there[column.name]) != column.text
+        ]
+        for column in told:
+            delta.alter.set_column_metadata(column.name, {"comment": column.text})
+        return bool(added) + len(told)
+
+    def _files(self, path: str, schema: pa.Schema, *, moved: bool = False) -> Files:
+        return Files(self._bucket, self._folder(path), schema, moved=moved)
+
+    def _folder(self, path: str) -> str:
+        return table_folder(self._branch, path)
+
+
+def _commit(
+    delta: DeltaTable,
+    added: list[AddAction],
+    replaced: Sequence[File],
+    schema: pa.Schema,
+    properties: CommitProperties,
+    *,
+    whole: bool = False,
+    moved: bool = False,
+) -> int:
+    """One commit; the table is then open at it.
+
+    Args:
+        whole: it replaces all files.
+        moved: no row changes.
+    """
+    now = time.time_ns() // 1_000_000
+    removed = [RemoveAction(file.path, not moved, now, file.size, {}) for file in replaced]
+    delta.create_write_transaction(
+        [*added, *removed],
+        "overwrite" if whole else "append",
+        Schema.from_arrow(schema),
+        commit_properties=properties,
+    )
+    delta.update_incremental()
+    return 1
+
+
+def _with_all(rows: pa.Table, schema: pa.Schema) -> pa.Table:
+    """Rows with all columns that the table has; those that it had once are empty."""
+    columns = [
+        rows[field.name] if field.name in rows.column_names else pa.nulls(len(rows), field.type)
+        for field in schema
+    ]
+    return pa.table(columns, schema=schema)
+
+
+def _schema(delta: DeltaTable) -> pa.Schema:
+    return pa.schema(delta.schema().to_arrow())
+
+
+def _text(field: pa.Field) -> str:
+    return bytes((field.metadata or {}).get(b"comment", b"")).decode()

@@ -1,0 +1,41 @@
+"""Where things are in a bucket.
+
+    snapshot.json          the commit over all tables
+    README.md
+    BRANCH/TABLE/          a Delta table
+    pins/  releases/
+
+Names of branches and instances are people's own: they can hold anything. As folders they hold what every
+store and reader takes as it is: letters, digits and ``. _ -``. All else is ``~`` and two hex digits a byte.
+"""
+
+from __future__ import annotations
+
+import re
+
+POINTER = "snapshot.json"
+_OWN = {"pins", "releases", "readme.md", POINTER}
+_ODD = re.compile(r"[^A-Za-z0-9._-]")
+
+
+def branch_folder(branch: str) -> str:
+    """A branch's folder; an ordinary name is its own."""
+    folder = _segment(branch)
+    return _coded(folder[0]) + folder[1:] if folder.lower() in _OWN else folder
+
+
+def table_folder(branch: str, path: str) -> str:
+    """A table's folder. Each part of its path is made a folder by itself."""
+    return "/".join([branch_folder(branch), *map(_segment, path.split("/"))])
+
+
+def _segment(name: str) -> str:
+    if not name:
+        raise ValueError("a name is empty")
+    folder = _ODD.sub(lambda odd: _coded(odd.group()), name)
+    # Readers of Delta leave out what begins so, and "." and ".." are places.
+    return _coded(folder[0]) + folder[1:] if folder[0] in "._" else folder
+
+
+def _coded(text: str) -> str:
+    return "".join(f"~{byte:02X}" for byte in text.encode())

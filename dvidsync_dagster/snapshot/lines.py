@@ -1,0 +1,80 @@
+"""The one line of Python that reads a table at one version, for each library that people use."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from typing import Literal, get_args
+
+import pyarrow as pa
+
+from dvidsync_dagster.snapshot.table import Column
+
+Library = Literal["pandas", "polars", "duckdb", "spark"]
+LIBRARIES: tuple[Library, ...] = get_args(Library)
+
+
+def line(library: Library, uri: str, version: int, columns: Sequence[Column]) -> str:
+    """A line that makes `df`. Logins come from the environment; for Spark, from the session `spark`.
+
+    Args:
+        uri: the table's, as delta-rs takes it.
+        version: Delta's.
+        columns: the table's.
+    """
+    by_arrow = library == "polars" and not _ORDINARY.fullmatch(uri)
+    return _LINES["polars by Arrow" if by_arrow else library].format(
+        uri=_quoted(uri),
+        spark=_quoted(_for_spark(uri)),
+        version=version,
+        exactly="types_mapper=pd.ArrowDtype" if _can_lack_a_label(columns) else "",
+    )
+
+
+_LINES: dict[str, str] = {
+    "pandas": (
+        "import pandas as pd; from deltalake import DeltaTable; "
+        "df = DeltaTable({uri}, version={version}).to_pandas({exactly})"
+    ),
+    "polars": "import polars as pl; df = pl.read_delta({uri}, version={version})",
+    # polars does not find the files of a folder with a space in its name.
+    "polars by Arrow": (
+        "import polars as pl; from deltalake import DeltaTable; "
+        "df = pl.DataFrame(DeltaTable({uri}, version={version}).scan())"
+    ),
+    # DuckDB's own extension for Delta has logins of its own, and is not there for each version. A dataset of
+    # pyarrow in place of `scan` now and then ends Python with an abort.
+    "duckdb": (
+        "import duckdb; from deltalake import DeltaTable; "
+        "df = duckdb.from_arrow(DeltaTable({uri}, version={version}).scan().read_all())"
+    ),
+    "spark": 'df = spark.read.format("delta").option("versionAsOf", {version}).load({spark})',
+}
+
+
+_ORDINARY = re.compile(r"[A-Za-z0-9:/._~-]*")
+
+
+def _can_lack_a_label(columns: Sequence[Column]) -> bool:
+    """pandas makes floats of integers of which some are missing, and they hold no label above 2^53."""
+    return any(each.nullable and pa.types.is_integer(each.type) for each in columns)
+
+
+def _for_spark(uri: str) -> str:
+    """Hadoop has names of its own for the same places."""
+    scheme, _, rest = uri.rpartition("://")
+    container, _, folder = rest.partition("/")
+    match scheme:
+        case "":
+            return f"file://{uri}"
+        case "s3":
+            return f"s3a://{rest}"
+        case "az":
+            return f"abfss://{container}@ACCOUNT.dfs.core.windows.net/{folder}"
+        case _:
+            return uri
+
+
+def _quoted(text: str) -> str:
+    return json.dumps(text)

@@ -1,0 +1,222 @@
+"""`snapshot.json`: the commit over all tables of a bucket.
+
+It names the version of each table, and holds the checkpoint that belongs to them. A run claims it first: from
+then on no earlier run can commit.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationError
+
+from dvidsync_dagster.errors import (
+    AlreadyThere,
+    CheckpointError,
+    ConfigurationError,
+    OwnershipLost,
+    SnapshotDamaged,
+    StorageUnreachable,
+)
+from dvidsync_dagster.log.checkpoint import Checkpoint
+from dvidsync_dagster.log.checkpoint_json import checkpoint_from_json, checkpoint_json
+from dvidsync_dagster.snapshot.layout import POINTER
+from dvidsync_dagster.snapshot.store import Bucket, Stored, Tag
+
+FORMAT = 1
+_CLAIMS = 20
+"""How often a claim is tried while others claim too."""
+
+
+def _checkpoint(stored: Any) -> Checkpoint | None:
+    return stored if stored is None or isinstance(stored, Checkpoint) else checkpoint_from_json(stored)
+
+
+_Count = Annotated[int, Field(ge=0, lt=2**63)]
+_Checkpoint = Annotated[
+    Checkpoint | None,
+    BeforeValidator(_checkpoint),
+    PlainSerializer(lambda checkpoint: checkpoint and checkpoint_json(checkpoint)),
+]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, strict=True, arbitrary_types_allowed=True)
+
+
+class TableState(_Part):
+    """A table at the commit.
+
+    Args:
+        version: Delta's.
+        rows: how many.
+        folded_to: up to which key (ns) the log's changes are in it, if that is not the checkpoint's.
+    """
+
+    version: _Count
+    rows: _Count
+    folded_to: _Count | None = None
+
+
+class BranchState(_Part):
+    """A branch at the commit.
+
+    Args:
+        uuid: its newest version.
+        committed: its newest version that is committed; "" if none is.
+        base: the version that the tables began with.
+        base_read_ns: when the reading of it began, by the source's clock (ns since 1970).
+        read_until_ns: when it ended, if the base was open, until the log has told that the tables are of one
+            moment.
+        log_time_ns: the moment of the log (ns since 1970) at which the tables are.
+        tables: by path.
+    """
+
+    uuid: str
+    committed: str = ""
+    base: str = ""
+    base_read_ns: _Count = 0
+    read_until_ns: _Count = 0
+    log_time_ns: _Count
+    tables: dict[str, TableState] = {}
+
+
+class Pin(_Part):
+    """The tables as they were when a version was committed.
+
+    Args:
+        branch: the version's.
+        tables: Delta's version, by path.
+    """
+
+    branch: str
+    tables: dict[str, _Count] = {}
+
+
+class Snapshot(_Part):
+    """What a bucket holds, all from one point of the log.
+
+    Args:
+        format: of this file. A newer one is not read.
+        repo: the UUID of the repo's root.
+        epoch: how many runs have owned the bucket.
+        owner: the run that does: two that claim at once differ by it.
+        checkpoint: how far the log is in the tables; None before the first commit.
+        branches: by name.
+        pins: by the UUID of a committed version.
+    """
+
+    format: int = FORMAT
+    repo: str
+    epoch: _Count
+    owner: str = ""
+    checkpoint: _Checkpoint = None
+    branches: dict[str, BranchState] = {}
+    pins: dict[str, Pin] = {}
+
+
+class Pointer:
+    """A bucket's `snapshot.json`, open for one run that owns it."""
+
+    def __init__(self, bucket: Bucket, snapshot: Snapshot, tag: Tag) -> None:
+        self.snapshot = snapshot
+        self._bucket = bucket
+        self._tag = tag
+        self._written = time.monotonic()
+
+    @classmethod
+    def load(cls, bucket: Bucket) -> Snapshot | None:
+        """The newest commit, for readers; None if there is none.
+
+        Raises:
+            SnapshotDamaged: it is not what a run writes, or of a newer format.
+            StorageError.
+        """
+        stored = bucket.read(POINTER)
+        return _parsed(bucket, stored) if stored else None
+
+    @classmethod
+    def claimed(cls, bucket: Bucket, repo: str) -> Pointer:
+        """Make this run the owner. It is made if there is none.
+
+        Raises:
+            ConfigurationError: it holds a snapshot of another repo.
+            StorageError: as `load`.
+        """
+        owner = uuid.uuid4().hex
+        for _ in range(_CLAIMS):
+            stored = bucket.read(POINTER)
+            before = _parsed(bucket, stored) if stored else Snapshot(repo=repo, epoch=0)
+            if before.repo != repo:
+                raise ConfigurationError(
+                    "bucket",
+                    f"{bucket.uri} holds a snapshot of another repo, {before.repo}",
+                    "Give each repo a folder of its own.",
+                )
+            snapshot = before.model_copy(update={"epoch": before.epoch + 1, "owner": owner})
+            try:
+                return cls(bucket, snapshot, _put(bucket, snapshot, stored))
+            except (OwnershipLost, AlreadyThere):
+                continue
+        raise StorageUnreachable(
+            f"{bucket.uri}/{POINTER}", "other runs claim it all the time", "Let one run at a time write it."
+        )
+
+    def commit(self, snapshot: Snapshot) -> None:
+        """Make this the snapshot that readers see.
+
+        Raises:
+            OwnershipLost: a newer run has claimed it.
+            StorageError.
+        """
+        rest = self._written + self._bucket.seconds_between_writes - time.monotonic()
+        if rest > 0:
+            time.sleep(rest)
+        own = {"format": FORMAT, "epoch": self.snapshot.epoch, "owner": self.snapshot.owner}
+        snapshot = snapshot.model_copy(update=own)
+        self._tag = self._bucket.swap(POINTER, _content(snapshot), self._tag)
+        self._written = time.monotonic()
+        self.snapshot = snapshot
+
+
+def _put(bucket: Bucket, snapshot: Snapshot, before: Stored | None) -> Tag:
+    if before is None:
+        return bucket.create(POINTER, _content(snapshot))
+    return bucket.swap(POINTER, _content(snapshot), before.tag)
+
+
+def _content(snapshot: Snapshot) -> bytes:
+    return snapshot.model_dump_json(indent=1).encode()
+
+
+class _Format(BaseModel):
+    model_config = ConfigDict(strict=True)
+
+    format: int
+
+
+def _parsed(bucket: Bucket, stored: Stored) -> Snapshot:
+    where = f"{bucket.uri}/{POINTER}"
+    try:
+        version = _Format.model_validate_json(stored.content).format
+        if version > FORMAT:
+            raise SnapshotDamaged(
+                where,
+                f"it has format {version}, this version of dvidsync reads up to {FORMAT}",
+                "Update dvidsync.",
+            )
+        return Snapshot.model_validate_json(stored.content)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        place = ".".join(map(str, first["loc"]))
+        raise SnapshotDamaged(where, f"it is not what was written: {place} {first['msg']}", _REMEDY) from None
+    except CheckpointError as error:
+        raise SnapshotDamaged(where, "its checkpoint cannot be used", str(error)) from None
+
+
+_REMEDY = (
+    "Bring back an older one, if the bucket keeps old versions of objects; else delete the snapshot's "
+    "folder, and the next run makes it anew."
+)

@@ -1,0 +1,183 @@
+"""A bucket: one folder of an object store, or of this machine, with writes that are whole or not at all."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import pyarrow as pa
+
+from dvidsync_dagster.errors import (
+    AlreadyThere,
+    ConfigurationError,
+    OwnershipLost,
+    StorageError,
+    StorageUnreachable,
+)
+
+PATIENCE = timedelta(minutes=2)
+"""How long a store that is busy or away is asked again."""
+LARGEST = 64 << 20
+"""Bytes of an object that is read as a whole."""
+
+_STORES = ("gs", "s3", "az")
+_KINDS = "gs://BUCKET/FOLDER, s3://BUCKET/FOLDER, az://CONTAINER/FOLDER, file:///FOLDER or a folder's path"
+
+
+@dataclass(frozen=True, slots=True)
+class Tag:
+    """Which content an object has. It is another one after each write."""
+
+    etag: str
+    generation: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """An object as it was read."""
+
+    content: bytes
+    tag: Tag
+
+
+class Bucket(ABC):
+    """One folder of an object store, or of this machine. Names are those of objects below it: ``a/b.json``.
+
+    Every method may raise StorageError.
+    """
+
+    uri: str
+    """As it is printed: without login."""
+    storage_options: Mapping[str, str]
+    """What delta-rs needs besides a table's URI. No logins: they are in the environment."""
+    seconds_between_writes = 0.0
+    """How often the store takes a write of one and the same object."""
+
+    @classmethod
+    def at(cls, uri: str, *, field: str = "bucket", patience: timedelta = PATIENCE) -> Bucket:
+        """Open a bucket. Nothing is asked of it yet.
+
+        Args:
+            uri: gs://, s3://, az://, file:// or a path. Logins come from the environment, as object_store
+                reads it.
+            field: the configuration's field that names it.
+            patience: how long a store that is busy or away is asked again.
+
+        Raises:
+            ConfigurationError: no such kind, a login in the URI, or packages are missing.
+        """
+        for package in ("deltalake", "obstore"):
+            if importlib.util.find_spec(package) is None:
+                raise ConfigurationError(
+                    field, f"the package {package} is not installed", 'Install "dvidsync-dagster[bucket]".'
+                )
+        if "://" not in uri:
+            return _folder(Path(uri))
+        return _of_uri(uri, field, patience)
+
+    @abstractmethod
+    def read(self, name: str) -> Stored | None:
+        """An object; None if there is none. One that is too large is damage."""
+
+    def create(self, name: str, content: bytes) -> Tag:
+        """Write an object that must not be there yet. It may be there with this very content.
+
+        Raises:
+            AlreadyThere: it is there, with another content.
+        """
+        tag = self._settled(name, content, None)
+        if tag is None:
+            raise AlreadyThere(
+                f"{self.uri}/{name}", "it is there already, with another content", "It is left as it is."
+            )
+        return tag
+
+    def swap(self, name: str, content: bytes, tag: Tag) -> Tag:
+        """Replace an object that must still be the one with this tag.
+
+        Raises:
+            OwnershipLost: it is not.
+        """
+        new = self._settled(name, content, tag)
+        if new is None:
+            raise OwnershipLost(f"{self.uri}/{name}: another run has written it. This run stops.")
+        return new
+
+    @abstractmethod
+    def opened(self, name: str) -> pa.NativeFile:
+        """An object, to read parts of it.
+
+        Raises:
+            SnapshotDamaged: there is none.
+        """
+
+    @abstractmethod
+    def write(self, name: str, content: bytes | memoryview | Path) -> None:
+        """Write an object, or a file as an object, whatever was there."""
+
+    @abstractmethod
+    def names(self, folder: str = "") -> list[str]:
+        """All objects below a folder, in order."""
+
+    @abstractmethod
+    def delete(self, names: Iterable[str]) -> None:
+        """Delete objects. One that is not there does no harm."""
+
+    @abstractmethod
+    def table_uri(self, path: str) -> str:
+        """A table's URI as delta-rs and other readers of Delta take it."""
+
+    @abstractmethod
+    def _put(self, name: str, content: bytes, tag: Tag | None) -> Tag | None:
+        """Write, if the object has this tag (None: if there is none). None if it has not."""
+
+    def _settled(self, name: str, content: bytes, tag: Tag | None) -> Tag | None:
+        """As `_put`; but an answer can be lost, and the store's client asks again: so look what is there."""
+        try:
+            new = self._put(name, content, tag)
+        except StorageUnreachable:
+            with suppress(StorageError):
+                if ours := self._tag_of(name, content):
+                    return ours
+            raise
+        return new or self._tag_of(name, content)
+
+    def _tag_of(self, name: str, content: bytes) -> Tag | None:
+        there = self.read(name)
+        return there.tag if there is not None and there.content == content else None
+
+
+def _folder(path: Path) -> Bucket:
+    from dvidsync_dagster.snapshot.folder import Folder
+
+    return Folder(path.expanduser().absolute())
+
+
+def _of_uri(uri: str, field: str, patience: timedelta) -> Bucket:
+    from dvidsync_dagster.snapshot.object_store import ObjectStore
+
+    try:
+        parts = urlsplit(uri)
+    except ValueError:
+        raise ConfigurationError(field, "it is no URI", f"Give {_KINDS}.") from None
+    if not uri.isprintable() or "@" in parts.netloc or parts.query or parts.fragment:
+        raise ConfigurationError(
+            field, "it holds more than a place", "Give logins by the environment, and the place alone here."
+        )
+    folder = parts.path.strip("/")
+    if parts.scheme == "file" and not parts.netloc:
+        return _folder(Path(unquote(parts.path)))
+    if parts.scheme not in _STORES or not parts.netloc:
+        raise ConfigurationError(field, "it is no bucket of a known kind", f"Give {_KINDS}.")
+    if not re.fullmatch(r"[A-Za-z0-9._~/ -]*", folder) or ".." in folder.split("/"):
+        raise ConfigurationError(
+            field, "its folder has an unusual name", "Use letters, digits and the characters . _ - / alone."
+        )
+    return ObjectStore(parts.scheme, parts.netloc, folder, field, patience)

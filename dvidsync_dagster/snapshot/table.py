@@ -1,0 +1,118 @@
+"""What the tables of a snapshot are made of, and how a stretch of the log changes them: plain data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy.typing as npt
+import pyarrow as pa
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column.
+
+    Args:
+        text: what it holds, in which unit, for the readers of the table.
+        nullable: it can be unknown, or there can be none; `text` says what that means.
+    """
+
+    name: str
+    type: pa.DataType
+    text: str
+    nullable: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """One table.
+
+    Args:
+        path: below the branch's folder, such as ``segmentation/mapping``.
+        text: what a row is.
+        key: the columns that tell a row from others; () for a table that only grows.
+    """
+
+    path: str
+    text: str
+    columns: tuple[Column, ...]
+    key: tuple[str, ...] = ()
+
+    @property
+    def schema(self) -> pa.Schema:
+        """With the columns' texts as Delta keeps them."""
+        return pa.schema(
+            [
+                pa.field(each.name, each.type, each.nullable, metadata={"comment": each.text})
+                for each in self.columns
+            ]
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What changes in one table.
+
+    Args:
+        put: rows of the table's schema, each key once: they replace what has their key. To a table without
+            a key they are appended in this order.
+        gone: the key columns of rows that are deleted, none of which is in `put`; None for none.
+        table: the table as it is with this change, where it has more columns than before (which can be null)
+            or columns of other types; None if it is as it was.
+        anew: all rows of the table as it is with this change, once. The table is written anew with them,
+            because columns have other types, or because the log does not tell all; `put` and `gone` then only
+            tell what changed, as far as that is known. None: it is not.
+    """
+
+    put: pa.Table
+    gone: pa.Table | None = None
+    table: Table | None = None
+    anew: Iterator[pa.RecordBatch] | None = None
+
+    def __len__(self) -> int:
+        """How many rows change, as far as that is known; 0 if nothing changes."""
+        tables = [self.put] if self.gone is None else [self.put, self.gone]
+        return sum(len(table) for table in tables) or int(self.anew is not None)
+
+
+SAMPLE = 5
+"""Rows of a report's sample."""
+
+
+@dataclass(frozen=True, slots=True)
+class TableReport:
+    """What became of a table in a chunk.
+
+    Args:
+        uri: where it is, without login.
+        version: Delta's.
+        rows: how many it has.
+        written, deleted: how many of them were written (new ones, changed ones) and deleted.
+        sample: some of those that were written, `SAMPLE` at most.
+    """
+
+    table: Table
+    uri: str
+    version: int
+    rows: int
+    written: int
+    deleted: int
+    sample: pa.Table
+
+
+class TableRows(Protocol):
+    """What the tables hold before a change."""
+
+    def schema(self, table: Table) -> pa.Schema:
+        """The columns that the table has, with their texts (``comment``): these, and perhaps more."""
+        ...
+
+    def find(self, table: Table, column: str, values: npt.NDArray[Any] | list[Any]) -> pa.Table:
+        """The rows whose `column` has one of these values, in any order, with the table's schema."""
+        ...
+
+    def batches(self, table: Table, columns: tuple[str, ...] | None = None) -> Iterator[pa.RecordBatch]:
+        """All rows, in any order; without `columns`, all of these."""
+        ...

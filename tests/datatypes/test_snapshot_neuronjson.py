@@ -1,0 +1,261 @@
+"""The table of a neuronjson instance: the same by the log as from scratch, whatever the fields hold."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dvid_sandbox.broker import EmbeddedBroker
+from dvidsync_dagster.datatypes.neuronjson.fields import JSON_TEXT, MAX_FIELDS, Fields, json_text
+from dvidsync_dagster.errors import Unfit
+from dvidsync_dagster.snapshot.table import Change, Table
+from tests.datatypes.edits import FIELD_VALUES, FIELDS, edit_neurons, in_pieces
+from tests.datatypes.memory_tables import MemoryTables, filled
+from tests.datatypes.source_log import NEURONS, SourceLog, sandbox_log
+
+
+@pytest.fixture
+def log(tmp_path: Path, broker: EmbeddedBroker, made: tuple[Path, str]) -> Iterator[SourceLog]:
+    with sandbox_log(tmp_path, broker.address, made) as opened:
+        yield opened
+
+
+def follow(log: SourceLog, tables: MemoryTables, random: Random | None = None) -> list[Change]:
+    events = log.new_events()
+    pieces = [events] if random is None else in_pieces(events, random)
+    changes = [tables.follow(log.side(NEURONS), piece, log.version) for piece in pieces]
+    return [change for each in changes for change in each.values()]
+
+
+def texts(tables: MemoryTables) -> dict[int, Any]:
+    """Whole records by body."""
+    return {body: json.loads(row["json"]) for (body,), row in tables.rows(NEURONS).items()}
+
+
+def column(tables: MemoryTables, name: str) -> tuple[pa.DataType, dict[int, Any]]:
+    field = tables.schema(tables.tables[NEURONS]).field(name)
+    cells = {body: row[name] for (body,), row in tables.rows(NEURONS).items() if row[name] is not None}
+    return field.type, cells
+
+
+def assert_columns_hold_the_fields(tables: MemoryTables) -> None:
+    """Each cell is its field's value, as it is or as JSON text, and each field has a column."""
+    by_field = {_field(each.text): each for each in tables.tables[NEURONS].columns[2:]}
+    for (body,), row in tables.rows(NEURONS).items():
+        record = json.loads(row["json"])
+        assert record.pop("bodyid") == body
+        assert record.keys() <= by_field.keys()
+        for field, each in by_field.items():
+            cell = row[each.name]
+            as_json = each.text.startswith(JSON_TEXT)
+            assert (json.loads(cell) if as_json and cell is not None else cell) == record.get(field)
+
+
+def _field(text: str) -> str:
+    start = text.index('"')
+    name, _ = json.JSONDecoder().raw_decode(text, start)
+    return str(name)
+
+
+values = st.one_of(
+    st.booleans(),
+    st.integers(-(2**63) - 1, 2**64),
+    st.floats(allow_nan=False, allow_infinity=False),
+    st.text(max_size=3),
+    st.lists(st.integers(-5, 5), max_size=2),
+    st.lists(st.text(max_size=2), max_size=2),
+    st.lists(st.one_of(st.integers(), st.text(max_size=1)), max_size=2),
+    st.dictionaries(st.text(max_size=1), st.integers(), max_size=1),
+    st.none(),
+)
+neurons = st.lists(
+    st.dictionaries(st.sampled_from([*FIELDS, "É", "a.b", "bodyid", "body", "JSON", "x" * 200]), values),
+    max_size=8,
+)
+
+
+def cells_of(given: Sequence[dict[str, Any]], fields: Fields) -> list[dict[str, Any]]:
+    columns = fields.columns
+    arrays = fields.arrays(given)
+    assert [array.type for array in arrays] == [each.type for each in columns]
+    return [
+        {
+            _field(each.text): _cell(each.text, array[place].as_py())
+            for each, array in zip(columns, arrays, strict=True)
+        }
+        for place in range(len(given))
+    ]
+
+
+def _cell(text: str, cell: Any) -> Any:
+    return json.loads(cell) if cell is not None and text.startswith(JSON_TEXT) else cell
+
+
+@given(neurons)
+def test_columns_hold_any_fields(given: list[dict[str, Any]]) -> None:
+    fields = Fields()
+    for each in given:
+        fields.take_in(each)
+    names = [each.name for each in fields.columns]
+    assert len({name.lower() for name in [*names, "body", "json"]}) == len(names) + 2
+    assert all(name.isidentifier() and name.isascii() for name in names)
+    for before, after in zip(given, cells_of(given, fields), strict=True):
+        before.pop("bodyid", None)
+        held = {field: value for field, value in after.items() if value is not None}
+        assert held == {field: value for field, value in before.items() if value is not None}
+        assert json_text(held) == json_text(held | {})
+
+
+@given(neurons)
+def test_the_order_of_neurons_changes_no_column(given: list[dict[str, Any]]) -> None:
+    columns = []
+    for some in (given, given[::-1]):
+        fields = Fields()
+        for each in some:
+            fields.take_in(each)
+        columns.append(fields.columns)
+    assert columns[0] == columns[1]
+
+
+@given(neurons, neurons)
+def test_a_table_tells_what_its_columns_are(first: list[dict[str, Any]], then: list[dict[str, Any]]) -> None:
+    fields = Fields()
+    for each in first:
+        fields.take_in(each)
+    table = Table("neurons", "A neuron.", fields.columns)
+    again = Fields(table.schema)
+    assert again.columns == fields.columns
+    for each in then:
+        again.take_in(each)
+    if again.fits:
+        assert again.columns[: len(fields.columns)] == fields.columns
+        cells_of([*first, *then], again)
+    # What was there before fits as before.
+    unchanged = Fields(table.schema)
+    for each in first:
+        unchanged.take_in(each)
+    assert unchanged.fits
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_random_work_ends_as_from_scratch(log: SourceLog, seed: int) -> None:
+    random = Random(seed)
+    # First fields of one type each, then of any.
+    edit_neurons(log, random, 30, FIELD_VALUES[:2] if seed else FIELD_VALUES)
+    log.new_events()
+    tables = filled(log.side(NEURONS), log.version)
+    for _ in range(3):
+        edit_neurons(log, random, 15)
+        follow(log, tables, random)
+    scratch = filled(log.side(NEURONS), log.version)
+    assert texts(tables) == texts(scratch)
+    for each in (tables, scratch):
+        assert_columns_hold_the_fields(each)
+
+
+def test_columns_come_as_fields_come(log: SourceLog) -> None:
+    log.put_neuron(1, status="Traced", size=7)
+    log.new_events()
+    tables = filled(log.side(NEURONS), log.version)
+    assert [each.name for each in tables.tables[NEURONS].columns] == [
+        "body",
+        "json",
+        *sorted(["size", "size_time", "size_user", "status", "status_time", "status_user"]),
+    ]
+    log.put_neuron(2, status="Orphan", score=1.5, tags=["a"], position=[1, 2, 3])
+    (change,) = follow(log, tables)
+    assert change.anew is None
+    assert column(tables, "size") == (pa.int64(), {1: 7})
+    assert column(tables, "score") == (pa.float64(), {2: 1.5})
+    assert column(tables, "tags") == (pa.list_(pa.string()), {2: ["a"]})
+    assert column(tables, "position") == (pa.list_(pa.int64()), {2: [1, 2, 3]})
+    assert column(tables, "status_user")[1] == {1: "amy", 2: "amy"}
+
+
+def test_a_field_that_changes_its_type_becomes_json_text(log: SourceLog) -> None:
+    log.put_neuron(1, size=7, flag=True)
+    log.put_neuron(2, size=8)
+    log.new_events()
+    tables = filled(log.side(NEURONS), log.version)
+    log.put_neuron(3, size="many")
+    (change,) = follow(log, tables)
+    assert change.anew is not None
+    assert len(change) == 1
+    assert column(tables, "size") == (pa.string(), {1: "7", 2: "8", 3: '"many"'})
+    assert column(tables, "flag") == (pa.bool_(), {1: True})
+    assert "several types" in tables.tables[NEURONS].columns[5].text
+    # Once it is, any value fits.
+    log.put_neuron(4, size={"a": 1})
+    (change,) = follow(log, tables)
+    assert change.anew is None
+    assert column(tables, "size")[1][4] == '{"a":1}'
+
+
+def test_whole_numbers_and_others_share_a_column_as_long_as_no_digit_is_lost(log: SourceLog) -> None:
+    log.put_neuron(1, size=7, large=2**53 + 1)
+    log.new_events()
+    tables = filled(log.side(NEURONS), log.version)
+    log.put_neuron(2, size=1.5, large=1.5)
+    follow(log, tables)
+    assert column(tables, "size") == (pa.float64(), {1: 7.0, 2: 1.5})
+    assert column(tables, "large") == (pa.string(), {1: "9007199254740993", 2: "1.5"})
+
+
+def test_numbers_of_64_bits_stay_exact(log: SourceLog) -> None:
+    log.put_neuron(2**63 - 1, large=2**63 - 1, larger=2**64 - 1)
+    tables = filled(log.side(NEURONS), log.version)
+    assert column(tables, "large") == (pa.int64(), {2**63 - 1: 2**63 - 1})
+    assert column(tables, "larger") == (pa.string(), {2**63 - 1: "18446744073709551615"})
+    assert texts(tables)[2**63 - 1]["larger"] == 2**64 - 1
+
+
+@pytest.mark.parametrize("body", [2**63, 2**64 - 1])
+def test_a_body_that_no_table_holds_is_refused(log: SourceLog, body: int) -> None:
+    tables = filled(log.side(NEURONS), log.version)
+    log.put_neuron(body, status="Traced")
+    with pytest.raises(Unfit, match=str(body)):
+        filled(log.side(NEURONS), log.version)
+    events = log.new_events()
+    with pytest.raises(Unfit, match=str(body)):
+        log.side(NEURONS).changes(events, log.version, tables)
+    log.delete(f"{NEURONS}/key/{body}")
+    assert len(log.side(NEURONS).changes(events, log.version, tables)[NEURONS]) == 0
+
+
+def test_what_the_source_does_not_have_is_gone(log: SourceLog) -> None:
+    log.put_neuron(1, status="Traced")
+    log.put_neuron(2, status="Traced")
+    log.new_events()
+    tables = filled(log.side(NEURONS), log.version)
+    log.put_neuron(1, status="Orphan")
+    log.delete(f"{NEURONS}/key/1")
+    log.post(f"{NEURONS}/key/2", {"bodyid": 2, "status": None, "status_user": None, "status_time": None})
+    log.post(f"{NEURONS}/key/schema", {"a": 1})
+    follow(log, tables)
+    assert texts(tables) == texts(filled(log.side(NEURONS), log.version)) == {}
+
+
+def test_an_empty_table_grows(log: SourceLog) -> None:
+    tables = filled(log.side(NEURONS), log.version)
+    log.put_neuron(1, status="Traced", Status="x", json="y")
+    follow(log, tables)
+    assert_columns_hold_the_fields(tables)
+    names = {each.name for each in tables.tables[NEURONS].columns}
+    assert {"body", "json", "status"} <= names
+    assert "Status" not in names
+    assert tables.tables[NEURONS] == filled(log.side(NEURONS), log.version).tables[NEURONS]
+
+
+def test_no_more_columns_than_a_table_should_have(log: SourceLog) -> None:
+    log.put_neuron(1, **{f"field{number}": number for number in range(MAX_FIELDS)})
+    tables = filled(log.side(NEURONS), log.version)
+    assert len(tables.tables[NEURONS].columns) == MAX_FIELDS + 2
+    assert len(texts(tables)[1]) == 3 * MAX_FIELDS + 1

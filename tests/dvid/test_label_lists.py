@@ -1,0 +1,140 @@
+"""What a labelmap lists is checked: an answer that breaks off, or is another one, is named."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, cast
+
+import lz4.block
+import numpy as np
+import orjson
+import pytest
+
+from dvidsync_dagster.dvid import label_lists
+from dvidsync_dagster.dvid.label_lists import indices, mapping_pairs, size_pairs, split_halves
+from dvidsync_dagster.dvid.proto.labelmap_pb2 import LabelIndex
+from dvidsync_dagster.dvid.transport import Transport
+from dvidsync_dagster.errors import ServerFailed
+
+
+class Answering:
+    """A server that answers everything with some bytes, or by what is asked.
+
+    Args:
+        answer: the bytes, or what makes them of the query.
+    """
+
+    def __init__(self, answer: bytes | Callable[[dict[str, Any]], bytes]) -> None:
+        self._answer = answer
+
+    def read(self, _path: str, *, query: Any = None, **_more: Any) -> bytes:
+        return self._answer if isinstance(self._answer, bytes) else self._answer(query)
+
+    def read_json(self, path: str, **_more: Any) -> Any:
+        return orjson.loads(self.read(path))
+
+    @contextmanager
+    def stream(self, path: str, **_more: Any) -> Iterator[Iterator[bytes]]:
+        content = self.read(path)
+        yield (content[start : start + 7] for start in range(0, len(content), 7))
+
+
+def server(answer: bytes | Callable[[dict[str, Any]], bytes]) -> Transport:
+    return cast(Transport, Answering(answer))
+
+
+def pairs(*rows: tuple[int, int]) -> bytes:
+    return np.array(rows, "<u8").tobytes()
+
+
+def test_a_mapping_comes_in_pieces_of_any_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(label_lists, "_PIECE", 2)
+    rows = [(number, 2**64 - number) for number in range(1, 8)]
+    found = list(mapping_pairs(server(pairs(*rows)), "v", "labels"))
+    assert len(found) > 1
+    assert np.concatenate(found).tolist() == [list(row) for row in rows]
+    assert list(mapping_pairs(server(b""), "v", "labels")) == []
+
+
+def test_a_mapping_that_ends_in_a_pair_is_not_whole() -> None:
+    with pytest.raises(ServerFailed, match="in the middle of a pair"):
+        list(mapping_pairs(server(pairs((1, 2))[:-1]), "v", "labels"))
+
+
+@pytest.mark.parametrize("count", [0, 1, 3, 4, 7])
+def test_sizes_come_page_by_page(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(label_lists, "LABELS_AT_ONCE", 3)
+    bodies = [(5 * number, number) for number in range(count - 1)] + [(2**64 - 1, 9)] * (count > 0)
+
+    def listed(query: dict[str, Any]) -> bytes:
+        return pairs(*[body for body in bodies if body[0] >= query["start"]][: query["number"]])
+
+    found = [row for page in size_pairs(server(listed), "v", "labels") for row in page.tolist()]
+    assert found == [list(body) for body in bodies]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        pairs((1, 5), (2, 5), (0, 0), (0, 0)),
+        pairs((0, 0), (0, 0)),
+        pairs((2, 1), (1, 1)),
+        pairs((1, 1), (1, 1)),
+    ],
+    ids=["DVID's mark that it failed", "that mark alone", "not sorted", "twice"],
+)
+def test_a_list_of_sizes_that_broke_off_is_not_taken_for_all(answer: bytes) -> None:
+    with pytest.raises(ServerFailed, match="not in their order"):
+        list(size_pairs(server(answer), "v", "labels"))
+
+
+def kept(label: int, index: LabelIndex | None) -> bytes:
+    content = b""
+    if index is not None:
+        plain = index.SerializeToString()
+        content = struct.pack("<BI", 0x80, len(plain)) + lz4.block.compress(plain, store_size=False)
+    return struct.pack("<QQ", len(content), label) + content
+
+
+INDEX = LabelIndex(label=7, last_mutid=5, last_mod_user="amy")
+
+
+def test_indices_are_unpacked() -> None:
+    found = list(indices(server(kept(7, INDEX) + kept(8, None)), "v", "labels", [7, 8]))
+    assert found == [(7, INDEX), (8, LabelIndex())]
+
+
+@pytest.mark.parametrize(
+    ("answer", "found"),
+    [
+        (kept(7, INDEX), "ends before the index of label 8"),
+        (kept(7, INDEX) + bytes(16), "something else in place of the index of label 8"),
+        (kept(8, INDEX) + kept(7, INDEX), "something else in place of the index of label 7"),
+        (kept(7, INDEX) + kept(8, INDEX)[:-1], "something else in place of the index of label 8"),
+        (kept(7, INDEX) + kept(8, INDEX) + b"more", "4 bytes after its last index"),
+        (kept(7, INDEX).replace(b"\x80", b"\x20"), "kept in an unknown way"),
+        (struct.pack("<QQBI", 5, 7, 0x80, 2**32 - 1), "kept in an unknown way"),
+        (struct.pack("<QQBI", 5, 7, 0x80, 100), "an index that is none"),
+        (struct.pack("<QQB", 1, 7, 0x80), "an index that is none"),
+        (b"<html>nothing of the kind</html>", "something else in place of the index of label 7"),
+    ],
+)
+def test_indices_that_are_none_are_named(answer: bytes, found: str) -> None:
+    with pytest.raises(ServerFailed, match=found):
+        list(indices(server(answer), "v", "labels", [7, 8]))
+
+
+def test_halves_of_all_versions_splits() -> None:
+    listed = orjson.dumps(["child", [[9, 5, 20, 21]], "root", [[3, 1, 10, 11], [4, 2, 12, 13]]])
+    assert split_halves(server(listed), "v", "labels") == [20, 21, 10, 11, 12, 13]
+    assert split_halves(server(b"[]"), "v", "labels") == []
+
+
+@pytest.mark.parametrize(
+    "answer", [b"5", b"null", b'["root", [5]]', b'["root", [[1, 2, "a", 3]]]', b'["a", [[]]]']
+)
+def test_splits_that_are_none_are_named(answer: bytes) -> None:
+    with pytest.raises(ServerFailed, match="supervoxel-splits"):
+        split_halves(server(answer), "v", "labels")
