@@ -7,7 +7,7 @@ they need no completion and no ids, and the source is asked for nothing but what
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from enum import Enum
@@ -15,22 +15,19 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 
 from dvidsync_dagster.datatypes.commands import Command
 from dvidsync_dagster.datatypes.server_side import CarryOut, Servers, ServerSide
+from dvidsync_dagster.datatypes.snapshot_side import SnapshotSide
 from dvidsync_dagster.dvid.repo import Instance
 from dvidsync_dagster.dvid.transport import Transport
 from dvidsync_dagster.events.event import Announcement, Consequence, Event
 from dvidsync_dagster.events.message import Message
 from dvidsync_dagster.plan.claims import Claim, Key
-from dvidsync_dagster.snapshot.table import Change, Table, TableRows
 
 if TYPE_CHECKING:
-    from dvidsync_dagster.differences.digest import Numbers, Page
     from dvidsync_dagster.differences.findings import Difference
     from dvidsync_dagster.differences.items import Found, Pair, ServerPair
-    from dvidsync_dagster.differences.sides import Kind
     from dvidsync_dagster.differences.touched import Touched
     from dvidsync_dagster.differences.work import Work
 
@@ -128,75 +125,6 @@ class SourceSide:
             has_children: whether versions were made from the event's.
         """
         return None
-
-
-class SnapshotSide(ABC):
-    """A data type's half of a snapshot in a bucket: the tables of one instance in one branch.
-
-    Args:
-        source: its client; it is only read.
-        instance: as the source describes it, with the instances that it is synced to.
-    """
-
-    begins_empty: ClassVar[bool] = False
-    """Whether the log tells all that came into an instance since it was made. Else a new one is read whole,
-    in the first version that is committed."""
-
-    def __init__(self, source: Transport, instance: Instance) -> None:
-        self.source = source
-        self.instance = instance
-
-    @property
-    @abstractmethod
-    def tables(self) -> Sequence[Table]:
-        """The tables, each with another path, which begins with the instance's name."""
-
-    @abstractmethod
-    def whole(self, version: str) -> Iterator[tuple[Table, Iterator[pa.RecordBatch]]]:
-        """All that the source has in a committed version, table by table, in batches of bounded size.
-
-        Raises:
-            Unfit: a table cannot hold it.
-            ServerError.
-        """
-
-    @abstractmethod
-    def changes(self, events: Sequence[Event], version: str, rows: TableRows) -> Mapping[str, Change]:
-        """What events did to the tables, by path.
-
-        Args:
-            events: of the whole repo, in an order in which they can be applied. Those of other instances
-                count where they move something here.
-            version: the newest of the events' versions. What messages do not hold is read there, and can be
-                newer if that version is open.
-            rows: what the tables hold before.
-
-        Raises:
-            Unfit: a table cannot hold it.
-            ServerError.
-        """
-
-    def concerns(self, event: Event) -> bool:
-        """Whether an event of the instance can change the tables at all."""
-        return True
-
-    # As one side of a comparison
-
-    def pages(self, kind: Kind, rows: TableRows) -> Iterator[Page]:
-        """All items of a kind, as a comparison lists those of a server.
-
-        Raises:
-            ValueError: the tables hold none of that kind.
-        """
-        raise ValueError(f"a snapshot holds no {kind.name}")
-
-    def values(self, kind: Kind, keys: Sequence[Any], rows: TableRows) -> Numbers:
-        """The values of these keys, 0 for what is not there. Raises as `pages`."""
-        raise ValueError(f"a snapshot holds no {kind.name}")
-
-    def records(self, kind: Kind, rows: TableRows) -> Iterator[tuple[Any, Any]]:
-        """All items by key, with all that they hold. Raises as `pages`."""
-        raise ValueError(f"a snapshot holds no {kind.name}")
 
 
 class DataComparison(ABC):

@@ -10,12 +10,11 @@ from dvidsync_dagster.compare.comparison import compare_sides
 from dvidsync_dagster.compare.later import LaterRecords
 from dvidsync_dagster.compare.reading import Say
 from dvidsync_dagster.config import AnyDestination, SyncConfig
-from dvidsync_dagster.destinations.kinds import opened_repairable, server_only
 from dvidsync_dagster.differences.mender import Mender
 from dvidsync_dagster.differences.work import NotRepaired, Repair, Work
 from dvidsync_dagster.log.checkpoint import Checkpoint
+from dvidsync_dagster.repair.menders import opened_mending
 from dvidsync_dagster.repair.pending import PendingRecords
-from dvidsync_dagster.repair.server_mender import ServerMender
 
 
 def repair(
@@ -45,27 +44,21 @@ def repair(
         ConfigurationError, ServerError, BrokerUnreachable, OwnershipLost: what was changed before stays
             changed.
     """
-    server = server_only(destination, "cannot be repaired")
     with (
         opened_source(config) as source,
-        opened_repairable(config, server, source, still_owner=still_owner, note=say) as follower,
+        opened_mending(config, destination, source, still_owner=still_owner, say=say) as mending,
     ):
-        work = Work(dry_run, server.requests_in_flight)
-        look = partial(look_at, config, destination, source, follower)
+        work = Work(dry_run, mending.reads_at_once)
+        look = partial(look_at, config, destination, source, mending.follower)
         sides = look()
-        with (
-            LaterRecords(config, sides, checkpoint, say, from_now=stuck) as later,
-            follower.commands(sides.is_compared, sides.names_at_destination) as carry_out,
-        ):
+        with LaterRecords(config, sides, checkpoint, say, from_now=stuck) as later:
             pending = PendingRecords(later, config.settle_seconds)
-            mender = ServerMender(
-                look, pending, work, carry_out, changes_committed=follower.changes_committed
-            )
-            mend(mender, say)
+            with mending.mender(sides, look, pending, work) as mender:
+                mend(mender, say)
         if dry_run:
             return Repair(tuple(work.changes), tuple(work.not_repaired), None, tuple(work.pending))
         say("Comparing once more.")
-        after = compare_sides(config, destination, source, follower, reached=lambda: checkpoint)
+        after = compare_sides(config, destination, source, mending.follower, reached=lambda: checkpoint)
         for row in after.differences:
             if (why := mender.why_left(row)) is not None:
                 work.not_repaired.append(NotRepaired.of(row, why))

@@ -32,7 +32,8 @@ class ServerMender:
     """See `Mender`. Both servers are looked at anew after each change of the DAG or the instances.
 
     Args:
-        look: looks at both sides.
+        sides: both, as they are now.
+        look: looks at them again.
         pending: what is left to the log.
         work: collects what is done.
         carry_out: carries out commands at the destination. Instances have the source's names in them.
@@ -41,6 +42,7 @@ class ServerMender:
 
     def __init__(
         self,
+        sides: BothSides,
         look: Callable[[], BothSides],
         pending: PendingRecords,
         work: Work,
@@ -50,7 +52,7 @@ class ServerMender:
     ) -> None:
         self._look = look
         self._changes_committed = changes_committed
-        self._sides = look()
+        self._sides = sides
         self._pending = pending
         self._work = work
         self._carry_out = self._foresee if work.dry_run else carry_out

@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from dvidsync_dagster.datatypes.contract import SnapshotSide
+from dvidsync_dagster.datatypes.snapshot_side import SnapshotSide
 from dvidsync_dagster.events.event import Event
 from dvidsync_dagster.snapshot.table import Change, Table
 

@@ -19,8 +19,8 @@ from kafka import KafkaConsumer, TopicPartition
 
 from dvid_sandbox.launcher import DvidServer, SandboxServer
 from dvid_sandbox.proofreaders.segmentation import sparse_volume
-from dvidsync_dagster.datatypes.contract import SnapshotSide
 from dvidsync_dagster.datatypes.registry import FOLLOWED, REPO
+from dvidsync_dagster.datatypes.snapshot_side import SnapshotSide
 from dvidsync_dagster.dvid.http import DvidClient
 from dvidsync_dagster.dvid.protobuf import key_values
 from dvidsync_dagster.dvid.repo import Instance, read_repo_info

@@ -10,8 +10,8 @@ import pyarrow as pa
 import pytest
 
 from dvid_sandbox.broker import EmbeddedBroker
-from dvidsync_dagster.datatypes.contract import SnapshotSide
 from dvidsync_dagster.datatypes.repo.snapshot import PATH, VersionsSnapshot
+from dvidsync_dagster.datatypes.snapshot_side import SnapshotSide
 from dvidsync_dagster.dvid.patience import MIB
 from dvidsync_dagster.events.event import Event
 from dvidsync_dagster.snapshot.delta import DeltaTables

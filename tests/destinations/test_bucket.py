@@ -11,7 +11,6 @@ import pytest
 
 from dvidsync_dagster import snapshot
 from dvidsync_dagster.errors import ConfigurationError, OwnershipLost, Unfit
-from dvidsync_dagster.repair.repairing import repair
 from dvidsync_dagster.run.follow import Scope
 from dvidsync_dagster.run.report import ChunkReport
 from dvidsync_dagster.run.retry import retry
@@ -303,5 +302,3 @@ def test_what_needs_a_server_is_refused(here: SourceAndBucket) -> None:
     with pytest.raises(ConfigurationError, match="it is a bucket") as refused:
         retry(config, cloud, None, checkpoint=None, still_owner=lambda: None)
     assert refused.value.field == "destinations[cloud]"
-    with pytest.raises(ConfigurationError, match="it is a bucket"):
-        repair(config, cloud, dry_run=True, still_owner=lambda: None)

@@ -27,9 +27,10 @@ from dvidsync_dagster.datatypes.annotation.side import place_of
 from dvidsync_dagster.datatypes.annotation.snapshot_items import element_pages, elements
 from dvidsync_dagster.datatypes.annotation.touched import block_named, read_touched
 from dvidsync_dagster.datatypes.annotation.writer import READS_AT_A_TIME
-from dvidsync_dagster.datatypes.contract import SnapshotSide
+from dvidsync_dagster.datatypes.snapshot_side import Sift, SnapshotSide
 from dvidsync_dagster.datatypes.table_rows import ROWS, bounded, kept, keys
 from dvidsync_dagster.differences.digest import Page
+from dvidsync_dagster.differences.items import Found
 from dvidsync_dagster.differences.sides import DvidSide, Kind
 from dvidsync_dagster.dvid.annotation import Annotation, Point
 from dvidsync_dagster.errors import ServerFailed, Unfit
@@ -75,17 +76,37 @@ class AnnotationSnapshot(SnapshotSide):
             points = {*touched.points, *points_in(rows, table, touched.blocks, under.edge)}
             # What leads to where an element was may lead elsewhere now, or nowhere.
             points.update(points_that_lead_to(rows, table, _left(own)))
-            read = self._read(points, touched.blocks, under, pool)
-            put = kept(table, self._batches(read, under))
+            now = self._as_at_source(points, touched.blocks, under, rows, pool)
+        known = points.union(zip(*(now.put[name].to_pylist() for name in "xyz"), strict=True))
+        others = kept(table, self._split_rows(rows, split, known, under))
+        return {table.path: Change(pa.concat_tables([now.put, others]), now.gone)}
+
+    def renewed(
+        self, found: Sequence[Found], version: str, rows: TableRows, sift: Sift, at_ns: int
+    ) -> Mapping[str, Change]:
+        points = {point for each in found for point in each.keys.tolist()}
+        under = labels_under(self.source, version, self.instance)
+        with ThreadPoolExecutor(READS_AT_A_TIME) as pool:
+            return {self._table.path: self._as_at_source(points, (), under, rows, pool)}
+
+    def _as_at_source(
+        self,
+        points: Collection[Point],
+        blocks: Collection[Point],
+        under: LabelsUnder,
+        rows: TableRows,
+        pool: Executor,
+    ) -> Change:
+        """What the source has at some points, and in whole blocks."""
+        table = self._table
+        put = kept(table, self._batches(self._read(points, blocks, under, pool), under))
         there = {tuple(key.values()) for key in put.select(list(table.key)).to_pylist()}
         gone = [
             (*point, ordinal)
             for point, ordinal in ordinals_at(rows, table, points)
             if (*point, ordinal) not in there
         ]
-        known = points.union(key[:3] for key in there)
-        others = kept(table, self._split_rows(rows, split, known, under))
-        return {table.path: Change(pa.concat_tables([put, others]), keys(table, gone))}
+        return Change(put, keys(table, gone))
 
     @property
     def _name(self) -> str:

@@ -12,15 +12,16 @@ import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from dvidsync_dagster.datatypes.contract import SnapshotSide
 from dvidsync_dagster.datatypes.keyvalue.batches import fitting
 from dvidsync_dagster.datatypes.keyvalue.comparison import VALUES
 from dvidsync_dagster.datatypes.keyvalue.events import KeyEvent, PostKey
 from dvidsync_dagster.datatypes.keyvalue.key_text import EXPLAINED, key_of, text_of
 from dvidsync_dagster.datatypes.keyvalue.reading import KEYS_PER_REQUEST, read_keys, read_values
 from dvidsync_dagster.datatypes.keyvalue.snapshot_items import value_pages
+from dvidsync_dagster.datatypes.snapshot_side import Sift, SnapshotSide
 from dvidsync_dagster.datatypes.table_rows import bounded, gone_keys, kept
 from dvidsync_dagster.differences.digest import Page
+from dvidsync_dagster.differences.items import Found
 from dvidsync_dagster.differences.sides import DvidSide, Kind
 from dvidsync_dagster.dvid.keyvalue import UNREADABLE, Keyvalue, fits_path, written
 from dvidsync_dagster.dvid.patience import MIB
@@ -107,6 +108,19 @@ class KeyvalueSnapshot(SnapshotSide):
         if not touched:
             return {}
         sizes = {event.key: event.size if isinstance(event, PostKey) else 0 for event in touched}
+        return self._as_at_source(sizes, version, rows)
+
+    def renewed(
+        self, found: Sequence[Found], version: str, rows: TableRows, sift: Sift, at_ns: int
+    ) -> Mapping[str, Change]:
+        return self._as_at_source({key: 0 for each in found for key in each.keys.tolist()}, version, rows)
+
+    def _as_at_source(self, sizes: Mapping[str, int], version: str, rows: TableRows) -> Mapping[str, Change]:
+        """What the source has of some keys.
+
+        Args:
+            sizes: bytes of the value by key, as far as is known.
+        """
         side = DvidSide(self.source, version, self.instance.name)
         gone: list[str] = []
         put = kept(self._table, self._batches(self._there(side, sizes, rows, gone)))

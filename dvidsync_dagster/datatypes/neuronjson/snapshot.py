@@ -15,14 +15,15 @@ from typing import IO, Any, NoReturn
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from dvidsync_dagster.datatypes.contract import SnapshotSide
 from dvidsync_dagster.datatypes.neuronjson.comparison import NEURONS, read_neurons
 from dvidsync_dagster.datatypes.neuronjson.events import PostNeuron
 from dvidsync_dagster.datatypes.neuronjson.fields import MAX_FIELDS, Fields, json_text
 from dvidsync_dagster.datatypes.neuronjson.side import MAX_RECORDS
 from dvidsync_dagster.datatypes.neuronjson.snapshot_items import neuron_pages
+from dvidsync_dagster.datatypes.snapshot_side import Sift, SnapshotSide
 from dvidsync_dagster.datatypes.table_rows import bounded, gone_keys, kept, whole_pairs
 from dvidsync_dagster.differences.digest import Page
+from dvidsync_dagster.differences.items import Found
 from dvidsync_dagster.differences.sides import DvidSide, Kind
 from dvidsync_dagster.dvid.neuronjson import Neuronjson
 from dvidsync_dagster.errors import ServerFailed, Unfit
@@ -82,10 +83,16 @@ class NeuronjsonSnapshot(SnapshotSide):
         return neuron_pages(rows, self._table()) if kind is NEURONS else super().pages(kind, rows)
 
     def changes(self, events: Sequence[Event], version: str, rows: TableRows) -> Mapping[str, Change]:
-        """Where a column does not fit a value, the whole table is written anew, from what it holds."""
         bodies = self._touched(events)
-        if not bodies:
-            return {}
+        return self._as_at_source(bodies, version, rows) if bodies else {}
+
+    def renewed(
+        self, found: Sequence[Found], version: str, rows: TableRows, sift: Sift, at_ns: int
+    ) -> Mapping[str, Change]:
+        return self._as_at_source([body for each in found for body in each.keys.tolist()], version, rows)
+
+    def _as_at_source(self, bodies: Sequence[int], version: str, rows: TableRows) -> Mapping[str, Change]:
+        """Where a column does not fit a value, the whole table is written anew, from what it holds."""
         fields = Fields(rows.schema(self._table()))
         with TemporaryFile() as file:
             for row in self._there(version, bodies):

@@ -4,21 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 
-from dvidsync_dagster.datatypes.contract import DataType, Rows, SnapshotSide
+from dvidsync_dagster.datatypes.contract import DataType, Rows
 from dvidsync_dagster.datatypes.repo.claims import claim
 from dvidsync_dagster.datatypes.repo.comparison import RepoComparison
 from dvidsync_dagster.datatypes.repo.decoding import decode
 from dvidsync_dagster.datatypes.repo.repair import RepoRepair
 from dvidsync_dagster.datatypes.repo.side import RepoSide
-from dvidsync_dagster.datatypes.repo.snapshot import VersionsSnapshot, held_versions
+from dvidsync_dagster.datatypes.repo.snapshot import (
+    VERSIONS,
+    VersionsSnapshot,
+    held_versions,
+    renewed_version,
+)
 from dvidsync_dagster.datatypes.server_side import Servers
+from dvidsync_dagster.datatypes.snapshot_side import SnapshotSide
 from dvidsync_dagster.dvid.repo import Instance, Version
 from dvidsync_dagster.dvid.transport import Transport
 from dvidsync_dagster.events.event import Announcement, Event
 from dvidsync_dagster.events.message import Message
 from dvidsync_dagster.events.repo import Commit, NewInstance, NewVersion, RepoEvent
 from dvidsync_dagster.plan.claims import Claim
-from dvidsync_dagster.snapshot.table import TableRows
+from dvidsync_dagster.snapshot.table import Change, Table, TableRows
 
 _VERSION, _INSTANCE = "version", "instance"
 
@@ -64,6 +70,14 @@ class RepoType(DataType):
     def held_versions(self, rows: TableRows, uuids: Sequence[str]) -> Iterator[Version]:
         """Those of some versions that a snapshot holds, as it has them."""
         return held_versions(rows, uuids)
+
+    def renewed_version(self, version: Version, *, locked: bool) -> tuple[Table, Change]:
+        """A version's row in a snapshot as the source has it.
+
+        Args:
+            locked: whether the snapshot holds it as committed.
+        """
+        return VERSIONS, renewed_version(version, locked=locked)
 
     def server_side(self, servers: Servers) -> RepoSide:
         return RepoSide(servers, self._sorts_anew)

@@ -11,7 +11,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from dvidsync_dagster.datatypes.contract import SnapshotSide
+from dvidsync_dagster.datatypes.snapshot_side import SnapshotSide
 from dvidsync_dagster.datatypes.table_rows import bounded, kept
 from dvidsync_dagster.dvid.repo import Instance, RepoInfo, Version, read_repo_info
 from dvidsync_dagster.dvid.transport import Transport
@@ -106,6 +106,15 @@ def held_versions(rows: TableRows, uuids: Sequence[str]) -> Iterator[Version]:
             note=row["note"],
             log=tuple(row["log"]),
         )
+
+
+def renewed_version(version: Version, *, locked: bool) -> Change:
+    """A version's row as the source has it.
+
+    Args:
+        locked: whether the snapshot holds it as committed.
+    """
+    return Change(kept(VERSIONS, _batches([(version, locked)])))
 
 
 def _version(repo: RepoInfo, uuid: str) -> Version:

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from dvidsync_dagster.config import BucketConfig
-from dvidsync_dagster.datatypes.contract import SnapshotSide
 from dvidsync_dagster.datatypes.registry import FOLLOWED, REPO
+from dvidsync_dagster.datatypes.snapshot_side import SnapshotSide
 from dvidsync_dagster.destinations.bucket.versions import BranchVersions
 from dvidsync_dagster.differences.digest import Numbers, Page, Wanted
 from dvidsync_dagster.differences.sides import Kind
@@ -55,6 +55,7 @@ class BucketBesideSource:
         self._root = root
         self._repo = RepoInfo(root, {}, {}, 0)
         self._versions: Mapping[str, Mapping[str, int]] = {}
+        self._log_time_ns = 0
 
     def contents(self) -> RepoInfo:
         """What the newest snapshot has: whoever compares goes on with that one.
@@ -70,7 +71,8 @@ class BucketBesideSource:
                 f"{self._bucket.uri} holds no whole snapshot of branch {self._config.branch} yet",
                 "Let a run make it first.",
             )
-        self._versions = _tables_by_version(snapshot, self._config.branch, state)
+        self._versions = tables_by_version(snapshot, self._config.branch, state)
+        self._log_time_ns = state.log_time_ns
         repo = read_repo_info(self._source, self._root)
         self._repo = replace(
             repo,
@@ -110,7 +112,7 @@ class BucketBesideSource:
         return REPO.held_versions(rows, sorted(self._versions))
 
 
-def _tables_by_version(snapshot: Snapshot, branch: str, state: BranchState) -> dict[str, Mapping[str, int]]:
+def tables_by_version(snapshot: Snapshot, branch: str, state: BranchState) -> dict[str, Mapping[str, int]]:
     """The tables' versions (Delta's, by path) for each version of the repo."""
     pins = {uuid: pin.tables for uuid, pin in snapshot.pins.items() if pin.branch == branch}
     return {**pins, state.uuid: {path: table.version for path, table in state.tables.items()}}

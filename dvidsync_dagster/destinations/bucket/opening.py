@@ -9,6 +9,7 @@ from dvidsync_dagster.config import BucketConfig, SyncConfig
 from dvidsync_dagster.destinations.bucket.compared import BucketBesideSource
 from dvidsync_dagster.destinations.bucket.destination import BucketDestination
 from dvidsync_dagster.destinations.bucket.place import bucket_of
+from dvidsync_dagster.destinations.bucket.repaired import SnapshotRepair
 from dvidsync_dagster.destinations.source import Source
 from dvidsync_dagster.dvid.transport import Transport
 
@@ -36,3 +37,15 @@ def opened_beside_source(
         source: of the source, open.
     """
     return nullcontext(BucketBesideSource(destination, bucket_of(destination), source, config.repo))
+
+
+def opened_for_repair(
+    config: SyncConfig, destination: BucketConfig, source: Transport, still_owner: Callable[[], None]
+) -> SnapshotRepair:
+    """Open a bucket for a repair.
+
+    Args:
+        source: of the source, open.
+        still_owner: raises OwnershipLost if a newer run owns the destination.
+    """
+    return SnapshotRepair(destination, bucket_of(destination), source, config.repo, still_owner)

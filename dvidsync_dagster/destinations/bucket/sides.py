@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 
-from dvidsync_dagster.datatypes.contract import SnapshotSide
 from dvidsync_dagster.datatypes.registry import FOLLOWED, REPO
+from dvidsync_dagster.datatypes.snapshot_side import SnapshotSide
 from dvidsync_dagster.destinations.source import Source
 from dvidsync_dagster.errors import ConfigurationError
 from dvidsync_dagster.snapshot.points import POINTS

@@ -17,7 +17,7 @@ from dvidsync_dagster.dvid.label_lists import indices, size_pairs
 from dvidsync_dagster.dvid.labelmap import Labelmap
 from dvidsync_dagster.dvid.proto.labelmap_pb2 import LabelIndex
 
-_INDICES_AT_ONCE = 4_000
+INDICES_AT_ONCE = 4_000
 """Labels in one request: some megabytes, unless many large bodies come together."""
 
 _REQUESTS_AT_ONCE = 4
@@ -70,8 +70,8 @@ def read_bodies(source: Labelmap, version: str, table: str) -> AllBodies:
                     raise unfit(table, int(page.max()), f"the list of bodies of version {version}")
                 pages.append(page.astype(np.int64))
                 labels = page[:, 0].tolist()
-                for start in range(0, len(labels), _INDICES_AT_ONCE):
-                    some = labels[start : start + _INDICES_AT_ONCE]
+                for start in range(0, len(labels), INDICES_AT_ONCE):
+                    some = labels[start : start + INDICES_AT_ONCE]
                     changes.append(pool.submit(_read_changed, source, version, some, table))
             parts = [change.result() for change in changes]
         except BaseException:

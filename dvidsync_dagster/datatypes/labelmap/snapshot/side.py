@@ -7,14 +7,16 @@ from typing import Any
 
 import pyarrow as pa
 
-from dvidsync_dagster.datatypes.contract import SnapshotSide
 from dvidsync_dagster.datatypes.labelmap.comparison import MAPPING, SIZES
 from dvidsync_dagster.datatypes.labelmap.events import BodyEvent
 from dvidsync_dagster.datatypes.labelmap.snapshot.changes import changes
 from dvidsync_dagster.datatypes.labelmap.snapshot.items import bodies_of, mapping_pages, size_pages
+from dvidsync_dagster.datatypes.labelmap.snapshot.renewing import renewed
 from dvidsync_dagster.datatypes.labelmap.snapshot.tables import tables_of
 from dvidsync_dagster.datatypes.labelmap.snapshot.whole import whole
+from dvidsync_dagster.datatypes.snapshot_side import Sift, SnapshotSide
 from dvidsync_dagster.differences.digest import Numbers, Page
+from dvidsync_dagster.differences.items import Found
 from dvidsync_dagster.differences.sides import Kind
 from dvidsync_dagster.dvid.labelmap import Labelmap
 from dvidsync_dagster.dvid.repo import Instance
@@ -51,6 +53,11 @@ class LabelmapSnapshot(SnapshotSide):
     def concerns(self, event: Event) -> bool:
         """What only moves a counter of labels changes no table."""
         return isinstance(event, BodyEvent)
+
+    def renewed(
+        self, found: Sequence[Found], version: str, rows: TableRows, sift: Sift, at_ns: int
+    ) -> Mapping[str, Change] | None:
+        return renewed(found, version, self._tables, self._labelmap, rows, sift, at_ns)
 
     def pages(self, kind: Kind, rows: TableRows) -> Iterator[Page]:
         if kind is MAPPING:

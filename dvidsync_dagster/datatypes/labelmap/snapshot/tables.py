@@ -49,12 +49,17 @@ def _mapping(instance: str) -> Table:
 def _edits(instance: str) -> Table:
     return Table(
         f"{instance}/edits",
-        f"One supervoxel of {instance} that an operation moved to another body, made or took away. "
-        "Operations stand in the order in which they apply.",
+        f"One supervoxel of {instance} that an operation moved to another body, made or took away; or that "
+        "`dvidsync repair` put right. They stand in the order in which they apply.",
         (
-            Column("log_time", TIME, "When the operation was done, by the source's clock."),
-            Column("mutation_id", pa.int64(), "DVID's number of the operation."),
-            Column("action", pa.string(), "merge, cleave, renumber, split or split-supervoxel."),
+            Column(
+                "log_time",
+                TIME,
+                "When the operation was done, by the source's clock. Of a repair: the moment of the log at "
+                "which the tables were.",
+            ),
+            Column("mutation_id", pa.int64(), "DVID's number of the operation. 0: it was a repair."),
+            Column("action", pa.string(), "merge, cleave, renumber, split, split-supervoxel or repair."),
             Column("uuid", pa.string(), "The version in which it was done."),
             Column("user", pa.string(), "Who did it. Null: the request named nobody.", nullable=True),
             Column("app", pa.string(), "With which program. Null: the request named none.", nullable=True),
@@ -62,7 +67,7 @@ def _edits(instance: str) -> Table:
             Column(
                 "body_before",
                 pa.int64(),
-                "Its body before. Null: the supervoxel is new, made by a split.",
+                "Its body before. Null: the supervoxel was not there.",
                 nullable=True,
             ),
             Column(
