@@ -2,39 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator
 from pathlib import Path
 from random import Random
-from typing import Any
 
 import httpx
-import pyarrow as pa
 import pytest
 
 from dvidsync_dagster.compare.comparison import compare
-from dvidsync_dagster.config import BucketConfig
-from dvidsync_dagster.datatypes.labelmap.snapshot.tables import tables_of
-from dvidsync_dagster.destinations.bucket.opening import opened_for_repair
-from dvidsync_dagster.destinations.bucket.repaired import SnapshotRepair
 from dvidsync_dagster.differences.work import Repair
-from dvidsync_dagster.dvid.opening import open_source
 from dvidsync_dagster.errors import OwnershipLost
 from dvidsync_dagster.repair.repairing import repair
 from dvidsync_dagster.snapshot import open as snapshot_at
-from dvidsync_dagster.snapshot.table import Change, Table
 from tests.destinations.bucket_scene import (
     KEYS,
-    LABELS,
     NEURONS,
-    SYNAPSES,
     Content,
     SourceAndBucket,
     comparable,
     source_and_bucket,
 )
-
-TABLES = tables_of(LABELS)
+from tests.destinations.damage import TABLES, damage, opened, put
 
 
 @pytest.fixture
@@ -113,65 +101,11 @@ def test_what_records_to_come_tell_is_left_to_them(here: SourceAndBucket) -> Non
 
 def test_a_run_in_between_ends_the_repair(here: SourceAndBucket) -> None:
     here.sync()
-    with opened(here) as snapshot:
+    with opened(here.config()) as snapshot:
         here.put_key("a", "1")
         here.sync()
         with pytest.raises(OwnershipLost, match="another run has changed"):
             snapshot.change(here.head, [(TABLES.bodies, put(TABLES.bodies, []))])
-
-
-@contextmanager
-def opened(here: SourceAndBucket) -> Iterator[SnapshotRepair]:
-    """The bucket, open to be changed: so that tests can put in it what does not belong there."""
-    config = here.config()
-    (cloud,) = config.destinations
-    assert isinstance(cloud, BucketConfig)
-    with open_source(config) as source:
-        snapshot = opened_for_repair(config, cloud, source, lambda: None)
-        snapshot.contents()
-        yield snapshot
-
-
-def put(table: Table, rows: list[Mapping[str, Any]], gone: list[int] | None = None) -> Change:
-    return Change(
-        pa.Table.from_pylist([dict(row) for row in rows], table.schema),
-        pa.table({table.key[0]: pa.array(gone, pa.int64())}) if gone else None,
-    )
-
-
-def damage_mapping(random: Random, rows: list[dict[str, Any]]) -> Change:
-    """Supervoxels in other bodies, some missing, and one that there is not."""
-    some = random.sample(rows, 6)
-    bodies = [row["body"] for row in rows]
-    moved = [{"sv": row["sv"], "body": random.choice(bodies)} for row in some[:4]]
-    return put(TABLES.mapping, [*moved, {"sv": 1 << 40, "body": bodies[0]}], [row["sv"] for row in some[4:]])
-
-
-def damage_bodies(random: Random, rows: list[dict[str, Any]]) -> Change:
-    some = random.sample(rows, 4)
-    other = [{**row, "voxels": random.choice([None, row["voxels"] + 1])} for row in some[:2]]
-    return put(
-        TABLES.bodies, [*other, {**some[0], "body": 1 << 41, "voxels": 5}], [row["body"] for row in some[2:]]
-    )
-
-
-def without_some(random: Random, table: Table, rows: list[dict[str, Any]]) -> Change:
-    some = random.sample(rows, min(2, len(rows)))
-    keys = {name: pa.array([row[name] for row in some], table.schema.field(name).type) for name in table.key}
-    return Change(table.schema.empty_table(), pa.table(keys) if some else None)
-
-
-def damage(random: Random, snapshot: SnapshotRepair, version: str, content: Content) -> None:
-    labels = {TABLES.mapping.path: damage_mapping, TABLES.bodies.path: damage_bodies}
-    changes = []
-    for instance in (LABELS, KEYS, NEURONS, SYNAPSES):
-        for table in snapshot.side(version, instance).tables.tables:
-            rows = content[table.path]
-            if table.path in labels:
-                changes.append((table, labels[table.path](random, rows)))
-            elif table.key:
-                changes.append((table, without_some(random, table, rows)))
-    snapshot.change(version, changes)
 
 
 @pytest.mark.parametrize("seed", range(2))
@@ -185,7 +119,7 @@ def test_whatever_is_wrong_in_whichever_version_is_put_right(here: SourceAndBuck
     here.sync()
     versions = [*here.pointer().pins, None]
     before = {version: comparable(here.content(version=version)) for version in versions}
-    with opened(here) as snapshot:
+    with opened(here.config()) as snapshot:
         for version in versions:
             newest = here.pointer().branches["master"].uuid
             damage(random, snapshot, version or newest, here.content(version=version))
@@ -211,7 +145,7 @@ def assert_edits_lead_to_mapping(content: Content) -> None:
 
 def test_rows_of_a_table_are_counted_anew(here: SourceAndBucket) -> None:
     here.sync()
-    with opened(here) as snapshot:
+    with opened(here.config()) as snapshot:
         snapshot.change(here.head, [(TABLES.mapping, put(TABLES.mapping, [{"sv": 1 << 40, "body": 1}]))])
     found = here.pointer().branches["master"].tables[TABLES.mapping.path].rows
     assert found == len(here.content()[TABLES.mapping.path])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from random import Random
 
 import httpx
 import pytest
@@ -10,10 +11,12 @@ import pytest
 from dvid_sandbox.proofreaders import Proofreaders
 from dvidsync_dagster.compare.comparison import compare
 from dvidsync_dagster.config import SyncConfig
+from dvidsync_dagster.repair.repairing import repair
 from dvidsync_dagster.run.follow import follow
-from dvidsync_dagster.snapshot.pointer import Pointer
+from dvidsync_dagster.snapshot.pointer import BranchState, Pointer
 from dvidsync_dagster.snapshot.store import Bucket
 from tests.destinations.bucket_scene import Content, comparable, rows
+from tests.destinations.damage import damage, opened
 from tests.real.harness import Stage, stage
 from tests.real.test_follow import ANNOUNCED
 from tests.real_kafka import RealKafka
@@ -41,10 +44,18 @@ def sync(config: SyncConfig) -> list[str]:
     return [f"{row.action}: {row.found}" for report in reports for row in report.conflicts]
 
 
-def content(bucket: Path) -> Content:
+def state(bucket: Path) -> BranchState:
     snapshot = Pointer.load(Bucket.at(str(bucket)))
     assert snapshot is not None
-    tables = snapshot.branches["master"].tables
+    return snapshot.branches["master"]
+
+
+def newest(bucket: Path) -> str:
+    return state(bucket).uuid
+
+
+def content(bucket: Path) -> Content:
+    tables = state(bucket).tables
     return {path: rows(bucket / "master" / path, table.version) for path, table in tables.items()}
 
 
@@ -82,4 +93,10 @@ def test_it_agrees_with_its_source_and_with_a_fresh_one(
         assert found.agree, found.differences
         fresh = tmp_path / "fresh"
         assert sync(configured(here, fresh, chunk=20_000)) == []
+        assert comparable(content(bucket)) == comparable(content(fresh))
+        with opened(config) as snapshot:
+            damage(Random(seed), snapshot, newest(bucket), content(bucket))
+        assert not compare(config, config.destinations[0]).agree
+        done = repair(config, config.destinations[0], dry_run=False, still_owner=lambda: None)
+        assert done.agree, done.after
         assert comparable(content(bucket)) == comparable(content(fresh))
