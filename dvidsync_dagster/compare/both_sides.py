@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from dvidsync_dagster.compare.instances import InstancePair, Instances, pair_instances
 from dvidsync_dagster.compare.versions import ordered
@@ -32,6 +33,7 @@ class BothSides:
         versions: at the source.
         chosen: whether somebody has named these versions, so that nothing else counts.
         lower_scales: whether lower resolutions are compared too, where there are any.
+        looked_at: when they were asked (`time.monotonic`).
     """
 
     source: Transport
@@ -43,6 +45,7 @@ class BothSides:
     chosen: bool
     lower_scales: bool
     instances: Instances
+    looked_at: float = field(default_factory=time.monotonic)
 
     def pair(self, version: str, instance: InstancePair) -> Pair:
         """An instance in a version that both have; a `ServerPair` if the destination is a server too."""

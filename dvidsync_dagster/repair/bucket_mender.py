@@ -69,7 +69,7 @@ class BucketMender:
     def version(self, version: str) -> bool:
         if version in self._sides.destination_repo.versions:
             return True
-        if self._pending.version(version):
+        if self._pending.version(self._sides, version):
             self._work.wait(version, "", "version pending", [version])
         else:
             self._work.leave(version, "", "version only at the source", [version], _NO_VERSION)
@@ -124,7 +124,9 @@ class BucketMender:
         committed = here.locked and not there.locked
         if not committed and _told(here) == _told(there):
             return False
-        if self._pending.version(uuid) or (committed and self._pending.holds_open(uuid)):
+        if self._pending.version(self._sides, uuid) or (
+            committed and self._pending.holds_open(self._sides, uuid)
+        ):
             self._work.wait(uuid, "", "version pending", [uuid])
             return False
         if there.locked and not here.locked:

@@ -29,7 +29,7 @@ def repair_instances(sides: BothSides, pending: PendingRecords, work: Work, carr
     for row in sides.instances.differences:
         if row.kind in _REMEDIES:
             work.leave("", row.instance, row.what, row.examples, _REMEDIES[row.kind])
-    later = [instance for instance in sides.instances.missing if pending.instance(instance.name)]
+    later = [instance for instance in sides.instances.missing if pending.instance(sides, instance.name)]
     missing = [instance for instance in sides.instances.missing if instance not in later]
     work.wait("", "", "instance pending", [instance.name for instance in later])
     if not work.plan("", "", MAKE_INSTANCE, [instance.name for instance in missing]):

@@ -26,22 +26,22 @@ class PendingRecords:
     later: LaterRecords
     settle_seconds: float
 
-    def version(self, uuid: str) -> bool:
+    def version(self, sides: BothSides, uuid: str) -> bool:
         """Whether records to come make a version, or change its state, note or log."""
-        return self._explains(lambda touched: uuid in touched.versions)
+        return self._explains(sides, lambda touched: uuid in touched.versions)
 
-    def instance(self, name: str) -> bool:
+    def instance(self, sides: BothSides, name: str) -> bool:
         """Whether records to come make an instance."""
-        return self._explains(lambda touched: name in touched.instances)
+        return self._explains(sides, lambda touched: name in touched.instances)
 
-    def counter(self, instance: str) -> bool:
+    def counter(self, sides: BothSides, instance: str) -> bool:
         """Whether records to come move a counter of ids."""
-        return self._explains(lambda touched: instance in touched.counters)
+        return self._explains(sides, lambda touched: instance in touched.counters)
 
-    def holds_open(self, uuid: str) -> bool:
+    def holds_open(self, sides: BothSides, uuid: str) -> bool:
         """Whether records to come change anything in a version."""
         touched = self.later.touched()
-        return self.version(uuid) or touched.changes(uuid)
+        return self.version(sides, uuid) or touched.changes(uuid)
 
     def pair(self, sides: BothSides, version: str, instance: InstancePair, work: Work) -> Pair:
         """A pair of which only that is found which the log does not bring. The rest is noted."""
@@ -52,7 +52,7 @@ class PendingRecords:
 
         def sift(found: Found) -> Found:
             clear, pending = apart(found, pair, comparison, self.later.touched(), ancestors)
-            if len(clear) and is_open and self._waited():
+            if len(clear) and is_open and self._waited(time.monotonic()):
                 clear, pending = apart(found, pair, comparison, self.later.touched(), ancestors)
             if found.kind.name not in noted:
                 noted.add(found.kind.name)
@@ -62,11 +62,17 @@ class PendingRecords:
 
         return replace(pair, sieve=sift)
 
-    def _explains(self, question: Callable[[Touched], bool]) -> bool:
-        return question(self.later.touched()) or (self._waited() and question(self.later.touched()))
+    def _explains(self, sides: BothSides, question: Callable[[Touched], bool]) -> bool:
+        return question(self.later.touched()) or (
+            self._waited(sides.looked_at) and question(self.later.touched())
+        )
 
-    def _waited(self) -> bool:
-        """The source changes, then says so. False if nothing is said of what is to come."""
+    def _waited(self, read_at: float) -> bool:
+        """The source changes, then says so. False if nothing is said of what is to come.
+
+        Args:
+            read_at: when that was read which the log may explain (`time.monotonic`).
+        """
         if self.later.known:
-            time.sleep(self.settle_seconds)
+            time.sleep(max(0.0, read_at + self.settle_seconds - time.monotonic()))
         return self.later.known

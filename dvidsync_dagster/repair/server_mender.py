@@ -70,7 +70,7 @@ class ServerMender:
     def version(self, version: str) -> bool:
         if version in self._sides.destination_repo.versions:
             return True
-        if self._pending.version(version):
+        if self._pending.version(self._sides, version):
             self._work.wait(version, "", "version pending", [version])
             return False
         made = make_version(self._sides, version, self._work, self._carry_out)
@@ -97,7 +97,7 @@ class ServerMender:
         versions = self._sides.shared_versions()
         for instance in self._sides.instances.pairs:
             name = instance.source.name
-            if self._pending.counter(name):
+            if self._pending.counter(self._sides, name):
                 self._work.wait("", name, "label counter pending", ["label counter"])
                 continue
             pairs = [_server_pair(self._sides.pair(version, instance)) for version in versions]

@@ -66,7 +66,7 @@ class VersionFinish:
         same_log = log_texts(here) == log_texts(there)
         if (here.note, here.locked) == (there.note, there.locked) and same_log:
             return
-        if self._pending.version(self._uuid):
+        if self._pending.version(self._sides, self._uuid):
             self._work.wait(self._uuid, "", "version pending", [self._uuid])
             return
         if here.note != there.note and self._work.plan(self._uuid, "", NOTE, [here.note]):
@@ -100,7 +100,7 @@ class VersionFinish:
 
     def _commit(self) -> None:
         note = self._here.note
-        if self._pending.holds_open(self._uuid):
+        if self._pending.holds_open(self._sides, self._uuid):
             self._work.wait(self._uuid, "", "commit pending", [note])
         elif self._work.plan(self._uuid, "", COMMIT, [note]):
             self._do(REPO.repo_repair.commit(self._here), COMMIT, note)
