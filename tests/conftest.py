@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from functools import cache
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
+from tests.emulators import azure
+from tests.emulators.emulator import KINDS, Emulator, Kind, emulator
+from tests.emulators.faults import Faults
 from tests.real_kafka import RealKafka, why_missing
 
 # The machine may be busy: how long an example takes says nothing.
@@ -18,16 +24,20 @@ settings.register_profile("search", deadline=None)
 settings.load_profile("dvidsync")
 
 
+_NEEDED = {
+    "kafka": ("DVIDSYNC_REQUIRE_KAFKA", why_missing),
+    "azurite": ("DVIDSYNC_REQUIRE_AZURITE", azure.why_missing),
+}
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Tests marked `kafka` are skipped where there is none, unless DVIDSYNC_REQUIRE_KAFKA=1 (CI)."""
-    if item.get_closest_marker("kafka") is None:
-        return
-    missing = why_missing()
-    if missing is None:
-        return
-    if os.environ.get("DVIDSYNC_REQUIRE_KAFKA") == "1":
-        pytest.fail(f"DVIDSYNC_REQUIRE_KAFKA=1, but {missing}")
-    pytest.skip(missing)
+    """Tests with these marks are skipped where what they need is missing, unless it is required (CI)."""
+    for mark, (required, why) in _NEEDED.items():
+        if item.get_closest_marker(mark) is None or (missing := why()) is None:
+            continue
+        if os.environ.get(required) == "1":
+            pytest.fail(f"{required}=1, but {missing}")
+        pytest.skip(missing)
 
 
 @pytest.fixture(scope="session")
@@ -35,3 +45,48 @@ def real_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealKafka]:
     """A real Kafka for the whole test run. Use random topic names; to kill one, start your own."""
     with RealKafka(tmp_path_factory.mktemp("kafka")) as kafka:
         yield kafka
+
+
+@pytest.fixture(scope="session")
+def running_emulator() -> Iterator[Callable[[Kind], Emulator]]:
+    """One emulator of each kind for the whole test run, started when it is first asked for."""
+    with ExitStack() as stack:
+        yield cache(lambda kind: stack.enter_context(emulator(kind)))
+
+
+@pytest.fixture(params=KINDS)
+def store(
+    request: pytest.FixtureRequest,
+    running_emulator: Callable[[Kind], Emulator],
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[Emulator]:
+    """An object store of each kind, known to the environment. Use a folder of your own in it."""
+    yield from _known(running_emulator(request.param), monkeypatch)
+
+
+@pytest.fixture
+def s3(running_emulator: Callable[[Kind], Emulator], monkeypatch: pytest.MonkeyPatch) -> Iterator[Emulator]:
+    """That of S3 alone, where one kind stands for all."""
+    yield from _known(running_emulator("s3"), monkeypatch)
+
+
+@pytest.fixture(params=["folder", *KINDS])
+def place(
+    request: pytest.FixtureRequest,
+    running_emulator: Callable[[Kind], Emulator],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> Iterator[str]:
+    """The URI of an empty place for a snapshot, of each kind."""
+    if request.param == "folder":
+        yield str(tmp_path / "with space" / "and#more%20ü")
+    else:
+        for store in _known(running_emulator(request.param), monkeypatch):
+            yield f"{store.uri}/{tmp_path.name}"
+
+
+def _known(running: Emulator, monkeypatch: pytest.MonkeyPatch) -> Iterator[Emulator]:
+    for name, value in running.environment.items():
+        monkeypatch.setenv(name, value)
+    yield running
+    running.set(Faults())

@@ -38,6 +38,7 @@ _AWAY = re.compile(
     re.IGNORECASE,
 )
 _GONE = re.compile(r"location .+ not found|missing file|No such file|NoSuchKey|BlobNotFound", re.IGNORECASE)
+_MISSING = re.compile(r"location \S*?([^\s/]+) not found", re.IGNORECASE)
 _STATUS = re.compile(r"status code\W{0,40}(\d{3})\b")
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 _BACKTRACE = re.compile(r"\n\s*0: <")
@@ -90,7 +91,9 @@ def storage_error(where: str, error: BaseException) -> StorageError:
     if status == 429 or status >= 500 or (not status and _AWAY.search(text)):
         return StorageUnreachable(where, f"no answer: {told}", "Run again later; nothing is lost.")
     if status == 404 or isinstance(error, FileNotFoundError) or _GONE.search(text):
-        return SnapshotDamaged(where, f"something is missing: {told}", DAMAGED)
+        name = found.group(1) if (found := _MISSING.search(text)) else ""
+        named = told if name in f"{where} {told}" else f"{name}, {told}"
+        return SnapshotDamaged(where, f"something is missing: {named}", DAMAGED)
     if status or isinstance(error, OSError):
         return StorageRefused(where, f"it is refused: {told}", "See what the store asks for; then run again.")
     return SnapshotDamaged(where, f"it cannot be read: {told}", DAMAGED)

@@ -22,6 +22,7 @@ from dvidsync_dagster.snapshot.changing import Changing
 from dvidsync_dagster.snapshot.fitting import check_types
 from dvidsync_dagster.snapshot.layout import table_folder
 from dvidsync_dagster.snapshot.opening import STORE_ERRORS, found, opened, storage_errors
+from dvidsync_dagster.snapshot.pointer import Pointer
 from dvidsync_dagster.snapshot.rows import RowsAt
 from dvidsync_dagster.snapshot.store import Bucket
 from dvidsync_dagster.snapshot.table import Change, Table, TableRows
@@ -200,10 +201,15 @@ class DeltaTables:
     def _refuse_newer(self, delta: DeltaTable, path: str) -> None:
         with self._errors(path):
             epoch = delta.transaction_version(f"{self._app}/epoch") or 0
-        if epoch > self._epoch:
+        if epoch > self._epoch and not self._owns_bucket():
             raise OwnershipLost(
                 f"{self._uri(path)}: run {epoch} has written it, and this is run {self._epoch}. It stops."
             )
+
+    def _owns_bucket(self) -> bool:
+        """Whether it is this run's all the same: somebody has brought back an older pointer."""
+        snapshot = Pointer.load(self._bucket)
+        return snapshot is not None and snapshot.epoch == self._epoch
 
     def _properties(self, at: int | None = None, key_ns: int | None = None) -> CommitProperties:
         transactions = [Transaction(f"{self._app}/epoch", self._epoch)]

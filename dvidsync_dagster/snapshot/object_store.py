@@ -108,6 +108,9 @@ class ObjectStore(Bucket):
                         known["version"] = tag.generation
                     done = self._put_if(name, content, known)
             except (AlreadyExistsError, PreconditionError):
+                there = self.read(name)
+                if (there.tag if there else None) == tag:
+                    raise  # nobody has written it: the store has another reason
                 return None
         return _tag(done["e_tag"], done["version"])
 

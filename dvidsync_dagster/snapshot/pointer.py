@@ -22,7 +22,7 @@ from dvidsync_dagster.errors import (
 )
 from dvidsync_dagster.log.checkpoint import Checkpoint
 from dvidsync_dagster.log.checkpoint_json import checkpoint_from_json, checkpoint_json
-from dvidsync_dagster.snapshot.layout import POINTER
+from dvidsync_dagster.snapshot.layout import POINTER, branch_folder
 from dvidsync_dagster.snapshot.store import Bucket, Stored, Tag
 
 FORMAT = 1
@@ -179,6 +179,19 @@ class Pointer:
         self._tag = self._bucket.swap(POINTER, _content(snapshot), self._tag)
         self._written = time.monotonic()
         self.snapshot = snapshot
+
+
+def refuse_tables_alone(bucket: Bucket, branch: str) -> None:
+    """Tables that no pointer speaks of are not written over: the versions that were pinned would be lost.
+
+    Raises:
+        SnapshotDamaged: a branch has such.
+        StorageError.
+    """
+    has_tables = any("/_delta_log/" in name for name in bucket.names(branch_folder(branch)))
+    # Looked for last: another run can make its first tables just now.
+    if has_tables and bucket.read(POINTER) is None:
+        raise SnapshotDamaged(f"{bucket.uri}/{POINTER}", "it is gone, and its tables are there", _REMEDY)
 
 
 def _put(bucket: Bucket, snapshot: Snapshot, before: Stored | None) -> Tag:

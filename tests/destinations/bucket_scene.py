@@ -21,6 +21,8 @@ from dvidsync_dagster.log.checkpoint import Checkpoint
 from dvidsync_dagster.run.follow import Scope, follow
 from dvidsync_dagster.run.lag import Look, look
 from dvidsync_dagster.run.report import ChunkReport
+from dvidsync_dagster.snapshot.layout import table_folder
+from dvidsync_dagster.snapshot.opening import options
 from dvidsync_dagster.snapshot.pointer import Pointer, Snapshot
 from dvidsync_dagster.snapshot.points import POINTS
 from dvidsync_dagster.snapshot.store import Bucket
@@ -29,6 +31,8 @@ LABELS, KEYS, NEURONS, SYNAPSES = "segmentation", "segmentation_annotations", "n
 
 Content = dict[str, list[dict[str, Any]]]
 """Rows by table, in one order."""
+Place = Path | str
+"""Of a bucket: a folder, or a URI."""
 
 
 @dataclass
@@ -43,6 +47,7 @@ class SourceAndBucket:
     head: str
     parent: str = ""
     own: tuple[str, ...] = ()
+    chunk_records: int = 100
 
     @property
     def bucket(self) -> Path:
@@ -107,7 +112,7 @@ class SourceAndBucket:
 
     # At the bucket
 
-    def fields(self, bucket: Path | None = None, **changed: Any) -> dict[str, Any]:
+    def fields(self, bucket: Place | None = None, **changed: Any) -> dict[str, Any]:
         """A configuration, as a YAML file would hold it. `changed` is of the destination."""
         destination = {"name": "cloud", "bucket": str(bucket or self.bucket), "own": list(self.own)}
         return {
@@ -115,18 +120,18 @@ class SourceAndBucket:
             "repo": self.root,
             "destinations": [{**destination, **changed}],
             "settle_seconds": 0,
-            "chunk_records": 100,
+            "chunk_records": self.chunk_records,
             "quarantine": str(self.folder / "quarantine"),
         }
 
     def config(
-        self, bucket: Path | None = None, *, changed: Mapping[str, Any] | None = None, **settings: Any
+        self, bucket: Place | None = None, *, changed: Mapping[str, Any] | None = None, **settings: Any
     ) -> SyncConfig:
         return SyncConfig.model_validate({**self.fields(bucket, **(changed or {})), **settings})
 
     def run(
         self,
-        bucket: Path | None = None,
+        bucket: Place | None = None,
         *,
         checkpoint: Checkpoint | None = None,
         scope: Scope | None = None,
@@ -143,7 +148,7 @@ class SourceAndBucket:
             scope=scope,
         )
 
-    def sync(self, bucket: Path | None = None, **what: Any) -> list[ChunkReport]:
+    def sync(self, bucket: Place | None = None, **what: Any) -> list[ChunkReport]:
         """The same, to its end."""
         return list(self.run(bucket, **what))
 
@@ -165,26 +170,34 @@ class SourceAndBucket:
         self.empty()
         saved.rename(self.bucket)
 
-    def pointer(self, bucket: Path | None = None) -> Snapshot:
+    def pointer(self, bucket: Place | None = None) -> Snapshot:
         snapshot = Pointer.load(Bucket.at(str(bucket or self.bucket)))
         assert snapshot is not None
         return snapshot
 
     def content(
-        self, bucket: Path | None = None, *, version: str | None = None, branch: str = "master"
+        self, bucket: Place | None = None, *, version: str | None = None, branch: str = "master"
     ) -> Content:
         """What readers see, or of a version that was committed."""
         snapshot = self.pointer(bucket)
         versions = {path: table.version for path, table in snapshot.branches[branch].tables.items()}
         if version is not None:
             versions = dict(snapshot.pins[version].tables)
-        folder = (bucket or self.bucket) / branch
-        return {path: rows(folder / path, number) for path, number in versions.items()}
+        opened = Bucket.at(str(bucket or self.bucket))
+        return {
+            path: rows(opened.table_uri(table_folder(branch, path)), number, options(opened))
+            for path, number in versions.items()
+        }
 
 
-def rows(table: Path, version: int) -> list[dict[str, Any]]:
-    """A table's rows, in one order."""
-    return sorted(pa.table(DeltaTable(str(table), version).to_pyarrow_table()).to_pylist(), key=repr)
+def rows(table: Place, version: int, options: dict[str, str] | None = None) -> list[dict[str, Any]]:
+    """A table's rows, in one order.
+
+    Args:
+        options: what delta-rs needs besides a URI.
+    """
+    opened = DeltaTable(str(table), version, options)
+    return sorted(pa.table(opened.to_pyarrow_table()).to_pylist(), key=repr)
 
 
 @contextmanager

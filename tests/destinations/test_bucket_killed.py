@@ -14,7 +14,7 @@ from random import Random
 import pytest
 
 from dvidsync_dagster.snapshot.points import POINTS
-from tests.destinations.bucket_scene import Content, SourceAndBucket, comparable, source_and_bucket
+from tests.destinations.bucket_scene import Content, Place, SourceAndBucket, comparable, source_and_bucket
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -25,9 +25,9 @@ def here(tmp_path: Path) -> Iterator[SourceAndBucket]:
         yield opened
 
 
-def start(here: SourceAndBucket) -> subprocess.Popen[str]:
+def start(here: SourceAndBucket, bucket: Place | None = None) -> subprocess.Popen[str]:
     """A run as a process of its own, whose caller remembers nothing."""
-    command = [sys.executable, "-m", "tests.destinations.bucket_child", json.dumps(here.fields())]
+    command = [sys.executable, "-m", "tests.destinations.bucket_child", json.dumps(here.fields(bucket))]
     return subprocess.Popen(
         command, cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
@@ -60,13 +60,13 @@ def whole(here: SourceAndBucket) -> Content | None:
     return here.content()
 
 
-def assert_same(here: SourceAndBucket, undisturbed: Path) -> None:
+def assert_same(here: SourceAndBucket, undisturbed: Path, bucket: Place | None = None) -> None:
     """Row by row as in a bucket whose runs were never killed: the edits and the committed versions, too."""
-    assert comparable(here.content(), edits=True) == comparable(here.content(undisturbed), edits=True)
-    pins, others = here.pointer().pins, here.pointer(undisturbed).pins
+    assert comparable(here.content(bucket), edits=True) == comparable(here.content(undisturbed), edits=True)
+    pins, others = here.pointer(bucket).pins, here.pointer(undisturbed).pins
     assert pins.keys() == others.keys()
     for version in pins:
-        found, expected = (here.content(bucket, version=version) for bucket in (here.bucket, undisturbed))
+        found, expected = (here.content(each, version=version) for each in (bucket, undisturbed))
         assert comparable(found, edits=True) == comparable(expected, edits=True)
 
 

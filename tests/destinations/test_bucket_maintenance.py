@@ -12,9 +12,12 @@ from deltalake import DeltaTable
 
 import dvidsync_dagster.snapshot
 from dvidsync_dagster.destinations.bucket.maintenance import SHORTEST, maintain
-from dvidsync_dagster.errors import OwnershipLost
+from dvidsync_dagster.errors import OwnershipLost, StorageRefused
+from dvidsync_dagster.snapshot.delta import DeltaTables
 from dvidsync_dagster.snapshot.pointer import Pointer
 from dvidsync_dagster.snapshot.store import Bucket
+from tests.emulators.emulator import Emulator
+from tests.emulators.faults import Faults
 from tests.snapshot.followed import MAPPING, REPO, Follower, hour
 
 APP = f"dvidsync/{REPO}/cloud"
@@ -47,15 +50,22 @@ def parquet(folder: Path) -> set[Path]:
 
 def hours_pass(folder: Path, hours: int) -> None:
     """As far as the tables' logs and the files tell."""
-    for log in folder.glob("**/_delta_log/*.json"):
-        lines = [json.loads(line) for line in log.read_text().splitlines()]
-        for line in lines:
-            if "remove" in line:
-                line["remove"]["deletionTimestamp"] -= hours * 3_600_000
-        log.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    logs_age(Bucket.at(str(folder)), hours)
     for file in folder.glob("**/*.parquet"):
         old = file.stat().st_mtime - hours * 3600
         os.utime(file, (old, old))
+
+
+def logs_age(bucket: Bucket, hours: int) -> None:
+    for name in bucket.names():
+        if "/_delta_log/" in name and name.endswith(".json"):
+            log = bucket.read(name)
+            assert log is not None
+            lines = [json.loads(line) for line in log.content.splitlines()]
+            for line in lines:
+                if "remove" in line:
+                    line["remove"]["deletionTimestamp"] -= hours * 3_600_000
+            bucket.write(name, "".join(json.dumps(line) + "\n" for line in lines).encode())
 
 
 def test_rows_stay_and_files_become_few(follower: Follower) -> None:
@@ -132,3 +142,38 @@ def test_a_run_that_was_there_before_stops(follower: Follower) -> None:
 def test_files_are_never_taken_from_readers_at_once(follower: Follower) -> None:
     with pytest.raises(ValueError, match="kept for"):
         maintain(follower.bucket, REPO, app=APP, kept=timedelta(minutes=59))
+
+
+def test_what_may_not_be_deleted_stays_and_all_else_is_done(store: Emulator, tmp_path: Path) -> None:
+    bucket = Bucket.at(f"{store.uri}/{tmp_path.name}")
+    bucket.seconds_between_writes = 0.0  # Google's emulator takes any number
+    follower = Follower(bucket, (MAPPING,))
+    follower.first(hour(1), {MAPPING.path: [{"sv": 0, "body": 0}]})
+    follower.chunk(hour(2), {MAPPING.path: [{"sv": 1, "body": 1}]})
+    maintained(follower)
+    logs_age(bucket, 2)
+    follower.new_run()
+    for number in range(2):
+        follower.chunk(hour(3 + number), {MAPPING.path: [{"sv": 2 + number, "body": 9}]})
+    before = bucket.names()
+    with (
+        store.faults(Faults(status=403, code="AccessDenied", methods=("DELETE", "POST"))),
+        pytest.raises(StorageRefused, match=r"few files now, .* cannot be deleted: .*403 .*Allow the login"),
+    ):
+        maintained(follower)
+    assert set(before) <= set(bucket.names())
+    assert files(follower) == 1
+    assert mapping(follower) == {0: 0, 1: 1, 2: 9, 3: 9}
+    follower.new_run()
+    follower.chunk(hour(5), {MAPPING.path: [{"sv": 4, "body": 4}]})
+    maintained(follower)
+    assert set(before) - set(bucket.names())
+    assert mapping(follower) == {0: 0, 1: 1, 2: 9, 3: 9, 4: 4}
+
+
+def files(follower: Follower) -> int:
+    """Of the newest mapping."""
+    snapshot = Pointer.load(follower.bucket)
+    assert snapshot is not None
+    version = snapshot.branches["master"].tables[MAPPING.path].version
+    return DeltaTables(follower.bucket, "master", app=APP, epoch=0).files(MAPPING.path, version)

@@ -63,7 +63,9 @@ def made(table: Table, *columns: list[int]) -> pa.Table:
 
 
 def opened(uri: str) -> Bucket:
-    return Bucket.at(uri, patience=timedelta(seconds=20))
+    bucket = Bucket.at(uri, patience=timedelta(seconds=20))
+    bucket.seconds_between_writes = 0.0  # Google's emulator takes any number
+    return bucket
 
 
 def whole(moves: int) -> Iterator[tuple[Table, pa.Table]]:

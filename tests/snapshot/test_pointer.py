@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
@@ -18,24 +18,21 @@ from dvidsync_dagster.log.checkpoint import Checkpoint, PartitionPosition
 from dvidsync_dagster.snapshot.layout import branch_folder, table_folder
 from dvidsync_dagster.snapshot.pointer import BranchState, Pin, Pointer, Snapshot, TableState
 from dvidsync_dagster.snapshot.store import Bucket
-from tests.snapshot.emulated_s3 import EmulatedS3, Faults, emulated_s3
+from tests.emulators.emulator import Emulator
+from tests.emulators.faults import Faults
 
 REPO = "28841c8277e044a7b187dda03e18da13"
 
 
-@pytest.fixture(scope="module")
-def s3() -> Iterator[EmulatedS3]:
-    with emulated_s3() as running:
-        running.make_bucket("snap")
-        yield running
+@pytest.fixture
+def bucket(place: str) -> Bucket:
+    return opened(place)
 
 
-@pytest.fixture(params=["folder", "s3"])
-def bucket(request: pytest.FixtureRequest, tmp_path: Path) -> Bucket:
-    if request.param == "folder":
-        return Bucket.at(str(tmp_path))
-    request.getfixturevalue("s3")
-    return Bucket.at(f"s3://snap/{tmp_path.name}", patience=timedelta(seconds=20))
+def opened(place: str) -> Bucket:
+    bucket = Bucket.at(place, patience=timedelta(seconds=20))
+    bucket.seconds_between_writes = 0.0  # Google's emulator takes any number
+    return bucket
 
 
 def at(snapshot: Snapshot, key_ns: int) -> Snapshot:
@@ -104,9 +101,9 @@ def test_of_many_that_claim_at_once_one_can_commit(bucket: Bucket) -> None:
     assert committed == [(8, key_of(Pointer.load(bucket)))]
 
 
-def test_a_commit_is_done_once_though_answers_are_lost(s3: EmulatedS3) -> None:
-    bucket = Bucket.at("s3://snap/lost", patience=timedelta(seconds=20))
-    with s3.faults(Faults(busy=0.1, lost=0.2)):
+def test_a_commit_is_done_once_though_answers_are_lost(store: Emulator) -> None:
+    bucket = opened(f"{store.uri}/lost")
+    with store.faults(Faults(busy=0.1, lost=0.2)):
         for run in range(1, 5):
             pointer = Pointer.claimed(bucket, REPO)
             assert pointer.snapshot.epoch == run

@@ -2,27 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-import dvidsync_dagster.snapshot
 from dvidsync_dagster.snapshot.lines import LIBRARIES, Library, line
 from dvidsync_dagster.snapshot.store import Bucket
-from tests.snapshot.emulated_s3 import emulated_s3
-from tests.snapshot.followed import hour
+from tests.emulators.emulator import Emulator
 from tests.snapshot.read_by import check, open_then_go_on, write
 from tests.snapshot.spark import WHY_NO_SPARK, spark_session
-
-
-@pytest.fixture(scope="module")
-def s3() -> Iterator[str]:
-    with emulated_s3() as store:
-        uri = f"{store.make_bucket('snap')}/neu3"
-        write(Bucket.at(uri))
-        yield uri
-
 
 PYTHON_LIBRARIES = [library for library in LIBRARIES if library != "spark"]
 
@@ -41,10 +29,12 @@ def test_the_line_reads_a_folder_with_an_unusual_name(library: Library, tmp_path
 
 
 @pytest.mark.parametrize("library", PYTHON_LIBRARIES)
-def test_the_line_reads_a_bucket_at_its_point(library: Library, s3: str) -> None:
-    dataset = dvidsync_dagster.snapshot.open(s3, at=hour(1))
-    assert dataset.uri("notes") == f"{s3}/master/notes"
-    check(dataset if dataset.checkpoint is None else open_then_go_on(s3), library)
+def test_the_line_reads_a_bucket_at_its_point(library: Library, s3: Emulator) -> None:
+    uri = f"{s3.uri}/read-by-{library}"
+    write(Bucket.at(uri))
+    dataset = open_then_go_on(uri)
+    assert dataset.uri("notes") == f"{uri}/master/notes"
+    check(dataset, library)
 
 
 @pytest.mark.skipif(WHY_NO_SPARK is not None, reason=str(WHY_NO_SPARK))

@@ -15,7 +15,8 @@ from dvidsync_dagster.errors import OwnershipLost, SnapshotDamaged
 from dvidsync_dagster.snapshot.release import release
 from dvidsync_dagster.snapshot.store import Bucket
 from dvidsync_dagster.snapshot.table import Table
-from tests.snapshot.emulated_s3 import Faults, emulated_s3
+from tests.emulators.emulator import Emulator
+from tests.emulators.faults import Faults
 from tests.snapshot.followed import EDITS, MAPPING, Follower, Killed, hour
 from tests.snapshot.reconstruction import BODIES, CONTENT, TABLES, TAG, UUID, dataset_with, read
 
@@ -104,11 +105,10 @@ def test_an_empty_version_and_one_with_an_odd_name(tmp_path: Path) -> None:
     assert len(made.files) == 4
 
 
-def test_a_bucket_that_is_busy_gets_the_same_release(tmp_path: Path) -> None:
+def test_a_bucket_that_is_busy_gets_the_same_release(s3: Emulator, tmp_path: Path) -> None:
     whole = release(dataset_with(tmp_path), Bucket.at(str(tmp_path)))
-    with emulated_s3() as store:
-        uri = f"{store.make_bucket('snap')}/neu3"
-        dataset = dataset_with(uri)
-        with store.faults(Faults(busy=0.2)):
-            assert release(dataset, Bucket.at(uri)) == whole
-        assert not release(dataset, Bucket.at(uri)).made
+    uri = f"{s3.uri}/busy-release"
+    dataset = dataset_with(uri)
+    with s3.faults(Faults(busy=0.2)):
+        assert release(dataset, Bucket.at(uri)) == whole
+    assert not release(dataset, Bucket.at(uri)).made

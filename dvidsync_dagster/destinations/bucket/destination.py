@@ -30,7 +30,7 @@ from dvidsync_dagster.events.event import Event
 from dvidsync_dagster.events.origin import key_text
 from dvidsync_dagster.events.repo import NewInstance
 from dvidsync_dagster.log.checkpoint import Checkpoint, LogStart
-from dvidsync_dagster.snapshot.pointer import Pointer, Snapshot
+from dvidsync_dagster.snapshot.pointer import Pointer, Snapshot, refuse_tables_alone
 from dvidsync_dagster.snapshot.points import POINTS
 from dvidsync_dagster.snapshot.store import Bucket
 from dvidsync_dagster.snapshot.table import Change, Table
@@ -90,7 +90,10 @@ class BucketDestination:
         """Own the bucket, and take back what a run left that was stopped. Its own checkpoint counts."""
         root = self._source.repo.root
         # A bucket that does not fit is left as it is.
-        self._first.state(Pointer.load(self._bucket) or Snapshot(repo=root, epoch=0))
+        there = Pointer.load(self._bucket)
+        if there is None:
+            refuse_tables_alone(self._bucket, self._config.branch)
+        self._first.state(there or Snapshot(repo=root, epoch=0))
         pointer = Pointer.claimed(self._bucket, root)
         snapshot = pointer.snapshot
         state = self._first.state(snapshot)

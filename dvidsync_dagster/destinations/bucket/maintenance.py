@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
+from dvidsync_dagster.errors import StorageRefused
 from dvidsync_dagster.snapshot.delta import DeltaTables
 from dvidsync_dagster.snapshot.pointer import BranchState, Pin, Pointer
 from dvidsync_dagster.snapshot.points import POINTS, Point, appended
@@ -21,13 +22,15 @@ SHORTEST = timedelta(hours=1)
 
 @dataclass(frozen=True, slots=True)
 class Maintained:
-    """One table after its maintenance: Delta's version, and how many files it had and has."""
+    """One table after its maintenance: Delta's version, how many files it had and has, and why none could be
+    deleted."""
 
     branch: str
     path: str
     version: int
     files_before: int
     files_after: int
+    refused: StorageRefused | None = None
 
 
 def maintain(
@@ -45,10 +48,13 @@ def maintain(
     Raises:
         ValueError: `kept` is too short.
         OwnershipLost: a newer run has claimed the snapshot; readers see it as it was.
+        StorageRefused: the bucket lets nothing be deleted. All else is done.
         StorageError: as well; what is done is done, and the next time goes on.
     """
     if kept < SHORTEST:
         raise ValueError(f"files must be kept for {SHORTEST} at least, not {kept}")
+    if Pointer.load(bucket) is None:
+        return []
     pointer = Pointer.claimed(bucket, repo)
     snapshot = pointer.snapshot
     done: list[Maintained] = []
@@ -63,7 +69,14 @@ def maintain(
         branches[branch] = _at(tables, state, {each.path: each.version for each in maintained})
         done += maintained
     pointer.commit(snapshot.model_copy(update={"branches": branches}))
+    for each in done:
+        if each.refused is not None:
+            raise StorageRefused(each.refused.where, f"{_NOT_DELETED}: {each.refused.found}", _MAY_DELETE)
     return done
+
+
+_NOT_DELETED = "the tables have few files now, but old ones that nothing needs cannot be deleted"
+_MAY_DELETE = "Allow the login that is in the environment to delete there; the next maintenance does it."
 
 
 def _at(tables: DeltaTables, state: BranchState, versions: dict[str, int]) -> BranchState:
@@ -89,10 +102,13 @@ def _maintained(
 ) -> Maintained:
     before = tables.restore(path, version)
     files = tables.files(path, before)
-    tables.compact(path)
-    # Whoever reads the snapshot now reads `version`, until it is swapped.
-    after = tables.vacuum(path, keep=pinned | {version, before}, older_than=kept)
-    return Maintained(branch, path, after, files, tables.files(path, after))
+    after, refused = tables.compact(path), None
+    try:
+        # Whoever reads the snapshot now reads `version`, until it is swapped.
+        after = tables.vacuum(path, keep=pinned | {version, before}, older_than=kept)
+    except StorageRefused as error:
+        refused = error
+    return Maintained(branch, path, after, files, tables.files(path, after), refused)
 
 
 def _pinned(pins: Mapping[str, Pin], branch: str, path: str) -> set[int]:
