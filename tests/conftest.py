@@ -40,6 +40,14 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         pytest.skip(missing)
 
 
+_LONGEST = ("tests/system/test_demo.py", "tests/browser/test_ui.py", "tests/faults/test_killed.py")
+"""Files whose tests take minutes. They come first, so that no worker is left alone with one at the end."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: not item.nodeid.startswith(_LONGEST))
+
+
 @pytest.fixture(scope="session")
 def real_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealKafka]:
     """A real Kafka for the whole test run. Use random topic names; to kill one, start your own."""
