@@ -64,6 +64,9 @@ def read_everything(sides: BothSides, agreed: Collection[str], say: Say) -> Read
     for version in sides.shared_versions():
         before, kinds = reading.read, 0
         for instance in sides.instances.pairs:
+            if not sides.destination.holds(version, instance.destination.name):
+                reading.notes.append(f"{instance.source.name}: the destination does not hold it in {version}")
+                continue
             name = _id(version, instance)
             looked_at.add(name)
             settled = sides.pair(version, instance).settled

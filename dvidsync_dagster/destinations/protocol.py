@@ -147,6 +147,10 @@ class Comparable(Protocol):
         Asked after `contents`."""
         ...
 
+    def holds(self, version: str, instance: str) -> bool:
+        """Whether it has one of its instances, by its name there, in a version that it has."""
+        ...
+
     def side(self, version: str, instance: str) -> Side:
         """One of its instances, by its name there, in one version."""
         ...

@@ -78,7 +78,8 @@ class BucketMender:
     def items(self, version: str) -> None:
         self._changes = []
         for instance in self._sides.instances.pairs:
-            self._instance(version, instance)
+            if self._snapshot.holds(version, instance.destination.name):
+                self._instance(version, instance)
 
     def finish_version(self, version: str) -> None:
         here = self._sides.source_repo.versions[version]

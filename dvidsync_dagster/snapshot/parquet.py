@@ -13,6 +13,8 @@ import pyarrow.parquet as pq
 CONFIGURATION = {
     # A version that is pinned is read by the log up to it.
     "delta.enableExpiredLogCleanup": "false",
+    # When a file was replaced is known as long as anybody may ask to keep it: maintenance decides by that.
+    "delta.deletedFileRetentionDuration": "interval 36500 days",
     # A reader begins at the newest checkpoint of the log, and reads each later commit by itself.
     "delta.checkpointInterval": "10",
 }

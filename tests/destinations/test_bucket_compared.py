@@ -83,3 +83,14 @@ def test_what_was_taken_from_the_tables_shows(here: SourceAndBucket) -> None:
     here.own = ()
     found = compared(here)
     assert {(row.instance, row.what) for row in found.differences} == {(KEYS, "instance only at the source")}
+
+
+def test_what_joined_later_is_compared_from_then_on(here: SourceAndBucket) -> None:
+    here.sync()
+    before = here.new_version()
+    here.new_instance("more", "keyvalue")
+    here.post("more/key/a", "1")
+    here.sync()
+    found = compared(here)
+    assert found.agree, found.differences
+    assert f"more: the destination does not hold it in {before}" in found.notes

@@ -92,6 +92,11 @@ class BucketBesideSource:
         newest = max((branch.place(uuid) or 0 for uuid in self._versions), default=0)
         return frozenset(self._versions) | {each.uuid for each in branch.versions[newest + 1 :]}
 
+    def holds(self, version: str, instance: str) -> bool:
+        """One that joined later is not in the versions that were committed before."""
+        tables = self._tables(instance, self._repo)
+        return tables is not None and all(table.path in self._versions[version] for table in tables.tables)
+
     def side(self, version: str, instance: str) -> BucketSide:
         tables = self._tables(instance, self._repo)
         if tables is None:

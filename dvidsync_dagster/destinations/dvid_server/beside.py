@@ -42,6 +42,10 @@ class ServerBesideSource:
     def compared(self, source: RepoInfo) -> None:
         """All that are followed."""
 
+    def holds(self, version: str, instance: str) -> bool:
+        """A server has each instance in all versions."""
+        return True
+
     def side(self, version: str, instance: str) -> DvidSide:
         return DvidSide(self.client, version, instance)
 
