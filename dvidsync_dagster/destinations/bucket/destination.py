@@ -148,7 +148,7 @@ class BucketDestination:
             self._note(f"the log lacks the making of version {version}: it is followed as the source has it")
         for stretch in found.stretches:
             self._bring(draft, stretch)
-        reports = draft.tables.reports()
+        reports = draft.tables.reports(draft.state.uuid)
         self._has_changed |= bool(reports)
         return Brought(
             applied=ordered.events,
