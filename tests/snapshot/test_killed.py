@@ -20,6 +20,7 @@ _FORKS = get_context("forkserver")
 _FORKS.set_forkserver_preload(["tests.snapshot.moves"])
 
 MANY = os.environ.get("DVIDSYNC_ALL_FAULTS") == "1"
+pytestmark = pytest.mark.timeout(1800 if MANY else 300)
 ENDS = {0, LOST, -SIGKILL}
 LOGINS = ("AWS_", "GOOGLE_", "AZURE_", "AZURITE_")
 
@@ -139,7 +140,7 @@ def test_of_runs_at_once_the_newest_goes_on_though_one_is_killed_and_answers_are
     chance = random.Random(5)
     uri = f"{store.uri}/races"
     before = finished(uri)
-    rounds = 40 if MANY else 1
+    rounds = 25 if MANY else 1
     for round_ in range(rounds):
         at = chance.randrange(1, 300)
 

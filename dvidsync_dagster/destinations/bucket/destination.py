@@ -36,8 +36,8 @@ from dvidsync_dagster.snapshot.store import Bucket
 from dvidsync_dagster.snapshot.table import Change, Table
 
 _LATE = (
-    "it changes a version that the snapshot holds as committed. `dvidsync verify` shows what differs; a "
-    "snapshot in a new folder has it"
+    "it changes a version that the snapshot holds as committed. `dvidsync verify` shows what differs, "
+    "and `dvidsync repair --apply` brings it over"
 )
 
 
