@@ -50,7 +50,7 @@ def repair(
         opened_source(config) as source,
         opened_repairable(config, server, source, still_owner=still_owner, note=say) as follower,
     ):
-        work = Work(dry_run, server.requests_in_flight)
+        work = Work(dry_run, server.requests_in_flight, shares_ids=server.practice is not None)
         look = partial(look_at, config, destination, source, follower)
         sides = look()
         with (
