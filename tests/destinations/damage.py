@@ -14,6 +14,7 @@ from dvidsync_dagster.datatypes.labelmap.snapshot.tables import tables_of
 from dvidsync_dagster.destinations.bucket.opening import opened_for_repair
 from dvidsync_dagster.destinations.bucket.repaired import SnapshotRepair
 from dvidsync_dagster.dvid.opening import open_source
+from dvidsync_dagster.dvid.repo import read_repo_info
 from dvidsync_dagster.snapshot.table import Change, Table
 from tests.destinations.bucket_scene import KEYS, LABELS, NEURONS, SYNAPSES, Content
 
@@ -27,7 +28,7 @@ def opened(config: SyncConfig) -> Iterator[SnapshotRepair]:
     assert isinstance(cloud, BucketConfig)
     with open_source(config) as source:
         snapshot = opened_for_repair(config, cloud, source, lambda: None)
-        snapshot.contents()
+        snapshot.contents(read_repo_info(source, config.repo))
         yield snapshot
 
 
