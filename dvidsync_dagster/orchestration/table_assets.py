@@ -9,7 +9,7 @@ import dagster as dg
 import pyarrow as pa
 
 from dvidsync_dagster.outgoing_text import escaped
-from dvidsync_dagster.snapshot.table import TableReport
+from dvidsync_dagster.snapshot.table import Column, TableReport
 
 _SHOWN = 200
 """Characters of a value in a preview."""
@@ -45,12 +45,12 @@ def column_schema(schema: pa.Schema) -> dg.TableSchema:
     return dg.TableSchema(
         columns=[
             dg.TableColumn(
-                field.name,
-                str(field.type),
-                description=(field.metadata or {}).get(b"comment", b"").decode(),
-                constraints=dg.TableColumnConstraints(nullable=field.nullable),
+                column.name,
+                str(column.type),
+                description=column.text,
+                constraints=dg.TableColumnConstraints(nullable=column.nullable),
             )
-            for field in schema
+            for column in map(Column.of, schema)
         ]
     )
 

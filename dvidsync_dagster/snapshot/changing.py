@@ -17,7 +17,7 @@ from dvidsync_dagster.snapshot.opening import options
 from dvidsync_dagster.snapshot.parquet import CONFIGURATION, FILE
 from dvidsync_dagster.snapshot.rewriting import File, Keys, Rewriting, files_of, row_groups
 from dvidsync_dagster.snapshot.store import Bucket
-from dvidsync_dagster.snapshot.table import Change, Table
+from dvidsync_dagster.snapshot.table import Change, Column, Table
 
 
 class Changing:
@@ -125,7 +125,7 @@ class Changing:
         told = [
             column
             for column in table.columns
-            if column.name in there and _text(there[column.name]) != column.text
+            if column.name in there and Column.of(there[column.name]).text != column.text
         ]
         for column in told:
             delta.alter.set_column_metadata(column.name, {"comment": column.text})
@@ -177,7 +177,3 @@ def _with_all(rows: pa.Table, schema: pa.Schema) -> pa.Table:
 
 def _schema(delta: DeltaTable) -> pa.Schema:
     return pa.schema(delta.schema().to_arrow())
-
-
-def _text(field: pa.Field) -> str:
-    return bytes((field.metadata or {}).get(b"comment", b"")).decode()

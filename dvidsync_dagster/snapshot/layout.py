@@ -3,7 +3,7 @@
     snapshot.json          the commit over all tables
     README.md
     BRANCH/TABLE/          a Delta table
-    pins/  releases/
+    releases/VERSION/      files for download
 
 Names of branches and instances are people's own: they can hold anything. As folders they hold what every
 store and reader takes as it is: letters, digits and ``. _ -``. All else is ``~`` and two hex digits a byte.
@@ -22,6 +22,11 @@ def branch_folder(branch: str) -> str:
     """A branch's folder; an ordinary name is its own."""
     folder = _segment(branch)
     return _coded(folder[0]) + folder[1:] if folder.lower() in _OWN else folder
+
+
+def release_folder(uuid: str) -> str:
+    """That of a version's release. A version's id can be the name of a tag, and a tag can be any text."""
+    return f"releases/{branch_folder(uuid)}"
 
 
 def table_folder(branch: str, path: str) -> str:

@@ -9,6 +9,9 @@ from typing import Any, Protocol
 import numpy.typing as npt
 import pyarrow as pa
 
+HIGHEST = 2**63 - 1
+"""The highest whole number that a table holds."""
+
 
 @dataclass(frozen=True, slots=True)
 class Column:
@@ -23,6 +26,12 @@ class Column:
     type: pa.DataType
     text: str
     nullable: bool = False
+
+    @classmethod
+    def of(cls, field: pa.Field) -> Column:
+        """The column that a field of a table's schema is."""
+        text = (field.metadata or {}).get(b"comment", b"").decode()
+        return cls(field.name, field.type, text, field.nullable)
 
 
 @dataclass(frozen=True, slots=True)
