@@ -40,11 +40,15 @@ def put(table: Table, rows: list[Mapping[str, Any]], gone: list[int] | None = No
 
 
 def damage_mapping(random: Random, rows: list[dict[str, Any]]) -> Change:
-    """Supervoxels in other bodies, some missing, and one that there is not."""
-    some = random.sample(rows, 6)
+    """Supervoxels in other bodies, some missing, and one that there is not.
+
+    Of those that are their own bodies none is missing: a comparison does not list them.
+    """
+    missing = random.sample([row for row in rows if row["sv"] != row["body"]], 2)
+    others = random.sample([row for row in rows if row not in missing], 4)
     bodies = [row["body"] for row in rows]
-    moved = [{"sv": row["sv"], "body": random.choice(bodies)} for row in some[:4]]
-    return put(TABLES.mapping, [*moved, {"sv": 1 << 40, "body": bodies[0]}], [row["sv"] for row in some[4:]])
+    moved = [{"sv": row["sv"], "body": random.choice(bodies)} for row in others]
+    return put(TABLES.mapping, [*moved, {"sv": 1 << 40, "body": bodies[0]}], [row["sv"] for row in missing])
 
 
 def damage_bodies(random: Random, rows: list[dict[str, Any]]) -> Change:
