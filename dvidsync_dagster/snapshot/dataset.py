@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING
 
-import pandas as pd
 import pyarrow as pa
 from deltalake import DeltaTable
 
@@ -19,6 +18,9 @@ from dvidsync_dagster.snapshot.lines import LIBRARIES, Library, line
 from dvidsync_dagster.snapshot.opening import count_rows, opened, query, quoted, storage_errors
 from dvidsync_dagster.snapshot.store import Bucket
 from dvidsync_dagster.snapshot.table import Column
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,10 +104,11 @@ class Dataset:
     def frame(self, name: str, columns: Sequence[str] | None = None) -> pd.DataFrame:
         """A table, or these columns of it; the rows in no particular order.
 
-        Labels are int64, or Int64 where one can be missing. Times are UTC. Maps are dicts.
+        Labels are Int64, which stays exact where a join leaves some without. Times are UTC. Maps are dicts.
         """
-        table = self.arrow(name, columns)
-        return pd.DataFrame({field.name: _series(table[field.name], field) for field in table.schema})
+        from dvidsync_dagster.snapshot.frames import frame  # pandas takes most of a second
+
+        return frame(self.arrow(name, columns))
 
     def arrow(self, name: str, columns: Sequence[str] | None = None) -> pa.Table:
         """A table, or these columns of it, as Arrow has it."""
@@ -133,10 +136,7 @@ class Dataset:
             raise ConfigurationError(
                 "library", f"there are no lines for {library!r}", f"There are for {', '.join(LIBRARIES)}."
             )
-        return {
-            name: line(library, self.uri(name), version, self.columns(name))
-            for name, version in self._versions.items()
-        }
+        return {name: line(library, self.uri(name), version) for name, version in self._versions.items()}
 
     def _delta(self, name: str) -> DeltaTable:
         if name not in self._opened:
@@ -166,19 +166,3 @@ class Dataset:
                 f"It has: {escaped(', '.join(self._versions)) or 'none'}.",
             )
         return name
-
-
-def _series(column: pa.ChunkedArray, field: pa.Field) -> pd.Series[Any]:
-    """pandas makes floats of integers of which some are missing, and they hold no label above 2^53."""
-    types = _WITH_MISSING.get if field.nullable else None
-    series: pd.Series[Any] = column.to_pandas(types_mapper=types, maps_as_pydicts="strict")
-    return series
-
-
-_WITH_MISSING = {
-    pa.int64(): pd.Int64Dtype(),
-    pa.int32(): pd.Int32Dtype(),
-    pa.int16(): pd.Int16Dtype(),
-    pa.int8(): pd.Int8Dtype(),
-    pa.bool_(): pd.BooleanDtype(),
-}

@@ -94,6 +94,9 @@ class Files:
             )
         )
         self._sink, self._writer = pa.BufferOutputStream(), None
+        # Arrow would keep it for its next use, for each table anew: a quarter of a run's memory.
+        del content
+        pa.default_memory_pool().release_unused()
 
 
 @contextmanager

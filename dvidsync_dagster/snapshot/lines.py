@@ -4,38 +4,33 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
 from typing import Literal, get_args
-
-import pyarrow as pa
-
-from dvidsync_dagster.snapshot.table import Column
 
 Library = Literal["pandas", "polars", "duckdb", "spark"]
 LIBRARIES: tuple[Library, ...] = get_args(Library)
 
 
-def line(library: Library, uri: str, version: int, columns: Sequence[Column]) -> str:
+def line(library: Library, uri: str, version: int) -> str:
     """A line that makes `df`. Logins come from the environment; for Spark, from the session `spark`.
 
     Args:
         uri: the table's, as delta-rs takes it.
         version: Delta's.
-        columns: the table's.
     """
     by_arrow = library == "polars" and not _ORDINARY.fullmatch(uri)
     return _LINES["polars by Arrow" if by_arrow else library].format(
         uri=_quoted(uri),
         spark=_quoted(_for_spark(uri)),
         version=version,
-        exactly="types_mapper=pd.ArrowDtype" if _can_lack_a_label(columns) else "",
     )
 
 
 _LINES: dict[str, str] = {
+    # Types of Arrow: the integers of pandas become floats where a label is missing, also after a join, and a
+    # float holds no label above 2^53.
     "pandas": (
         "import pandas as pd; from deltalake import DeltaTable; "
-        "df = DeltaTable({uri}, version={version}).to_pandas({exactly})"
+        "df = DeltaTable({uri}, version={version}).to_pandas(types_mapper=pd.ArrowDtype)"
     ),
     "polars": "import polars as pl; df = pl.read_delta({uri}, version={version})",
     # polars does not find the files of a folder with a space in its name.
@@ -54,11 +49,6 @@ _LINES: dict[str, str] = {
 
 
 _ORDINARY = re.compile(r"[A-Za-z0-9:/._~-]*")
-
-
-def _can_lack_a_label(columns: Sequence[Column]) -> bool:
-    """pandas makes floats of integers of which some are missing, and they hold no label above 2^53."""
-    return any(each.nullable and pa.types.is_integer(each.type) for each in columns)
 
 
 def _for_spark(uri: str) -> str:

@@ -51,7 +51,7 @@ def _branch(uri: str, branch: str, state: BranchState, tables: Sequence[Table]) 
 
 def _table(uri: str, branch: str, table: Table, version: int) -> str:
     place = f"{uri}/{table_folder(branch, table.path)}"
-    lines = [f"# {_TITLES[library]}\n{line(library, place, version, table.columns)}" for library in LIBRARIES]
+    lines = [f"# {_TITLES[library]}\n{line(library, place, version)}" for library in LIBRARIES]
     key = ", ".join(map(_code, table.key))
     return _TABLE.format(
         path=_text(table.path),

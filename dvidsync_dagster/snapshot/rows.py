@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any
 
@@ -12,12 +12,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from deltalake import DeltaTable
 
+from dvidsync_dagster.snapshot.layout import table_folder
 from dvidsync_dagster.snapshot.opening import count_rows, opened, query, quoted, storage_errors
+from dvidsync_dagster.snapshot.rewriting import Keys, files_of, row_groups
 from dvidsync_dagster.snapshot.store import Bucket
 from dvidsync_dagster.snapshot.table import Table
-
-_PART = 4 << 20
-"""Bytes of the rows that are looked through at once, at least."""
 
 
 class RowsAt:
@@ -53,22 +52,26 @@ class RowsAt:
         if not len(wanted):
             return table.schema.empty_table()
         # All rows pass by and are looked up here: thousands of values are too many for delta-rs, where SQL of
-        # that length ends in a crash; and pyarrow's own scan took twice the time and the memory.
-        rows = self._read(table, table.schema.names, _between(column, wanted))
-        found = [part.filter(pc.is_in(part[column], wanted)) for part in _parts(rows, 8 * wanted.nbytes)]
+        # that length ends in a crash; and the scans of delta-rs and pyarrow took twice the memory.
+        keys = Keys(pa.table({column: wanted}))
+        with storage_errors(self._bucket, self._branch, table.path):
+            files = [file for file in files_of(self._at(table.path), column) if keys.may_be_in(file)]
+        folder = table_folder(self._branch, table.path)
+        groups = (
+            rows for file in files for rows in row_groups(self._bucket, f"{folder}/{file.path}", table.schema)
+        )
+        found = [part.filter(pc.is_in(part[column], wanted)) for part in _parts(groups, 8 * wanted.nbytes)]
         return pa.concat_tables([table.schema.empty_table(), *found])
 
     def batches(self, table: Table, columns: tuple[str, ...] | None = None) -> Iterator[pa.RecordBatch]:
-        yield from self._read(table, list(columns or table.schema.names), "")
-
-    def _read(self, table: Table, columns: list[str], where: str) -> Iterator[pa.RecordBatch]:
-        schema = pa.schema([table.schema.field(name) for name in columns])
+        names = columns or table.schema.names
+        schema = pa.schema([table.schema.field(name) for name in names])
         with storage_errors(self._bucket, self._branch, table.path):
             delta = self._at(table.path)
             there = set(pa.schema(delta.schema().to_arrow()).names)
             # A column that came later is empty before.
-            selected = [quoted(name) if name in there else f"NULL AS {quoted(name)}" for name in columns]
-            for batch in query(delta, f"SELECT {', '.join(selected)} FROM here {where}"):
+            selected = [quoted(name) if name in there else f"NULL AS {quoted(name)}" for name in names]
+            for batch in query(delta, f"SELECT {', '.join(selected)} FROM here"):
                 yield batch.cast(schema)
 
     def count(self, path: str) -> int:
@@ -85,18 +88,18 @@ class RowsAt:
         return self._open[path]
 
 
-def _parts(batches: Iterator[pa.RecordBatch], least: int) -> Iterator[pa.Table]:
-    """Batches in parts of at least these bytes: what is looked for is made ready for each part again."""
-    waiting: list[pa.RecordBatch] = []
+def _parts(tables: Iterable[pa.Table], least: int) -> Iterator[pa.Table]:
+    """Rows in parts of at least these bytes: what is looked for is made ready for each part again."""
+    waiting: list[pa.Table] = []
     size = 0
-    for batch in batches:
-        waiting.append(batch)
-        size += batch.nbytes
-        if size > max(least, _PART):
-            yield pa.Table.from_batches(waiting)
+    for rows in tables:
+        waiting.append(rows)
+        size += rows.nbytes
+        if size > least:
+            yield pa.concat_tables(waiting)
             waiting, size = [], 0
     if waiting:
-        yield pa.Table.from_batches(waiting)
+        yield pa.concat_tables(waiting)
 
 
 def _as_type(values: npt.NDArray[Any] | list[Any], wanted: pa.DataType) -> pa.Array:
@@ -108,11 +111,3 @@ def _as_type(values: npt.NDArray[Any] | list[Any], wanted: pa.DataType) -> pa.Ar
     if given.dtype.kind not in "iu":
         given = np.array([int(each) for each in values], object)
     return pa.array(given[(given >= limits.min) & (given <= limits.max)].astype(limits.dtype), wanted)
-
-
-def _between(column: str, wanted: pa.Array) -> str:
-    """Leaves out the files and row groups that hold none of these numbers, by their statistics."""
-    if not pa.types.is_integer(wanted.type):
-        return ""
-    limits = pc.min_max(wanted)
-    return f"WHERE {quoted(column)} BETWEEN {limits['min'].as_py()} AND {limits['max'].as_py()}"

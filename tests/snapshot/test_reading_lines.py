@@ -52,4 +52,4 @@ def test_each_kind_of_place_has_its_name_for_spark() -> None:
         ("s3://b/x/y", "s3a://b/x/y"),
         ("az://c/x/y", "abfss://c@ACCOUNT.dfs.core.windows.net/x/y"),
     ]:
-        assert line("spark", uri, 3, ()).endswith(f'"versionAsOf", 3).load("{wanted}")')
+        assert line("spark", uri, 3).endswith(f'"versionAsOf", 3).load("{wanted}")')

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from dvidsync_dagster.datatypes.labelmap.empty_supervoxels import empty_among
 from dvidsync_dagster.datatypes.labelmap.events import (
@@ -127,14 +128,20 @@ def _touched(
     voxels, which DVID maps to bodies all the same: no row of theirs is ever written."""
     found = rows.find(table, "body", bodies)
     named = ascending({label for event in events for label in _named(event)})
-    others = np.setdiff1d(named, found["sv"].to_numpy())
+    others = _without(named, found["sv"])
     if len(others):
         # As a rule the halves of splits, which are new.
         found = pa.concat_tables([found, rows.find(table, "sv", others)])
-        others = np.setdiff1d(others, found["sv"].to_numpy())
+        others = _without(others, found["sv"])
     ids = np.concatenate([found["sv"].to_numpy(), others])
     homes = np.concatenate([found["body"].to_numpy(), np.zeros(len(others), np.int64)])
     return Supervoxels(ids, homes), _absent(events, set(others.tolist()), source)
+
+
+def _without(some: Labels, many: pa.ChunkedArray) -> Labels:
+    """Those of a few that are none of many: numpy would sort the many."""
+    there = many.filter(pc.is_in(many, pa.array(some)))
+    return np.setdiff1d(some, there.to_numpy())
 
 
 def _absent(events: Sequence[BodyEvent], unknown: set[int], source: Labelmap) -> set[int]:
