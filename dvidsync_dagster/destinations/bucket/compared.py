@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -46,13 +46,22 @@ class BucketBesideSource:
     Args:
         source: of the source, open.
         root: the repo.
+        followed: whether an instance (by name) is one of those that the snapshot follows.
     """
 
-    def __init__(self, config: BucketConfig, bucket: Bucket, source: Transport, root: str) -> None:
+    def __init__(
+        self,
+        config: BucketConfig,
+        bucket: Bucket,
+        source: Transport,
+        root: str,
+        followed: Callable[[str], bool],
+    ) -> None:
         self._config = config
         self._bucket = bucket
         self._source = source
         self._root = root
+        self._followed = followed
         self._sides: Mapping[str, SnapshotSide] = {}
         self._versions: Mapping[str, Mapping[str, int]] = {}
         self._log_time_ns = 0
@@ -71,12 +80,13 @@ class BucketBesideSource:
                 f"{self._bucket.uri} holds no whole snapshot of branch {self._config.branch} yet",
                 "Let a run make it first.",
             )
+        followed = {name: each for name, each in source.instances.items() if self._followed(name)}
         self._versions = tables_by_version(snapshot, self._config.branch, state)
         self._log_time_ns = state.log_time_ns
         self._sides = {
             name: side
-            for name, instance in source.instances.items()
-            if (side := self._side_of(instance)) is not None
+            for name, instance in followed.items()
+            if (side := self._side_of(instance, followed)) is not None
             and all(table.path in state.tables for table in side.tables)
         }
         return replace(
@@ -99,11 +109,11 @@ class BucketBesideSource:
         rows = RowsAt(self._bucket, self._config.branch, self._versions[version])
         return BucketSide(version, instance, self._sides[instance], rows)
 
-    def _side_of(self, instance: Instance) -> SnapshotSide | None:
+    def _side_of(self, instance: Instance, followed: Mapping[str, Instance]) -> SnapshotSide | None:
         """Its tables; None if snapshots hold nothing of it."""
         if instance.typename not in FOLLOWED:
             return None
-        return FOLLOWED[instance.typename].snapshot_side(self._source, instance)
+        return FOLLOWED[instance.typename].snapshot_side(self._source, instance, followed)
 
     def _held(self, state: BranchState) -> Iterator[Version]:
         """The versions as the table of them tells."""

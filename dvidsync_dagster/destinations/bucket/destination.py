@@ -13,6 +13,7 @@ from types import TracebackType
 
 from dvidsync_dagster.config import BucketConfig
 from dvidsync_dagster.destinations.bucket.beside import README, write_readme, write_releases
+from dvidsync_dagster.destinations.bucket.commits import untold_commit
 from dvidsync_dagster.destinations.bucket.draft import Draft
 from dvidsync_dagster.destinations.bucket.first import FirstSnapshot
 from dvidsync_dagster.destinations.bucket.joining import Joining
@@ -75,6 +76,7 @@ class BucketDestination:
         self._draft: Draft | None = None
         self._again = False
         self._has_changed = False
+        self._waits_in: frozenset[str] = frozenset()
 
     def __enter__(self) -> BucketDestination:
         return self
@@ -108,7 +110,7 @@ class BucketDestination:
         self._joining.forget_others(draft)
         if snapshot.checkpoint is None:
             self._first.make(draft)
-            return LogStart(draft.state.log_time_ns)
+            return LogStart(self._first.log_start(draft))
         if draft.reached.is_committed:
             self._joining.read(draft, state.uuid, state.log_time_ns, self._still_owner)
         self._joining.tell_of_missing(draft)
@@ -143,6 +145,7 @@ class BucketDestination:
             return Brought(applied=list(batch.events), already_there=len(batch.events))
         began = time.monotonic()
         ordered = in_order(batch)
+        self._waits_in = frozenset(event.version for event in (*ordered.held, *batch.awaited))
         found = in_stretches(ordered.events, self._versions, draft.reached)
         for version in found.untold:
             self._note(f"the log lacks the making of version {version}: it is followed as the source has it")
@@ -170,6 +173,11 @@ class BucketDestination:
         draft = self._met
         if not self._first.is_sure_at(draft, checkpoint.key_ns):
             return checkpoint
+        untold = untold_commit(self._versions, draft.reached, self._waits_in, checkpoint.key_ns, standing)
+        if untold is not None:
+            self._note(f"the log lacks the commit of version {untold.version}: the source tells of it")
+            self._bring(draft, untold)
+            self._has_changed = True
         draft.commit(checkpoint)
         if standing is not Standing.UNDER_WAY:
             self._write_beside(draft)

@@ -27,10 +27,9 @@ def snapshot_sides(source: Source, branch: str, place: str, note: Callable[[str]
     """
     repo = source.repo
     sides: dict[str, SnapshotSide] = {"": REPO.versions_side(source.client, repo.root, branch)}
-    for instance in repo.instances.values():
-        if not source.followed(instance.name):
-            continue
-        side = FOLLOWED[instance.typename].snapshot_side(source.client, instance)
+    followed = {name: each for name, each in repo.instances.items() if source.followed(name)}
+    for instance in followed.values():
+        side = FOLLOWED[instance.typename].snapshot_side(source.client, instance, followed)
         if side is None:
             note(f"{instance.typename} {instance.name}: a snapshot holds nothing of it")
         else:
