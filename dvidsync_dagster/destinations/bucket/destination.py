@@ -13,6 +13,7 @@ from types import TracebackType
 
 from dvidsync_dagster.config import BucketConfig
 from dvidsync_dagster.destinations.bucket.beside import README, write_readme, write_releases
+from dvidsync_dagster.destinations.bucket.commits import untold_commit
 from dvidsync_dagster.destinations.bucket.draft import Draft
 from dvidsync_dagster.destinations.bucket.first import FirstSnapshot
 from dvidsync_dagster.destinations.bucket.joining import Joining
@@ -78,6 +79,7 @@ class BucketDestination:
         self._draft: Draft | None = None
         self._again = False
         self._has_changed = False
+        self._waits_in: frozenset[str] = frozenset()
 
     def __enter__(self) -> BucketDestination:
         return self
@@ -117,7 +119,7 @@ class BucketDestination:
         self._joining.begin_empty(draft)
         self._joining.tell_of_missing(draft)
         if snapshot.checkpoint is None:
-            return LogStart(draft.state.log_time_ns)
+            return LogStart(self._first.log_start(draft))
         if checkpoint is not None and checkpoint.key_ns > snapshot.checkpoint.key_ns:
             self._note(
                 f"the bucket's own checkpoint counts, of {key_text(snapshot.checkpoint.key_ns)}: it is older "
@@ -159,6 +161,7 @@ class BucketDestination:
         began = time.monotonic()
         missing = self._joining.missing(draft)
         ordered = in_order(batch)
+        self._waits_in = frozenset(event.version for event in (*ordered.held, *batch.awaited))
         found = in_stretches(ordered.events, self._versions, draft.reached)
         for version in found.untold:
             shown = escaped(version, 100)
@@ -191,6 +194,13 @@ class BucketDestination:
         draft = self._met
         if not self._first.is_sure_at(draft, checkpoint.key_ns):
             return checkpoint
+        untold = untold_commit(self._versions, draft.reached, self._waits_in, checkpoint.key_ns, standing)
+        if untold is not None:
+            self._note(
+                f"the log lacks the commit of version {escaped(untold.version, 100)}: the source tells of it"
+            )
+            self._bring(draft, untold)
+            self._has_changed = True
         self._joining.check(draft)
         draft.commit(checkpoint)
         if standing is not Standing.UNDER_WAY:

@@ -36,9 +36,10 @@ class SnapshotRepair(BucketBesideSource):
         bucket: Bucket,
         source: Transport,
         root: str,
+        followed: Callable[[str], bool],
         still_owner: Callable[[], None],
     ) -> None:
-        super().__init__(config, bucket, source, root)
+        super().__init__(config, bucket, source, root, followed)
         self._still_owner = still_owner
 
     def change(self, version: str, changes: Sequence[TableChange], *, committed: bool = False) -> None:

@@ -14,7 +14,8 @@ class Base:
 
     Args:
         uuid: the version.
-        start_ns: the key (ns since 1970) from which on the log tells what happened after it.
+        start_ns: the key (ns since 1970) from which on the log tells what happened after it; 0 if that is
+            not known.
         is_committed: else it is the root, which is open.
     """
 
@@ -63,7 +64,8 @@ class BranchVersions:
         if not committed:
             return Base(self.versions[0].uuid, clock, is_committed=False)
         newest = committed[-1]
-        if newest.committed_by:
-            return Base(newest.uuid, newest.committed_by)
-        # What has no child yet gets one after that moment. Else all that the log holds is looked at.
+        if 0 < newest.committed_at_latest <= clock:
+            return Base(newest.uuid, newest.committed_at_latest)
+        # Not told, or by a clock that was ahead. What has no child yet gets one after that moment. Else all
+        # that the log holds is looked at.
         return Base(newest.uuid, clock if newest is self.versions[-1] else 0)

@@ -6,7 +6,6 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
-from datetime import datetime
 
 from dvidsync_dagster.datatypes.labelmap.claims import body_key, claims_of
 from dvidsync_dagster.datatypes.labelmap.counter_rule import CounterState
@@ -18,8 +17,9 @@ from dvidsync_dagster.datatypes.labelmap.events import (
     SplitSupervoxel,
 )
 from dvidsync_dagster.datatypes.labelmap.server.presence import Body, Seen, find_presence
-from dvidsync_dagster.datatypes.labelmap.server.tags import NANOSECONDS, rank_of
+from dvidsync_dagster.datatypes.labelmap.server.tags import rank_of
 from dvidsync_dagster.dvid.labelmap import Labelmap, LastMod
+from dvidsync_dagster.dvid.times import line_time
 from dvidsync_dagster.errors import NOT_HERE, RequestRefused, ServerFailed
 from dvidsync_dagster.plan.claims import Key
 from dvidsync_dagster.plan.order import order
@@ -49,16 +49,8 @@ def body_of(last_mod: LastMod, contact: Contact) -> Body:
         return Body(reached=rank, tagged=True)
     if last_mod.mutation_id >= contact.next_mutation_id:
         return Body(reached=None, tagged=False)
-    era = contact.era if contact.era and _time(last_mod.time) >= contact.era else 0
+    era = contact.era if contact.era and line_time(last_mod.time) >= contact.era else 0
     return Body(reached=(era, last_mod.mutation_id), tagged=False)
-
-
-def _time(text: str) -> int:
-    """RFC 3339 as ns since 1970; 0 if it is none."""
-    try:
-        return int(datetime.fromisoformat(text).timestamp()) * NANOSECONDS
-    except ValueError:
-        return 0
 
 
 def look(
