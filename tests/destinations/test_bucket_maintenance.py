@@ -15,7 +15,7 @@ from deltalake import DeltaTable
 
 import dvidsync_dagster.snapshot
 from dvidsync_dagster.destinations.bucket.maintenance import SHORTEST, maintain
-from dvidsync_dagster.errors import ConfigurationError, OwnershipLost, SnapshotDamaged, StorageRefused
+from dvidsync_dagster.errors import ConfigurationError, OwnershipLost, StorageRefused
 from dvidsync_dagster.snapshot.dataset import Dataset
 from dvidsync_dagster.snapshot.delta import DeltaTables
 from dvidsync_dagster.snapshot.pointer import BranchState, Pointer
@@ -202,10 +202,10 @@ def test_maintenance_that_is_killed_at_any_request_leaves_all_that_somebody_need
     follower.first(hour(1), {MAPPING.path: [{"sv": sv, "body": sv} for sv in range(10)]})
     chunks(follower)
     bucket.write(f"releases/{PINNED}/SHA256SUMS", b"x")
-    old = dvidsync_dagster.snapshot.open(bucket.uri, at=hour(8))
     logs_age(bucket, 2)
     follower.new_run()
     follower.chunk(hour(12), {MAPPING.path: [{"sv": 10, "body": 10}]})
+    before = {name for name in bucket.names() if name.endswith(".parquet")}
     young = dvidsync_dagster.snapshot.open(bucket.uri)
     kills, request = 0, 1
     while True:
@@ -220,11 +220,10 @@ def test_maintenance_that_is_killed_at_any_request_leaves_all_that_somebody_need
         if is_over:
             break
         kills += 1
-        request += 3 if MANY else 11
-    with pytest.raises(SnapshotDamaged):
-        old.frame(MAPPING.path)  # so something was deleted
+        request += 3 if MANY else 25
+    assert before - set(bucket.names())
     record_property("kills", kills)
-    assert kills > (20 if MANY else 3)
+    assert kills > (20 if MANY else 1)
     follower.new_run()
     follower.chunk(hour(13), {MAPPING.path: [{"sv": 11, "body": 11}]})
     assert mapping(follower) == {**at_hour(11), 10: 10, 11: 11}
