@@ -12,7 +12,7 @@ from dataclasses import replace
 from types import TracebackType
 
 from dvidsync_dagster.config import BucketConfig
-from dvidsync_dagster.destinations.bucket.beside import README, write_readme, write_releases
+from dvidsync_dagster.destinations.bucket.beside import write_readme, write_releases
 from dvidsync_dagster.destinations.bucket.commits import untold_commit
 from dvidsync_dagster.destinations.bucket.draft import Draft
 from dvidsync_dagster.destinations.bucket.first import FirstSnapshot
@@ -78,7 +78,7 @@ class BucketDestination:
         )
         self._draft: Draft | None = None
         self._again = False
-        self._has_changed = False
+        self._told: object = None
         self._waits_in: frozenset[str] = frozenset()
 
     def __enter__(self) -> BucketDestination:
@@ -169,7 +169,6 @@ class BucketDestination:
         for stretch in found.stretches:
             self._bring(draft, stretch)
         reports = draft.tables.reports(draft.state.uuid)
-        self._has_changed |= bool(reports)
         return Brought(
             applied=ordered.events,
             held=ordered.held,
@@ -200,7 +199,6 @@ class BucketDestination:
                 f"the log lacks the commit of version {escaped(untold.version, 100)}: the source tells of it"
             )
             self._bring(draft, untold)
-            self._has_changed = True
         self._joining.check(draft)
         draft.commit(checkpoint)
         if standing is not Standing.UNDER_WAY:
@@ -215,11 +213,12 @@ class BucketDestination:
     def _write_beside(self, draft: Draft) -> None:
         """What readers find beside the tables. The snapshot stands without it."""
         snapshot = draft.pointer.snapshot
-        if self._has_changed or self._bucket.read(README) is None:
+        told = (draft.state.uuid, draft.tables.states, bool(snapshot.pins))
+        if told != self._told:
             tables = [table for side in self._sides.values() for table in side.tables]
             held = [table for table in [*tables, POINTS] if table.path in draft.tables.versions]
             write_readme(self._bucket, snapshot, self._config.branch, held, draft.tables.rows)
-            self._has_changed = False
+            self._told = told
         if self._config.releases == "committed":
             write_releases(
                 self._bucket,

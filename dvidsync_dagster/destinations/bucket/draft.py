@@ -62,7 +62,10 @@ class Draft:
         self.state = self.state.model_copy(update={"committed": self.state.uuid})
         tables = self.tables.versions
         self.pins[self.state.uuid] = Pin(
-            branch=self.branch, tables=tables, instances=owners(self.state, tables)
+            branch=self.branch,
+            log_time_ns=self.state.log_time_ns,
+            tables=tables,
+            instances=owners(self.state, tables),
         )
 
     def know_instances(self, instances: Mapping[str, str], others: Collection[str]) -> None:
