@@ -74,6 +74,11 @@ class Follower:
         return f"quarantine_{self.config.repo_name}_{self.name}"
 
     @property
+    def practice_job(self) -> str:
+        """The job that makes a practice branch, if people practise there."""
+        return f"practice_{self.config.repo_name}_{self.name}"
+
+    @property
     def pool(self) -> str:
         """The pool that lets one run at a time work on it."""
         return f"dvidsync_{self.config.repo_name}_{self.name}"

@@ -18,9 +18,14 @@ from dvidsync_dagster.datatypes.labelmap.counter_rule import (
     PickedBy,
     past,
 )
+from dvidsync_dagster.datatypes.labelmap.server.free_labels import FreeLabels
 from dvidsync_dagster.datatypes.labelmap.source_counter import SourceCounter
 from dvidsync_dagster.dvid.labelmap import Labelmap
 from dvidsync_dagster.errors import RequestRefused
+
+LOOKED_BACK = 1000
+"""How many of the last labels given are looked at for one that a request of ours got, where others take them
+too."""
 
 
 class LabelCounter:
@@ -29,22 +34,35 @@ class LabelCounter:
     Ids that were taken without making a body (reserved, burned by failed cleaves) need no request of their
     own: they are reserved together, when the next cleave or the end of the chunk asks for it.
 
+    Where people practise in versions of the destination's own, they take ids from this counter too, also
+    between two requests of a run. So it is only ever moved by reserving, which takes what nobody has; never
+    set, which could give them an id twice.
+
     Args:
         labelmap: the destination's instance.
         source: the source's own counter.
         state: how the destination's stands.
         note: says something once per run.
+        shared: people practise there.
     """
 
     def __init__(
-        self, labelmap: Labelmap, source: SourceCounter, state: CounterState, note: Callable[[str], None]
+        self,
+        labelmap: Labelmap,
+        source: SourceCounter,
+        state: CounterState,
+        note: Callable[[str], None],
+        *,
+        shared: bool = False,
     ) -> None:
         self.lock = threading.RLock()
         self.next_label = state.next_label
         self.was_set = state.was_set
         self.burned_in = ""
         """The version in which the source burned the last of the ids that are not reserved here."""
+        self.shared = shared
         self._labelmap = labelmap
+        self._free = FreeLabels(labelmap)
         self._source = source
         self._note = note
         self._burned_below = 0
@@ -106,6 +124,8 @@ class LabelCounter:
             where, self.burned_in = self.burned_in, ""
             with suppress(RequestRefused):
                 self.reserve_below(where, self._burned_below)
+        if self.shared and self.next_label < wanted:
+            self.read_again(version)
         if self.next_label < wanted:
             first, last = self._labelmap.reserve(version, wanted - self.next_label)
             self._check_stranger(first)
@@ -138,10 +158,19 @@ class LabelCounter:
 
     def took(self, label: int) -> None:
         self._check_stranger(label)
+        self._free.take(label)
         self.next_label = label + 1
+
+    def given_last(self, version: str, app: str, orig: int) -> int | None:
+        """The body with one of the last labels given that a request with this `app` cleaved off `orig`."""
+        self.read_again(version)
+        first = self.next_label - (LOOKED_BACK if self.shared else 1)
+        made = self._labelmap.changed_as(version, range(max(1, first), self.next_label), app)
+        return max((label for label in made if label != orig), default=None)
 
     def passed(self, *labels: int) -> None:
         """The destination has labels that a request named."""
+        self._free.take(*labels)
         named = Ids(min(labels), max(labels), PickedBy.REQUEST)
         if named.move(self.state):
             self.next_label = max(self.next_label, named.last + 1)
@@ -178,10 +207,11 @@ class LabelCounter:
 
     def set_to(self, version: str, next_label: int, ceiling: int | None) -> None:
         """Set the counter, as an administrator did at the source."""
-        if self._labelmap.client.has_admin_token:
+        if self._labelmap.client.has_admin_token and not self.shared:
             self._set_to(version, next_label, ceiling)
         else:
-            self._note(_NO_SET_NEXTLABEL.format(name=self.instance))
+            why = _NOT_SET if self.shared else _NO_SET_NEXTLABEL
+            self._note(why.format(name=self.instance))
             self.burned(next_label, version)
 
     def read_again(self, version: str) -> None:
@@ -213,7 +243,7 @@ class LabelCounter:
 
     def _set_back(self, version: str, next_label: int) -> bool:
         """A counter that was set can be set back, if the ids from there on are this run's own leavings."""
-        possible = self.was_set and self._labelmap.client.has_admin_token
+        possible = self.was_set and self._labelmap.client.has_admin_token and not self.shared
         if not possible or next_label < self._ours_from:
             return False
         stood_at = self.next_label
@@ -223,15 +253,18 @@ class LabelCounter:
         return True
 
     def _is_free(self, version: str, label: int) -> bool:
-        """A cleave overwrites whatever has the label that it gets."""
-        taken = self._labelmap.mapping(version, [label]) != [0]
-        return not taken and self._labelmap.last_mod(version, label) is None
+        """A cleave overwrites whatever has the label that it gets. In mode 1 that is higher than any."""
+        return not self.was_set or self._free.has(version, label)
 
     def _check_stranger(self, label: int) -> None:
         if label != self.next_label:
             self._ours_from = label + 1
 
 
+_NOT_SET = (
+    "{name}: set-nextlabel was used at the source. Where people practise the counter is not set, as they "
+    "would be given ids twice: labels up to there are reserved, and labels come out as the source's"
+)
 _NO_MAXLABEL = (
     "{name}: maxlabel was raised at the source, which needs an admin token at the destination "
     "(admin_token_env); without it maxlabel differs, labels do not"

@@ -147,9 +147,9 @@ class Counters:
         return self._servers.at_destination(instance) in there
 
     def _open_versions(self) -> list[str]:
-        """The latest comes last."""
-        info = read_repo_info(self._servers.destination, self._servers.root)
-        found = [version for version in info.versions.values() if not version.locked]
+        """Of the source's versions; the latest comes last."""
+        info, sources = read_repo_info(self._servers.destination, self._servers.root), self._servers.repo
+        found = [each for each in info.versions.values() if not each.locked and each.uuid in sources.versions]
         return [version.uuid for version in sorted(found, key=lambda version: version.number)]
 
     def _new_counter(self, instance: str) -> LabelCounter:
@@ -159,4 +159,4 @@ class Counters:
             Labelmap(servers.source, instance), servers.root, next_label=servers.counters.get(instance)
         )
         state = CounterState(labelmap.next_label(servers.root), labelmap.next_label_was_set(servers.root))
-        return LabelCounter(labelmap, source, state, servers.note)
+        return LabelCounter(labelmap, source, state, servers.note, shared=servers.shares_ids)
