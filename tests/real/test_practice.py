@@ -57,12 +57,21 @@ class Training:
             }
         )
         self.checkpoint: Checkpoint | None = None
+        self.waiting = 0
+        """How many records the last run left."""
 
     def follow(self) -> Checkpoint | None:
         for report in followed(self.config, checkpoint=self.checkpoint):
             assert not report.left_something_out, report.conflicts
             self.checkpoint = report.checkpoint
+            self.waiting = report.lag_after.records
         return self.checkpoint
+
+    def catch_up(self) -> None:
+        """Follow until nothing is left of what the source has handed over: what is young waits."""
+        self.scene.flush()
+        while self.follow() is not None and self.waiting:
+            pass
 
     def fresh_branch(self) -> str:
         """Its version."""
@@ -107,8 +116,7 @@ def test_the_copy_follows_while_people_practise(
     here = Training(scene, admin=admin)
     while not any(each.kind == "commit" and each.status == 200 for each in scene.people.exchanges):
         scene.work(20)
-    scene.flush()
-    here.follow()
+    here.catch_up()
     with ExitStack() as stack:
         first = stack.enter_context(
             trainees(scene.destination, scene.root, here.fresh_branch(), seed=1, people=2)
@@ -122,9 +130,7 @@ def test_the_copy_follows_while_people_practise(
         )
         with first.working(), second.working():
             scene.work(60)
-            scene.flush()
-            time.sleep(3)
-            here.follow()
+            here.catch_up()
         assert here.differences() == []
         found = compare(here.config, here.config.destinations[0], reached=lambda: here.checkpoint)
         assert found.agree, found.differences
@@ -154,8 +160,7 @@ def test_a_hidden_branch_is_gone_and_all_goes_on(scene: Stage, monkeypatch: pyte
     here = Training(scene, admin=True)
     while not any(each.kind == "commit" and each.status == 200 for each in scene.people.exchanges):
         scene.work(20)
-    scene.flush()
-    here.follow()
+    here.catch_up()
     version = here.fresh_branch()
     with trainees(scene.destination, scene.root, version, seed=3, people=1) as own:
         own.people.work(60)
@@ -168,8 +173,7 @@ def test_a_hidden_branch_is_gone_and_all_goes_on(scene: Stage, monkeypatch: pyte
     scene.destination.restart()
     assert list_branches(here.config, here.config.servers[0]) == []
     scene.work(60)
-    scene.flush()
-    here.follow()
+    here.catch_up()
     fresh = here.fresh_branch()
     assert [each.last.uuid for each in list_branches(here.config, here.config.servers[0])] == [fresh]
     assert here.differences() == []
