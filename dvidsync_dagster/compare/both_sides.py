@@ -123,7 +123,7 @@ def look_at(
         ServerError: a server stopped answering.
     """
     source_info, source_repo = ask_server("source.url", source, config.repo)
-    destination_repo = follower.contents()
+    destination_repo = follower.contents(source_repo)
     selected = select_versions(config, destination, source_repo)
     followed = frozenset(source_repo.versions) if selected is None else selected
     held = follower.compared(source_repo)

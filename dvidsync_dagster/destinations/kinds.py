@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from dvidsync_dagster.config import AnyDestination, BucketConfig, DestinationConfig, SyncConfig
 from dvidsync_dagster.destinations.dvid_server.beside import opened_beside
@@ -13,9 +13,6 @@ from dvidsync_dagster.destinations.protocol import Comparable, Destination, Repa
 from dvidsync_dagster.destinations.source import Source
 from dvidsync_dagster.dvid.transport import Transport
 from dvidsync_dagster.errors import ConfigurationError
-
-if TYPE_CHECKING:
-    from dvidsync_dagster.destinations.bucket.repaired import SnapshotRepair
 
 
 class Opener(Protocol):
@@ -73,15 +70,6 @@ def opened_comparable(
         return opened_beside_source(config, destination, source)
     server = server_only(destination, "cannot be compared")
     return opened_beside(config, server, source, still_owner=_nothing, note=_nothing, administers=False)
-
-
-def opened_snapshot_repair(
-    config: SyncConfig, destination: BucketConfig, source: Transport, *, still_owner: Callable[[], None]
-) -> SnapshotRepair:
-    """Open a bucket for a repair. Raises as an `Opener`."""
-    from dvidsync_dagster.destinations.bucket.opening import opened_for_repair
-
-    return opened_for_repair(config, destination, source, still_owner)
 
 
 def opened_repairable(

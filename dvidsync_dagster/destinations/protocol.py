@@ -138,8 +138,8 @@ class Destination(AbstractContextManager["Destination"], Protocol):
 class Comparable(Protocol):
     """A destination as one side of a comparison. Every method may raise ServerError."""
 
-    def contents(self) -> RepoInfo:
-        """Its versions and instances."""
+    def contents(self, source: RepoInfo) -> RepoInfo:
+        """Its versions and instances, beside those that the source has now."""
         ...
 
     def compared(self, source: RepoInfo) -> frozenset[str] | None:

@@ -22,7 +22,7 @@ from dvidsync_dagster.orchestration.names import kafka_key
 from dvidsync_dagster.orchestration.partitions import FOLLOW, Windows
 from dvidsync_dagster.orchestration.pools import limit_to_one
 from dvidsync_dagster.orchestration.run_log import logged_in_run
-from dvidsync_dagster.orchestration.table_assets import table_materializations
+from dvidsync_dagster.orchestration.table_events import TableCatalog
 from dvidsync_dagster.run.follow import Scope
 from dvidsync_dagster.run.report import ChunkReport
 
@@ -88,6 +88,7 @@ class FollowerRun:
         self._windows = windows
         self._store = CheckpointStore(context.instance, follower.key)
         self._end = RunEnd()
+        self._tables = TableCatalog(context.instance, follower, context.log_event, context.log.info)
 
     def work(self, selected: list[str], scope: Scope | None) -> None:
         """Follow to the end, then answer the checks.
@@ -152,17 +153,20 @@ class FollowerRun:
             meta.CHUNK: dg.MetadataValue.int(self._end.chunks),
             meta.OWNER: dg.MetadataValue.text(claim.owner),
         }
+        if self._follower.tables_now is not None:
+            # Records would pass for rows of the snapshot, which its tables tell.
+            del metadata[meta.ROW_COUNT]
         for window in windows:
             self._context.log_event(
                 dg.AssetMaterialization(asset_key=self._follower.key, partition=window, metadata=metadata)
             )
-        for table in table_materializations(self._follower.key, report.tables):
-            self._context.log_event(table)
+        self._tables.tell(report.tables)
         if self._follower.checkpoint_file is not None:
             write_checkpoint_file(self._follower.checkpoint_file, self._follower.config.repo, checkpoint)
         if report.final:
             source = kafka_key(self._follower.config)
             self._context.log_event(dg.AssetObservation(source, metadata=meta.log_metadata(report)))
+            self._tables.tell_rest()
         self._context.log.info(meta.chunk_text(report))
 
 

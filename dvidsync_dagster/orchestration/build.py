@@ -15,22 +15,27 @@ from dvidsync_dagster.orchestration.maintenance_job import maintenance_definitio
 from dvidsync_dagster.orchestration.practice_job import practice_definitions
 from dvidsync_dagster.orchestration.quarantine_job import quarantine_job
 from dvidsync_dagster.orchestration.repair_job import repair_job
+from dvidsync_dagster.orchestration.table_assets import Tables, table_specs, tables_known_here
 from dvidsync_dagster.orchestration.ticks import follower_ticks
 
 
-def build_definitions(*configs: SyncConfig) -> dg.Definitions:
+def build_definitions(*configs: SyncConfig, tables: Tables | None = None) -> dg.Definitions:
     """Assets, jobs, schedules and sensors of these configurations, one per repo.
+
+    Args:
+        tables: of the buckets; None: those that the Dagster instance of DAGSTER_HOME was told of.
 
     Raises:
         ConfigurationError: a schedule is not a cron line.
     """
+    known = tables_known_here(*configs) if tables is None else tables
     with warnings.catch_warnings():
         # Single-run backfills are in beta; nothing that a user could do about it.
         warnings.simplefilter("ignore", dg.BetaWarning)
-        return dg.Definitions.merge(*(_repo_definitions(config) for config in configs))
+        return dg.Definitions.merge(*(_repo_definitions(config, known) for config in configs))
 
 
-def _repo_definitions(config: SyncConfig) -> dg.Definitions:
+def _repo_definitions(config: SyncConfig, tables: Tables) -> dg.Definitions:
     each = followers(config)
     assets = [follower_asset(one) for one in each]
     return dg.Definitions.merge(
@@ -41,4 +46,7 @@ def _repo_definitions(config: SyncConfig) -> dg.Definitions:
         dg.Definitions(jobs=[quarantine_job(config, each) for each in config.destinations]),
         *(maintenance_definitions(config, each) for each in config.buckets),
         *(practice_definitions(config, each) for each in config.servers),
+        dg.Definitions(
+            assets=[spec for each in config.buckets for spec in table_specs(config, each, tables)]
+        ),
     )

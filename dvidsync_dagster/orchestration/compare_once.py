@@ -164,7 +164,7 @@ def job_once(
             "runs."
         )
     limit_to_one(instance, follower.pool)
-    job = build_definitions(follower.config).resolve_job_def(name)
+    job = build_definitions(follower.config, tables={}).resolve_job_def(name)
     run_id = str(uuid.uuid4())
     instance.add_event_listener(
         run_id, lambda entry: None if entry.dagster_event else say(entry.user_message)

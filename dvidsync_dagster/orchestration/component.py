@@ -222,7 +222,8 @@ class DvidSyncComponent(dg.Component, SyncConfig, _Described):
         return cls.model_validate(_values(context, model.model_dump(exclude_unset=True)))
 
     def get_asset_spec(self, spec: dg.AssetSpec) -> dg.AssetSpec:
-        """How Dagster shows an asset: the source's log, the archive, a destination, a comparison.
+        """How Dagster shows an asset: the source's log, the archive, a destination, a comparison,
+        a table of a bucket.
 
         Override it to change groups, owners, tags, descriptions, metadata or automation. The key must stay:
         checkpoints are found by it.

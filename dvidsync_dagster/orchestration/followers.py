@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from dvidsync_dagster.config import AnyDestination, DestinationConfig, StartTime, SyncConfig
+from dvidsync_dagster.config import AnyDestination, BucketConfig, DestinationConfig, StartTime, SyncConfig
 from dvidsync_dagster.log.archive import LogArchive
 from dvidsync_dagster.log.checkpoint import Checkpoint
 from dvidsync_dagster.orchestration.names import ARCHIVE, destination_key, kafka_key, log_key
@@ -16,6 +17,9 @@ from dvidsync_dagster.run.archiving import archive_log
 from dvidsync_dagster.run.follow import Scope, follow
 from dvidsync_dagster.run.lag import Look, look
 from dvidsync_dagster.run.report import ChunkReport
+
+if TYPE_CHECKING:
+    from dvidsync_dagster.snapshot.reporting import TablesNow
 
 Follow = Callable[
     [Checkpoint | None, int, Callable[[], None], Scope | None], Generator[ChunkReport, None, None]
@@ -33,6 +37,7 @@ class Follower:
         text: what it does, for people.
         follow: does it.
         look: tells cheaply how far it is behind; None if it cannot.
+        tables_now: looks at the tables that a bucket holds; None if it is no bucket.
         start_key: where it starts without a checkpoint (ns since 1970), if the configuration says a time.
         checkpoint_file: the file that is read where Dagster has no checkpoint, and kept as a copy.
     """
@@ -45,6 +50,7 @@ class Follower:
     kind: str
     follow: Follow
     look: Callable[[Checkpoint | None], Look] | None = None
+    tables_now: Callable[[], TablesNow] | None = None
     start_key: int | None = None
     checkpoint_file: Path | None = None
 
@@ -100,6 +106,14 @@ def destination_follower(config: SyncConfig, destination: AnyDestination) -> Fol
             config, destination, checkpoint=checkpoint, epoch=epoch, still_owner=still_owner, scope=scope
         )
 
+    def tables_now() -> TablesNow:
+        # What reads tables is an optional part of the installation.
+        from dvidsync_dagster.destinations.bucket.place import bucket_of
+        from dvidsync_dagster.snapshot.reporting import TablesNow
+
+        assert isinstance(destination, BucketConfig)
+        return TablesNow(bucket_of(destination), destination.branch)
+
     # What a bucket begins with says where it starts, and it keeps its checkpoint itself.
     server = destination if isinstance(destination, DestinationConfig) else None
     start = server.start if server is not None else None
@@ -109,13 +123,21 @@ def destination_follower(config: SyncConfig, destination: AnyDestination) -> Fol
         name=destination.name,
         key=destination_key(config, destination),
         parent=log_key(config) if config.archive else kafka_key(config),
-        text=f"{destination.place} follows {config.source.url}, repo {config.repo}.",
+        text=_text(config, destination),
         kind="dvid" if server is not None else "deltalake",
         follow=follow_source,
         look=lambda checkpoint: look(config, destination, checkpoint),
+        tables_now=tables_now if isinstance(destination, BucketConfig) else None,
         start_key=start.key_ns if isinstance(start, StartTime) else None,
         checkpoint_file=Path(file) if file else None,
     )
+
+
+def _text(config: SyncConfig, destination: AnyDestination) -> str:
+    source = f"{config.source.url}, repo {config.repo}"
+    if isinstance(destination, BucketConfig):
+        return f"{destination.place} holds a snapshot of branch {destination.branch} of {source}, as tables."
+    return f"{destination.place} follows {source}."
 
 
 def archive_follower(config: SyncConfig, uri: str) -> Follower:

@@ -13,6 +13,7 @@ from dvidsync_dagster.orchestration.op_job import RESULT, op_job
 from dvidsync_dagster.orchestration.pools import limit_to_one
 from dvidsync_dagster.orchestration.run_log import logged_in_run
 from dvidsync_dagster.orchestration.schedules import cron_schedule
+from dvidsync_dagster.orchestration.table_events import TableCatalog
 
 MAINTENANCE_OP = "maintain"
 
@@ -46,6 +47,7 @@ def maintenance_definitions(config: SyncConfig, bucket: BucketConfig) -> dg.Defi
                 kept=timedelta(days=bucket.keep_days),
                 say=context.log.info,
             )
+            TableCatalog(context.instance, follower, context.log_event, context.log.info).tell_rest()
         files = sum(each.files_after for each in done)
         context.add_output_metadata(
             {

@@ -71,7 +71,7 @@ def run_once(
         else dict(range_tags(*checked_windows(config, *windows)))
     )
     limit_to_one(instance, follower.pool)
-    job = build_definitions(config).resolve_job_def(name)
+    job = build_definitions(config, tables={}).resolve_job_def(name)
     run_id = str(uuid.uuid4())
     # What the run itself says is passed on as it is; Dagster's own events are kept for its pages.
     instance.add_event_listener(

@@ -16,6 +16,7 @@ from dvidsync_dagster.orchestration.op_job import RESULT, op_job
 from dvidsync_dagster.orchestration.owning import claimed
 from dvidsync_dagster.orchestration.pools import limit_to_one
 from dvidsync_dagster.orchestration.run_log import logged_in_run
+from dvidsync_dagster.orchestration.table_events import TableCatalog
 from dvidsync_dagster.orchestration.tables import table
 from dvidsync_dagster.repair.repairing import repair
 
@@ -77,6 +78,8 @@ def _repair(
         materialization, answer = shown(context.instance, follower, done.after)
         context.log_event(materialization)
         log_evaluation(context, evaluation(materialization.asset_key, COPIES_AGREE, answer))
+    if not dry_run:
+        TableCatalog(context.instance, follower, context.log_event, context.log.info).tell_rest()
     return done
 
 

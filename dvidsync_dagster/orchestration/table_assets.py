@@ -1,69 +1,186 @@
-"""The tables of a snapshot, as assets below their destination's: what a chunk made of each."""
+"""The tables of a snapshot as assets below their destination's.
+
+Which tables there are is known at the source and in the bucket, and neither is asked while definitions load:
+a code location has to load when they are away. What runs told Dagster of the tables is enough. So a new table
+is first a materialization, and a defined asset once the code location is loaded again.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Any
+import json
+import logging
+import os
+import re
+import threading
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
 
 import dagster as dg
-import pyarrow as pa
 
-from dvidsync_dagster.outgoing_text import escaped
-from dvidsync_dagster.snapshot.table import TableReport
+from dvidsync_dagster.config import BucketConfig, SyncConfig
+from dvidsync_dagster.orchestration.names import comparison_key, destination_key
+from dvidsync_dagster.outgoing_text import escaped, markdown
+from dvidsync_dagster.snapshot.layout import coded, path_folders
 
-_SHOWN = 200
-"""Characters of a value in a preview."""
+TABLE = "dvidsync/table"
+"""The table's path in the snapshot."""
+HOLDS = "dvidsync/holds"
+"""What a row is."""
+DELTA_VERSION = "dvidsync/delta_version"
+IN_SNAPSHOT = "dvidsync/in_snapshot"
+COLUMNS = "dagster/column_schema"
+URI = "dagster/uri"
+
+PATIENCE_SECONDS = 5.0
+"""How long definitions wait for Dagster's own storage."""
+
+_log = logging.getLogger(__name__)
 
 
-def table_key(destination: dg.AssetKey, path: str) -> dg.AssetKey:
-    """The asset of a table, such as ``neu3/cloud/segmentation/mapping``."""
-    return dg.AssetKey([*destination.path, *path.split("/")])
+@dataclass(frozen=True, slots=True)
+class KnownTable:
+    """What Dagster was last told of a table.
 
+    Args:
+        path: as the snapshot has it.
+        text: what a row is.
+        version: Delta's.
+        is_in_snapshot: it was not dropped since.
+    """
 
-def table_materializations(
-    destination: dg.AssetKey, tables: Sequence[TableReport]
-) -> Iterator[dg.AssetMaterialization]:
-    """One for each table that changed, with what Dagster shows of tables."""
-    for each in tables:
-        yield dg.AssetMaterialization(
-            table_key(destination, each.table.path),
-            description=each.table.text,
-            metadata={
-                "dagster/column_schema": dg.MetadataValue.table_schema(column_schema(each.table.schema)),
-                "dagster/row_count": dg.MetadataValue.int(each.rows),
-                "dagster/uri": dg.MetadataValue.text(each.uri),
-                "dvidsync/delta_version": dg.MetadataValue.int(each.version),
-                "dvidsync/rows_written": dg.MetadataValue.int(each.written),
-                "dvidsync/rows_deleted": dg.MetadataValue.int(each.deleted),
-                "dvidsync/preview": _preview(each.sample),
-            },
+    key: dg.AssetKey
+    path: str
+    text: str
+    uri: str
+    columns: dg.TableSchema
+    version: int
+    is_in_snapshot: bool
+
+    @classmethod
+    def of(cls, materialization: dg.AssetMaterialization) -> KnownTable | None:
+        """None if it is none of a table."""
+        told = {name: value.value for name, value in materialization.metadata.items()}
+        path, columns, version = told.get(TABLE), told.get(COLUMNS), told.get(DELTA_VERSION)
+        if not (isinstance(path, str) and isinstance(columns, dg.TableSchema) and isinstance(version, int)):
+            return None
+        return cls(
+            key=materialization.asset_key,
+            path=path,
+            text=str(told.get(HOLDS) or ""),
+            uri=str(told.get(URI) or ""),
+            columns=columns,
+            version=version,
+            is_in_snapshot=told.get(IN_SNAPSHOT) is not False,
         )
 
 
-def column_schema(schema: pa.Schema) -> dg.TableSchema:
-    """The columns with their texts, as Dagster's catalog shows them."""
-    return dg.TableSchema(
-        columns=[
-            dg.TableColumn(
-                field.name,
-                str(field.type),
-                description=(field.metadata or {}).get(b"comment", b"").decode(),
-                constraints=dg.TableColumnConstraints(nullable=field.nullable),
-            )
-            for field in schema
-        ]
-    )
+Tables = Mapping[dg.AssetKey, Sequence[KnownTable]]
+"""Those of each destination that is a bucket."""
 
 
-def _preview(sample: pa.Table) -> dg.TableMetadataValue:
-    """Some rows."""
-    names = sample.column_names
-    return dg.MetadataValue.table(
-        [dg.TableRecord({name: _cell(row[name]) for name in names}) for row in sample.to_pylist()],
-        schema=dg.TableSchema(columns=[dg.TableColumn(name, "string") for name in names]),
-    )
+def table_key(destination: dg.AssetKey, path: str) -> dg.AssetKey:
+    """The asset of a table, such as ``neu3/cloud/segmentation/mapping``: named as its folder in the bucket,
+    which holds no character that Dagster or a URL minds."""
+    key = dg.AssetKey([*destination.path, *path_folders(path)])
+    if key == comparison_key(destination):
+        return dg.AssetKey([*destination.path, coded(path)])
+    return key
 
 
-def _cell(value: Any) -> str:
-    """Numbers as text: a browser would round labels."""
-    return "" if value is None else escaped(value if isinstance(value, str) else str(value), _SHOWN)
+def known_tables(instance: dg.DagsterInstance, destination: dg.AssetKey) -> list[KnownTable]:
+    """The tables of a destination that Dagster was ever told of."""
+    depth = len(destination.path)
+    # The storage compares the beginnings of texts: `cloud` finds `cloud2` too.
+    below = [
+        key
+        for key in instance.get_asset_keys(prefix=destination.path)
+        if list(key.path[:depth]) == list(destination.path) and len(key.path) > depth
+    ]
+    events = instance.get_latest_materialization_events(below).values() if below else ()
+    told = [event.asset_materialization for event in events if event is not None]
+    tables = [KnownTable.of(each) for each in told if each is not None]
+    return sorted((table for table in tables if table is not None), key=lambda table: table.path)
+
+
+def tables_known_here(*configs: SyncConfig) -> Tables:
+    """What the Dagster instance of DAGSTER_HOME tells of the tables of all buckets; for definitions that
+    load. Nothing, and a warning, if it does not tell in time."""
+    keys = [destination_key(config, bucket) for config in configs for bucket in config.buckets]
+    if not keys:
+        return {}
+    if not os.environ.get("DAGSTER_HOME"):
+        _log.warning(
+            "DAGSTER_HOME is not set where this code location loads. Tables of buckets show only what runs "
+            "made of them. Set it here as for Dagster's other processes, and load the code location again."
+        )
+        return {}
+    future: Future[Tables] = Future()
+    # A thread that nothing waits for: whoever connects to a database cannot be interrupted.
+    threading.Thread(target=_answer, args=(future, keys), daemon=True).start()
+    try:
+        return future.result(PATIENCE_SECONDS)
+    except Exception as error:
+        found = f"no answer in {PATIENCE_SECONDS:.0f} seconds" if isinstance(error, TimeoutError) else error
+        _log.warning(
+            "Dagster's storage did not tell which tables buckets have, so they are not defined: %s. Load the "
+            "code location again once it answers.",
+            escaped(str(found)),
+        )
+        return {}
+
+
+def _answer(future: Future[Tables], keys: Sequence[dg.AssetKey]) -> None:
+    try:
+        with dg.DagsterInstance.get() as instance:
+            future.set_result({key: known_tables(instance, key) for key in keys})
+    except Exception as error:
+        future.set_exception(error)
+
+
+def table_specs(config: SyncConfig, bucket: BucketConfig, tables: Tables) -> list[dg.AssetSpec]:
+    """The assets of a destination's tables. They are external: the destination's runs write them."""
+    key = destination_key(config, bucket)
+    return [
+        dg.AssetSpec(
+            table.key,
+            deps=[key],
+            description=_description(bucket, key, table),
+            kinds={"deltalake", "table"},
+            group_name=f"{config.repo_name}_{bucket.name}_tables",
+            metadata={
+                COLUMNS: dg.MetadataValue.table_schema(table.columns),
+                URI: dg.MetadataValue.text(table.uri),
+                TABLE: dg.MetadataValue.text(table.path),
+            },
+        )
+        for table in tables.get(key, ())
+        if table.is_in_snapshot
+    ]
+
+
+def _description(bucket: BucketConfig, destination: dg.AssetKey, table: KnownTable) -> str:
+    branch = "" if bucket.branch == "master" else f", branch={_quoted(bucket.branch)}"
+    return f"""{_shown(table.text)}
+
+A table of the snapshot of branch {_shown(bucket.branch)}. Runs of {destination.to_user_string()} bring it up
+to date. To read it:
+
+```python
+from dvidsync_dagster import snapshot
+
+snapshot.open({_quoted(bucket.bucket)}{branch})[{_quoted(table.path)}]
+```
+"""
+
+
+_PLAIN = re.compile(r"(?!.*www\.)[A-Za-z0-9_ ,.:;()'-]*")
+
+
+def _shown(text: str) -> str:
+    """As Markdown; plain text as it is, for the list of assets shows a backslash."""
+    return text if _PLAIN.fullmatch(text) else markdown(text)
+
+
+def _quoted(text: str) -> str:
+    return json.dumps(text)

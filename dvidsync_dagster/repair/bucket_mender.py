@@ -58,12 +58,9 @@ class BucketMender:
         return ordered(self._sides.source_repo, self._sides.versions)
 
     def instances(self) -> None:
+        missing = {each.name for each in self._sides.instances.missing}
         for row in self._sides.instances.differences:
-            why = (
-                _JOINS
-                if row.instance in {each.name for each in self._sides.instances.missing}
-                else _OWN_NAMES
-            )
+            why = _JOINS if row.instance in missing else _OWN_NAMES
             self._work.leave("", row.instance, row.what, row.examples, why)
 
     def version(self, version: str) -> bool:
@@ -108,7 +105,7 @@ class BucketMender:
             return
         side = pair.destination
         if not self._work.dry_run:
-            changes = side.tables.renewed(found, version, side.rows, pair.sieve, self._snapshot.log_time_ns())
+            changes = side.tables.renewed(found, version, side.rows, pair.sieve, self._snapshot.log_time_ns)
             if changes is None:
                 for each in found:
                     what = f"{each.kind.name} tied to pending ones"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from dvidsync_dagster.compare.both_sides import BothSides
 from dvidsync_dagster.config import AnyDestination, BucketConfig, SyncConfig
-from dvidsync_dagster.destinations.kinds import opened_repairable, opened_snapshot_repair, server_only
+from dvidsync_dagster.destinations.kinds import opened_repairable, server_only
 from dvidsync_dagster.destinations.protocol import Comparable, Repairable
 from dvidsync_dagster.differences.mender import Mender
 from dvidsync_dagster.differences.work import Work
@@ -71,9 +71,10 @@ def _of_bucket(
     say: Callable[[str], None],
 ) -> Mending:
     # What writes tables is an optional part of the installation.
+    from dvidsync_dagster.destinations.bucket.opening import opened_for_repair
     from dvidsync_dagster.repair.bucket_mender import BucketMender
 
-    snapshot = opened_snapshot_repair(config, destination, source, still_owner=still_owner)
+    snapshot = opened_for_repair(config, destination, source, still_owner)
 
     def mender(
         sides: BothSides, _look: Look, pending: PendingRecords, work: Work

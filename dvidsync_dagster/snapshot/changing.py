@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 
 import pyarrow as pa
@@ -17,7 +18,7 @@ from dvidsync_dagster.snapshot.opening import options
 from dvidsync_dagster.snapshot.parquet import CONFIGURATION, FILE
 from dvidsync_dagster.snapshot.rewriting import File, Keys, Rewriting, files_of, row_groups
 from dvidsync_dagster.snapshot.store import Bucket
-from dvidsync_dagster.snapshot.table import Change, Table
+from dvidsync_dagster.snapshot.table import Change, Column, Table
 
 
 class Changing:
@@ -25,11 +26,14 @@ class Changing:
 
     Each method commits on top of the version at which the table is open, and tells by how many commits.
 
+    `bytes_written` counts what all changes of rows together wrote to files, by the table's path.
+
     Args:
         branch: its name.
     """
 
     def __init__(self, bucket: Bucket, branch: str) -> None:
+        self.bytes_written: Counter[str] = Counter()
         self._bucket = bucket
         self._branch = branch
 
@@ -43,7 +47,7 @@ class Changing:
         with self._files(table.path, table.schema) as files:
             for batch in batches:
                 files.add(fitted(table, pa.Table.from_batches([batch])))
-            return files.finished()
+            return self._counted(table.path, files.finished())
 
     def fill(
         self, delta: DeltaTable | None, table: Table, written: list[AddAction], properties: CommitProperties
@@ -74,7 +78,7 @@ class Changing:
                 replaced = rewriting.run(files_of(delta, table.key[0]))
             else:
                 files.add(rows)
-            added = files.finished()
+            added = self._counted(table.path, files.finished())
         if not added and not replaced:
             return 0  # what was to go is not there
         return _commit(delta, added, replaced, schema, properties)
@@ -125,11 +129,15 @@ class Changing:
         told = [
             column
             for column in table.columns
-            if column.name in there and _text(there[column.name]) != column.text
+            if column.name in there and Column.of(there[column.name]).text != column.text
         ]
         for column in told:
             delta.alter.set_column_metadata(column.name, {"comment": column.text})
         return bool(added) + len(told)
+
+    def _counted(self, path: str, written: list[AddAction]) -> list[AddAction]:
+        self.bytes_written[path] += sum(each.size for each in written)
+        return written
 
     def _files(self, path: str, schema: pa.Schema, *, moved: bool = False) -> Files:
         return Files(self._bucket, self._folder(path), schema, moved=moved)
@@ -177,7 +185,3 @@ def _with_all(rows: pa.Table, schema: pa.Schema) -> pa.Table:
 
 def _schema(delta: DeltaTable) -> pa.Schema:
     return pa.schema(delta.schema().to_arrow())
-
-
-def _text(field: pa.Field) -> str:
-    return bytes((field.metadata or {}).get(b"comment", b"")).decode()

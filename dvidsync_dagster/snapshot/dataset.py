@@ -16,7 +16,7 @@ from dvidsync_dagster.log.checkpoint import Checkpoint
 from dvidsync_dagster.outgoing_text import escaped
 from dvidsync_dagster.snapshot.layout import table_folder
 from dvidsync_dagster.snapshot.lines import LIBRARIES, Library, line
-from dvidsync_dagster.snapshot.opening import opened, query, quoted, storage_errors
+from dvidsync_dagster.snapshot.opening import count_rows, opened, query, quoted, storage_errors
 from dvidsync_dagster.snapshot.store import Bucket
 from dvidsync_dagster.snapshot.table import Column
 
@@ -92,13 +92,12 @@ class Dataset:
         """What a table holds. Reads its log, and no rows."""
         delta = self._delta(name)
         with storage_errors(self._bucket, self.branch, name):
-            text = delta.metadata().description or ""
-            rows = query(delta, "SELECT count(*) FROM here").read_all()
-        return HeldTable(int(rows[0][0].as_py()), text, self.columns(name))
+            text, rows = delta.metadata().description or "", count_rows(delta)
+        return HeldTable(rows, text, self.columns(name))
 
     def columns(self, name: str) -> tuple[Column, ...]:
         """A table's columns with their texts."""
-        return tuple(map(_column, self._schema(name)))
+        return tuple(map(Column.of, self._schema(name)))
 
     def frame(self, name: str, columns: Sequence[str] | None = None) -> pd.DataFrame:
         """A table, or these columns of it; the rows in no particular order.
@@ -183,8 +182,3 @@ _WITH_MISSING = {
     pa.int8(): pd.Int8Dtype(),
     pa.bool_(): pd.BooleanDtype(),
 }
-
-
-def _column(field: pa.Field) -> Column:
-    text = (field.metadata or {}).get(b"comment", b"").decode()
-    return Column(field.name, field.type, text, field.nullable)

@@ -112,6 +112,17 @@ class DeltaTables:
         """How many rows a table has at a version. Its log tells; its files are not read."""
         return RowsAt(self._bucket, self._branch, {path: version}, self._held).count(path)
 
+    def at(self, path: str, version: int) -> DeltaTable:
+        """A table, open at a version to look at."""
+        held = self._held.get(path)
+        if held is not None and held.version() == version:
+            return held
+        return opened(self._bucket, self._branch, path, version)
+
+    def bytes_written(self, path: str) -> int:
+        """How many bytes of files this run has written where rows of a table changed."""
+        return self._changing.bytes_written[path]
+
     def files(self, path: str, version: int) -> int:
         """How many files hold a table's rows at a version."""
         with self._errors(path):

@@ -3,7 +3,7 @@
     snapshot.json          the commit over all tables
     README.md
     BRANCH/TABLE/          a Delta table
-    pins/  releases/
+    releases/VERSION/      files for download
 
 Names of branches and instances are people's own: they can hold anything. As folders they hold what every
 store and reader takes as it is: letters, digits and ``. _ -``. All else is ``~`` and two hex digits a byte.
@@ -21,12 +21,27 @@ _ODD = re.compile(r"[^A-Za-z0-9._-]")
 def branch_folder(branch: str) -> str:
     """A branch's folder; an ordinary name is its own."""
     folder = _segment(branch)
-    return _coded(folder[0]) + folder[1:] if folder.lower() in _OWN else folder
+    return coded(folder) if folder.lower() in _OWN else folder
+
+
+def release_folder(uuid: str) -> str:
+    """That of a version's release. A version's id can be the name of a tag, and a tag can be any text."""
+    return f"releases/{branch_folder(uuid)}"
 
 
 def table_folder(branch: str, path: str) -> str:
     """A table's folder. Each part of its path is made a folder by itself."""
-    return "/".join([branch_folder(branch), *map(_segment, path.split("/"))])
+    return "/".join([branch_folder(branch), *path_folders(path)])
+
+
+def path_folders(path: str) -> list[str]:
+    """The parts of a table's path as folders."""
+    return [_segment(part) for part in path.split("/")]
+
+
+def coded(name: str) -> str:
+    """A name with its first character coded, so that it is no other name."""
+    return _coded(name[0]) + name[1:]
 
 
 def _segment(name: str) -> str:
@@ -34,7 +49,7 @@ def _segment(name: str) -> str:
         raise ValueError("a name is empty")
     folder = _ODD.sub(lambda odd: _coded(odd.group()), name)
     # Readers of Delta leave out what begins so, and "." and ".." are places.
-    return _coded(folder[0]) + folder[1:] if folder[0] in "._" else folder
+    return coded(folder) if folder[0] in "._" else folder
 
 
 def _coded(text: str) -> str:

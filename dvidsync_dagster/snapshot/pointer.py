@@ -52,12 +52,10 @@ class TableState(_Part):
     Args:
         version: Delta's.
         rows: how many.
-        folded_to: up to which key (ns) the log's changes are in it, if that is not the checkpoint's.
     """
 
     version: _Count
     rows: _Count
-    folded_to: _Count | None = None
 
 
 class BranchState(_Part):

@@ -12,11 +12,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from deltalake import DeltaTable
 
-from dvidsync_dagster.snapshot.opening import opened, query, quoted, storage_errors
+from dvidsync_dagster.snapshot.opening import count_rows, opened, query, quoted, storage_errors
 from dvidsync_dagster.snapshot.store import Bucket
 from dvidsync_dagster.snapshot.table import Table
-
-__all__ = ["RowsAt", "opened", "storage_errors"]
 
 _PART = 4 << 20
 """Bytes of the rows that are looked through at once, at least."""
@@ -76,8 +74,7 @@ class RowsAt:
     def count(self, path: str) -> int:
         """How many rows a table has. Its log tells; its files are not read."""
         with storage_errors(self._bucket, self._branch, path):
-            answer = query(self._at(path), "SELECT count(*) FROM here").read_all()
-        return int(answer[0][0].as_py())
+            return count_rows(self._at(path))
 
     def _at(self, path: str) -> DeltaTable:
         held = self._held.get(path)

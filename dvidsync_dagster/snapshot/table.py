@@ -9,6 +9,9 @@ from typing import Any, Protocol
 import numpy.typing as npt
 import pyarrow as pa
 
+HIGHEST = 2**63 - 1
+"""The highest whole number that a table holds."""
+
 
 @dataclass(frozen=True, slots=True)
 class Column:
@@ -23,6 +26,12 @@ class Column:
     type: pa.DataType
     text: str
     nullable: bool = False
+
+    @classmethod
+    def of(cls, field: pa.Field) -> Column:
+        """The column that a field of a table's schema is."""
+        text = (field.metadata or {}).get(b"comment", b"").decode()
+        return cls(field.name, field.type, text, field.nullable)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,24 +91,43 @@ SAMPLE = 5
 
 
 @dataclass(frozen=True, slots=True)
+class RowsChanged:
+    """What was done to a table: rows that were written (new ones, changed ones) and deleted, and the bytes of
+    the files that were written for it."""
+
+    written: int = 0
+    deleted: int = 0
+    bytes_written: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class TableReport:
-    """What became of a table in a chunk.
+    """A table of a snapshot, and what became of it.
 
     Args:
+        path, text: as those of `Table`.
+        schema: all columns that it has, with their texts (``comment``).
         uri: where it is, without login.
         version: Delta's.
+        branch: of the snapshot.
+        branch_version: the branch's newest version that is in it.
         rows: how many it has.
-        written, deleted: how many of them were written (new ones, changed ones) and deleted.
-        sample: some of those that were written, `SAMPLE` at most.
+        size: bytes of the files that hold them.
+        sample: some rows, of those that were written if any were; `SAMPLE` at most.
+        changed: what was done to it; None if it is only told how it stands.
     """
 
-    table: Table
+    path: str
+    text: str
+    schema: pa.Schema
     uri: str
     version: int
+    branch: str
+    branch_version: str
     rows: int
-    written: int
-    deleted: int
+    size: int
     sample: pa.Table
+    changed: RowsChanged | None = None
 
 
 class TableRows(Protocol):

@@ -21,6 +21,8 @@ from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
 
 ASSET = "demo/copy"
+CLOUD = "demo/cloud"
+MAPPING = f"{CLOUD}/segmentation/mapping"
 PATIENCE_SECONDS = 240
 # A page is rendered on a clock of its own, which runs ahead while nothing happens.
 PAGE_MILLISECONDS = 30_000
@@ -91,6 +93,15 @@ def page(chromium: str, url: str, profile: Path) -> str:
     command += [f"--virtual-time-budget={PAGE_MILLISECONDS}", "--dump-dom", url]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     return re.sub(r"<[^>]+>", " ", done.stdout)
+
+
+def picture(chromium: str, url: str, profile: Path, name: str) -> None:
+    """Keep a picture of the page in the folder that DVIDSYNC_SCREENSHOTS names, if it names one."""
+    folder = os.environ.get("DVIDSYNC_SCREENSHOTS")
+    if folder:
+        command = [chromium, *FLAGS, f"--user-data-dir={profile}", "--window-size=1600,1400"]
+        command += [f"--virtual-time-budget={PAGE_MILLISECONDS}", f"--screenshot={folder}/{name}.png", url]
+        subprocess.run(command, capture_output=True, check=True, timeout=120)
 
 
 def shown(chromium: str, url: str, profile: Path, *words: str) -> str:
@@ -164,3 +175,42 @@ def test_no_check_failed_because_a_server_was_down(ui: Ui, check: str) -> None:
         f'checkName: "{check}", limit: 20){{status}}}}'
     )
     assert {each["status"] for each in told["assetCheckExecutions"]} == {"SUCCEEDED"}
+
+
+PAGES = {
+    "catalog": ("assets", ["cloud", "mapping", "bodies", "Delta Lake"]),
+    "destination": (
+        f"assets/{CLOUD}",
+        ["holds a snapshot of branch master", "dvidsync/checkpoint", "Delta Lake"],
+    ),
+    "destination_lineage": (f"assets/{CLOUD}?view=lineage", ["mapping", "bodies", "versions"]),
+    "table": (
+        f"assets/{MAPPING}",
+        [
+            "One supervoxel of segmentation and its body",
+            "Columns",
+            "int64",
+            "Row count",
+            "dvidsync/rows_written",
+        ],
+    ),
+    "table_events": (f"assets/{MAPPING}?view=events", ["rows written", "dvidsync/preview"]),
+    "comparison": (
+        f"assets/{CLOUD}/comparison?view=checks&checkDetail=copies_agree",
+        ["copies_agree", "differences"],
+    ),
+    "maintenance": ("locations/dvidsync/jobs/maintain_demo_cloud", ["maintain", "small ones"]),
+    "runs": ("runs", ["follow_demo_cloud", "Success"]),
+    "jobs": ("jobs", ["maintain_demo_cloud", "verify_demo_cloud"]),
+    "automation": ("automation", ["maintain_demo_cloud_schedule"]),
+}
+"""Of a bucket: their addresses, and what people look for there."""
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_the_pages_of_a_bucket(ui: Ui, chromium: str, tmp_path: Path, name: str) -> None:
+    address, words = PAGES[name]
+    text = shown(chromium, f"{ui.url}/{address}", tmp_path, *words)
+    picture(chromium, f"{ui.url}/{address}", tmp_path, name)
+    for word in words:
+        assert word in text, text

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -23,8 +24,8 @@ from dvidsync_dagster.datatypes.annotation.element_rows import (
 from dvidsync_dagster.datatypes.annotation.events import PostElements
 from dvidsync_dagster.datatypes.annotation.looked_up import ordinals_at, points_in, points_that_lead_to
 from dvidsync_dagster.errors import ServerFailed, Unfit
-from dvidsync_dagster.snapshot.table import Change
-from tests.datatypes.edits import edit_elements, in_pieces, split_some
+from tests.datatypes.edits import edit_elements, split_some
+from tests.datatypes.following import follow_new
 from tests.datatypes.memory_tables import MemoryTables, Rows, filled
 from tests.datatypes.source_log import LABELS, SYNAPSES, SourceLog, element, sandbox_log
 
@@ -42,11 +43,7 @@ def unsynced(tmp_path: Path, broker: EmbeddedBroker, made: tuple[Path, str]) -> 
         yield opened
 
 
-def follow(log: SourceLog, tables: MemoryTables, random: Random | None = None) -> list[Change]:
-    events = log.new_events()
-    pieces = [events] if random is None else in_pieces(events, random)
-    changes = [tables.follow(log.side(SYNAPSES), piece, log.version) for piece in pieces]
-    return [change for each in changes for change in each.values()]
+follow = partial(follow_new, SYNAPSES)
 
 
 def begun(log: SourceLog) -> MemoryTables:

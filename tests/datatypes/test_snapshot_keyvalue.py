@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from hashlib import blake2b
 from pathlib import Path
 from random import Random
@@ -21,7 +22,8 @@ from dvidsync_dagster.destinations.bucket.compared import BucketSide
 from dvidsync_dagster.differences.items import Pair, find
 from dvidsync_dagster.differences.sides import DvidSide
 from dvidsync_dagster.dvid.patience import MIB
-from tests.datatypes.edits import ODD_KEYS, edit_keys, in_pieces
+from tests.datatypes.edits import ODD_KEYS, edit_keys
+from tests.datatypes.following import follow_new
 from tests.datatypes.memory_tables import MemoryTables, filled
 from tests.datatypes.source_log import KEYS, SourceLog, sandbox_log
 
@@ -32,11 +34,7 @@ def log(tmp_path: Path, broker: EmbeddedBroker, made: tuple[Path, str]) -> Itera
         yield opened
 
 
-def follow(log: SourceLog, tables: MemoryTables, random: Random | None = None) -> None:
-    """What is new in the log, in one piece or cut at random."""
-    events = log.new_events()
-    for piece in [events] if random is None else in_pieces(events, random):
-        tables.follow(log.side(KEYS), piece, log.version)
+follow = partial(follow_new, KEYS)
 
 
 def content(tables: MemoryTables) -> dict[str, bytes | None]:

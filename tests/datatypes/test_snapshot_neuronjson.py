@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -16,8 +17,9 @@ from hypothesis import strategies as st
 from dvid_sandbox.broker import EmbeddedBroker
 from dvidsync_dagster.datatypes.neuronjson.fields import JSON_TEXT, MAX_FIELDS, Fields, json_text
 from dvidsync_dagster.errors import Unfit
-from dvidsync_dagster.snapshot.table import Change, Table
-from tests.datatypes.edits import FIELD_VALUES, FIELDS, edit_neurons, in_pieces
+from dvidsync_dagster.snapshot.table import Table
+from tests.datatypes.edits import FIELD_VALUES, FIELDS, edit_neurons
+from tests.datatypes.following import follow_new
 from tests.datatypes.memory_tables import MemoryTables, filled
 from tests.datatypes.source_log import NEURONS, SourceLog, sandbox_log
 
@@ -28,11 +30,7 @@ def log(tmp_path: Path, broker: EmbeddedBroker, made: tuple[Path, str]) -> Itera
         yield opened
 
 
-def follow(log: SourceLog, tables: MemoryTables, random: Random | None = None) -> list[Change]:
-    events = log.new_events()
-    pieces = [events] if random is None else in_pieces(events, random)
-    changes = [tables.follow(log.side(NEURONS), piece, log.version) for piece in pieces]
-    return [change for each in changes for change in each.values()]
+follow = partial(follow_new, NEURONS)
 
 
 def texts(tables: MemoryTables) -> dict[int, Any]:

@@ -14,6 +14,7 @@ from dvidsync_dagster.datatypes.labelmap.snapshot.tables import tables_of
 from dvidsync_dagster.destinations.bucket.opening import opened_for_repair
 from dvidsync_dagster.destinations.bucket.repaired import SnapshotRepair
 from dvidsync_dagster.dvid.opening import open_source
+from dvidsync_dagster.dvid.repo import read_repo_info
 from dvidsync_dagster.snapshot.table import Change, Table
 from tests.destinations.bucket_scene import KEYS, LABELS, NEURONS, SYNAPSES, Content
 
@@ -27,7 +28,7 @@ def opened(config: SyncConfig) -> Iterator[SnapshotRepair]:
     assert isinstance(cloud, BucketConfig)
     with open_source(config) as source:
         snapshot = opened_for_repair(config, cloud, source, lambda: None)
-        snapshot.contents()
+        snapshot.contents(read_repo_info(source, config.repo))
         yield snapshot
 
 
@@ -39,11 +40,15 @@ def put(table: Table, rows: list[Mapping[str, Any]], gone: list[int] | None = No
 
 
 def damage_mapping(random: Random, rows: list[dict[str, Any]]) -> Change:
-    """Supervoxels in other bodies, some missing, and one that there is not."""
-    some = random.sample(rows, 6)
+    """Supervoxels in other bodies, some missing, and one that there is not.
+
+    Of those that are their own bodies none is missing: a comparison does not list them.
+    """
+    missing = random.sample([row for row in rows if row["sv"] != row["body"]], 2)
+    others = random.sample([row for row in rows if row not in missing], 4)
     bodies = [row["body"] for row in rows]
-    moved = [{"sv": row["sv"], "body": random.choice(bodies)} for row in some[:4]]
-    return put(TABLES.mapping, [*moved, {"sv": 1 << 40, "body": bodies[0]}], [row["sv"] for row in some[4:]])
+    moved = [{"sv": row["sv"], "body": random.choice(bodies)} for row in others]
+    return put(TABLES.mapping, [*moved, {"sv": 1 << 40, "body": bodies[0]}], [row["sv"] for row in missing])
 
 
 def damage_bodies(random: Random, rows: list[dict[str, Any]]) -> Change:

@@ -87,7 +87,8 @@ def test_what_was_taken_from_the_tables_shows(here: SourceAndBucket) -> None:
 
 def test_what_joined_later_is_compared_from_then_on(here: SourceAndBucket) -> None:
     here.sync()
-    before = here.new_version()
+    [before] = here.pointer().pins
+    here.new_version()
     here.new_instance("more", "keyvalue")
     here.post("more/key/a", "1")
     here.sync()

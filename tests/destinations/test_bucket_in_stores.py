@@ -20,6 +20,7 @@ from tests.emulators.faults import Faults
 
 MANY = os.environ.get("DVIDSYNC_ALL_FAULTS") == "1"
 STORES = KINDS if MANY else ["s3"]
+pytestmark = pytest.mark.timeout(1800 if MANY else 300)
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from dvidsync_dagster.dvid.labelmap import Labelmap
 from dvidsync_dagster.dvid.neuronjson import Neuronjson
 from dvidsync_dagster.errors import Unfit
 from tests.datatypes.edits import edit_elements, edit_keys, edit_neurons, in_pieces, split_some
+from tests.datatypes.following import follow_new
 from tests.datatypes.memory_tables import MemoryTables, Rows, filled
 from tests.datatypes.source_log import KEYS, LABELS, NEURONS, SYNAPSES, SourceLog, element
 from tests.datatypes.test_snapshot_neuronjson import assert_columns_hold_the_fields, texts
@@ -42,8 +43,7 @@ def followed(
     tables = filled(log.side(instance), log.version)
     for _ in range(2):
         edit(log, random, 30)
-        for piece in in_pieces(log.new_events(), random):
-            tables.follow(log.side(instance), piece, log.version)
+        follow_new(instance, log, tables, random)
         log.new_version()
     return tables, filled(log.side(instance), log.version)
 

@@ -20,6 +20,7 @@ _FORKS = get_context("forkserver")
 _FORKS.set_forkserver_preload(["tests.snapshot.moves"])
 
 MANY = os.environ.get("DVIDSYNC_ALL_FAULTS") == "1"
+pytestmark = pytest.mark.timeout(1800 if MANY else 300)
 ENDS = {0, LOST, -SIGKILL}
 LOGINS = ("AWS_", "GOOGLE_", "AZURE_", "AZURITE_")
 
@@ -83,7 +84,7 @@ def test_a_run_that_is_killed_at_a_request_does_no_harm(
         if killed.process.exitcode == 0:
             break
         kills += 1
-        request += 3 if MANY else 25
+        request += 5 if MANY else 25
     record_property("kills", kills)
     assert kills > (20 if MANY else 1)
     assert finished(uri) > before > 0
@@ -139,7 +140,7 @@ def test_of_runs_at_once_the_newest_goes_on_though_one_is_killed_and_answers_are
     chance = random.Random(5)
     uri = f"{store.uri}/races"
     before = finished(uri)
-    rounds = 40 if MANY else 1
+    rounds = 25 if MANY else 1
     for round_ in range(rounds):
         at = chance.randrange(1, 300)
 

@@ -61,7 +61,7 @@ def test_what_is_committed_is_what_readers_see(bucket: Bucket) -> None:
                 uuid="b" * 32,
                 committed="a" * 32,
                 log_time_ns=2**62,
-                tables={"segmentation/mapping": TableState(version=4, rows=10, folded_to=5)},
+                tables={"segmentation/mapping": TableState(version=4, rows=10)},
             )
         },
         pins={"a" * 32: Pin(branch="master", tables={"segmentation/mapping": 2})},

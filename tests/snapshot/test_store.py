@@ -155,18 +155,12 @@ def test_google_takes_one_write_of_an_object_a_second(monkeypatch: pytest.Monkey
     assert Bucket.at("s3://snap").seconds_between_writes == 0.0
 
 
-def test_a_fifth_of_busy_answers_changes_nothing(store: Emulator) -> None:
-    bucket = Bucket.at(f"{store.uri}/busy", patience=PATIENCE)
-    with store.faults(Faults(busy=0.2)):
-        tag = bucket.create("pointer", b"0")
-        for number in range(1, 10):
-            tag = bucket.swap("pointer", b"%d" % number, tag)
-    assert content(bucket, "pointer") == b"9"
-
-
-def test_a_write_whose_answer_was_lost_is_known_by_its_content(store: Emulator) -> None:
-    bucket = Bucket.at(f"{store.uri}/lost", patience=PATIENCE)
-    with store.faults(Faults(lost=0.4)):
+@pytest.mark.parametrize(
+    "faults", [Faults(busy=0.2), Faults(lost=0.4)], ids=["a fifth is busy", "answers are lost"]
+)
+def test_each_write_is_there_once_whatever_became_of_its_answer(store: Emulator, faults: Faults) -> None:
+    bucket = Bucket.at(f"{store.uri}/faulty-{faults.busy}", patience=PATIENCE)
+    with store.faults(faults):
         tag = bucket.create("pointer", b"0")
         for number in range(1, 10):
             tag = bucket.swap("pointer", b"%d" % number, tag)

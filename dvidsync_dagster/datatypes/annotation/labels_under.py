@@ -11,8 +11,8 @@ from dvidsync_dagster.dvid.labelmap import Labelmap
 from dvidsync_dagster.dvid.repo import Instance, read_instance
 from dvidsync_dagster.dvid.transport import Transport
 from dvidsync_dagster.errors import Unfit
+from dvidsync_dagster.snapshot.table import HIGHEST
 
-HIGHEST = 2**63 - 1
 _TYPENAME = "labelmap"
 
 

@@ -20,7 +20,7 @@ from dvidsync_dagster.datatypes.annotation.element_rows import (
     numbered,
 )
 from dvidsync_dagster.datatypes.annotation.events import DeleteElement, ElementEvent, MoveElement
-from dvidsync_dagster.datatypes.annotation.labels_under import HIGHEST, LabelsUnder, labels_under
+from dvidsync_dagster.datatypes.annotation.labels_under import LabelsUnder, labels_under
 from dvidsync_dagster.datatypes.annotation.looked_up import ordinals_at, points_in, points_that_lead_to
 from dvidsync_dagster.datatypes.annotation.region import Region, block_of
 from dvidsync_dagster.datatypes.annotation.side import place_of
@@ -35,7 +35,7 @@ from dvidsync_dagster.differences.sides import DvidSide, Kind
 from dvidsync_dagster.dvid.annotation import Annotation, Point
 from dvidsync_dagster.errors import ServerFailed, Unfit
 from dvidsync_dagster.events.event import Event, SplitsSupervoxels
-from dvidsync_dagster.snapshot.table import Change, Table, TableRows
+from dvidsync_dagster.snapshot.table import HIGHEST, Change, Table, TableRows
 
 _BLOCKS_IN_MEMORY = 64
 

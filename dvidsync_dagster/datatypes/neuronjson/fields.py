@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from enum import Enum
 from hashlib import blake2b
 from typing import Any
@@ -116,9 +117,9 @@ class Fields:
         self._met: dict[str, Form] = {}
         for field in schema or ():
             if field.name not in OWN:
-                text = ((field.metadata or {}).get(b"comment") or b"").decode()
-                self._columns[field.name] = Column(field.name, field.type, text, nullable=True)
-                self._forms[field.name] = _form_of_column(field.type, text)
+                column = replace(Column.of(field), nullable=True)
+                self._columns[field.name] = column
+                self._forms[field.name] = _form_of_column(column.type, column.text)
         self._before = dict(self._columns)
 
     def take_in(self, neuron: Neuron) -> None:

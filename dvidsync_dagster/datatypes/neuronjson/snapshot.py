@@ -28,9 +28,7 @@ from dvidsync_dagster.differences.sides import DvidSide, Kind
 from dvidsync_dagster.dvid.neuronjson import Neuronjson
 from dvidsync_dagster.errors import ServerFailed, Unfit
 from dvidsync_dagster.events.event import Event
-from dvidsync_dagster.snapshot.table import Change, Column, Table, TableRows
-
-_HIGHEST = 2**63 - 1
+from dvidsync_dagster.snapshot.table import HIGHEST, Change, Column, Table, TableRows
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,10 +133,10 @@ class NeuronjsonSnapshot(SnapshotSide):
             yield from _rows_of(batch.filter(pc.invert(pc.is_in(batch["body"], touched))))
 
     def _row(self, body: int, neuron: Any) -> _Row:
-        if body > _HIGHEST:
+        if body > HIGHEST:
             raise Unfit(
                 self.instance.name,
-                f"there is a neuron of body {body}, and tables hold numbers up to {_HIGHEST}",
+                f"there is a neuron of body {body}, and tables hold numbers up to {HIGHEST}",
                 "Give the body another label, or leave the instance out of the snapshot.",
             )
         return _Row(body, whole_pairs(json_text(neuron)))
@@ -154,7 +152,7 @@ class NeuronjsonSnapshot(SnapshotSide):
 
 
 def _fitting(bodies: Iterable[int]) -> list[int]:
-    return [body for body in bodies if body <= _HIGHEST]
+    return [body for body in bodies if body <= HIGHEST]
 
 
 def _decoded(record: bytes, which: str) -> dict[str, Any]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 
 import pyarrow as pa
 
-from dvidsync_dagster.snapshot.layout import branch_folder
+from dvidsync_dagster.snapshot.layout import release_folder
 from dvidsync_dagster.snapshot.pointer import Snapshot
 from dvidsync_dagster.snapshot.reading import dataset
 from dvidsync_dagster.snapshot.readme import readme
@@ -49,7 +50,7 @@ def write_releases(
     """
     there = set(bucket.names("releases"))
     for uuid in snapshot.pins:
-        if f"releases/{branch_folder(uuid)}/{SUMS}" in there:
+        if f"{release_folder(uuid)}/{SUMS}" in there:
             continue
         _log.info("writing the release of version %s", uuid)
         pinned = dataset(bucket, version=uuid)
@@ -58,8 +59,4 @@ def write_releases(
 
 
 def _with_columns(table: Table, schema: pa.Schema) -> Table:
-    columns = tuple(
-        Column(field.name, field.type, (field.metadata or {}).get(b"comment", b"").decode(), field.nullable)
-        for field in schema
-    )
-    return Table(table.path, table.text, columns, table.key)
+    return replace(table, columns=tuple(map(Column.of, schema)))

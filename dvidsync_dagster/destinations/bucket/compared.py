@@ -12,7 +12,7 @@ from dvidsync_dagster.datatypes.snapshot_side import SnapshotSide
 from dvidsync_dagster.destinations.bucket.versions import BranchVersions
 from dvidsync_dagster.differences.digest import Numbers, Page, Wanted
 from dvidsync_dagster.differences.sides import Kind
-from dvidsync_dagster.dvid.repo import RepoInfo, Version, read_repo_info
+from dvidsync_dagster.dvid.repo import Instance, RepoInfo, Version
 from dvidsync_dagster.dvid.transport import Transport
 from dvidsync_dagster.errors import ConfigurationError
 from dvidsync_dagster.snapshot.pointer import BranchState, Pointer, Snapshot
@@ -53,11 +53,11 @@ class BucketBesideSource:
         self._bucket = bucket
         self._source = source
         self._root = root
-        self._repo = RepoInfo(root, {}, {}, 0)
+        self._sides: Mapping[str, SnapshotSide] = {}
         self._versions: Mapping[str, Mapping[str, int]] = {}
         self._log_time_ns = 0
 
-    def contents(self) -> RepoInfo:
+    def contents(self, source: RepoInfo) -> RepoInfo:
         """What the newest snapshot has: whoever compares goes on with that one.
 
         Raises:
@@ -73,18 +73,17 @@ class BucketBesideSource:
             )
         self._versions = tables_by_version(snapshot, self._config.branch, state)
         self._log_time_ns = state.log_time_ns
-        repo = read_repo_info(self._source, self._root)
-        self._repo = replace(
-            repo,
+        self._sides = {
+            name: side
+            for name, instance in source.instances.items()
+            if (side := self._side_of(instance)) is not None
+            and all(table.path in state.tables for table in side.tables)
+        }
+        return replace(
+            source,
             versions={each.uuid: each for each in self._held(state)},
-            instances={
-                name: instance
-                for name, instance in repo.instances.items()
-                if (side := self._tables(instance.name, repo)) is not None
-                and all(table.path in state.tables for table in side.tables)
-            },
+            instances={name: source.instances[name] for name in self._sides},
         )
-        return self._repo
 
     def compared(self, source: RepoInfo) -> frozenset[str]:
         """Those that it holds, and those of the branch that come after."""
@@ -94,18 +93,14 @@ class BucketBesideSource:
 
     def holds(self, version: str, instance: str) -> bool:
         """One that joined later is not in the versions that were committed before."""
-        tables = self._tables(instance, self._repo)
-        return tables is not None and all(table.path in self._versions[version] for table in tables.tables)
+        return all(table.path in self._versions[version] for table in self._sides[instance].tables)
 
     def side(self, version: str, instance: str) -> BucketSide:
-        tables = self._tables(instance, self._repo)
-        if tables is None:
-            raise ValueError(f"a snapshot holds nothing of {instance}")
         rows = RowsAt(self._bucket, self._config.branch, self._versions[version])
-        return BucketSide(version, instance, tables, rows)
+        return BucketSide(version, instance, self._sides[instance], rows)
 
-    def _tables(self, name: str, repo: RepoInfo) -> SnapshotSide | None:
-        instance = repo.instances[name]
+    def _side_of(self, instance: Instance) -> SnapshotSide | None:
+        """Its tables; None if snapshots hold nothing of it."""
         if instance.typename not in FOLLOWED:
             return None
         return FOLLOWED[instance.typename].snapshot_side(self._source, instance)

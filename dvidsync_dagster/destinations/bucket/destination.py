@@ -36,8 +36,8 @@ from dvidsync_dagster.snapshot.store import Bucket
 from dvidsync_dagster.snapshot.table import Change, Table
 
 _LATE = (
-    "it changes a version that the snapshot holds as committed. `dvidsync verify` shows what differs; a "
-    "snapshot in a new folder has it"
+    "it changes a version that the snapshot holds as committed. `dvidsync verify` shows what differs, "
+    "and `dvidsync repair --apply` brings it over"
 )
 
 
@@ -148,7 +148,7 @@ class BucketDestination:
             self._note(f"the log lacks the making of version {version}: it is followed as the source has it")
         for stretch in found.stretches:
             self._bring(draft, stretch)
-        reports = draft.tables.reports()
+        reports = draft.tables.reports(draft.state.uuid)
         self._has_changed |= bool(reports)
         return Brought(
             applied=ordered.events,

@@ -14,7 +14,7 @@ from dvidsync_dagster.destinations.bucket.place import table_app
 from dvidsync_dagster.destinations.bucket.tables import BranchTables
 from dvidsync_dagster.dvid.transport import Transport
 from dvidsync_dagster.errors import OwnershipLost
-from dvidsync_dagster.snapshot.layout import branch_folder
+from dvidsync_dagster.snapshot.layout import release_folder
 from dvidsync_dagster.snapshot.pointer import BranchState, Pin, Pointer, Snapshot, TableState
 from dvidsync_dagster.snapshot.release import SUMS
 from dvidsync_dagster.snapshot.store import Bucket
@@ -59,13 +59,14 @@ class SnapshotRepair(BucketBesideSource):
         else:
             self._change_pinned(pointer, state, version, changes)
 
+    @property
     def log_time_ns(self) -> int:
         """The moment of the log (ns since 1970) at which the newest tables are. Asked after `contents`."""
         return self._log_time_ns
 
     def has_release(self, version: str) -> bool:
         """Whether a release of a version was written."""
-        return self._bucket.read(f"releases/{branch_folder(version)}/{SUMS}") is not None
+        return self._bucket.read(f"{release_folder(version)}/{SUMS}") is not None
 
     def _as_compared(self, snapshot: Snapshot, version: str) -> BranchState:
         """The branch, whose tables of a version are those that were compared."""

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import pyarrow as pa
 
 from dvidsync_dagster.snapshot.delta import DeltaTables
-from dvidsync_dagster.snapshot.layout import table_folder
 from dvidsync_dagster.snapshot.pointer import TableState
 from dvidsync_dagster.snapshot.points import POINTS, Point, appended
+from dvidsync_dagster.snapshot.reporting import report
 from dvidsync_dagster.snapshot.store import Bucket
-from dvidsync_dagster.snapshot.table import SAMPLE, Change, Table, TableReport, TableRows
+from dvidsync_dagster.snapshot.table import SAMPLE, Change, RowsChanged, Table, TableReport, TableRows
 
 
 @dataclass(slots=True)
 class _Written:
-    """What was written to a table since the last snapshot."""
+    """What was written to a table since it was reported."""
 
     table: Table
     rows: int = 0
@@ -51,6 +52,7 @@ class BranchTables:
             for path, state in states.items()
         }
         self._written: dict[str, _Written] = {}
+        self._bytes_told: Counter[str] = Counter()
         self._is_changed = False
 
     @property
@@ -120,22 +122,34 @@ class BranchTables:
         self._count(POINTS.path)
         self._is_changed = False
 
-    def reports(self) -> list[TableReport]:
-        """What became of the tables that have changed since the last time."""
-        reports = [self._report(path, written) for path, written in self._written.items()]
-        self._written = {}
-        return [report for report in reports if report.table is not POINTS]
+    def reports(self, branch_version: str = "") -> list[TableReport]:
+        """What became of the tables that have changed since the last time.
 
-    def _report(self, path: str, written: _Written) -> TableReport:
+        Args:
+            branch_version: the branch's newest version now.
+        """
+        reports = [
+            self._report(path, written, branch_version)
+            for path, written in self._written.items()
+            if path != POINTS.path
+        ]
+        self._written = {}
+        return reports
+
+    def _report(self, path: str, written: _Written, branch_version: str) -> TableReport:
         state = self._count(path)
-        return TableReport(
-            table=written.table,
-            uri=f"{self._bucket.uri}/{table_folder(self._branch, path)}",
-            version=state.version,
+        bytes_before = self._bytes_told[path]
+        self._bytes_told[path] = self._delta.bytes_written(path)
+        return report(
+            self._bucket,
+            self._branch,
+            path,
+            self._delta.at(path, state.version),
+            branch_version=branch_version,
             rows=state.rows,
-            written=written.rows,
-            deleted=written.deleted,
-            sample=written.sample if written.sample is not None else written.table.schema.empty_table(),
+            text=written.table.text,
+            written=written.sample,
+            changed=RowsChanged(written.rows, written.deleted, self._bytes_told[path] - bytes_before),
         )
 
     def _count(self, path: str) -> TableState:

@@ -39,7 +39,7 @@ class ServerBesideSource:
     still_owner: Callable[[], None]
     note: Callable[[str], None]
 
-    def contents(self) -> RepoInfo:
+    def contents(self, source: RepoInfo) -> RepoInfo:
         return read_repo_info(self.client, self.root)
 
     def compared(self, source: RepoInfo) -> None:

@@ -27,7 +27,7 @@ from pathlib import Path
 from dvidsync_dagster.errors import SnapshotDamaged
 from dvidsync_dagster.outgoing_text import escaped
 from dvidsync_dagster.snapshot.dataset import Dataset
-from dvidsync_dagster.snapshot.layout import branch_folder
+from dvidsync_dagster.snapshot.layout import release_folder
 from dvidsync_dagster.snapshot.release.files import made_of
 from dvidsync_dagster.snapshot.store import Bucket
 
@@ -75,8 +75,7 @@ def release(
         StorageError.
         What `still_owner` raises.
     """
-    # A version's id can be the name of a tag, and a tag can be any text.
-    folder = f"releases/{branch_folder(dataset.uuid)}"
+    folder = release_folder(dataset.uuid)
     there = _sums(bucket, folder)
     if there is not None:
         return Release(folder, there, made=False)

@@ -12,10 +12,11 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from dvidsync_dagster.datatypes.labelmap.snapshot.tables import MOST, TIME, unfit
+from dvidsync_dagster.datatypes.labelmap.snapshot.tables import TIME, unfit
 from dvidsync_dagster.dvid.label_lists import indices, size_pairs
 from dvidsync_dagster.dvid.labelmap import Labelmap
 from dvidsync_dagster.dvid.proto.labelmap_pb2 import LabelIndex
+from dvidsync_dagster.snapshot.table import HIGHEST
 
 INDICES_AT_ONCE = 4_000
 """Labels in one request: some megabytes, unless many large bodies come together."""
@@ -66,7 +67,7 @@ def read_bodies(source: Labelmap, version: str, table: str) -> AllBodies:
             for pairs in size_pairs(source.client, version, source.name):
                 # Label 0 is the background, which a renumber can give an index.
                 page = pairs[pairs[:, 0] != 0]
-                if len(page) and page.max() > MOST:
+                if len(page) and page.max() > HIGHEST:
                     raise unfit(table, int(page.max()), f"the list of bodies of version {version}")
                 pages.append(page.astype(np.int64))
                 labels = page[:, 0].tolist()
@@ -105,7 +106,7 @@ def _read_changed(source: Labelmap, version: str, labels: Sequence[int], table: 
     holds_itself, mutations, users, times = [], [], [], []
     for label, index in indices(source.client, version, source.name, labels):
         holds_itself.append(_holds_itself(index, label))
-        if index.last_mutid > MOST:
+        if index.last_mutid > HIGHEST:
             raise unfit(table, index.last_mutid, f"the last mutation of body {label} in version {version}")
         mutations.append(index.last_mutid or None)
         users.append(index.last_mod_user or None)

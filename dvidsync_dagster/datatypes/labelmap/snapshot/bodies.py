@@ -15,9 +15,8 @@ from dvidsync_dagster.datatypes.labelmap.events import (
     Split,
     SplitSupervoxel,
 )
-from dvidsync_dagster.datatypes.labelmap.snapshot.tables import MOST
 from dvidsync_dagster.dvid.labelmap import Labelmap
-from dvidsync_dagster.snapshot.table import Change, Table
+from dvidsync_dagster.snapshot.table import HIGHEST, Change, Table
 
 
 class Bodies:
@@ -118,4 +117,4 @@ def _or(voxels: int | None, otherwise: int | None) -> int | None:
 
 def _held(voxels: int | None) -> int | None:
     """None for what no body can have: the messages contradict each other then."""
-    return voxels if voxels is not None and 0 <= voxels <= MOST else None
+    return voxels if voxels is not None and 0 <= voxels <= HIGHEST else None

@@ -21,9 +21,9 @@ from dvidsync_dagster.datatypes.labelmap.snapshot.bodies import Bodies
 from dvidsync_dagster.datatypes.labelmap.snapshot.edits import Edits
 from dvidsync_dagster.datatypes.labelmap.snapshot.left_to_source import completed
 from dvidsync_dagster.datatypes.labelmap.snapshot.supervoxels import Places, Supervoxels
-from dvidsync_dagster.datatypes.labelmap.snapshot.tables import MOST, Labels, LabelTables, unfit
+from dvidsync_dagster.datatypes.labelmap.snapshot.tables import Labels, LabelTables, ascending, unfit
 from dvidsync_dagster.dvid.labelmap import Labelmap
-from dvidsync_dagster.snapshot.table import Change, Table, TableRows
+from dvidsync_dagster.snapshot.table import HIGHEST, Change, Table, TableRows
 
 
 def changes(
@@ -42,7 +42,7 @@ def changes(
     """
     events = completed(events, source)
     _check(events, tables)
-    bodies = _array({label for event in events for label in event.bodies if label})
+    bodies = ascending({label for event in events for label in event.bodies if label})
     supervoxels, absent = _touched(events, bodies, tables.mapping, source, rows)
     replay = Replay(supervoxels, Bodies(rows.find(tables.bodies, "body", bodies)), absent)
     for event in events:
@@ -68,7 +68,7 @@ class Replay:
         self.supervoxels = supervoxels
         self.bodies = bodies
         self.edits = Edits()
-        self._absent = _array(absent)
+        self._absent = ascending(absent)
 
     def apply(self, event: BodyEvent) -> None:
         self.edits.begin(event)
@@ -126,7 +126,7 @@ def _touched(
     """The supervoxels of these bodies, and those that events name; with those of the latter that have no
     voxels, which DVID maps to bodies all the same: no row of theirs is ever written."""
     found = rows.find(table, "body", bodies)
-    named = _array({label for event in events for label in _named(event)})
+    named = ascending({label for event in events for label in _named(event)})
     others = np.setdiff1d(named, found["sv"].to_numpy())
     if len(others):
         # As a rule the halves of splits, which are new.
@@ -158,10 +158,6 @@ def _named(event: BodyEvent) -> Iterator[int]:
 def _check(events: Sequence[BodyEvent], tables: LabelTables) -> None:
     for event in events:
         highest = max(*event.bodies, event.mutation_id, *_named(event))
-        if highest > MOST:
+        if highest > HIGHEST:
             what = f"{event.action} {event.mutation_id} ({event.origin})"
             raise unfit(tables.mapping.path, highest, what)
-
-
-def _array(labels: Collection[int]) -> Labels:
-    return np.sort(np.fromiter(labels, np.int64, len(labels)))

@@ -14,13 +14,13 @@ import pyarrow as pa
 
 from dvidsync_dagster.datatypes.labelmap.comparison import MAPPING, SIZES
 from dvidsync_dagster.datatypes.labelmap.snapshot.all_bodies import INDICES_AT_ONCE, microseconds
-from dvidsync_dagster.datatypes.labelmap.snapshot.tables import MOST, Labels, LabelTables, unfit
+from dvidsync_dagster.datatypes.labelmap.snapshot.tables import Labels, LabelTables, ascending, unfit
 from dvidsync_dagster.datatypes.snapshot_side import Sift
 from dvidsync_dagster.differences.items import Found
 from dvidsync_dagster.dvid.label_lists import indices
 from dvidsync_dagster.dvid.labelmap import Labelmap
 from dvidsync_dagster.dvid.proto.labelmap_pb2 import LabelIndex
-from dvidsync_dagster.snapshot.table import Change, TableRows
+from dvidsync_dagster.snapshot.table import HIGHEST, Change, TableRows
 
 REPAIR = "repair"
 """The action of edits that no operation has made."""
@@ -72,23 +72,23 @@ class _Together:
 
     @property
     def labels(self) -> Labels:
-        return _sorted(self._bodies)
+        return ascending(self._bodies)
 
     def read(self, found: Sequence[Found]) -> None:
         """Read these, and all that change with them."""
         coming = {label for each in found for label in _labels(each)}
         while coming:
-            if (highest := max(coming)) > MOST:
+            if (highest := max(coming)) > HIGHEST:
                 raise unfit(self._tables.mapping.path, highest, f"the mapping of version {self._version}")
-            read = self._read_bodies(_sorted(coming))
-            coming = self._linked(_sorted(coming), read) - self._bodies.keys()
+            read = self._read_bodies(ascending(coming))
+            coming = self._linked(ascending(coming), read) - self._bodies.keys()
 
     def changes(self, at_ns: int) -> Mapping[str, Change]:
         now = {each: body.label for body in self._bodies.values() for each in body.supervoxels.tolist()}
         moved = {each: label for each, label in now.items() if self._held.get(each) != label}
         gone = self._held.keys() - now.keys()
         tables = self._tables
-        mapping = pa.table([_sorted(moved), _of(moved)], schema=tables.mapping.schema)
+        mapping = pa.table([ascending(moved), _of(moved)], schema=tables.mapping.schema)
         found = {
             tables.mapping.path: Change(mapping, _keys("sv", gone)),
             tables.edits.path: Change(self._edits({**moved, **dict.fromkeys(gone, 0)}, at_ns)),
@@ -111,7 +111,7 @@ class _Together:
         self._hold(self._rows.find(mapping, "body", labels))
         theirs = np.concatenate([_NONE, *(body.supervoxels for body in read)])
         here = [each for each in theirs.tolist() if each not in self._held]
-        self._hold(self._rows.find(mapping, "sv", _sorted(here)))
+        self._hold(self._rows.find(mapping, "sv", ascending(here)))
         own = set(theirs.tolist())
         wanted = set(labels.tolist())
         left = sorted(each for each, body in self._held.items() if body in wanted and each not in own)
@@ -175,7 +175,7 @@ def _body(label: int, index: LabelIndex, path: str) -> _Body:
             voxels[count.key] = voxels.get(count.key, 0) + count.value
     there = sorted(each for each, count in voxels.items() if each and count)
     for number in (label, *there[-1:], index.last_mutid):
-        if number > MOST:
+        if number > HIGHEST:
             raise unfit(path, number, f"body {label}")
     return _Body(
         label,
@@ -195,11 +195,7 @@ def _as_found(labels: Labels) -> Found:
 
 
 def _keys(column: str, labels: Collection[int]) -> pa.Table | None:
-    return pa.table({column: _sorted(labels)}) if labels else None
-
-
-def _sorted(labels: Collection[int]) -> Labels:
-    return np.sort(np.fromiter(labels, np.int64, len(labels)))
+    return pa.table({column: ascending(labels)}) if labels else None
 
 
 def _of(moved: Mapping[int, int]) -> Labels:

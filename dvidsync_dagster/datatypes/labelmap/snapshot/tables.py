@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,9 +14,6 @@ from dvidsync_dagster.snapshot.table import Column, Table
 
 Labels = npt.NDArray[np.int64]
 """Supervoxels or bodies; 0 is none."""
-
-MOST = 2**63 - 1
-"""The highest number that a table holds."""
 
 TIME = pa.timestamp("us", "UTC")
 
@@ -110,6 +108,11 @@ def _bodies(instance: str) -> Table:
         ),
         ("body",),
     )
+
+
+def ascending(labels: Collection[int]) -> Labels:
+    """Labels, each of which is there once, in order."""
+    return np.sort(np.fromiter(labels, np.int64, len(labels)))
 
 
 def unfit(where: str, number: int, of: str) -> Unfit:

@@ -15,11 +15,11 @@ from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_fi
 
 from dvidsync_dagster.datatypes.labelmap.empty_supervoxels import empty_among
 from dvidsync_dagster.datatypes.labelmap.snapshot.all_bodies import AllBodies, read_bodies
-from dvidsync_dagster.datatypes.labelmap.snapshot.tables import MOST, Labels, LabelTables, unfit
+from dvidsync_dagster.datatypes.labelmap.snapshot.tables import Labels, LabelTables, unfit
 from dvidsync_dagster.dvid.label_lists import mapping_pairs, split_halves
 from dvidsync_dagster.dvid.labelmap import Labelmap
 from dvidsync_dagster.errors import ServerUnreachable
-from dvidsync_dagster.snapshot.table import Table
+from dvidsync_dagster.snapshot.table import HIGHEST, Table
 
 ROWS = 500_000
 """Of a batch."""
@@ -86,7 +86,7 @@ def _read_moved(source: Labelmap, version: str, tables: LabelTables) -> _Mapping
     pieces = [np.empty((0, 2), np.uint64)]
     for pairs in mapping_pairs(source.client, version, source.name):
         highest = pairs.max()
-        if highest > MOST:
+        if highest > HIGHEST:
             raise unfit(tables.mapping.path, int(highest), f"the mapping of version {version}")
         pieces.append(pairs)
     every = np.concatenate(pieces).view(np.int64)
@@ -107,7 +107,7 @@ def _bodies_of_themselves(source: Labelmap, version: str, bodies: AllBodies, lis
 def _empty_halves(source: Labelmap, version: str, supervoxels: Labels) -> Labels:
     """Those of these supervoxels that a split has left without voxels."""
     halves = np.array(split_halves(source.client, version, source.name), np.uint64)
-    asked = np.intersect1d(halves[halves <= MOST].astype(np.int64), supervoxels)
+    asked = np.intersect1d(halves[halves <= HIGHEST].astype(np.int64), supervoxels)
     return np.array(sorted(empty_among(version, asked.tolist(), source)), np.int64)
 
 
