@@ -74,6 +74,13 @@ class ModelLabelmap:
         extents = {each: Extent(each, 0, LENGTH) for each in ids}
         return cls(versions={root: node}, extents=extents, max_repo_label=supervoxels)
 
+    def new_body(self, version: str, label: int) -> None:
+        """A body of one supervoxel, as ingested: no counter tells of it."""
+        node = self.versions[version]
+        node.bodies[label], node.mapping[label] = {label}, label
+        node.modified[label] = LastMod(1, "", "", "")
+        self.extents[label] = Extent(label, 0, LENGTH)
+
     def copy(self) -> ModelLabelmap:
         """A copied folder."""
         return deepcopy(self)

@@ -11,8 +11,9 @@ from random import Random
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dvidsync_dagster.datatypes.labelmap.server.seen import Contact
 from dvidsync_dagster.dvid.labelmap import LastMod
-from tests.labelmap.crowd import ROOT, WEIGHTS
+from tests.labelmap.crowd import ROOT, WEIGHTS, Crowd
 from tests.labelmap.follower import Follower, Killed, cut
 from tests.labelmap.model import ModelLabelmap, Node
 from tests.labelmap.test_following import (
@@ -94,6 +95,14 @@ class Practice:
         assert self.copy.versions[OWN] == self.alone
 
 
+class Reserving(Practice):
+    """Somebody who only reserves: nobody is harmed where a server gives labels that bodies have."""
+
+    def work(self) -> None:
+        while self.random.random() < self.share:
+            self._take(self.random.randint(1, 20))
+
+
 def assert_same(this: FollowedCrowd) -> None:
     """In all versions of the source."""
     copy = {uuid: held for uuid, held in this.destination.state().items() if uuid != OWN}
@@ -152,6 +161,37 @@ def test_killed_runs_end_as_the_source_and_leave_practice_alone(
     last = follower(this)
     last.follow(cut(this.log, this.random, this.random.randint(1, 5)), looking=True)
     assert last.refusals == []
+    assert_same(this)
+    practice.assert_intact()
+
+
+@settings(max_examples=100)
+@given(
+    SEEDS,
+    OPERATIONS,
+    PEOPLE,
+    PIECES,
+    st.sets(st.integers(150, 400), max_size=60),
+    st.booleans(),
+    st.sampled_from([0.2, 0.6]),
+)
+def test_where_the_counter_was_set_no_body_is_overwritten(
+    seed: int, operations: int, people: int, pieces: int, high: set[int], admin: bool, share: float
+) -> None:
+    """Practice leads the counter to labels that bodies have, and that the source's never reaches."""
+    random, source = Random(seed), ModelLabelmap.filled(ROOT, 24)
+    for label in high:
+        source.new_body(ROOT, label)
+    source.set_label = 24
+    crowd = Crowd(source, random, people, {"merge": 8, "cleave": 6, "renumber": 2})
+    copy = source.copy()
+    copy.admin = admin
+    crowd.work(operations)
+    this = FollowedCrowd(crowd, source, copy, Contact(copy.mutation_id + 1), random)
+    practice = Reserving(copy, random, share)
+    run = follower(this)
+    run.follow(cut(this.log, random, pieces), looking=False)
+    assert run.refusals == []
     assert_same(this)
     practice.assert_intact()
 

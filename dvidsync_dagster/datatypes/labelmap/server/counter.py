@@ -27,6 +27,9 @@ LOOKED_BACK = 1000
 """How many of the last labels given are looked at for one that a request of ours got, where others take them
 too."""
 
+ROOM = 500
+"""How many ids others may take between a look at what is free and a cleave."""
+
 
 class LabelCounter:
     """What comes next, and up to where the source has burned ids.
@@ -62,7 +65,7 @@ class LabelCounter:
         """The version in which the source burned the last of the ids that are not reserved here."""
         self.shared = shared
         self._labelmap = labelmap
-        self._free = FreeLabels(labelmap)
+        self._free = FreeLabels(labelmap, ROOM if shared else 1)
         self._source = source
         self._note = note
         self._burned_below = 0
@@ -102,14 +105,16 @@ class LabelCounter:
         """Make the next cleave get `wanted`, or if it is too late for that, an id that nobody has."""
         if self.next_label < wanted and self._source.can_have_given(version, wanted):
             self.reserve_below(version, wanted)
-        if self.next_label == wanted or (self.next_label > wanted and self._set_back(version, wanted)):
+        if self.next_label > wanted and self._set_back(version, wanted):
             return
-        self.prepare_free(version, avoid)
+        # Somebody else may be given it first: then the next ones must be free as well.
+        if self.next_label != wanted or (self.shared and self._first_free(version) != wanted):
+            self.prepare_free(version, avoid)
 
     def prepare_free(self, version: str, avoid: Collection[int]) -> None:
         """Make the next cleave get an id that nobody has, and none of `avoid`."""
-        while self.next_label in avoid or not self._is_free(version, self.next_label):
-            self.reserve_below(version, self.next_label + 1)
+        while (free := self._first_free(version)) != self.next_label or free in avoid:
+            self.reserve_below(version, max(free, self.next_label + 1))
 
     def take_free(self, version: str, avoid: Collection[int]) -> int:
         """Reserve an id that nobody has, and none of `avoid`."""
@@ -233,7 +238,7 @@ class LabelCounter:
             if self.was_set:
                 return
             label = self.next_label - 1
-        if label + 1 < self.next_label and not self._is_free(version, label + 1):
+        if label + 1 < self.next_label and self._free.first(version, label + 1) != label + 1:
             self._note(f"{self.instance}: not set back to label {label + 1}, which a body has")
             return
         self._labelmap.set_next_label(version, label, ceiling)
@@ -252,9 +257,9 @@ class LabelCounter:
         self.burned(stood_at - 1, version)
         return True
 
-    def _is_free(self, version: str, label: int) -> bool:
-        """A cleave overwrites whatever has the label that it gets. In mode 1 that is higher than any."""
-        return not self.was_set or self._free.has(version, label)
+    def _first_free(self, version: str) -> int:
+        """The next label, or the first one after it that nobody has. In mode 1 it is higher than any."""
+        return self._free.first(version, self.next_label) if self.was_set else self.next_label
 
     def _check_stranger(self, label: int) -> None:
         if label != self.next_label:

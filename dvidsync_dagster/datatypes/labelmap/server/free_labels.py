@@ -14,18 +14,26 @@ class FreeLabels:
 
     Args:
         labelmap: the destination's instance.
+        room: how many labels must be free together, at most `FREE_ASKED`: others may take some of them before
+            the one that was looked for is given.
     """
 
-    def __init__(self, labelmap: Labelmap) -> None:
+    def __init__(self, labelmap: Labelmap, room: int = 1) -> None:
         self._labelmap = labelmap
+        self._room = room
         self._free: dict[str, range] = {}
 
-    def has(self, version: str, label: int) -> bool:
-        if label not in self._free.get(version, ()):
+    def first(self, version: str, label: int) -> int:
+        """The first label from `label` on that is free with those after it."""
+        while label <= HIGHEST_GIVEN and not self._is_known(version, label):
             asked = range(label, min(label + FREE_ASKED, HIGHEST_GIVEN + 1))
             taken = self._labelmap.taken(version, asked)
-            self._free[version] = range(label, min(taken, default=asked.stop))
-        return label in self._free[version]
+            begins, ends = [label, *(each + 1 for each in taken)], [*taken, asked.stop]
+            stretches = [range(*each) for each in zip(begins, ends, strict=True)]
+            wide = (each for each in stretches if len(each) >= self._room)
+            self._free[version] = next(wide, stretches[-1])
+            label = self._free[version].start
+        return label
 
     def take(self, *labels: int) -> None:
         """In whatever version: what was known of them is no longer so."""
@@ -33,3 +41,7 @@ class FreeLabels:
             inside = [label for label in labels if label in free]
             if inside:
                 self._free[version] = range(max(inside) + 1, free.stop)
+
+    def _is_known(self, version: str, label: int) -> bool:
+        free = self._free.get(version, range(0))
+        return label in free and (free.stop - label >= self._room or free.stop > HIGHEST_GIVEN)
