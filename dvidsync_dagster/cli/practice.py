@@ -6,7 +6,7 @@ import csv
 import io
 import json
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -43,10 +43,10 @@ def new(config: Path, destination: str | None, from_version: str | None, verbose
     from dvidsync_dagster.orchestration.compare_once import practice_once
 
     with exit_codes(verbose):
-        chosen = _chosen(config, destination)
+        practised = _practised(config, destination)
         instance = arguments.dagster_instance()
         codes: list[int] = []
-        for follower in chosen:
+        for follower, _ in practised:
             with remembered(codes, follower.title, verbose):
                 made = practice_once(
                     instance, follower, lambda line: click.echo(f"  {line}"), from_version=from_version
@@ -68,9 +68,9 @@ def list_branches(config: Path, destination: str | None, as_json: bool, verbose:
     with exit_codes(verbose):
         codes: list[int] = []
         told: dict[str, object] = {}
-        for follower in _chosen(config, destination):
+        for follower, server in _practised(config, destination):
             with remembered(codes, follower.title, verbose):
-                found = branches.list_branches(follower.config, _server(follower))
+                found = branches.list_branches(follower.config, server)
                 told[follower.title] = [branch.as_json() for branch in found]
                 if not as_json:
                     _show(follower, found)
@@ -82,7 +82,7 @@ def list_branches(config: Path, destination: str | None, as_json: bool, verbose:
 
 @practice.command("score")
 @arguments.config
-@click.argument("branch")
+@click.argument("branch", required=False)
 @arguments.destination
 @click.option(
     "--at",
@@ -95,14 +95,14 @@ def list_branches(config: Path, destination: str | None, as_json: bool, verbose:
 @arguments.verbose
 def score(
     config: Path,
-    branch: str,
+    branch: str | None,
     destination: str | None,
     at: str | None,
     as_csv: str | None,
     as_json: bool,
     verbose: bool,
 ) -> None:
-    """What people did on a practice branch, and whether the source has it so later.
+    """What people did on a practice branch (the newest), and whether the source has it so later.
 
     By user: merges and cleaves, and how many of them the source has too (yes), in part, or not (no). The
     decisions are each of them, and with `side` source what only the source did to the same bodies.
@@ -111,11 +111,13 @@ def score(
     from dvidsync_dagster.practice.score import score as score_sheet
 
     with exit_codes(verbose):
-        chosen = _chosen(config, destination)
-        if len(chosen) != 1:
-            names = ", ".join(follower.name for follower in chosen)
-            raise ConfigurationError("--destination", "several practise", f"Name one of {names}.")
-        sheet = score_sheet(chosen[0].config, _server(chosen[0]), branch, at=at)
+        (follower, server), *others = _practised(config, destination)
+        if others:
+            names = ", ".join([follower.name, *(each.name for each, _ in others)])
+            raise ConfigurationError(
+                "--destination", "people practise at several destinations", f"Name one of {names}."
+            )
+        sheet = score_sheet(follower.config, server, branch, at=at)
         users, rows = scores(sheet.rows), [row.as_json() for row in sheet.rows]
         if as_json:
             click.echo(json.dumps(sheet.as_json(), indent=2))
@@ -132,33 +134,26 @@ def score(
                 click.echo(f"  {sheet.not_compared:,} supervoxels were split, and are not compared")
 
 
-def _chosen(path: Path, name: str | None) -> list[Follower]:
+def _practised(path: Path, name: str | None) -> list[tuple[Follower, DestinationConfig]]:
     """The destinations where people practise, or the one of this name."""
-    chosen = arguments.chosen_destinations(path, name)
-    if name is not None:
-        return chosen
-    practised = [each for each in chosen if getattr(_any(each), "practice", None) is not None]
-    if not practised:
+    found = [
+        (follower, server)
+        for follower in arguments.chosen_destinations(path, name)
+        for server in follower.config.servers
+        if server.name == follower.name and server.practice is not None
+    ]
+    if not found:
         raise ConfigurationError(
-            "destinations", "none has `practice`", "Add it, such as `practice: {branch: practice}`."
+            "destinations" if name is None else f"destinations[{name}]",
+            "nobody practises there",
+            "Add `practice`, such as `practice: {branch: practice}`.",
         )
-    return practised
+    return found
 
 
-def _any(follower: Follower) -> object:
-    return follower.config.destination(follower.name)
-
-
-def _server(follower: Follower) -> DestinationConfig:
-    from dvidsync_dagster.destinations.kinds import server_only
-
-    return server_only(follower.config.destination(follower.name), "has no practice branches")
-
-
-def _show(follower: Follower, found: Iterable[PracticeBranch]) -> None:
+def _show(follower: Follower, branches: list[PracticeBranch]) -> None:
     from dvidsync_dagster.events.origin import key_text
 
-    branches = list(found)
     click.echo(f"{follower.title}: {len(branches):,} practice branches")
     for branch in branches:
         made = key_text(branch.first.created) if branch.first.created else "-"
@@ -187,10 +182,8 @@ def _table(rows: list[dict[str, str | int]]) -> None:
     if not rows:
         click.echo("  nobody merged or cleaved")
         return
-    lines: list[Mapping[str, str | int]] = [{name: name for name in rows[0]}, *rows]
+    lines = [list(rows[0]), *([str(cell) for cell in row.values()] for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     for line in lines:
-        cells = (
-            escaped(str(line[name]), 40).ljust(max(len(escaped(str(each[name]), 40)) for each in lines))
-            for name in rows[0]
-        )
+        cells = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
         click.echo(f"  {'  '.join(cells)}".rstrip())

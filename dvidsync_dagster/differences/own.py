@@ -62,13 +62,14 @@ def practice_branches(
     if practice is None:
         return []
     own = [each for uuid, each in repo.versions.items() if uuid not in followed]
+    own.sort(key=lambda version: version.number)
     children: dict[str, list[Version]] = {}
-    for each in sorted(own, key=lambda version: version.number):
+    for each in own:
         for parent in each.parents:
             children.setdefault(parent, []).append(each)
     found = []
     inside: set[str] = set()
-    for each in sorted(own, key=lambda version: version.number):
+    for each in own:
         if practice.names(each.branch) and each.uuid not in inside:
             below = _below(each, children)
             inside |= {version.uuid for version in below}

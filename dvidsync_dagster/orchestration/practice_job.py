@@ -15,6 +15,7 @@ from dvidsync_dagster.orchestration.owning import claimed
 from dvidsync_dagster.orchestration.pools import limit_to_one
 from dvidsync_dagster.orchestration.run_log import logged_in_run
 from dvidsync_dagster.orchestration.schedules import cron_schedule
+from dvidsync_dagster.orchestration.score_job import score_job
 from dvidsync_dagster.orchestration.ticks import run_under_way
 from dvidsync_dagster.practice.branches import Fresh, is_due, make_branch
 from dvidsync_dagster.run.causes import OUTAGE, cause_of, found_and_remedy
@@ -36,7 +37,7 @@ class FreshBranchConfig(dg.Config):
 
 
 def practice_definitions(config: SyncConfig, server: DestinationConfig) -> dg.Definitions:
-    """The job, and what starts it; nothing if nobody practises there.
+    """The job with what starts it, and the one for score sheets; nothing if nobody practises there.
 
     Raises:
         ConfigurationError: `renew` is not a cron line.
@@ -52,7 +53,7 @@ def practice_definitions(config: SyncConfig, server: DestinationConfig) -> dg.De
         schedules.append(cron_schedule(job, practice.cron, field=field, example="0 5 * * 1"))
     if practice.renew == ON_COMMIT:
         sensors.append(_sensor(config, server, follower, job))
-    return dg.Definitions(jobs=[job], schedules=schedules, sensors=sensors)
+    return dg.Definitions(jobs=[job, score_job(server, follower)], schedules=schedules, sensors=sensors)
 
 
 def _job(server: DestinationConfig, follower: Follower, practice: PracticeConfig) -> dg.JobDefinition:

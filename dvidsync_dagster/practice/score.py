@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
+from dvidsync_dagster.compare.instances import pair_instances
 from dvidsync_dagster.config import DestinationConfig, SyncConfig
+from dvidsync_dagster.datatypes.labelmap.comparison import MAPPING
+from dvidsync_dagster.differences.items import ServerPair, find
 from dvidsync_dagster.differences.own import PracticeBranch
-from dvidsync_dagster.dvid.label_lists import mapping_pairs
+from dvidsync_dagster.differences.sides import DvidSide
 from dvidsync_dagster.dvid.labelmap import Labelmap
 from dvidsync_dagster.dvid.repo import RepoInfo, read_repo_info
 from dvidsync_dagster.errors import ConfigurationError
+from dvidsync_dagster.outgoing_text import escaped
 from dvidsync_dagster.practice.branches import Place, opened_place
 from dvidsync_dagster.practice.decisions import Bodies, ScoreRow, decisions, not_compared, scores
-from dvidsync_dagster.run.discovery import chosen_instances
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +53,12 @@ class ScoreSheet:
 
 
 def score(
-    config: SyncConfig, destination: DestinationConfig, name: str, *, at: str | None = None
+    config: SyncConfig, destination: DestinationConfig, name: str | None = None, *, at: str | None = None
 ) -> ScoreSheet:
     """Put a practice branch beside the source. Only looks.
 
     Args:
-        name: of the branch.
+        name: of the branch; without, the newest.
         at: the first letters of a version of the source; without, the latest commit that descends from the
             version that the branch was made from.
 
@@ -69,33 +70,33 @@ def score(
         branch = _branch(place, name)
         begin, end = branch.parent, branch.last.uuid
         later = _later(place.source_repo, begin, at)
-        there = read_repo_info(place.client, config.repo).instances
-        labelmaps = [
-            instance.name
-            for instance in chosen_instances(config, place.source_repo)
-            if instance.typename == "labelmap"
-            and instance.name not in destination.own
-            and instance.name in there
-        ]
+        there = read_repo_info(place.client, config.repo)
         rows: list[ScoreRow] = []
         skipped = 0
-        for labelmap in labelmaps:
-            pair = _Sides(
-                Labelmap(place.client, labelmap), Labelmap(place.source, labelmap), begin, end, later
-            )
-            found, left = pair.rows()
+        for pair in pair_instances(config, destination.own, ["labelmap"], place.source_repo, there).pairs:
+            here = Labelmap(place.client, pair.destination.name)
+            source = Labelmap(place.source, pair.source.name)
+            found, left = _Sides(here, source, begin, end, later).rows()
             rows += found
             skipped += left
         return ScoreSheet(branch.name, begin, end, later, tuple(rows), skipped)
 
 
-def _branch(place: Place, name: str) -> PracticeBranch:
+def _branch(place: Place, name: str | None) -> PracticeBranch:
     branches = {branch.name: branch for branch in place.branches()}
+    if not branches:
+        raise ConfigurationError(
+            f"{place.destination.field}.practice",
+            "no practice branch was made yet",
+            "Make one first: `dvidsync practice new`.",
+        )
+    if name is None:
+        return list(branches.values())[-1]
     if name not in branches:
         raise ConfigurationError(
             "BRANCH",
             f"{name[:80]!r} is no practice branch of {place.destination.name}",
-            f"There are: {', '.join(branches) or 'none'}.",
+            f"There are: {', '.join(branches)}.",
         )
     return branches[name]
 
@@ -107,11 +108,17 @@ def _later(source: RepoInfo, begin: str, at: str | None) -> str:
         for uuid, version in source.versions.items()
         if uuid != begin and begin in source.ancestors(uuid) and uuid.startswith(at or "")
     ]
-    if not after or (at is not None and len(after) != 1):
+    if at is None and not after:
+        raise ConfigurationError(
+            "BRANCH",
+            f"was made from {begin}, and the source has no later version yet",
+            "Wait until there is one to put it beside.",
+        )
+    if at is not None and len(after) != 1:
         raise ConfigurationError(
             "--at",
-            f"{at or 'the source'} has {len(after) or 'no'} versions that come after {begin}",
-            "Name one that descends from the version that the branch was made from.",
+            f"{at[:80]!r} names {len(after) or 'none'} of the source's versions that descend from {begin}",
+            "Give the UUID of one, or enough of its first letters.",
         )
     # A commit first: what is open changes under one's eyes.
     return max(after, key=lambda version: (version.locked, version.committed_by, version.number)).uuid
@@ -121,7 +128,7 @@ def _later(source: RepoInfo, begin: str, at: str | None) -> str:
 class _Sides:
     """One labelmap: practice and its beginning at the destination, and the source."""
 
-    copy: Labelmap
+    destination: Labelmap
     source: Labelmap
     begin: str
     end: str
@@ -129,33 +136,30 @@ class _Sides:
 
     def rows(self) -> tuple[list[ScoreRow], int]:
         """The decisions of practice, those of the source that it lacks, and what was not compared."""
+        here = self.destination
         changed = self._changed()
-        supervoxels = _members(self.copy, self.end, self._bodies(self.copy, self.end, changed))
-        supervoxels |= _members(self.copy, self.begin, self._bodies(self.copy, self.begin, changed))
-        supervoxels |= changed
+        supervoxels = changed | _members(here, self.begin, changed) | _members(here, self.end, changed)
         begin, end, later = self._asked(supervoxels)
         made = list(decisions(begin, end, later))
-        users = _users(self.copy, self.end, {each.body for each in made})
-        rows = [ScoreRow(self.copy.name, "practice", users[each.body], each) for each in made]
+        users = _users(here, self.end, {each.body for each in made})
+        rows = [ScoreRow(here.name, "practice", users[each.body], each) for each in made]
         skipped = not_compared(begin, end, later)
         # What the source merged to these bodies lies outside of them.
-        supervoxels |= _members(self.source, self.later, set(later.values()) - {0})
-        begin, end, later = self._asked(supervoxels)
+        begin, end, later = self._asked(supervoxels | _members(self.source, self.later, supervoxels))
         lacking = [each for each in decisions(begin, later, end) if each.agreed != "yes"]
         users = _users(self.source, self.later, {each.body for each in lacking})
-        rows += [ScoreRow(self.copy.name, "source", users[each.body], each) for each in lacking]
+        rows += [ScoreRow(here.name, "source", users[each.body], each) for each in lacking]
         return rows, skipped
 
     def _changed(self) -> set[int]:
-        """The supervoxels that are in another body at the end than at the beginning."""
-        lists = [pairs for version in (self.begin, self.end) for pairs in _mapping(self.copy, version)]
-        if not lists:
-            return set()
-        rows, times = np.unique(np.concatenate(lists), axis=0, return_counts=True)
-        return set(rows[times == 1, 0].tolist())
-
-    def _bodies(self, labelmap: Labelmap, version: str, supervoxels: Iterable[int]) -> set[int]:
-        return set(labelmap.mapping(version, sorted(supervoxels))) - {0}
+        """The supervoxels that are in another body at the end than at the beginning. People may be at work
+        there still."""
+        begin, end = (
+            DvidSide(self.destination.client, version, self.destination.name)
+            for version in (self.begin, self.end)
+        )
+        found, _ = find(MAPPING, ServerPair(begin, end, settled=False))
+        return set() if found is None else set(found.keys.tolist())
 
     def _asked(self, supervoxels: Iterable[int]) -> tuple[Bodies, Bodies, Bodies]:
         """Their bodies at the beginning, at the end, and at the source later."""
@@ -163,25 +167,21 @@ class _Sides:
         begin, end, later = (
             dict(zip(asked, labelmap.mapping(version, asked), strict=True))
             for labelmap, version in (
-                (self.copy, self.begin),
-                (self.copy, self.end),
+                (self.destination, self.begin),
+                (self.destination, self.end),
                 (self.source, self.later),
             )
         )
         return begin, end, later
 
 
-def _mapping(labelmap: Labelmap, version: str) -> Iterator[np.ndarray[Any, np.dtype[np.uint64]]]:
-    """Each supervoxel once, with its body; a label that is none is left out."""
-    for pairs in mapping_pairs(labelmap.client, version, labelmap.name):
-        yield pairs[pairs[:, 1] != 0]
-
-
-def _members(labelmap: Labelmap, version: str, bodies: Iterable[int]) -> set[int]:
+def _members(labelmap: Labelmap, version: str, supervoxels: Iterable[int]) -> set[int]:
+    """All that are in one body with one of these."""
+    bodies = set(labelmap.mapping(version, sorted(supervoxels))) - {0}
     return {each for body in sorted(bodies) for each in labelmap.supervoxels(version, body) or ()}
 
 
 def _users(labelmap: Labelmap, version: str, bodies: Iterable[int]) -> dict[int, str]:
     """Who changed each body last."""
     found = {body: labelmap.last_mod(version, body) for body in sorted(bodies)}
-    return {body: last.user if last is not None else "" for body, last in found.items()}
+    return {body: escaped(last.user, 80) if last is not None else "" for body, last in found.items()}

@@ -95,7 +95,8 @@ def test_a_session_from_a_fresh_branch_to_its_score_sheet(here: Practised) -> No
     assert [(row["user"], row["merges_yes"]) for row in rows] == [("amy", "0"), ("bob", "1")]
     each = here.run("practice", "score", "CONFIG", branch["branch"], "--csv", "decisions", "--at", here.child)
     assert len(list(csv.DictReader(io.StringIO(each.stdout)))) == len(sheet["decisions"]) == 4
-    shown = here.run("practice", "score", "CONFIG", branch["branch"]).output
+    shown = here.run("practice", "score", "CONFIG").output
+    assert f"{branch['branch']}: " in shown
     assert "bob" in shown
     assert "1 decisions about the same bodies only the source made" in shown
 
@@ -134,7 +135,10 @@ def test_without_practice_what_only_the_destination_has_is_a_difference(here: Pr
     output = here.run("verify", "CONFIG", code=DIFFERENT).output
     assert "version only at the destination" in output
     assert "label counter ahead of the source's" in output
-    assert "none has `practice`" in here.run("practice", "new", "CONFIG", code=WRONG_CONFIGURATION).output
+    for named in ([], ["--destination", "copy"]):
+        for command in ("new", "list", "score"):
+            output = here.run("practice", command, "CONFIG", *named, code=WRONG_CONFIGURATION).output
+            assert "nobody practises there" in output
 
 
 def test_a_version_on_another_branch_is_a_difference(here: Practised) -> None:
@@ -153,6 +157,16 @@ def test_old_branches_are_closed_and_how_to_hide_them_is_told(here: Practised) -
     assert f"    dvid repo {here.servers.root} hide-branch {first['branch']}\n" in listed
 
 
+def test_before_there_is_a_branch_or_a_later_version_there_is_no_score_sheet(here: Practised) -> None:
+    output = here.run("practice", "score", "CONFIG", code=WRONG_CONFIGURATION).output
+    assert "no practice branch was made yet" in output
+    here.source.commit(version=here.child)
+    here.run("run", "CONFIG")
+    here.run("practice", "new", "CONFIG")
+    output = here.run("practice", "score", "CONFIG", code=WRONG_CONFIGURATION).output
+    assert f"was made from {here.child}, and the source has no later version yet" in output
+
+
 def test_a_branch_that_is_not_there_is_told(here: Practised) -> None:
     here.run("practice", "new", "CONFIG")
     output = here.run("practice", "score", "CONFIG", "practice-2001", code=WRONG_CONFIGURATION).output
@@ -160,4 +174,4 @@ def test_a_branch_that_is_not_there_is_told(here: Practised) -> None:
     known = here.branch()["branch"]
     assert known in output
     output = here.run("practice", "score", "CONFIG", known, "--at", "ffff", code=WRONG_CONFIGURATION).output
-    assert "come after" in output
+    assert "--at: 'ffff' names none of the source's versions" in output

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -13,8 +15,9 @@ from dvidsync_dagster.orchestration.comparing import COPIES_AGREE
 from dvidsync_dagster.orchestration.followers import destination_follower
 from dvidsync_dagster.orchestration.names import comparison_key
 from dvidsync_dagster.orchestration.practice_job import PRACTICE_OP
+from dvidsync_dagster.orchestration.score_job import SCORE_OP
 from dvidsync_dagster.practice.branches import list_branches
-from tests.stage import Stage
+from tests.stage import INSTANCE, Stage, stage
 from tests.two_servers import Editor
 
 
@@ -30,8 +33,8 @@ class Practice:
         self.follower = destination_follower(self.config, self.config.destinations[0])
         self.source = Editor(servers.source, servers.root)
 
-    def run(self, job: str, **settings: Any) -> dg.ExecuteInProcessResult:
-        ops = {PRACTICE_OP: {"config": settings}} if settings else {}
+    def run(self, job: str, *, op: str = PRACTICE_OP, **settings: Any) -> dg.ExecuteInProcessResult:
+        ops = {op: {"config": settings}} if settings else {}
         return self.definitions.resolve_job_def(job).execute_in_process(
             instance=self.instance, run_config={"ops": ops} if ops else {}, raise_on_error=False
         )
@@ -57,6 +60,15 @@ class Practice:
         return [branch.name for branch in list_branches(self.config, self.config.servers[0])]
 
 
+def _metadata(done: dg.ExecuteInProcessResult) -> list[Mapping[str, dg.MetadataValue]]:
+    """What the steps of a run show."""
+    return [
+        event.step_output_data.metadata
+        for event in done.all_events
+        if event.is_successful_output and event.step_output_data.metadata
+    ]
+
+
 def test_the_job_makes_a_branch_and_a_commit_asks_for_it(
     instance: dg.DagsterInstance, servers: Stage
 ) -> None:
@@ -71,11 +83,7 @@ def test_the_job_makes_a_branch_and_a_commit_asks_for_it(
     assert isinstance(here.sensor(), dg.RunRequest)
     made = here.run(here.follower.practice_job)
     assert made.success
-    (metadata,) = [
-        event.step_output_data.metadata
-        for event in made.all_events
-        if event.is_successful_output and event.step_output_data.metadata
-    ]
+    (metadata,) = _metadata(made)
     (name,) = here.names()
     assert metadata["dvidsync/branch"].value == name
     assert metadata["dvidsync/from"].value == servers.root
@@ -101,6 +109,49 @@ def test_the_job_makes_a_branch_and_a_commit_asks_for_it(
     own = event.asset_materialization.metadata["dvidsync/own"].value
     assert isinstance(own, dict)
     assert [each["branch"] for each in own["practice"]] == here.names()
+
+
+@pytest.fixture
+def fresh_servers(tmp_path: Path) -> Iterator[Stage]:
+    """For a test that begins before anything was committed."""
+    with stage(tmp_path) as servers:
+        yield servers
+
+
+def test_a_score_sheet_is_a_table_of_its_run(instance: dg.DagsterInstance, fresh_servers: Stage) -> None:
+    here = Practice(instance, fresh_servers)
+    job = here.follower.score_job
+    assert not here.run(job).success
+    here.source.merge(1, 2)
+    here.source.commit()
+    here.source.new_version(fresh_servers.root)
+    here.follow()
+    assert here.run(here.follower.practice_job).success
+    (branch,) = list_branches(here.config, here.config.servers[0])
+    destination = Editor(fresh_servers.destination, fresh_servers.root)
+    destination.post(f"{INSTANCE}/merge", [30, 31], version=branch.last.uuid, u="amy")
+    done = here.run(job)
+    assert done.success
+    (metadata,) = _metadata(done)
+    assert metadata["dvidsync/branch"].value == branch.name
+    table = metadata["dvidsync/users_table"]
+    assert isinstance(table, dg.TableMetadataValue)
+    assert [(row.data["user"], row.data["merges"], row.data["merges_no"]) for row in table.records] == [
+        ("amy", 1, 1)
+    ]
+    decisions = metadata["dvidsync/decisions_table"]
+    assert isinstance(decisions, dg.TableMetadataValue)
+    assert decisions.records[0].data == {
+        "instance": INSTANCE,
+        "side": "practice",
+        "user": "amy",
+        "kind": "merge",
+        "body": "30",
+        "other": "31",
+        "supervoxels": 1,
+        "agreed": "no",
+    }
+    assert not here.run(job, op=SCORE_OP, branch="practice-2001").success
 
 
 def test_no_branch_is_made_while_a_run_is_under_way(instance: dg.DagsterInstance, servers: Stage) -> None:
@@ -142,4 +193,4 @@ def test_a_wrong_cron_line_is_refused_with_its_field(servers: Stage) -> None:
 def test_where_nobody_practises_there_is_no_such_job(servers: Stage) -> None:
     definitions = build_definitions(servers.config())
     names = [job.name for job in definitions.get_repository_def().get_all_jobs()]
-    assert not [name for name in names if name.startswith("practice_")]
+    assert not [name for name in names if name.startswith(("practice_", "score_"))]
