@@ -121,6 +121,9 @@ def test_verify_agrees_and_says_in_a_line_what_is_the_destinations_own(here: Pra
     assert "0 changes were made" in here.run("repair", "CONFIG", "--apply").output
     own = f"  own         the destination's own: 1 version of practice ({branch['branch']})"
     assert own in here.run("status", "CONFIG").output
+    # A version's highest label follows, although the ids that the source reserves there are gone already.
+    here.source.post(f"{INSTANCE}/nextlabel/5", version=here.child)
+    assert "they agree" in here.run("verify", "CONFIG").output
     # The source's ids come out nevertheless.
     body = here.source.post(f"{INSTANCE}/cleave/1", [2], version=here.child)["CleavedLabel"]
     assert "they agree" in here.run("verify", "CONFIG").output

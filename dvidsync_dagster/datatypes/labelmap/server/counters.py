@@ -112,9 +112,10 @@ class Counters:
     def follow_highest(self) -> None:
         """Raise the highest labels of the versions that were touched to the source's, as an administrator.
 
-        What is applied raises them anyway, save where ids were reserved in another version.
+        What is applied raises them anyway, save where ids were reserved in another version, or not at all as
+        people at practice had taken them. There an id that is reserved in the version does the same.
         """
-        if self._servers.destination.has_admin_token:
+        if self._servers.destination.has_admin_token or self._servers.shares_ids:
             list(self._servers.pool.map(lambda where: self._raise_highest(*where), sorted(self._touched)))
             self._touched.clear()
 
@@ -127,8 +128,10 @@ class Counters:
             with counter.lock:
                 if Ids(wanted, wanted, PickedBy.REQUEST).move(counter.state):
                     wanted = counter.next_label - 1
-                if has < wanted:
+                if has < wanted and self._servers.destination.has_admin_token:
                     self._raise(labelmap, version, wanted)
+                elif has < wanted < counter.next_label:
+                    counter.took(labelmap.reserve(version, 1)[1])
         except RequestRefused:
             # A version that is not followed.
             return
