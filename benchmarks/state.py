@@ -4,7 +4,8 @@
 
 Copies of one source, all in one run: the first gets the operations one by one, the others by `follow`, with
 `apply: replay` and with `apply: state`. The operations are spread over `--versions` versions, which are
-committed at the source, or with 0 all in one that stays open. With DVID_BIN naming a DVID binary the servers
+committed at the source, or with 0 all in one that stays open. Each copy has followed before, and is met
+with the checkpoint of a run that ended in order. With DVID_BIN naming a DVID binary the servers
 are real ones, else sandbox servers. Prints requests, seconds of the whole run, the ratio to one by one, and
 the most memory that the process of the run held; the bodies of all copies must end the same.
 """
@@ -29,6 +30,7 @@ from dvid_sandbox.launcher import SandboxServer
 from dvid_sandbox.proofreaders import make_repo
 from dvid_sandbox.real_server import RealServer
 from dvidsync_dagster.config import SyncConfig
+from dvidsync_dagster.log.checkpoint_json import checkpoint_from_json, checkpoint_json
 from dvidsync_dagster.run.follow import follow
 from tests.state import differences, read_state
 
@@ -65,6 +67,7 @@ def main() -> None:
         source.stop()
         folders = {name: source.copy_to(folder / name) for name in ("one by one", *ways)}
         source.restart()
+        before = {name: _checkpoint(source, folders[name], start, root, name) for name in ways}
         done = _work(source.url, root, chosen.operations, chosen.cleaves, chosen.versions)
         print(f"{'real DVID' if os.environ.get('DVID_BIN') else 'sandbox'}, {chosen.operations} operations")
         print(f"{'':12}{'requests':>10}{'seconds':>10}{'ratio':>8}{'MB':>8}")
@@ -78,7 +81,12 @@ def main() -> None:
                     naive_seconds = time.perf_counter() - began
                     print(f"{name:12}{len(done):>10}{naive_seconds:>10.2f}{1.0:>8.1f}")
                 else:
-                    took = measured("benchmarks.state", "follow", config=_config(source, server, root, name))
+                    took = measured(
+                        "benchmarks.state",
+                        "follow",
+                        config=_config(source, server, root, name),
+                        checkpoint=before[name],
+                    )
                     print(
                         f"{name:12}{took.told['requests']:>10.0f}{took.seconds:>10.2f}"
                         f"{naive_seconds / took.seconds:>8.1f}{took.memory_mb:>8.0f}   "
@@ -113,9 +121,19 @@ def _config(source: Server, server: Server, root: str, way: str) -> dict[str, ob
     }
 
 
-def _follow(config: dict[str, object]) -> dict[str, float]:
-    chosen = SyncConfig.model_validate(config)
-    reports = list(follow(chosen, chosen.destinations[0], checkpoint=None, epoch=1, still_owner=lambda: None))
+def _checkpoint(source: Server, copy: Path, start: Callable[..., Server], root: str, way: str) -> object:
+    """Of a first run, which finds nothing to do."""
+    with start(copy, admin_token=ADMIN_TOKEN) as server:
+        config = SyncConfig.model_validate(_config(source, server, root, way))
+        reports = follow(config, config.destinations[0], checkpoint=None, epoch=1, still_owner=lambda: None)
+        return checkpoint_json(list(reports)[-1].checkpoint)
+
+
+def _follow(config: dict[str, object], checkpoint: dict[str, object]) -> dict[str, float]:
+    chosen, known = SyncConfig.model_validate(config), checkpoint_from_json(checkpoint)
+    reports = list(
+        follow(chosen, chosen.destinations[0], checkpoint=known, epoch=2, still_owner=lambda: None)
+    )
     assert not any(report.left_something_out for report in reports)
     told: dict[str, float] = {"requests": float(sum(report.requests for report in reports))}
     for report in reports:

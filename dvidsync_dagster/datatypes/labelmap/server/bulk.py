@@ -41,7 +41,9 @@ from dvidsync_dagster.plan.outcome import Outcome, Refusal
 REQUEST_BYTES = 8 << 20
 """Indices in one request. What a run that died has asked for is done soon."""
 
-MAPPINGS_AT_ONCE = 100_000
+BODIES_AT_ONCE = 500
+"""Bodies to which one request maps supervoxels: DVID syncs a record to its disk for each."""
+
 _READ_AGAIN = 5
 
 
@@ -117,10 +119,9 @@ def _check_apart(parts: dict[int, set[int]], version: str, bodies: Bodies) -> No
 def _write(
     bodies: Bodies, version: str, net: NetChange, changed: ChangedIndices, events: Sequence[BodyEvent]
 ) -> None:
-    pairs = list(net.mapping.items())
-    for start in range(0, len(pairs), MAPPINGS_AT_ONCE):
-        moved = dict(pairs[start : start + MAPPINGS_AT_ONCE])
-        bodies.destination.map_supervoxels(version, dict(grouped(moved)))
+    moved = list(grouped(net.mapping).items())
+    for start in range(0, len(moved), BODIES_AT_ONCE):
+        bodies.destination.map_supervoxels(version, dict(moved[start : start + BODIES_AT_ONCE]))
     for request in _requests(in_posting_order(changed, events)):
         bodies.destination.put_indices(version, request)
 

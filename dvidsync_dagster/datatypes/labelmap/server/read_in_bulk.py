@@ -37,38 +37,42 @@ def known_bodies(labelmap: Labelmap, events: Iterable[object], rest_seconds: flo
     """The labelmap with the last changes of all bodies that events touch.
 
     Args:
-        rest_seconds: if it is not 0, the server may still be at work on what a run that died has asked for:
-            read again after so many seconds, until nothing has changed.
+        rest_seconds: where something was to be mended, the server may still be at work on what a run that
+            died has asked for: read again after so many seconds, until nothing has changed.
     """
     wanted = list(events)
-    found = read_and_mend(labelmap, wanted)
-    for _ in range(REST_LOOKS if rest_seconds else 0):
-        time.sleep(rest_seconds)
-        before, found = found, read_and_mend(labelmap, wanted)
-        if found == before:
+    found, mended = read_and_mend(labelmap, wanted)
+    for _ in range(REST_LOOKS):
+        if not mended:
             break
+        time.sleep(rest_seconds)
+        found, mended = read_and_mend(labelmap, wanted)
     return KnownBodies(labelmap.client, labelmap.name, found)
 
 
-def read_and_mend(labelmap: Labelmap, events: Iterable[object]) -> LastMods:
-    """The last changes of all bodies that events touch. Their mapping agrees with their indices then."""
+def read_and_mend(labelmap: Labelmap, events: Iterable[object]) -> tuple[LastMods, bool]:
+    """The last changes of all bodies that events touch, and whether their mapping had to be made to agree
+    with their indices."""
     wanted: dict[str, set[int]] = {}
     for event in events:
         if isinstance(event, BodyEvent):
             wanted.setdefault(event.version, set()).update(label for label in event.bodies if label)
     found: dict[tuple[str, int], LastMod | None] = {}
+    mended = False
     for version, labels in wanted.items():
         try:
-            found |= _read_version(labelmap, version, labels)
+            read, wrong = _read_version(labelmap, version, labels)
+            found |= read
+            mended |= wrong
         except RequestRefused as refusal:
             if refusal.reason not in NOT_HERE:
                 raise
-    return found
+    return found, mended
 
 
 def _read_version(
     labelmap: Labelmap, version: str, labels: set[int]
-) -> dict[tuple[str, int], LastMod | None]:
+) -> tuple[dict[tuple[str, int], LastMod | None], bool]:
     found: dict[tuple[str, int], LastMod | None] = {}
     homes: dict[int, int] = {}
     twice: set[int] = set()
@@ -90,4 +94,4 @@ def _read_version(
     }
     if wrong:
         labelmap.map_supervoxels(version, dict(grouped(wrong)))
-    return found
+    return found, bool(wrong)

@@ -154,7 +154,7 @@ class LabelmapSide(ServerSide):
             own = [event for event in labels if event.instance == instance]
             labelmap = self._labelmap(instance)
             if self.servers.apply != "replay":
-                labelmap = known_bodies(labelmap, own, SHORT_SECONDS if self._may_be_busy else 0.0)
+                labelmap = known_bodies(labelmap, own, SHORT_SECONDS)
             seen |= look(own, labelmap, self.servers.pool, self.contact)
         return seen
 
