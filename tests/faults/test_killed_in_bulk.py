@@ -37,7 +37,7 @@ def test_a_run_that_nothing_disturbs(tmp_path: Path, weights: Mapping[str, float
 
 @pytest.mark.parametrize("kind", ["kill-before", "kill-after"])
 @pytest.mark.parametrize("only", ["/mappings", "/indices"])
-@pytest.mark.parametrize("goes_on", ["state", "replay"])
+@pytest.mark.parametrize("goes_on", ["state", "auto"])
 def test_a_run_that_ends_at_a_request(tmp_path: Path, kind: str, only: str, goes_on: str) -> None:
     """The server goes with it, so that the run cannot look again."""
     if (kind, only) != ("kill-after", "/mappings") and os.environ.get("DVIDSYNC_ALL_FAULTS") != "1":

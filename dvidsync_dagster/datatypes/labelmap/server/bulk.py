@@ -111,8 +111,8 @@ def _check_apart(parts: dict[int, set[int]], version: str, bodies: Bodies) -> No
                 raise ServerFailed(
                     f"GET {bodies.destination.name}/indices",
                     f"shows supervoxel {supervoxel} in bodies {other} and {label} of version {version}: the "
-                    f"server was killed while it wrote. Set `apply: replay` for one run, which mends what it "
-                    f"can, then compare with `dvidsync verify`",
+                    f"server was killed while it wrote. Compare with `dvidsync verify`, mend with "
+                    f"`dvidsync repair --apply`, and set `apply: replay` until that is done",
                 )
 
 
