@@ -263,7 +263,15 @@ class RefusalReason(Enum):
     """A split whose voxels are not those of the supervoxel's index."""
     AGAINST_SCHEMA = auto()
     """A neuron that the instance's JSON schema does not allow."""
+    OWN_EDIT = auto()
+    """Not DVID's: what it would change is the destination's own."""
+    LEFT_OUT_BEFORE = auto()
+    """Not DVID's: it depends on something that was left out."""
     OTHER = auto()
+
+
+NOT_SENT = (RefusalReason.OWN_EDIT, RefusalReason.LEFT_OUT_BEFORE)
+"""Refused before anything was sent."""
 
 
 NOT_HERE = (RefusalReason.UNKNOWN_VERSION, RefusalReason.UNKNOWN_INSTANCE)

@@ -23,11 +23,15 @@ def test_merges_that_are_one_request_and_the_first_cannot_be_applied(tmp_path: P
         scene.merge(9, 2, server=scene.destination)
         for label in (2, 3, 4):
             scene.merge(1, label)
+        scene.merge(10, 11)
         for _ in range(2):
-            with pytest.raises(Conflict, match="non-existent label 2"):
+            with pytest.raises(Conflict, match=r"3 operations cannot be applied.*\n.*non-existent label 2"):
                 run(scene, "stop")
             assert scene.bodies(scene.destination)[3] == 3
-        (conflict,) = [row for report in run(scene, "skip") for row in report.conflicts]
-        assert "non-existent label 2" in conflict.found
+        conflicts = [row for report in run(scene, "skip") for row in report.conflicts]
+        assert "non-existent label 2" in conflicts[0].found
+        first, second, third = conflicts
+        assert set(second.depends_on) == {first.where}
+        assert set(third.depends_on) == {first.where, second.where}
         bodies = scene.bodies(scene.destination)
-        assert [bodies[label] for label in (1, 2, 3, 4)] == [1, 9, 1, 1]
+        assert [bodies[label] for label in (1, 2, 3, 4, 11)] == [1, 9, 3, 4, 10]

@@ -91,17 +91,32 @@ def verify(
     default=False,
     help="Change the destination. Without, only what would be changed is shown.",
 )
+@click.option(
+    "--version",
+    "versions",
+    metavar="UUID",
+    multiple=True,
+    help="Repair only this version, without instances and counters; its first letters will do.",
+)
 @arguments.verbose
-def repair(config: Path, destination: str | None, as_json: bool, applies: bool, verbose: bool) -> None:
+def repair(
+    config: Path,
+    destination: str | None,
+    as_json: bool,
+    applies: bool,
+    versions: tuple[str, ...],
+    verbose: bool,
+) -> None:
     """Show what it takes to bring each destination to its source's state, and with --apply do it.
 
-    What the destination's configuration names as its `own` is never touched.
+    What people changed there in versions that follow goes, and conflicts that this resolves are closed. What
+    the destination's configuration names as its `own` is never touched.
     """
     from dvidsync_dagster.orchestration.compare_once import repair_once
     from dvidsync_dagster.repair.text import repair_text
 
     def mend(instance: dg.DagsterInstance, follower: Follower) -> Answer:
-        done = repair_once(instance, follower, _progress(as_json), dry_run=not applies)
+        done = repair_once(instance, follower, _progress(as_json), dry_run=not applies, versions=versions)
         return done.agree, done.as_json(), repair_text(done)
 
     _each_destination(config, destination, as_json, verbose, mend)

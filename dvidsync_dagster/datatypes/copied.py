@@ -7,20 +7,29 @@ version where it changed. Doing that twice does no harm, and only the last chang
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Collection, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import ClassVar, Generic, TypeVar
 
 from dvidsync_dagster.datatypes.commands import Command, Step
 from dvidsync_dagster.datatypes.contract import DataType, Rows
+from dvidsync_dagster.datatypes.own_values import OwnValues
 from dvidsync_dagster.datatypes.server_side import Servers, ServerSide, Unit
+from dvidsync_dagster.differences.digest import hashed
+from dvidsync_dagster.differences.sides import DvidSide
 from dvidsync_dagster.dvid.repo import Instance
-from dvidsync_dagster.errors import RefusalReason, RequestRefused
+from dvidsync_dagster.errors import NOT_HERE, RefusalReason, RequestRefused
 from dvidsync_dagster.events.event import Event
 from dvidsync_dagster.plan.claims import Claim, Key
 
 E = TypeVar("E", bound=Event)
 W = TypeVar("W")
+
+MOST_NOTED = 1_000_000
+"""Values of an instance in a version that are noted when a destination is first met."""
+
+_NOTED_AT_ONCE = 20_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,6 +107,47 @@ class CopyingSide(ServerSide, Generic[E, W]):
         if instance not in self._writers:
             self._writers.setdefault(instance, self.new_writer(instance))
         return self._writers[instance]
+
+    @abstractmethod
+    def hashes(self, side: DvidSide) -> Iterator[tuple[bytes, int]]:
+        """All values of an instance in a version: their keys as bytes, and hashes."""
+
+    def own_values(self, instance: str) -> OwnValues | None:
+        """Tells which of an instance's values are the destination's own; None if none can be."""
+        written = self.servers.written
+        return OwnValues(instance, self.servers.repo, written) if written is not None else None
+
+    def note_values(self, versions: Collection[str]) -> list[tuple[str, str]]:
+        names = [
+            each.name
+            for each in self.servers.repo.instances.values()
+            if each.typename == self.event_type.typename and self.servers.followed(each.name)
+        ]
+        both = [(name, version) for name in names for version in versions]
+        return [each for each in both if self._note_all(*each)]
+
+    def _note_all(self, instance: str, version: str) -> bool:
+        """Note all values of an instance in a version; False if they are too many, or it is not there."""
+        written = self.servers.written
+        assert written is not None
+        side = DvidSide(self.servers.destination, version, self.servers.at_destination(instance))
+        values = self.hashes(side)
+        count = 0
+        try:
+            while some := {hashed(name): value for name, value in islice(values, _NOTED_AT_ONCE)}:
+                written.note(instance, version, some, some)
+                count += len(some)
+                if count >= MOST_NOTED:
+                    self.servers.note(
+                        f"{instance}: it has more than {MOST_NOTED:,} values. Those that the destination "
+                        f"itself changes in version {version} are not told from those that came with the copy"
+                    )
+                    return False
+        except RequestRefused as refusal:
+            if refusal.reason not in NOT_HERE:
+                raise
+            return False
+        return True
 
     def instance(self, name: str) -> Instance | None:
         """The source's."""

@@ -13,8 +13,11 @@ from dvidsync_dagster.datatypes.commands import Command, Step
 from dvidsync_dagster.dvid.repo import RepoInfo
 from dvidsync_dagster.dvid.transport import Transport
 from dvidsync_dagster.events.event import Event
-from dvidsync_dagster.log.checkpoint import Checkpoint
+from dvidsync_dagster.log.checkpoint import NOT_MET, Checkpoint, Contacted
+from dvidsync_dagster.log.conflicts import ConflictRow
+from dvidsync_dagster.log.written import WrittenValues
 from dvidsync_dagster.plan.claims import Claim
+from dvidsync_dagster.plan.left_out import LeftOut
 from dvidsync_dagster.plan.order import Ordering
 from dvidsync_dagster.plan.outcome import Outcome
 
@@ -58,11 +61,12 @@ class Servers:
         repo: the source's, as discovered.
         counters: the source's counters of ids by instance, as they stood at the start of the run.
         followed: whether an instance (by name) is one of those that are followed.
-        skips: what is refused is left out; else nothing that comes after it may be applied.
         history: which merges may be combined.
         pool: threads for reads, which steps cannot occupy.
         note: says something once per run.
         names: of instances with another name at the destination, by the source's.
+        left_out: what was left out there so far.
+        written: what is noted of the values there; None where nobody else can have changed them.
     """
 
     source: Transport
@@ -71,7 +75,6 @@ class Servers:
     repo: RepoInfo
     counters: Mapping[str, int]
     followed: Callable[[str], bool]
-    skips: bool
     history: History
     pool: Executor
     note: Callable[[str], None]
@@ -79,6 +82,8 @@ class Servers:
     """Held while the destination's repo is changed, or read beside other requests: DVID locks itself up for
     good when two do that at once."""
     names: Mapping[str, str] = field(default_factory=dict)
+    left_out: LeftOut = field(default_factory=LeftOut)
+    written: WrittenValues | None = None
 
     def at_destination(self, instance: str) -> str:
         """What the source's instance is called at the destination."""
@@ -116,10 +121,17 @@ class ServerSide(ABC):
 
     # What the destination has
 
-    def meet(self, checkpoint: Checkpoint | None) -> int:
-        """A pass over the log begins at this checkpoint. What of the destination is to be remembered as it
-        was when it was first met, as a number for the checkpoint; 0 if nothing."""
-        return 0
+    def meet(self, checkpoint: Checkpoint | None) -> None:
+        """A pass over the log begins at this checkpoint."""
+
+    def remembered(self) -> Contacted:
+        """What the checkpoint remembers of how the destination was found."""
+        return NOT_MET
+
+    def note_values(self, versions: Collection[str]) -> list[tuple[str, str]]:
+        """Values are noted for the first time: those that the destination has in its open versions. The
+        instances and versions of which all are."""
+        return []
 
     def find_present(self, units: Sequence[Unit], ordering: Ordering) -> Presence:
         """Which of the units, given by their indexes in the ordering, the destination has already. Units of
@@ -156,6 +168,20 @@ class ServerSide(ABC):
     def came_too_late(self, step: Step) -> str | None:
         """Why the step, which belongs before a commit that is applied, cannot be done anymore, if so."""
         return None
+
+    def touched(self, event: Event) -> Sequence[str]:
+        """What an event touches, as the conflict table names it."""
+        return ()
+
+    def recall(self, row: ConflictRow) -> None:
+        """A run before has left an event out, and that shows."""
+
+    def settled(self, events: Sequence[Event], *, left_out: bool) -> None:
+        """What became of events. What depends on those that are left out is left out too."""
+
+    def agrees(self, row: ConflictRow) -> bool:
+        """Whether all that an event touches which was left out is the same at both servers now."""
+        return False
 
     def may_overtake(self, step: Step, refused: Step) -> bool:
         """Whether the source may have done a step before another one that was refused, and is before it."""

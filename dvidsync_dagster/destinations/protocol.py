@@ -18,33 +18,10 @@ from dvidsync_dagster.datatypes.server_side import CarryOut
 from dvidsync_dagster.differences.sides import Side
 from dvidsync_dagster.dvid.repo import RepoInfo
 from dvidsync_dagster.events.batch import Batch
-from dvidsync_dagster.events.event import Event, NumberedEvent
+from dvidsync_dagster.events.event import Event
 from dvidsync_dagster.log.checkpoint import Checkpoint, LogStart
-from dvidsync_dagster.outgoing_text import escaped
+from dvidsync_dagster.log.conflicts import ConflictRow
 from dvidsync_dagster.snapshot.table import TableReport
-
-
-@dataclass(frozen=True, slots=True)
-class ConflictRow:
-    """An event that was left out because the destination could not take it."""
-
-    where: str
-    action: str
-    instance: str
-    version: str
-    mutation_id: int | None
-    found: str
-
-    @classmethod
-    def of(cls, event: Event, found: str) -> ConflictRow:
-        return cls(
-            where=str(event.origin),
-            action=event.action,
-            instance=event.instance,
-            version=event.version,
-            mutation_id=event.mutation_id if isinstance(event, NumberedEvent) else None,
-            found=escaped(found, 1500),
-        )
 
 
 @dataclass(frozen=True, slots=True)

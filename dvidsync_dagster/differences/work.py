@@ -92,12 +92,14 @@ class Repair:
 
     Args:
         after: the comparison at its end; a dry run has none.
+        closed: how many conflicts it has resolved.
     """
 
     changes: tuple[Change, ...]
     not_repaired: tuple[NotRepaired, ...]
     after: Comparison | None
     pending: tuple[Pending, ...] = ()
+    closed: int = 0
 
     @property
     def agree(self) -> bool:
@@ -107,7 +109,8 @@ class Repair:
     def summary(self) -> str:
         """One line: how much was changed, or in a dry run would be."""
         total = sum(change.count for change in self.changes)
-        return f"{total:,} changes {'would be' if self.after is None else 'were'} made"
+        closed = f", {self.closed:,} conflicts resolved" if self.closed else ""
+        return f"{total:,} changes {'would be' if self.after is None else 'were'} made{closed}"
 
     def as_json(self) -> dict[str, Any]:
         """For `--json`."""
@@ -116,6 +119,7 @@ class Repair:
             "changes": [change.as_json() for change in self.changes],
             "left": [row.as_json() for row in self.not_repaired],
             "pending": [row.as_json() for row in self.pending],
+            "conflicts_resolved": self.closed,
             "after": self.after.as_json() if self.after is not None else None,
         }
 

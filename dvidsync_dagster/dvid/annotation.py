@@ -102,5 +102,16 @@ def related(element: Element) -> list[Point]:
     return [point(relation["To"]) for relation in element.get("Rels") or ()]
 
 
+def point_text(numbers: Point) -> str:
+    """A point for people: x,y,z."""
+    return ",".join(map(str, numbers))
+
+
+def point_of(text: str) -> Point:
+    """What `point_text` wrote."""
+    x, y, z = map(int, text.split(","))
+    return x, y, z
+
+
 def _text(numbers: Point) -> str:
     return "_".join(map(str, numbers))

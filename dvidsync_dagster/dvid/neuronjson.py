@@ -29,10 +29,14 @@ class Neuronjson:
     client: Transport
     name: str
 
-    def records(self, version: str, bodies: Sequence[int]) -> dict[int, bytes]:
+    def records(self, version: str, bodies: Sequence[int], *, sure: bool = True) -> dict[int, bytes]:
         """The records of those bodies that have one, with every field's ``_user`` and ``_time``. That a body
         has none, DVID must say of it alone: its lists can hold what is deleted (docs/dvid.md, "Lists of
-        neurons")."""
+        neurons").
+
+        Args:
+            sure: ask again for each that seems to have none.
+        """
         path = node_path(version, self.name, "keyvalues")
         content = self.client.read(
             path, query={"show": "all"}, body=protobuf.keys([str(body) for body in bodies]), kind=BINARY
@@ -43,8 +47,9 @@ class Neuronjson:
             raise ServerFailed(f"GET {path}", f"is no protobuf of neurons: {error}") from error
         if found.keys() != set(bodies):
             raise ServerFailed(f"GET {path}", f"answered {len(found)} of {len(set(bodies))} neurons")
-        records = {body: value or self._record(version, body) for body, value in found.items()}
-        return {body: record for body, record in records.items() if record}
+        if sure:
+            found = {body: value or self._record(version, body) or b"" for body, value in found.items()}
+        return {body: record for body, record in found.items() if record}
 
     def _record(self, version: str, body: int) -> bytes | None:
         try:

@@ -77,13 +77,15 @@ class Instance:
 
 @dataclass(frozen=True, slots=True)
 class RepoInfo:
-    """`GET /api/repo/ROOT/info`. `next_mutation_id` is the id that the next event gets."""
+    """`GET /api/repo/ROOT/info`. `next_mutation_id` is the id that the next event gets, `saved_mutation_id`
+    the one from which the server goes on when it is started again; 0 if it does not tell."""
 
     root: str
     versions: Mapping[str, Version]
     instances: Mapping[str, Instance]
     next_mutation_id: int
     log: tuple[str, ...] = ()
+    saved_mutation_id: int = 0
 
     def ancestors(self, uuid: str) -> set[str]:
         """The version and all that it descends from."""
@@ -158,6 +160,7 @@ def read_repo_info(client: Transport, root: str) -> RepoInfo:
             instances=instances,
             next_mutation_id=int(info.get("MutationID") or 0),
             log=tuple(str(line) for line in info.get("Log") or ()),
+            saved_mutation_id=int(info.get("SavedMutationID") or 0),
         )
     except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:
         raise ServerFailed(f"GET {path}", f"is not what a DVID server says of a repo: {error!r}") from error

@@ -27,6 +27,26 @@ Positions = Mapping[str, Mapping[int, PartitionPosition]]
 
 
 @dataclass(frozen=True, slots=True)
+class Contacted:
+    """How a destination was found, see `Contact` of labelmaps.
+
+    Args:
+        next_mutation_id: its next mutation id when it was first met; 0 if that was not yet.
+        started: when its process had begun then (ns since 1970), by the later of both servers' clocks and a
+            second more; 0 if it did not tell.
+        undisturbed: its next mutation id at the end of the chunk, if nobody but dvidsync has changed labels
+            there since; else 0.
+    """
+
+    next_mutation_id: int = 0
+    started: int = 0
+    undisturbed: int = 0
+
+
+NOT_MET = Contacted()
+
+
+@dataclass(frozen=True, slots=True)
 class Checkpoint:
     """How far a destination has followed the log.
 
@@ -34,7 +54,7 @@ class Checkpoint:
     are the furthest that were applied. `clean` says that the run which wrote it ended in order: nothing was
     in flight afterwards. `era` is the key at which the source last began to count its mutation ids again
     (restored from a backup), or 0; `boot` when the source was last started, as far as its messages told.
-    `contact` is the destination's next mutation id when it was first met, or 0: see `Contact` of labelmaps.
+    `contact`, `contact_started` and `undisturbed` are how the destination was found, see `Contacted`.
     `topics` holds the id that Kafka gave each topic when it was made, as far as the broker tells. `ids` are
     the mutation ids of the current era that the log has told of.
     """
@@ -47,8 +67,22 @@ class Checkpoint:
     era: int = 0
     boot: int = 0
     contact: int = 0
+    contact_started: int = 0
+    undisturbed: int = 0
     topics: Mapping[str, str] = field(default_factory=dict)
     ids: HeardIds = field(default_factory=HeardIds)
+
+    @property
+    def contacted(self) -> Contacted:
+        return Contacted(self.contact, self.contact_started, self.undisturbed)
+
+    def with_contact(self, found: Contacted) -> Checkpoint:
+        return replace(
+            self,
+            contact=found.next_mutation_id,
+            contact_started=found.started,
+            undisturbed=found.undisturbed,
+        )
 
     def as_of(self, clock: int) -> Checkpoint:
         """The checkpoint with a key that is not ahead of the source's clock (ns since 1970).

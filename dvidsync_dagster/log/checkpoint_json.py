@@ -134,6 +134,8 @@ class _Checkpoint(BaseModel):
     era: _Count
     boot: _Count
     contact: _Count
+    contact_started: _Count = 0
+    undisturbed: _Count = 0
     topics: dict[str, str] = {}
     ids: _Ids = _Ids(following=0, key=0, gaps=())
     positions: dict[str, dict[Annotated[int, BeforeValidator(_number)], _Position]]

@@ -12,6 +12,7 @@ import dagster as dg
 from dvidsync_dagster.config import SyncConfig
 from dvidsync_dagster.errors import DvidSyncError, LogGap, LogRecreated
 from dvidsync_dagster.log.checkpoint import Checkpoint
+from dvidsync_dagster.log.conflicts import conflicts_of
 from dvidsync_dagster.orchestration import metadata as meta
 from dvidsync_dagster.orchestration.checkpoint_file import read_checkpoint_file, write_checkpoint_file
 from dvidsync_dagster.orchestration.checkpoints import CheckpointStore, OwnerClaim
@@ -106,6 +107,7 @@ class FollowerRun:
         except DvidSyncError as error:
             if isinstance(error, LogGap | LogRecreated):
                 self._end.log_error = error
+            self._tell_conflicts()
             log_answers(self._context, self._follower.key, self._end)
             raise
         log_answers(self._context, self._follower.key, self._end)
@@ -152,6 +154,7 @@ class FollowerRun:
             **meta.chunk_metadata(report, checkpoint),
             meta.CHUNK: dg.MetadataValue.int(self._end.chunks),
             meta.OWNER: dg.MetadataValue.text(claim.owner),
+            **(self._conflicts() if report.final else {}),
         }
         if self._follower.tables_now is not None:
             # Records would pass for rows of the snapshot, which its tables tell.
@@ -168,6 +171,22 @@ class FollowerRun:
             self._context.log_event(dg.AssetObservation(source, metadata=meta.log_metadata(report)))
             self._tables.tell_rest()
         self._context.log.info(meta.chunk_text(report))
+
+    def _conflicts(self) -> meta.Metadata:
+        """Those of all runs."""
+        follower = self._follower
+        if not follower.is_destination:
+            return {}
+        return meta.all_conflicts_metadata(conflicts_of(follower.config, follower.name).rows())
+
+    def _tell_conflicts(self) -> None:
+        """A run that fails leaves no last materialization."""
+        found = self._conflicts()
+        if found:
+            text = "The conflicts of all runs."
+            self._context.log_event(
+                dg.AssetObservation(asset_key=self._follower.key, metadata=found, description=text)
+            )
 
 
 def _selected_windows(context: dg.AssetExecutionContext) -> list[str]:

@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 
 import dagster as dg
 
-from dvidsync_dagster.destinations.protocol import ConflictRow
 from dvidsync_dagster.errors import LogGap, LogRecreated
 from dvidsync_dagster.log.ahead import NOTHING_AHEAD, AheadOfClock
+from dvidsync_dagster.log.conflicts import ConflictRow
 from dvidsync_dagster.orchestration.followers import Follower
 from dvidsync_dagster.orchestration.metadata import SHOWN, conflict_table, quarantine_table
 from dvidsync_dagster.outgoing_text import markdown

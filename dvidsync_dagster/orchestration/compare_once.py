@@ -90,15 +90,26 @@ def _catching_up(
     return CatchingUp(instance, follower, follow if may_follow else None)
 
 
-def repair_once(instance: dg.DagsterInstance, follower: Follower, say: Say, *, dry_run: bool) -> Repair:
+def repair_once(
+    instance: dg.DagsterInstance,
+    follower: Follower,
+    say: Say,
+    *,
+    dry_run: bool,
+    versions: Sequence[str] = (),
+) -> Repair:
     """Run the job that repairs a destination once.
+
+    Args:
+        versions: UUIDs, or their first letters: only these.
 
     Raises:
         Busy: a run is under way there.
         DvidSyncError: what the repair raised.
     """
+    settings = {"dry_run": dry_run, "versions": list(versions)}
     done = job_once(
-        instance, follower, follower.repair_job, {REPAIR_OP: {"config": {"dry_run": dry_run}}}, REPAIR_OP, say
+        instance, follower, follower.repair_job, {REPAIR_OP: {"config": settings}}, REPAIR_OP, say
     )
     if not isinstance(done, Repair):
         raise DvidSyncError(f"{follower.title}: the repair gave no result.")

@@ -7,10 +7,10 @@ from datetime import timedelta
 
 import dagster as dg
 
-from dvidsync_dagster.destinations.protocol import ConflictRow
 from dvidsync_dagster.events.origin import key_text
 from dvidsync_dagster.log.checkpoint import Checkpoint
 from dvidsync_dagster.log.checkpoint_json import checkpoint_json
+from dvidsync_dagster.log.conflicts import COLUMNS, ConflictRow, KeptConflict
 from dvidsync_dagster.outgoing_text import escaped, markdown
 from dvidsync_dagster.run.report import ChunkReport, Lag, QuarantinedRecord
 
@@ -37,6 +37,10 @@ NOT_FOLLOWED = "dvidsync/not_followed"
 UNKNOWN_ACTIONS = "dvidsync/unknown_actions"
 CONFLICTS = "dvidsync/conflicts"
 CONFLICTS_TABLE = "dvidsync/conflicts_table"
+CONFLICTS_OPEN = "dvidsync/conflicts_open"
+"""Over all runs."""
+ALL_CONFLICTS_TABLE = "dvidsync/all_conflicts_table"
+"""The newest `SHOWN_CONFLICTS` of all runs, open ones first."""
 QUARANTINED = "dvidsync/quarantined"
 QUARANTINED_TABLE = "dvidsync/quarantined_table"
 """The first `SHOWN` of them, without their content."""
@@ -46,6 +50,7 @@ SECONDS = "dvidsync/seconds_"
 ROW_COUNT = "dagster/row_count"
 
 SHOWN = 20
+SHOWN_CONFLICTS = 500
 
 Metadata = dict[str, dg.MetadataValue]
 
@@ -172,6 +177,25 @@ def conflict_table(rows: Sequence[ConflictRow]) -> dg.TableMetadataValue:
         for row in rows
     ]
     return dg.MetadataValue.table(records, schema=_CONFLICT_COLUMNS)
+
+
+def all_conflicts_metadata(rows: Sequence[KeptConflict]) -> Metadata:
+    """The conflicts of all runs; nothing if there never was one."""
+    if not rows:
+        return {}
+    newest = sorted(rows, key=lambda kept: (kept.state == "open", kept.row.origin), reverse=True)
+    records = []
+    for kept in newest[:SHOWN_CONFLICTS]:
+        cells = kept.as_json()
+        texts = {name: " ".join(cells[name]) for name in ("touched", "depends_on")}
+        texts["mutation_id"] = "" if kept.row.mutation_id is None else str(kept.row.mutation_id)
+        texts["closed"] = cells["closed"] or ""
+        records.append(dg.TableRecord({**cells, **texts}))
+    schema = dg.TableSchema(columns=[dg.TableColumn(name, "string") for name in COLUMNS])
+    return {
+        CONFLICTS_OPEN: dg.MetadataValue.int(sum(kept.state == "open" for kept in rows)),
+        ALL_CONFLICTS_TABLE: dg.MetadataValue.table(records, schema=schema),
+    }
 
 
 def quarantine_table(rows: Sequence[QuarantinedRecord]) -> dg.TableMetadataValue:

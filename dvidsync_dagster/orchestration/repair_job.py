@@ -28,6 +28,11 @@ class RepairConfig(dg.Config):
     """What a repair may do."""
 
     dry_run: bool = Field(default=True, description="Show what would be changed, and change nothing.")
+    versions: list[str] = Field(
+        default=[],
+        description="Repair only these versions: UUIDs, or their first letters. Instances and counters are "
+        "left as they are.",
+    )
 
 
 def repair_job(config: SyncConfig, destination: AnyDestination) -> dg.JobDefinition:
@@ -44,7 +49,7 @@ def repair_job(config: SyncConfig, destination: AnyDestination) -> dg.JobDefinit
     def repair_destination(context: dg.OpExecutionContext, config: RepairConfig) -> Repair:
         limit_to_one(context.instance, follower.pool)
         with failures_told(context), logged_in_run(context):
-            done = _repair(context, follower, destination, config.dry_run)
+            done = _repair(context, follower, destination, config)
         context.log.info(done.summary())
         context.add_output_metadata(repair_metadata(done))
         return done
@@ -59,8 +64,9 @@ def repair_job(config: SyncConfig, destination: AnyDestination) -> dg.JobDefinit
 
 
 def _repair(
-    context: dg.OpExecutionContext, follower: Follower, destination: AnyDestination, dry_run: bool
+    context: dg.OpExecutionContext, follower: Follower, destination: AnyDestination, chosen: RepairConfig
 ) -> Repair:
+    dry_run = chosen.dry_run
     reached = catching_up_here(context, follower, may_follow=not dry_run)
     checkpoint = reached()
     for note in reached.notes:
@@ -72,6 +78,7 @@ def _repair(
         still_owner=_nobody_minds if dry_run else claimed(context, follower),
         checkpoint=checkpoint,
         stuck=reached.stuck is not None,
+        versions=chosen.versions,
         say=context.log.info,
     )
     if done.after is not None:
@@ -95,6 +102,7 @@ def repair_metadata(done: Repair) -> dict[str, dg.MetadataValue]:
         "dvidsync/changes_table": table(done.changes),
         "dvidsync/not_repaired_table": table(done.not_repaired, "why"),
         "dvidsync/pending_table": table(done.pending),
+        "dvidsync/conflicts_resolved": dg.MetadataValue.int(done.closed),
     }
     if done.after is not None:
         metadata["dvidsync/differences_left_table"] = table(done.after.differences)

@@ -14,23 +14,35 @@ class Refusal:
     Args:
         found: for people.
         reason: what it means.
+        touched: what of its items it is about, as the conflict table names them; empty for all.
+        depends_on: places in the log of what was left out before, and that it depends on.
     """
 
     part: int
     found: str
     reason: RefusalReason = RefusalReason.OTHER
+    depends_on: tuple[str, ...] = ()
+    touched: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of a command: how many of its parts were present already, and which were refused."""
+    """What became of a command.
+
+    Args:
+        already_there: how many of its parts were present already.
+        refusals: those that were refused.
+        waits: it was not tried, as it must wait until what was refused before is resolved.
+    """
 
     already_there: int = 0
     refusals: tuple[Refusal, ...] = ()
+    waits: bool = False
 
 
 DONE = Outcome()
 ALREADY_THERE = Outcome(already_there=1)
+WAITS = Outcome(waits=True)
 
 
 def refused(found: str, parts: int = 1, reason: RefusalReason = RefusalReason.OTHER) -> Outcome:

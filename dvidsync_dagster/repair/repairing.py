@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import partial
 
 from dvidsync_dagster.compare.both_sides import look_at, opened_source
 from dvidsync_dagster.compare.comparison import compare_sides
 from dvidsync_dagster.compare.later import LaterRecords
 from dvidsync_dagster.compare.reading import Say
+from dvidsync_dagster.compare.resolved import close_resolved
 from dvidsync_dagster.config import AnyDestination, SyncConfig
 from dvidsync_dagster.differences.mender import Mender
 from dvidsync_dagster.differences.work import NotRepaired, Repair, Work
@@ -25,6 +26,7 @@ def repair(
     still_owner: Callable[[], None],
     checkpoint: Checkpoint | None = None,
     stuck: bool = False,
+    versions: Collection[str] = (),
     say: Say = lambda _: None,
 ) -> Repair:
     """Bring a destination to its source's state, as far as that can be done.
@@ -35,6 +37,7 @@ def repair(
         checkpoint: from which on the log brings what it tells of, so that it is left alone. Without, a repair
             runs ahead of the log.
         stuck: the destination cannot follow. Then the repair runs ahead of what the log tells up to now.
+        versions: UUIDs, or their first letters: repair only these, and neither instances nor counters.
         dry_run: change nothing, and tell what would be changed. What a version inherits from its parent then
             shows in both.
         still_owner: raises OwnershipLost if a newer run owns the destination.
@@ -49,28 +52,37 @@ def repair(
         opened_mending(config, destination, source, still_owner=still_owner, say=say) as mending,
     ):
         work = Work(dry_run, mending.reads_at_once)
-        look = partial(look_at, config, destination, source, mending.follower)
+        look = partial(look_at, config, destination, source, mending.follower, versions=versions)
         sides = look()
         with LaterRecords(config, sides, checkpoint, say, from_now=stuck) as later:
             pending = PendingRecords(later, config.settle_seconds)
             with mending.mender(sides, look, pending, work) as mender:
-                mend(mender, say)
+                mend(mender, say, whole=not versions)
         if dry_run:
             return Repair(tuple(work.changes), tuple(work.not_repaired), None, tuple(work.pending))
         say("Comparing once more.")
-        after = compare_sides(config, destination, source, mending.follower, reached=lambda: checkpoint)
+        after = compare_sides(
+            config, destination, source, mending.follower, versions=versions, reached=lambda: checkpoint
+        )
         for row in after.differences:
             if (why := mender.why_left(row)) is not None:
                 work.not_repaired.append(NotRepaired.of(row, why))
-        return Repair(tuple(work.changes), tuple(work.not_repaired), after, tuple(work.pending))
+        closed = close_resolved(config, destination.name, after)
+        return Repair(tuple(work.changes), tuple(work.not_repaired), after, tuple(work.pending), closed)
 
 
-def mend(mender: Mender, say: Say) -> None:
-    """Instances first, then each version after its parents, then the counters."""
-    mender.instances()
+def mend(mender: Mender, say: Say, *, whole: bool = True) -> None:
+    """Instances first, then each version after its parents, then the counters.
+
+    Args:
+        whole: not only versions.
+    """
+    if whole:
+        mender.instances()
     for version in mender.versions():
         if mender.version(version):
             mender.items(version)
             mender.finish_version(version)
             say(f"{version}: done")
-    mender.counters()
+    if whole:
+        mender.counters()

@@ -59,7 +59,6 @@ def sides() -> Sides:
         repo=RepoInfo("v1", {}, {}, 0),
         counters={},
         followed=lambda _: True,
-        skips=False,
         history="by_user",
         pool=ThreadPoolExecutor(1),
         note=lambda _: None,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from random import Random
@@ -11,13 +11,14 @@ from typing import cast
 from dvidsync_dagster.datatypes.commands import Step
 from dvidsync_dagster.datatypes.decode import decode_records
 from dvidsync_dagster.datatypes.labelmap.counter_rule import CounterState
-from dvidsync_dagster.datatypes.labelmap.events import LabelEvent
+from dvidsync_dagster.datatypes.labelmap.events import BodyEvent, LabelEvent
 from dvidsync_dagster.datatypes.labelmap.server.bodies import Bodies
 from dvidsync_dagster.datatypes.labelmap.server.commands import LabelCommand
 from dvidsync_dagster.datatypes.labelmap.server.counter import LabelCounter
 from dvidsync_dagster.datatypes.labelmap.server.presence import find_presence
 from dvidsync_dagster.datatypes.labelmap.server.seen import Contact, is_present, look
 from dvidsync_dagster.datatypes.labelmap.server.side import LabelmapSide
+from dvidsync_dagster.datatypes.labelmap.server.untouched import Untouched
 from dvidsync_dagster.datatypes.labelmap.server.writer import LabelmapWriter
 from dvidsync_dagster.datatypes.labelmap.source_counter import SourceCounter
 from dvidsync_dagster.datatypes.repo.commands import CommitVersion, MakeVersion
@@ -27,7 +28,7 @@ from dvidsync_dagster.destinations.dvid_server.planner import Plan, Sides, make_
 from dvidsync_dagster.destinations.protocol import Brought
 from dvidsync_dagster.dvid.http import DvidClient
 from dvidsync_dagster.dvid.labelmap import Labelmap
-from dvidsync_dagster.dvid.repo import Instance, RepoInfo
+from dvidsync_dagster.dvid.repo import Instance, RepoInfo, Version
 from dvidsync_dagster.events.batch import Batch
 from dvidsync_dagster.events.event import Event
 from dvidsync_dagster.log.eras import EraClock
@@ -55,6 +56,10 @@ class ModelSide(LabelmapSide):
     def __init__(self, servers: Servers, source: ModelLabelmap, model: ModelLabelmap, root: str) -> None:
         super().__init__(servers)
         self.view = cast(Labelmap, CopysView(model))
+        # Nobody tells who else is at work, so each body is looked at.
+        self.own = Untouched(
+            "segmentation", self.view, lambda: self.contact, servers.left_out, servers.repo.ancestors, None
+        )
         source_view = cast(Labelmap, CopysView(source))
         self.counter = LabelCounter(
             self.view,
@@ -67,11 +72,14 @@ class ModelSide(LabelmapSide):
                 source=source_view,
                 destination=self.view,
                 counter=self.counter,
+                untouched=self.untouched("segmentation"),
                 shows=lambda event: is_present(event, self.view, POOL, self.contact),
-                skips=True,
                 note=servers.note,
             )
         )
+
+    def untouched(self, instance: str) -> Untouched:
+        return self.own
 
     def counter_state(self, instance: str) -> CounterState:
         return self.counter.state
@@ -80,12 +88,18 @@ class ModelSide(LabelmapSide):
         events = [unit.events[0] for unit in units]
         labels = [event for event in events if isinstance(event, LabelEvent)]
         found = find_presence(events, ordering, look(labels, self.view, POOL, self.contact))
-        return Presence(found.present, found.doubtful)
+        return Presence(found.present - self._left_out(events), found.doubtful)
 
 
 @dataclass
 class Follower:
-    """One run. `kill_after` steps it is killed."""
+    """One run. `kill_after` steps it is killed.
+
+    Args:
+        book: what runs have left out, by its place in the log, as the conflict table keeps it.
+        meanwhile: what happens at the destination before each step.
+        left: what is not applied yet of the log that was followed.
+    """
 
     source: ModelLabelmap
     destination: ModelLabelmap
@@ -100,16 +114,18 @@ class Follower:
     applied: list[Event] = field(default_factory=list)
     sent: list[Event] = field(default_factory=list)
     there: list[Event] = field(default_factory=list)
+    book: dict[str, BodyEvent] = field(default_factory=dict)
+    meanwhile: Callable[[], None] = lambda: None
+    left: list[Record] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         servers = Servers(
             source=NO_CLIENT,
             destination=NO_CLIENT,
             root=self.root,
-            repo=RepoInfo(self.root, {}, {}, 0),
+            repo=RepoInfo(self.root, self._versions(), {}, 0),
             counters={},
             followed=lambda _: True,
-            skips=True,
             history=self.history,
             pool=POOL,
             note=lambda _: None,
@@ -117,7 +133,15 @@ class Follower:
         self.labels = ModelSide(servers, self.source, self.destination, self.root)
         self.labels.contact = self.contact
         self.counter = self.labels.counter
+        for event in self.book.values():
+            self.labels.settled([event], left_out=True)
         self.sides: Sides = {"labelmap": self.labels, "repo": RepoSide(servers, ())}
+
+    def _versions(self) -> dict[str, Version]:
+        return {
+            uuid: Version(uuid, number, (node.parent,) if node.parent else (), "", node.locked, "", ())
+            for number, (uuid, node) in enumerate(self.source.versions.items())
+        }
 
     # What a log says
 
@@ -141,6 +165,7 @@ class Follower:
     def follow(self, chunks: Sequence[Sequence[Record]], *, looking: bool, quiet: bool = True) -> None:
         at_hand = AtHand(ALL_FAILED)
         eras = EraClock()
+        self.left = [record for chunk in chunks for record in chunk]
         for number, records in enumerate(chunks):
             last = number == len(chunks) - 1
             decoded = decode_records(records, self.topics, {}, eras, UNJUDGED)
@@ -157,7 +182,14 @@ class Follower:
             plan = make_plan(Batch(at_hand.events(), at_hand.awaited()), self.sides, looking=looking)
             self.plans.append(plan)
             self.there += plan.present
+            before = len(self.refusals)
             self.apply(plan)
+            # The conflict table is written before the chunk's checkpoint.
+            for event in plan.applied:
+                self.book.pop(str(event.origin), None)
+            for event, _ in self.refusals[before:]:
+                assert isinstance(event, BodyEvent)
+                self.book[str(event.origin)] = event
             self.applied += plan.applied
             version = self.open_version()
             brought = Brought(applied=plan.applied, held=plan.held)
@@ -168,6 +200,9 @@ class Follower:
                     self.counter.end_at([version], self.source.following)
             elif version is not None and self.counter.is_behind:
                 self.counter.settle(version)
+            waiting = set(at_hand.unapplied(brought))
+            read = [record for chunk in chunks[: number + 1] for record in chunk if record.origin in waiting]
+            self.left = read + later
             at_hand.next_chunk(brought)
 
     def open_version(self) -> str | None:
@@ -177,12 +212,23 @@ class Follower:
     def apply(self, plan: Plan) -> None:
         for index in any_order(plan.steps, self.random):
             step = plan.steps[index]
+            self.meanwhile()
             if self.kill_after == 0:
                 raise Killed
             if self.kill_after is not None:
                 self.kill_after -= 1
             outcome = self.do(step, doubtful=index in plan.doubtful)
-            self.refusals += [(step.answering[refusal.part], refusal) for refusal in outcome.refusals]
+            refused = [(step.answering[refusal.part], refusal) for refusal in outcome.refusals]
+            self.refusals += refused
+            # What depends on nothing is in the conflict table before anything else is done.
+            for event, refusal in refused:
+                assert isinstance(event, BodyEvent)
+                if not refusal.depends_on:
+                    self.book[str(event.origin)] = event
+            for event in step.events:
+                if isinstance(event, LabelEvent):
+                    left_out = any(event is other for other, _ in refused)
+                    self.labels.settled([event], left_out=left_out)
             self.sent += step.events
 
     def do(self, step: Step, *, doubtful: bool) -> Outcome:

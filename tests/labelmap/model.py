@@ -15,6 +15,7 @@ import numpy as np
 
 from dvidsync_dagster.dvid import sparsevol
 from dvidsync_dagster.dvid.labelmap import LastMod
+from dvidsync_dagster.dvid.proto.labelmap_pb2 import LabelIndex
 from dvidsync_dagster.dvid.refusal import reason_of
 from dvidsync_dagster.errors import RequestRefused
 
@@ -266,6 +267,11 @@ class CopysView:
     def supervoxels(self, version: str, label: int) -> list[int] | None:
         found = self._node(version).bodies.get(label)
         return None if found is None else sorted(found)
+
+    def index(self, version: str, _label: int) -> LabelIndex:
+        """Asked for where a split may be torn. The model never dies, so nothing is."""
+        self._node(version)
+        return LabelIndex()
 
     def retired(self, version: str) -> frozenset[int]:
         return frozenset(each for each, body in self._node(version).mapping.items() if body == 0)

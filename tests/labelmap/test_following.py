@@ -42,8 +42,15 @@ class FollowedCrowd:
     def log(self) -> list[Record]:
         return self.crowd.log
 
-    def follower(self, kill_after: int | None = None) -> Follower:
-        return Follower(self.source, self.destination, self.contact, self.random, kill_after)
+    def follower(self, kill_after: int | None = None, book: dict[str, BodyEvent] | None = None) -> Follower:
+        return Follower(
+            self.source,
+            self.destination,
+            self.contact,
+            self.random,
+            kill_after,
+            book={} if book is None else book,
+        )
 
     def assert_same(self) -> None:
         assert self.destination.state() == self.source.state()

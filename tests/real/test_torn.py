@@ -19,6 +19,7 @@ from dvidsync_dagster.datatypes.labelmap.server.bodies import Bodies
 from dvidsync_dagster.datatypes.labelmap.server.counter import LabelCounter
 from dvidsync_dagster.datatypes.labelmap.server.repeating import command_of
 from dvidsync_dagster.datatypes.labelmap.server.seen import Contact, look
+from dvidsync_dagster.datatypes.labelmap.server.untouched import Untouched
 from dvidsync_dagster.datatypes.labelmap.server.writer import LabelmapWriter
 from dvidsync_dagster.datatypes.labelmap.source_counter import SourceCounter
 from dvidsync_dagster.dvid import sparsevol
@@ -27,6 +28,7 @@ from dvidsync_dagster.dvid.label_blocks import LabelBlock
 from dvidsync_dagster.dvid.labelmap import Labelmap
 from dvidsync_dagster.dvid.repo import make_instance
 from dvidsync_dagster.events.origin import Origin
+from dvidsync_dagster.plan.left_out import LeftOut
 from dvidsync_dagster.plan.outcome import DONE
 
 pytestmark = pytest.mark.dvid
@@ -74,8 +76,15 @@ class LabelmapRepo:
                 source=labelmap,
                 destination=labelmap,
                 counter=counter,
+                untouched=Untouched(
+                    labelmap.name,
+                    labelmap,
+                    lambda: Contact(2**63),
+                    LeftOut(),
+                    lambda version: [version],
+                    None,
+                ),
                 shows=lambda _: False,
-                skips=False,
                 note=self.notes.append,
             )
         )

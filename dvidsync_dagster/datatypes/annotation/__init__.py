@@ -7,8 +7,9 @@ from collections.abc import Hashable, Sequence
 from dvidsync_dagster.datatypes.annotation.commands import Place
 from dvidsync_dagster.datatypes.annotation.comparison import AnnotationComparison
 from dvidsync_dagster.datatypes.annotation.events import ElementEvent, decode
+from dvidsync_dagster.datatypes.annotation.places import place_of
 from dvidsync_dagster.datatypes.annotation.repair import AnnotationRepair
-from dvidsync_dagster.datatypes.annotation.side import AnnotationSide, place_of
+from dvidsync_dagster.datatypes.annotation.side import AnnotationSide
 from dvidsync_dagster.datatypes.annotation.snapshot import AnnotationSnapshot
 from dvidsync_dagster.datatypes.copied import CopiedType
 from dvidsync_dagster.datatypes.server_side import Servers

@@ -17,7 +17,7 @@ from dvidsync_dagster.datatypes.annotation.events import (
     PostBlocks,
     PostElements,
 )
-from dvidsync_dagster.datatypes.annotation.side import place_of
+from dvidsync_dagster.datatypes.annotation.places import place_of
 from dvidsync_dagster.datatypes.contract import DataComparison
 from dvidsync_dagster.differences.digest import Page, Wanted, canonical, hashed, named
 from dvidsync_dagster.differences.items import Found, Pair, find, gathered

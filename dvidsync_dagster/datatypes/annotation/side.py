@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
-from dvidsync_dagster.datatypes.annotation.commands import CopyElements, Place
-from dvidsync_dagster.datatypes.annotation.events import (
-    DeleteElement,
-    ElementEvent,
-    MoveElement,
-    PostBlocks,
-    PostElements,
-)
-from dvidsync_dagster.datatypes.annotation.writer import AnnotationWriter, new_writer
+from dvidsync_dagster.datatypes.annotation.commands import CopyElements
+from dvidsync_dagster.datatypes.annotation.comparison import read_blocks
+from dvidsync_dagster.datatypes.annotation.events import ElementEvent
+from dvidsync_dagster.datatypes.annotation.places import place_of
+from dvidsync_dagster.datatypes.annotation.writer import AnnotationWriter, hash_of_elements, new_writer
 from dvidsync_dagster.datatypes.commands import Command, Step
 from dvidsync_dagster.datatypes.copied import CopyingSide
-from dvidsync_dagster.dvid.annotation import Annotation
+from dvidsync_dagster.differences.sides import DvidSide
+from dvidsync_dagster.dvid.annotation import Annotation, Element, Point, point_of, point_text
 from dvidsync_dagster.events.event import Event
+from dvidsync_dagster.log.conflicts import ConflictRow
 from dvidsync_dagster.plan.claims import Key
 from dvidsync_dagster.plan.outcome import Outcome
 
@@ -48,22 +46,31 @@ class AnnotationSide(CopyingSide[ElementEvent, AnnotationWriter]):
             Annotation(servers.source, instance),
             Annotation(servers.destination, servers.at_destination(instance)),
             servers.repo.instances,
+            self.own_values(instance),
         )
+
+    def agrees(self, row: ConflictRow) -> bool:
+        points = [point_of(text) for text in row.touched]
+        one, writer = (1, 1, 1), self.writer(row.instance)
+        return all(
+            hash_of_elements(writer.source.elements(row.version, point, one))
+            == hash_of_elements(writer.destination.elements(row.version, point, one))
+            for point in points
+        )
+
+    def hashes(self, side: DvidSide) -> Iterator[tuple[bytes, int]]:
+        for _block, found in read_blocks(side):
+            at_point: dict[Point, list[Element]] = {}
+            for point, element in found:
+                at_point.setdefault(point, []).append(element)
+            for point, elements in at_point.items():
+                yield point_text(point).encode(), hash_of_elements(elements)
 
     def carry_out(self, step: Step, *, doubtful: bool) -> Outcome:
         assert isinstance(step.command, CopyElements)
-        return self.writer(step.command.instance).carry_out(step.command)
+        return self.writer(step.command.instance).carry_out(step.command, forced=not step.events)
 
-
-def place_of(event: ElementEvent) -> Place:
-    """What an event touches."""
-    match event:
-        case DeleteElement():
-            return Place(event.user, (event.at,))
-        case MoveElement():
-            return Place(event.user, (event.start, event.end), arrival=event.end)
-        case PostElements():
-            return Place(event.user, blob=event.data_ref)
-        case PostBlocks():
-            return Place(event.user, blob=event.data_ref, whole_blocks=True)
-    raise TypeError(f"no event of elements: {event!r}")
+    def touched(self, event: Event) -> Sequence[str]:
+        if not isinstance(event, ElementEvent):
+            return ()
+        return [point_text(point) for point in place_of(event).points]

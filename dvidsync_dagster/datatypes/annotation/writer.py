@@ -6,15 +6,17 @@ a move that comes again doubles it. What the source has at a position can be cop
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from dvidsync_dagster.datatypes.annotation.commands import CopyElements, Place
 from dvidsync_dagster.datatypes.annotation.region import Region, block_edge
 from dvidsync_dagster.datatypes.annotation.touched import Touched, read_touched
 from dvidsync_dagster.datatypes.copied import is_committed
-from dvidsync_dagster.dvid.annotation import Annotation, Element, Point, position, related
+from dvidsync_dagster.datatypes.own_values import OwnValues, hash_of, own_value
+from dvidsync_dagster.differences.digest import canonical
+from dvidsync_dagster.dvid.annotation import Annotation, Element, Point, point_text, position, related
 from dvidsync_dagster.dvid.repo import Instance
 from dvidsync_dagster.errors import RequestRefused
 from dvidsync_dagster.plan.outcome import Outcome, Refusal, refusal_of
@@ -37,9 +39,14 @@ class AnnotationWriter:
     source: Annotation
     destination: Annotation
     edge: Point
+    own_values: OwnValues | None = None
 
-    def carry_out(self, command: CopyElements) -> Outcome:
-        """Copy what is at the places of a command. What the source refuses to tell is a refusal too."""
+    def carry_out(self, command: CopyElements, *, forced: bool = False) -> Outcome:
+        """Copy what is at the places of a command. What the source refuses to tell is a refusal too.
+
+        Args:
+            forced: over the destination's own elements too.
+        """
         version, places = command.version, command.places
         with ThreadPoolExecutor(READS_AT_A_TIME) as pool:
             touched = read_touched(self.source, version, places, pool)
@@ -47,17 +54,55 @@ class AnnotationWriter:
                 source = Region(self.source, version, self.edge, pool)
                 destination = Region(self.destination, version, self.edge, pool)
                 _read(touched, source, destination)
+                own = self._own(touched, source, destination, forced=forced)
             except RequestRefused as refusal:
                 return Outcome(refusals=tuple(Refusal(at, str(refusal)) for at in range(len(places))))
-            refusals = [*touched.refusals, *self._write(touched, source, destination, places)]
+            refusals = [*touched.refusals, *_own_elements(own)]
+            refusals += self._write(touched, source, destination, places, own)
         return Outcome(refusals=tuple({refusal.part: refusal for refusal in refusals}.values()))
 
+    def _own(
+        self, touched: Touched, source: Region, destination: Region, *, forced: bool
+    ) -> Mapping[Point, int]:
+        """The points at which the destination's elements must stay as they are, and the place that answers
+        for each. The others are noted."""
+        if self.own_values is None:
+            return {}
+        destination.read({destination.block_of(point) for point in touched.points})
+        answering = {
+            **{position(own[0]): at for at, own in _posts(touched, source, destination)},
+            **touched.points,
+        }
+        destination.read({destination.block_of(point) for point in answering})
+
+        def read_in(version: str, points: Collection[Point]) -> Mapping[Point, int]:
+            before = Region(self.destination, version, self.edge, destination.pool)
+            before.read({before.block_of(point) for point in points})
+            return {point: hash_of_elements(before.at(point)) for point in points}
+
+        own = self.own_values.among(
+            source.version,
+            {point: hash_of_elements(destination.at(point)) for point in answering},
+            {point: hash_of_elements(source.at(point)) for point in answering},
+            name=lambda point: point_text(point).encode(),
+            read_in=read_in,
+            forced=forced,
+        )
+        return {point: answering[point] for point in own}
+
     def _write(
-        self, touched: Touched, source: Region, destination: Region, places: Sequence[Place]
+        self,
+        touched: Touched,
+        source: Region,
+        destination: Region,
+        places: Sequence[Place],
+        own: Collection[Point],
     ) -> Iterator[Refusal]:
         """Delete first: it takes relations along, and what is posted has the last word."""
         version = source.version
         for point, at in touched.points.items():
+            if point in own:
+                continue
             user = places[at].user or None
             try:
                 for _ in range(_deletes(point, source, destination)):
@@ -65,7 +110,8 @@ class AnnotationWriter:
                         break
             except RequestRefused as refusal:
                 yield refusal_of(at, refusal)
-        for poster, posts in _by_user(_posts(touched, source, destination), places).items():
+        wanted = (each for each in _posts(touched, source, destination) if position(each[1][0]) not in own)
+        for poster, posts in _by_user(wanted, places).items():
             for some in _slices(posts):
                 elements = [element for _, own in some for element in own]
                 try:
@@ -76,6 +122,22 @@ class AnnotationWriter:
                         destination.read({destination.block_of(position(element)) for element in elements})
                         some = [(at, own) for at, own in some if own != destination.at(position(own[0]))]
                     yield from (refusal_of(at, refusal) for at, _ in some)
+
+
+def _own_elements(own: Mapping[Point, int]) -> Iterator[Refusal]:
+    """One for each place."""
+    for at in sorted(set(own.values())):
+        points = sorted(point for point, place in own.items() if place == at)
+        texts = tuple(map(point_text, points))
+        more = f" and at {len(texts) - 1} other points" if len(texts) > 1 else ""
+        yield replace(own_value(at, f"the elements at {texts[0]}{more}"), touched=texts)
+
+
+def hash_of_elements(elements: Sequence[Element]) -> int:
+    """Of the elements at one point, in whatever order. Relations are left out: they follow the elements that
+    they lead to."""
+    plain = [{name: value for name, value in each.items() if name != "Rels"} for each in elements]
+    return hash_of(b"".join(sorted(map(canonical, plain))))
 
 
 def _read(touched: Touched, source: Region, destination: Region) -> None:
@@ -140,9 +202,12 @@ def _slices(posts: Sequence[tuple[int, list[Element]]]) -> Iterator[list[tuple[i
 
 
 def new_writer(
-    source: Annotation, destination: Annotation, instances: Mapping[str, Instance]
+    source: Annotation,
+    destination: Annotation,
+    instances: Mapping[str, Instance],
+    own_values: OwnValues | None = None,
 ) -> AnnotationWriter:
     """The writer of an instance."""
     synced = instances[source.name].syncs if source.name in instances else ()
     edge = block_edge(instances[name] for name in synced if name in instances)
-    return AnnotationWriter(source, destination, edge)
+    return AnnotationWriter(source, destination, edge, own_values)

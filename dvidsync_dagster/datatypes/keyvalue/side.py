@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from itertools import chain
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain, islice
 
 from dvidsync_dagster.datatypes.commands import Command, Step
 from dvidsync_dagster.datatypes.copied import CopyingSide
 from dvidsync_dagster.datatypes.keyvalue.batches import fitting
 from dvidsync_dagster.datatypes.keyvalue.commands import CopyKeys
 from dvidsync_dagster.datatypes.keyvalue.events import KeyEvent, PostKey
+from dvidsync_dagster.datatypes.keyvalue.reading import KEYS_PER_REQUEST, read_keys, read_values
 from dvidsync_dagster.datatypes.keyvalue.writer import KeyvalueWriter
-from dvidsync_dagster.dvid.keyvalue import Keyvalue
+from dvidsync_dagster.datatypes.own_values import hash_of_file
+from dvidsync_dagster.differences.sides import DvidSide
+from dvidsync_dagster.dvid.keyvalue import UNREADABLE, Keyvalue, key_bytes
 from dvidsync_dagster.events.event import Event
+from dvidsync_dagster.log.conflicts import ConflictRow
 from dvidsync_dagster.plan.outcome import Outcome
 
 
@@ -38,11 +42,29 @@ class KeyvalueSide(CopyingSide[KeyEvent, KeyvalueWriter]):
         return KeyvalueWriter(
             Keyvalue(self.servers.source, instance),
             Keyvalue(self.servers.destination, self.servers.at_destination(instance)),
+            self.own_values(instance),
         )
+
+    def agrees(self, row: ConflictRow) -> bool:
+        source = Keyvalue(self.servers.source, row.instance)
+        destination = Keyvalue(self.servers.destination, self.servers.at_destination(row.instance))
+        keys = [key for key in row.touched if UNREADABLE not in key]
+        return len(keys) == len(row.touched) and all(
+            source.value(row.version, key) == destination.value(row.version, key) for key in keys
+        )
+
+    def hashes(self, side: DvidSide) -> Iterator[tuple[bytes, int]]:
+        keys = read_keys(side)
+        while some := list(islice(keys, KEYS_PER_REQUEST)):
+            for key, file in zip(some, read_values(side, some), strict=True):
+                yield key_bytes(key), hash_of_file(file)
 
     def carry_out(self, step: Step, *, doubtful: bool) -> Outcome:
         assert isinstance(step.command, CopyKeys)
-        return self.writer(step.command.instance).carry_out(step.command)
+        return self.writer(step.command.instance).carry_out(step.command, forced=not step.events)
+
+    def touched(self, event: Event) -> Sequence[str]:
+        return (event.key,) if isinstance(event, KeyEvent) else ()
 
 
 def batches(events: Sequence[KeyEvent]) -> list[Sequence[KeyEvent]]:

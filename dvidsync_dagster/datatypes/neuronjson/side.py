@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from dvidsync_dagster.datatypes.commands import Command, Step
 from dvidsync_dagster.datatypes.copied import CopyingSide
 from dvidsync_dagster.datatypes.neuronjson.commands import CopyNeurons
+from dvidsync_dagster.datatypes.neuronjson.comparison import read_neurons
 from dvidsync_dagster.datatypes.neuronjson.events import SCHEMAS, PostNeuron
-from dvidsync_dagster.datatypes.neuronjson.writer import NeuronjsonWriter
+from dvidsync_dagster.datatypes.neuronjson.writer import NeuronjsonWriter, hash_of_record
+from dvidsync_dagster.datatypes.own_values import hash_of
+from dvidsync_dagster.differences.digest import canonical
+from dvidsync_dagster.differences.sides import DvidSide
 from dvidsync_dagster.dvid.neuronjson import Neuronjson
 from dvidsync_dagster.events.event import Event
+from dvidsync_dagster.log.conflicts import ConflictRow
 from dvidsync_dagster.plan.outcome import Outcome
 
 MAX_RECORDS = 500
@@ -39,11 +44,28 @@ class NeuronjsonSide(CopyingSide[PostNeuron, NeuronjsonWriter]):
         return NeuronjsonWriter(
             Neuronjson(self.servers.source, instance),
             Neuronjson(self.servers.destination, self.servers.at_destination(instance)),
+            self.own_values(instance),
         )
+
+    def agrees(self, row: ConflictRow) -> bool:
+        source = Neuronjson(self.servers.source, row.instance)
+        destination = Neuronjson(self.servers.destination, self.servers.at_destination(row.instance))
+        bodies = [int(key) for key in row.touched if key.isascii() and key.isdigit()]
+        here, there = (server.records(row.version, bodies) for server in (source, destination))
+        return len(bodies) == len(row.touched) and all(
+            hash_of_record(here.get(body)) == hash_of_record(there.get(body)) for body in bodies
+        )
+
+    def hashes(self, side: DvidSide) -> Iterator[tuple[bytes, int]]:
+        for body, neuron in read_neurons(side):
+            yield str(body).encode(), hash_of(canonical(neuron))
 
     def carry_out(self, step: Step, *, doubtful: bool) -> Outcome:
         assert isinstance(step.command, CopyNeurons)
-        return self.writer(step.command.instance).carry_out(step.command)
+        return self.writer(step.command.instance).carry_out(step.command, forced=not step.events)
+
+    def touched(self, event: Event) -> Sequence[str]:
+        return (event.key,) if isinstance(event, PostNeuron) else ()
 
 
 def batches(events: Sequence[PostNeuron]) -> list[Sequence[PostNeuron]]:

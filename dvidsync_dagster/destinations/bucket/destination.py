@@ -22,7 +22,7 @@ from dvidsync_dagster.destinations.bucket.stretches import Stretch, in_stretches
 from dvidsync_dagster.destinations.bucket.tables import BranchTables
 from dvidsync_dagster.destinations.bucket.versions import BranchVersions
 from dvidsync_dagster.destinations.in_order import in_order
-from dvidsync_dagster.destinations.protocol import Brought, ConflictRow, Standing
+from dvidsync_dagster.destinations.protocol import Brought, Standing
 from dvidsync_dagster.destinations.source import Source
 from dvidsync_dagster.dvid.repo import RepoInfo
 from dvidsync_dagster.events.batch import Batch
@@ -30,6 +30,7 @@ from dvidsync_dagster.events.event import Event
 from dvidsync_dagster.events.origin import key_text
 from dvidsync_dagster.events.repo import NewInstance
 from dvidsync_dagster.log.checkpoint import Checkpoint, LogStart
+from dvidsync_dagster.log.conflicts import ConflictRow
 from dvidsync_dagster.snapshot.pointer import Pointer, Snapshot, refuse_tables_alone
 from dvidsync_dagster.snapshot.points import POINTS
 from dvidsync_dagster.snapshot.store import Bucket

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from dvidsync_dagster.datatypes.commands import Step
+from dvidsync_dagster.destinations.dvid_server.conflicts import Conflicts, stop_text
 from dvidsync_dagster.destinations.dvid_server.planner import Plan, Sides, make_plan
-from dvidsync_dagster.destinations.protocol import Brought, ConflictRow
+from dvidsync_dagster.destinations.protocol import Brought
 from dvidsync_dagster.dvid.repo import read_server_info
 from dvidsync_dagster.dvid.transport import Transport
 from dvidsync_dagster.errors import (
+    NOT_SENT,
     AnswerLost,
     Conflict,
     NotDvid,
@@ -21,7 +23,8 @@ from dvidsync_dagster.errors import (
     ServerUnreachable,
 )
 from dvidsync_dagster.events.batch import Batch
-from dvidsync_dagster.events.event import NumberedEvent
+from dvidsync_dagster.events.event import Event, NumberedEvent
+from dvidsync_dagster.log.conflicts import ConflictRow
 from dvidsync_dagster.plan.outcome import Outcome
 
 _ATTEMPTS = 4
@@ -36,12 +39,14 @@ class Server(Protocol):
     Args:
         name: of the destination, for messages.
         skips: what is refused is left out; else it ends the run.
+        conflicts: what was left out so far.
     """
 
     name: str
     skips: bool
     client: Transport
     sides: Sides
+    conflicts: Conflicts
 
     def carry_out_plan(self, plan: Plan, settled: Settled) -> None: ...
 
@@ -88,8 +93,9 @@ def bring(batch: Batch, server: Server, *, looking: bool) -> tuple[Plan, Brought
         planned = time.monotonic()
         _add(seconds, "look" if looking else "plan", planned - started)
         try:
+            _tell(plan.present, server, left_out=False)
             server.carry_out_plan(plan, _settled(tally, server, batch, looking=looking))
-            return plan, _brought(plan, tally, postponed, seconds)
+            return plan, _brought(server, plan, tally, postponed, seconds)
         except _Early as early:
             postponed |= early.identities
             looking = True
@@ -113,7 +119,12 @@ def bring(batch: Batch, server: Server, *, looking: bool) -> tuple[Plan, Brought
     )
 
 
-def _brought(plan: Plan, tally: _Tally, postponed: set[Hashable], seconds: dict[str, float]) -> Brought:
+def _brought(
+    server: Server, plan: Plan, tally: _Tally, postponed: set[Hashable], seconds: dict[str, float]
+) -> Brought:
+    server.conflicts.keep(plan.applied if server.skips or not tally.conflicts else (), tally.conflicts)
+    if tally.conflicts and not server.skips:
+        raise Conflict(stop_text(server.name, tally.conflicts))
     return Brought(
         applied=plan.applied,
         held=plan.held,
@@ -133,26 +144,37 @@ def _settled(tally: _Tally, server: Server, batch: Batch, *, looking: bool) -> S
     def settled(step: Step, outcome: Outcome) -> None:
         if outcome.already_there and not looking and _is_numbered(step):
             raise _LookFirst
-        refused = [step.answering[refusal.part] for refusal in outcome.refusals]
+        refused = {id(step.answering[refusal.part]): refusal for refusal in outcome.refusals}
         early = {
             event.identity
-            for event in refused
-            if isinstance(event, NumberedEvent) and batch.may_be_early(event)
+            for event in step.answering
+            if isinstance(event, NumberedEvent)
+            and id(event) in refused
+            and refused[id(event)].reason not in NOT_SENT
+            and batch.may_be_early(event)
         }
         if early and server.skips:
             raise _Early(early)
         tally.already_there += outcome.already_there
-        for refusal in outcome.refusals:
-            row = ConflictRow.of(step.answering[refusal.part], refusal.found)
-            if not server.skips:
-                raise Conflict(
-                    f"{row.action} at {row.where} cannot be applied to {server.name}: {row.found}. "
-                    f"Nothing that depends on it is applied. Compare source and destination there, or set "
-                    f"`on_conflict: skip` to leave such operations out."
-                )
-            tally.conflicts.append(row)
+        if outcome.waits:
+            return
+        side = server.sides[step.command.typename]
+        for event in step.answering:
+            refusal = refused.get(id(event))
+            if refusal is not None:
+                touched = refusal.touched or side.touched(event)
+                row = ConflictRow.of(event, refusal.found, touched, refusal.depends_on)
+                tally.conflicts.append(row)
+                server.conflicts.begin(row)
+        _tell([event for event in step.events if id(event) in refused], server, left_out=True)
+        _tell([event for event in step.events if id(event) not in refused], server, left_out=False)
 
     return settled
+
+
+def _tell(events: Sequence[Event], server: Server, *, left_out: bool) -> None:
+    for event in events:
+        server.sides[event.typename].settled([event], left_out=left_out)
 
 
 def _is_numbered(step: Step) -> bool:

@@ -15,6 +15,7 @@ from dvidsync_dagster.dvid.asking import ask_server
 from dvidsync_dagster.dvid.opening import open_destination
 from dvidsync_dagster.dvid.repo import RepoInfo, read_repo_info
 from dvidsync_dagster.dvid.transport import Transport
+from dvidsync_dagster.log.written import WrittenValues, written_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +25,7 @@ class ServerBesideSource:
     Args:
         source, client: of both servers, open.
         root: the repo on both.
+        written: what is noted of the destination's values.
         requests_in_flight: how many commands may be carried out at a time.
         still_owner: raises OwnershipLost if a newer run owns the destination.
         note: says something.
@@ -32,6 +34,7 @@ class ServerBesideSource:
     source: Transport
     client: Transport
     root: str
+    written: WrittenValues
     requests_in_flight: int
     still_owner: Callable[[], None]
     note: Callable[[str], None]
@@ -63,6 +66,7 @@ class ServerBesideSource:
             self.client,
             followed=followed,
             names=names,
+            written=self.written,
             requests_in_flight=self.requests_in_flight,
             still_owner=self.still_owner,
             note=self.note,
@@ -93,5 +97,11 @@ def opened_beside(
         ask_server(f"destinations[{destination.name}].url", client, config.repo)
         refuse_source(destination, source, client)
         yield ServerBesideSource(
-            source, client, config.repo, destination.requests_in_flight, still_owner, note
+            source=source,
+            client=client,
+            root=config.repo,
+            written=written_of(config, destination.name),
+            requests_in_flight=destination.requests_in_flight,
+            still_owner=still_owner,
+            note=note,
         )

@@ -14,6 +14,7 @@ from dvidsync_dagster.destinations.dvid_server.ownership import Ownership
 from dvidsync_dagster.destinations.dvid_server.planner import Sides
 from dvidsync_dagster.dvid.repo import RepoInfo
 from dvidsync_dagster.dvid.transport import Transport
+from dvidsync_dagster.log.written import WrittenValues
 from dvidsync_dagster.plan.outcome import Outcome, refused
 
 
@@ -25,6 +26,7 @@ def opened_for_commands(
     *,
     followed: Callable[[str], bool],
     names: Mapping[str, str],
+    written: WrittenValues,
     requests_in_flight: int,
     still_owner: Callable[[], None],
     note: Callable[[str], None],
@@ -36,6 +38,7 @@ def opened_for_commands(
         client: of the server, open; committed versions are changed in the administrator's name.
         followed: whether an instance (by the source's name) is one of those that are repaired.
         names: of instances with another name there, by the source's.
+        written: what is noted of its values.
         requests_in_flight: how many steps may run at a time.
         still_owner: raises OwnershipLost if a newer run owns the destination; asked between steps.
         note: says something.
@@ -51,11 +54,11 @@ def opened_for_commands(
             repo=source_repo,
             counters={},
             followed=followed,
-            skips=True,
             history="exact",
             pool=reads,
             note=note,
             names=names,
+            written=written,
         )
         sides = {typename: each.server_side(servers) for typename, each in ALL.items()}
         ownership = Ownership(still_owner)
@@ -68,7 +71,7 @@ def opened_for_commands(
                 flight.do,
                 pool=pool,
                 in_flight=requests_in_flight,
-                put_off=lambda _: (),
+                put_off=lambda _index, _outcome: (),
                 settled=flight.settled,
             )
             return [flight.outcomes[index] for index in range(len(steps))]

@@ -33,14 +33,14 @@ def run_steps(
     *,
     pool: Executor,
     in_flight: int,
-    put_off: Callable[[int], Collection[int]],
+    put_off: Callable[[int, Outcome], Collection[int]],
     settled: Callable[[int, Outcome], None],
 ) -> None:
     """Do every step, each when all that it waits for is done, at most `in_flight` at a time.
 
     Args:
         do: does a step (by index), in a thread of `pool`.
-        put_off: for a refused step, the steps after which it should be tried once more.
+        put_off: for a refused step and its outcome, the steps after which it should be tried once more.
         settled: told of each final outcome, in the calling thread; what it raises ends the flight.
 
     Whatever ends the flight, an error or an interruption, waits until nothing is in flight anymore.
@@ -52,7 +52,7 @@ def run_steps(
             while waiting.ready and len(flight.running) < in_flight:
                 flight.start(waiting.next())
             index, outcome = flight.land()
-            if outcome.refusals and waiting.is_put_off(index, put_off):
+            if outcome.refusals and waiting.is_put_off(index, put_off(index, outcome)):
                 continue
             settled(index, outcome)
             waiting.done(index)
@@ -103,22 +103,33 @@ class _Waiting:
         self._again: dict[int, set[int]] = {}
         self._tried: set[int] = set()
         self._released: set[int] = set()
+        self._released_for: dict[int, set[int]] = {}
 
     def next(self) -> int:
         return heapq.heappop(self.ready)[1]
 
-    def is_put_off(self, index: int, put_off: Callable[[int], Collection[int]]) -> bool:
-        """Whether a step that was refused for the first time is tried again after some that follow it. What
-        waits for it goes on."""
+    def is_put_off(self, index: int, later: Collection[int]) -> bool:
+        """Whether a step that was refused for the first time is tried again after some that follow it. These
+        go on, and what they wait for; whatever else waits for it does not."""
         if index in self._tried:
             return False
         self._tried.add(index)
-        after = set(put_off(index)) - {index}
+        after = set(later) - {index}
         if not after:
             return False
         self._again[index] = after
-        self._release(index)
+        self._release(index, self._with_those_before(after))
         return True
+
+    def _with_those_before(self, some: Collection[int]) -> set[int]:
+        """Steps, and all that they wait for."""
+        found = set(some)
+        waiting = list(found)
+        while waiting:
+            before = set(self._steps[waiting.pop()].waits_for) - found
+            found |= before
+            waiting += before
+        return found
 
     def done(self, index: int) -> None:
         self._release(index)
@@ -135,11 +146,15 @@ class _Waiting:
             command = self._steps[stuck].command
             raise RuntimeError(f"steps wait for each other, the first of them: {command!r}")
 
-    def _release(self, index: int) -> None:
-        if index in self._released:
-            return
-        self._released.add(index)
+    def _release(self, index: int, some: Collection[int] | None = None) -> None:
+        """What waits for a step need not wait for it anymore, or only some of it."""
+        if some is None:
+            self._released.add(index)
+        before = self._released_for.setdefault(index, set())
         for later in self._followers[index]:
+            if later in before or (some is not None and later not in some):
+                continue
+            before.add(later)
             self._missing[later] -= 1
             if self._missing[later] == 0:
                 self._push(later)

@@ -10,6 +10,8 @@ from dvidsync_dagster.destinations.dvid_server.checks import check_server, refus
 from dvidsync_dagster.destinations.dvid_server.server import DvidServer
 from dvidsync_dagster.destinations.source import Source
 from dvidsync_dagster.dvid.opening import open_destination
+from dvidsync_dagster.log.conflicts import conflicts_of
+from dvidsync_dagster.log.written import written_of
 
 
 @contextmanager
@@ -33,6 +35,8 @@ def opened_server(
             client,
             requests_in_flight=destination.requests_in_flight,
             skips=destination.on_conflict == "skip",
+            conflicts=conflicts_of(config, destination.name),
+            written=written_of(config, destination.name),
             history=destination.history,
             still_owner=still_owner,
             note=note,

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from types import TracebackType
 
 from dvidsync_dagster.datatypes.commands import Step
 from dvidsync_dagster.datatypes.registry import ALL
 from dvidsync_dagster.datatypes.server_side import History, Servers
 from dvidsync_dagster.destinations.dvid_server.attempts import Settled, bring
+from dvidsync_dagster.destinations.dvid_server.conflicts import Blocked, Conflicts
 from dvidsync_dagster.destinations.dvid_server.flight import run_steps
 from dvidsync_dagster.destinations.dvid_server.late import Timing, explained, timing
 from dvidsync_dagster.destinations.dvid_server.looking import Looking
@@ -21,11 +21,14 @@ from dvidsync_dagster.destinations.protocol import Brought, Standing
 from dvidsync_dagster.destinations.source import Source
 from dvidsync_dagster.dvid.repo import RepoInfo, read_repo_info
 from dvidsync_dagster.dvid.transport import Transport
+from dvidsync_dagster.errors import NOT_SENT, RequestRefused
 from dvidsync_dagster.events.batch import Batch
 from dvidsync_dagster.events.event import Event
 from dvidsync_dagster.events.repo import Commit
 from dvidsync_dagster.log.checkpoint import Checkpoint
-from dvidsync_dagster.plan.outcome import Outcome, refused
+from dvidsync_dagster.log.conflicts import ConflictRow, ConflictTable
+from dvidsync_dagster.log.written import Met, WrittenValues
+from dvidsync_dagster.plan.outcome import WAITS, Outcome, refused
 
 REST_SECONDS = 2.0
 
@@ -38,7 +41,10 @@ class DvidServer:
         source: what it follows.
         client: of the server, open.
         requests_in_flight: how many steps may run at a time.
-        skips: refused events are left out; if not, they end the run.
+        skips: refused events are left out; if not, they end the run once all is done that does not depend on
+            them.
+        conflicts: the destination's conflict table.
+        written: what is noted of its values.
         history: which merges may be combined.
         still_owner: raises OwnershipLost if a newer run owns the destination; asked between requests.
         note: says something once per run.
@@ -52,12 +58,15 @@ class DvidServer:
         *,
         requests_in_flight: int,
         skips: bool,
+        conflicts: ConflictTable,
+        written: WrittenValues,
         history: History,
         still_owner: Callable[[], None],
         note: Callable[[str], None],
     ) -> None:
         self.name = name
         self.skips = skips
+        self.conflicts = Conflicts(conflicts)
         self.client = client
         self._repo = source.repo
         self._note = note
@@ -65,7 +74,6 @@ class DvidServer:
         self._ownership = Ownership(still_owner)
         self._looking = Looking(None, again=False)
         self._checkpoint = Checkpoint(epoch=0)
-        self._remembered = 0
         self._applied: list[Event] = []
         self._versions: frozenset[str] = frozenset()
         # Reads run inside a step, so they need threads that steps cannot occupy.
@@ -78,12 +86,16 @@ class DvidServer:
             repo=source.repo,
             counters=source.counters,
             followed=source.followed,
-            skips=skips,
             history=history,
             pool=self._reads,
             note=note,
+            left_out=self.conflicts.left_out,
+            written=written,
         )
         self.sides: Sides = {typename: each.server_side(self._servers) for typename, each in ALL.items()}
+        for row in self.conflicts.open:
+            if row.typename in self.sides:
+                self.sides[row.typename].recall(row)
 
     def __enter__(self) -> DvidServer:
         return self
@@ -102,9 +114,21 @@ class DvidServer:
     def begin_pass(self, checkpoint: Checkpoint | None, *, again: bool) -> None:
         self._checkpoint = checkpoint or Checkpoint(epoch=0)
         self._looking = Looking(checkpoint, again=again)
-        self._remembered = max(side.meet(checkpoint) for side in self.sides.values())
+        self._note_values()
+        for side in self.sides.values():
+            side.meet(checkpoint)
         if self._looking.is_needed:
             self.come_to_rest()
+
+    def _note_values(self) -> None:
+        """Once for each destination: what its values are before anything is written."""
+        written = self._servers.written
+        if written is None or written.met.versions:
+            return
+        versions = self.contents().versions
+        shared = [uuid for uuid, each in versions.items() if not each.locked and uuid in self._repo.versions]
+        noted = [each for side in self.sides.values() for each in side.note_values(shared)]
+        written.meet(Met(frozenset(versions), frozenset(noted)))
 
     def contents(self) -> RepoInfo:
         return read_repo_info(self.client, self._repo.root)
@@ -126,12 +150,24 @@ class DvidServer:
                 at_cut=standing is not Standing.UNDER_WAY,
                 caught_up=standing is Standing.CAUGHT_UP,
             )
+        if standing is Standing.CAUGHT_UP:
+            self.conflicts.close_agreeing(self._agrees)
         self._checkpoint = max(self._checkpoint, checkpoint, key=lambda each: each.key_ns)
-        return replace(checkpoint, contact=self._remembered)
+        found = [side.remembered() for side in self.sides.values()]
+        return checkpoint.with_contact(max(found, key=lambda each: each.next_mutation_id))
 
     @property
     def requests(self) -> int:
         return self.client.changes_sent
+
+    def _agrees(self, row: ConflictRow) -> bool:
+        if row.typename not in self.sides or not row.touched:
+            return False
+        try:
+            return self.sides[row.typename].agrees(row)
+        except RequestRefused:
+            # One of them has no such version or instance.
+            return False
 
     # What it has
 
@@ -168,17 +204,26 @@ class DvidServer:
         """Carry out the steps of a plan; `settled` is told of each outcome."""
         steps = plan.steps
 
+        blocked = Blocked(steps)
+
         def do(index: int) -> Outcome:
             self._ownership.check()
+            if not self.skips and blocked.waits(index):
+                return WAITS
             return self._do(steps[index], doubtful=index in plan.doubtful)
+
+        def tell(index: int, outcome: Outcome) -> None:
+            if outcome.refusals:
+                blocked.refused.add(index)
+            settled(steps[index], outcome)
 
         run_steps(
             steps,
             do,
             pool=self._pool,
             in_flight=self._in_flight,
-            put_off=lambda index: self._overlapping(steps, index),
-            settled=lambda index, outcome: settled(steps[index], outcome),
+            put_off=lambda index, outcome: self._overlapping(steps, index, outcome),
+            settled=tell,
         )
 
     def _do(self, step: Step, *, doubtful: bool) -> Outcome:
@@ -204,8 +249,10 @@ class DvidServer:
                     side.before_commit(event.version)
         return self.sides[step.command.typename].carry_out(step, doubtful=doubtful)
 
-    def _overlapping(self, steps: Sequence[Step], index: int) -> set[int]:
+    def _overlapping(self, steps: Sequence[Step], index: int, outcome: Outcome) -> set[int]:
         """The steps after a refused one that the source may have done first."""
+        if all(refusal.reason in NOT_SENT for refusal in outcome.refusals):
+            return set()
         side = self.sides[steps[index].command.typename]
         return {
             later

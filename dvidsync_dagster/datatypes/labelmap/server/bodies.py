@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 from dvidsync_dagster.datatypes.labelmap.events import BodyEvent
 from dvidsync_dagster.datatypes.labelmap.server.commands import Fresh, Label, LabelCommand
 from dvidsync_dagster.datatypes.labelmap.server.counter import LabelCounter
+from dvidsync_dagster.datatypes.labelmap.server.untouched import Untouched
 from dvidsync_dagster.dvid.labelmap import Labelmap, LastMod
 from dvidsync_dagster.errors import RequestRefused
 from dvidsync_dagster.events.event import Event
-from dvidsync_dagster.plan.outcome import ALREADY_THERE, DONE, Outcome, refused, refused_by
+from dvidsync_dagster.plan.outcome import ALREADY_THERE, DONE, Outcome, Refusal, refused, refused_by
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,17 +22,16 @@ class Bodies:
     Args:
         source, destination: the instance on both servers.
         counter: the destination's label counter.
+        untouched: tells what must be left out.
         shows: looks at the destination and tells whether one event has been applied.
-        skips: what is refused is left out; if not, nothing that comes after it may be applied, as its tag
-            would hide what is missing.
         note: says something once per run.
     """
 
     source: Labelmap
     destination: Labelmap
     counter: LabelCounter
+    untouched: Untouched
     shows: Callable[[BodyEvent], bool]
-    skips: bool
     note: Callable[[str], None]
     _given: dict[Fresh, int] = field(default_factory=dict)
 
@@ -41,6 +41,11 @@ class Bodies:
 
     def gave(self, fresh: Fresh, label: int) -> None:
         self._given[fresh] = label
+
+    def why_not(self, events: Sequence[Event]) -> Refusal | None:
+        """Why what repeats an event must be left out; None if it may be done, or repeats none."""
+        found = (self.untouched.why_not(event) for event in events if isinstance(event, BodyEvent))
+        return next((refusal for refusal in found if refusal is not None), None)
 
     def is_present(self, events: Sequence[Event]) -> bool:
         """Whether the event that a command repeats has been applied; False if it repeats none."""

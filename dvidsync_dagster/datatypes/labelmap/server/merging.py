@@ -20,7 +20,7 @@ def merge(bodies: Bodies, command: MergeBodies, events: Sequence[Event]) -> Outc
         return DONE
     except RequestRefused as refusal:
         if command.parts:
-            return _one_by_one(bodies, command, events)
+            return one_by_one(bodies, command, events)
         if bodies.is_present(events):
             return ALREADY_THERE
         done = bodies.made(command, target) is not None
@@ -30,16 +30,18 @@ def merge(bodies: Bodies, command: MergeBodies, events: Sequence[Event]) -> Outc
         return refused_by(refusal)
 
 
-def _one_by_one(bodies: Bodies, command: MergeBodies, events: Sequence[Event]) -> Outcome:
-    """A command that stands for several is refused whole if one label is: take it apart."""
+def one_by_one(bodies: Bodies, command: MergeBodies, events: Sequence[Event]) -> Outcome:
+    """A command that stands for several is refused whole if one label is: take it apart. What depends on a
+    part that is left out is left out too."""
     already_there = 0
     refusals: list[Refusal] = []
     for position, part in enumerate(command.parts):
-        outcome = merge(bodies, part, events[position : position + 1])
+        own = events[position : position + 1]
+        why_not = bodies.why_not(own)
+        outcome = merge(bodies, part, own) if why_not is None else Outcome(refusals=(why_not,))
         already_there += outcome.already_there
         refusals += [replace(refusal, part=position) for refusal in outcome.refusals]
-        if refusals and not bodies.skips:
-            break
+        bodies.untouched.settled(own, left_out=bool(outcome.refusals))
     return Outcome(already_there, tuple(refusals))
 
 

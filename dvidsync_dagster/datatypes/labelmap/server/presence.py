@@ -59,6 +59,8 @@ class Seen:
         gone: keys of bodies that are proven to have existed, and do not anymore.
         left: cleaves and splits (instance, version, rank) whose new body is gone and whose supervoxels are in
             bodies that the source put them into later.
+        merged: merges (instance, version, rank) whose labels lie in the target, as far as supervoxels of
+            their names tell.
         slow: how many seconds the server took to tell of a body, where that was long.
     """
 
@@ -66,6 +68,7 @@ class Seen:
     split: frozenset[tuple[str, str, int]] = frozenset()
     gone: frozenset[Key] = frozenset()
     left: frozenset[tuple[str, str, Rank]] = frozenset()
+    merged: frozenset[tuple[str, str, Rank]] = frozenset()
     slow: Mapping[Key, float] = field(default_factory=dict)
 
     def __or__(self, other: Seen) -> Seen:
@@ -75,6 +78,7 @@ class Seen:
             self.split | other.split,
             self.gone | other.gone,
             self.left | other.left,
+            self.merged | other.merged,
             {**self.slow, **other.slow},
         )
 
@@ -113,14 +117,14 @@ def _ended(events: Sequence[object], ordering: Ordering, seen: Seen, present: se
     for key in seen.gone & ordering.chains.keys():
         label = key[-1]
         first = events[ordering.chains[key][0]]
-        exists = isinstance(first, BodyEvent) and label not in _made(first)
+        exists = isinstance(first, BodyEvent) and label not in made_by(first)
         for index in ordering.chains[key]:
             event = events[index]
             if not isinstance(event, BodyEvent):
                 continue
             if exists:
                 found.add(index)
-            exists = label in event.survivors and (exists or (label in _made(event) and index in present))
+            exists = label in event.survivors and (exists or (label in made_by(event) and index in present))
     return found
 
 
@@ -174,7 +178,7 @@ class _Walk:
         reached = any(_reached(self.seen, key, event.rank) for key in keys.values())
         # Where one of its bodies is left, that tells more: what is gone may be the destination's own doing.
         if index in self.ended and not any(keys[label] in self.seen.bodies for label in event.survivors):
-            self.later_there.update(keys[label] for label in event.bodies if label not in _made(event))
+            self.later_there.update(keys[label] for label in event.bodies if label not in made_by(event))
         return reached or any(key in self.later_there for key in keys.values())
 
     def _may_be_hidden(self, index: int, event: BodyEvent, keys: Mapping[int, Key]) -> bool:
@@ -186,7 +190,9 @@ class _Walk:
         if isinstance(event, Cleave | Split):
             self.found.doubtful.add(index)
             return False
-        return True
+        # That its labels are gone can be the destination's own doing too.
+        where = (event.instance, event.version, event.rank)
+        return not isinstance(event, Merge) or where in self.seen.merged
 
     def _is_present(self, index: int, event: BodyEvent, keys: Mapping[int, Key]) -> None:
         self.found.present.add(index)
@@ -197,7 +203,7 @@ class _Walk:
         if any(body is not None and body.reached == event.rank for body in survivors):
             self.found.fresh.add(index)
         self.later_there.update(keys.values())
-        self.remade.update(keys[label] for label in _made(event))
+        self.remade.update(keys[label] for label in made_by(event))
 
 
 def _reached(seen: Seen, key: Key, rank: Rank) -> bool:
@@ -237,7 +243,7 @@ def _left_traces(
     return True
 
 
-def _made(event: BodyEvent) -> tuple[int, ...]:
+def made_by(event: BodyEvent) -> tuple[int, ...]:
     """The bodies that exist only since the operation."""
     match event:
         case Cleave() | Split():

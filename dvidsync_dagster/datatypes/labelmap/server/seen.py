@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -14,15 +14,22 @@ from dvidsync_dagster.datatypes.labelmap.events import (
     BodyEvent,
     Cleave,
     LabelEvent,
+    Merge,
     Split,
     SplitSupervoxel,
 )
 from dvidsync_dagster.datatypes.labelmap.server.presence import Body, Seen, find_presence
 from dvidsync_dagster.datatypes.labelmap.server.tags import NANOSECONDS, rank_of
+from dvidsync_dagster.datatypes.server_side import Servers
 from dvidsync_dagster.dvid.labelmap import Labelmap, LastMod
+from dvidsync_dagster.dvid.repo import read_repo_info, read_server_info
 from dvidsync_dagster.errors import NOT_HERE, RequestRefused, ServerFailed
+from dvidsync_dagster.log.checkpoint import Contacted
 from dvidsync_dagster.plan.claims import Key
 from dvidsync_dagster.plan.order import order
+
+SAVED_AHEAD = 100
+"""Mutation ids that a server has saved when it starts, beyond the next one."""
 
 SLOW_SECONDS = 0.05
 """A look at a body of usual size is quicker."""
@@ -36,10 +43,27 @@ class Contact:
         next_mutation_id: the destination's own at that time. An untagged change below it came with the copy
             and is the source's; one above is the destination's own.
         era: the key at which the source last began to count its ids again, or 0.
+        started: when the destination's process had begun (ns since 1970): what was changed there later did
+            not come with the copy. 0 if that is not known.
     """
 
     next_mutation_id: int
     era: int = 0
+    started: int = 0
+
+
+def first_contact(servers: Servers) -> Contacted:
+    """How the destination stands when it is met for the first time."""
+    with servers.repo_lock:
+        repo = read_repo_info(servers.destination, servers.root)
+    source, destination = read_server_info(servers.source), read_server_info(servers.destination)
+    started = 0
+    if destination.started is not None:
+        # The source's clock may be ahead, and bodies tell whole seconds.
+        started = destination.started + max(0, source.clock - destination.clock) + NANOSECONDS
+    # DVID saves its ids some ahead, and goes on from there when it starts: nothing was changed since then.
+    fresh = repo.saved_mutation_id - repo.next_mutation_id == SAVED_AHEAD
+    return Contacted(repo.next_mutation_id, started, repo.next_mutation_id if fresh else 0)
 
 
 def body_of(last_mod: LastMod, contact: Contact) -> Body:
@@ -47,9 +71,10 @@ def body_of(last_mod: LastMod, contact: Contact) -> Body:
     rank = rank_of(last_mod.app)
     if rank is not None:
         return Body(reached=rank, tagged=True)
-    if last_mod.mutation_id >= contact.next_mutation_id:
+    changed = _time(last_mod.time)
+    if last_mod.mutation_id >= contact.next_mutation_id or 0 < contact.started <= changed:
         return Body(reached=None, tagged=False)
-    era = contact.era if contact.era and _time(last_mod.time) >= contact.era else 0
+    era = contact.era if contact.era and changed >= contact.era else 0
     return Body(reached=(era, last_mod.mutation_id), tagged=False)
 
 
@@ -110,7 +135,14 @@ def look(
     _check_missing(labelmap, missing)
     gone = frozenset(body_key(labelmap.name, version, label) for version, label in missing)
     existed = frozenset[Key]() if alone else _existed(labelmap, gone, contact)
-    return Seen(found, _gone(events, labelmap), existed, _left(events, labelmap, gone, contact), slow)
+    return Seen(
+        found,
+        _gone(events, labelmap),
+        existed,
+        _left(events, labelmap, gone, contact),
+        _merged(events, labelmap, found, gone),
+        slow,
+    )
 
 
 def _has(labelmap: Labelmap, version: str) -> bool:
@@ -203,6 +235,25 @@ def _left(
         if taken:
             found.add((labelmap.name, event.version, event.rank))
     return frozenset(found)
+
+
+def _merged(
+    events: Sequence[LabelEvent], labelmap: Labelmap, found: Mapping[Key, Body], gone: frozenset[Key]
+) -> frozenset[tuple[str, str, tuple[int, int]]]:
+    """The merges into bodies that the destination changed itself since, of which all labels are gone and
+    their supervoxels of that name are in the target."""
+    hidden = []
+    for event in events:
+        if isinstance(event, Merge) and event.target:
+            target, *labels = (body_key(labelmap.name, event.version, label) for label in event.bodies)
+            if target in found and found[target].reached is None and gone.issuperset(labels):
+                hidden.append(event)
+    homes = _bodies(labelmap, [(event.version, label) for event in hidden for label in event.labels])
+    return frozenset(
+        (labelmap.name, event.version, event.rank)
+        for event in hidden
+        if all(homes[event.version][label] == event.target for label in event.labels)
+    )
 
 
 def _gone(events: Sequence[LabelEvent], labelmap: Labelmap) -> frozenset[tuple[str, str, int]]:

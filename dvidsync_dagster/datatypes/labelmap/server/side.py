@@ -6,10 +6,10 @@ import threading
 import time
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from dvidsync_dagster.datatypes.commands import Step
-from dvidsync_dagster.datatypes.labelmap.claims import claims_of
+from dvidsync_dagster.datatypes.labelmap.claims import body_key, claims_of
 from dvidsync_dagster.datatypes.labelmap.counter_rule import CounterState
 from dvidsync_dagster.datatypes.labelmap.events import BodyEvent, LabelEvent, Merge
 from dvidsync_dagster.datatypes.labelmap.server import combining
@@ -23,18 +23,21 @@ from dvidsync_dagster.datatypes.labelmap.server.commands import (
 from dvidsync_dagster.datatypes.labelmap.server.counter import LabelCounter
 from dvidsync_dagster.datatypes.labelmap.server.counters import Counters
 from dvidsync_dagster.datatypes.labelmap.server.late import changed_since
+from dvidsync_dagster.datatypes.labelmap.server.others import CountedLabelmap, Others
 from dvidsync_dagster.datatypes.labelmap.server.overtaken import is_past
 from dvidsync_dagster.datatypes.labelmap.server.presence import BodyPresence, Seen, find_presence
 from dvidsync_dagster.datatypes.labelmap.server.repeating import combined, command_of
 from dvidsync_dagster.datatypes.labelmap.server.rest import merge_seconds
-from dvidsync_dagster.datatypes.labelmap.server.seen import Contact, is_present, look
+from dvidsync_dagster.datatypes.labelmap.server.seen import Contact, first_contact, is_present, look
+from dvidsync_dagster.datatypes.labelmap.server.untouched import Untouched
 from dvidsync_dagster.datatypes.labelmap.server.writer import LabelmapWriter
 from dvidsync_dagster.datatypes.server_side import Presence, Servers, ServerSide, Unit, single
 from dvidsync_dagster.dvid.labelmap import Labelmap
 from dvidsync_dagster.dvid.repo import read_repo_info
 from dvidsync_dagster.errors import RequestRefused
 from dvidsync_dagster.events.event import Event
-from dvidsync_dagster.log.checkpoint import Checkpoint
+from dvidsync_dagster.log.checkpoint import NOT_MET, Checkpoint, Contacted
+from dvidsync_dagster.log.conflicts import ConflictRow
 from dvidsync_dagster.plan.order import Ordering
 from dvidsync_dagster.plan.outcome import Outcome, refused
 
@@ -59,9 +62,12 @@ class LabelmapSide(ServerSide):
     def __init__(self, servers: Servers) -> None:
         super().__init__(servers)
         self.contact = Contact(0)
+        self.others = Others(self._next_mutation_id)
+        self._untouched: dict[str, Untouched] = {}
         self.counters = Counters(servers, self._new_writer)
         self._openings: dict[tuple[str, str], _Opening] = {}
         self._may_be_busy = False
+        self._met = NOT_MET
 
     # Planning
 
@@ -96,13 +102,16 @@ class LabelmapSide(ServerSide):
 
     # What the destination has
 
-    def meet(self, checkpoint: Checkpoint | None) -> int:
-        met_at = checkpoint.contact if checkpoint is not None else 0
-        era = checkpoint.era if checkpoint is not None else 0
-        if not met_at:
-            met_at = read_repo_info(self.servers.destination, self.servers.root).next_mutation_id
-        self.contact = Contact(met_at, era)
-        return met_at
+    def meet(self, checkpoint: Checkpoint | None) -> None:
+        known = checkpoint.contacted if checkpoint is not None else NOT_MET
+        if not known.next_mutation_id:
+            known = first_contact(self.servers)
+        self.contact = Contact(known.next_mutation_id, checkpoint.era if checkpoint else 0, known.started)
+        self.others.meet(known.undisturbed)
+        self._met = known
+
+    def remembered(self) -> Contacted:
+        return replace(self._met, undisturbed=self.others.undisturbed)
 
     def find_present(self, units: Sequence[Unit], ordering: Ordering) -> Presence:
         """By their bodies; torn ones are mended on the way."""
@@ -116,7 +125,17 @@ class LabelmapSide(ServerSide):
             event = events[index]
             if isinstance(event, BodyEvent):
                 self.counters.writer(event.instance).mend_if_torn(event)
-        return Presence(presence.present, presence.doubtful)
+        return Presence(presence.present - self._left_out(events), presence.doubtful)
+
+    def _left_out(self, events: Sequence[Event]) -> set[int]:
+        """By index, what was left out, or depends on that: what looks like it is something else."""
+        left_out = self.servers.left_out
+        return {
+            index
+            for index, event in enumerate(events if left_out else ())
+            if isinstance(event, BodyEvent)
+            and (left_out.has(str(event.origin)) or self.untouched(event.instance).depends_on(event))
+        }
 
     def _after_rest(
         self, events: Sequence[Event], ordering: Ordering, presence: BodyPresence, seen: Seen
@@ -186,6 +205,26 @@ class LabelmapSide(ServerSide):
                 return found
         return None
 
+    def touched(self, event: Event) -> Sequence[str]:
+        return [str(label) for label in event.bodies] if isinstance(event, BodyEvent) else ()
+
+    def recall(self, row: ConflictRow) -> None:
+        keys = [body_key(row.instance, row.version, int(label)) for label in row.touched if int(label)]
+        self.servers.left_out.add(keys, row.rank, row.where)
+
+    def settled(self, events: Sequence[Event], *, left_out: bool) -> None:
+        for event in events:
+            self.untouched(event.instance).settled([event], left_out=left_out)
+
+    def agrees(self, row: ConflictRow) -> bool:
+        source, destination = Labelmap(self.servers.source, row.instance), self._labelmap(row.instance)
+        labels = [label for label in map(int, row.touched) if label]
+        return all(
+            set(source.supervoxels(row.version, label) or ())
+            == set(destination.supervoxels(row.version, label) or ())
+            for label in labels
+        )
+
     def may_overtake(self, step: Step, refused: Step) -> bool:
         """The source was already working on it while it did the one that is refused here."""
         ended = max(event.origin.key_ns for event in refused.events)
@@ -201,6 +240,7 @@ class LabelmapSide(ServerSide):
         if at_cut:
             self.counters.follow_highest()
         self.counters.settle()
+        self.others.at_rest()
 
     @contextmanager
     def _opened(self, command: LabelCommand) -> Iterator[_Opening]:
@@ -220,7 +260,25 @@ class LabelmapSide(ServerSide):
             yield opening
 
     def _labelmap(self, instance: str) -> Labelmap:
-        return Labelmap(self.servers.destination, self.servers.at_destination(instance))
+        return CountedLabelmap(self.servers.destination, self.servers.at_destination(instance), self.others)
+
+    def _next_mutation_id(self) -> int:
+        with self.servers.repo_lock:
+            return read_repo_info(self.servers.destination, self.servers.root).next_mutation_id
+
+    def untouched(self, instance: str) -> Untouched:
+        """Tells which of an instance's bodies are as the source had them."""
+        if instance not in self._untouched:
+            made = Untouched(
+                instance,
+                self._labelmap(instance),
+                lambda: self.contact,
+                self.servers.left_out,
+                self.servers.repo.ancestors,
+                self.others,
+            )
+            self._untouched.setdefault(instance, made)
+        return self._untouched[instance]
 
     def _shows(self, event: BodyEvent) -> bool:
         return is_present(event, self._labelmap(event.instance), self.servers.pool, self.contact)
@@ -231,8 +289,8 @@ class LabelmapSide(ServerSide):
                 source=Labelmap(self.servers.source, instance),
                 destination=self._labelmap(instance),
                 counter=counter,
+                untouched=self.untouched(instance),
                 shows=self._shows,
-                skips=self.servers.skips,
                 note=self.servers.note,
             )
         )

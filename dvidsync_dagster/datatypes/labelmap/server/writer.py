@@ -24,7 +24,7 @@ from dvidsync_dagster.datatypes.labelmap.server.commands import (
     SplitSupervoxels,
     TakeLabel,
 )
-from dvidsync_dagster.datatypes.labelmap.server.merging import merge, renumber
+from dvidsync_dagster.datatypes.labelmap.server.merging import merge, one_by_one, renumber
 from dvidsync_dagster.datatypes.labelmap.server.repeating import command_of
 from dvidsync_dagster.datatypes.labelmap.server.splitting import cuts_of, mend_cut, split
 from dvidsync_dagster.errors import RequestRefused
@@ -52,6 +52,11 @@ class LabelmapWriter:
             AnswerLost, ServerUnreachable, ServerFailed: the destination did not answer; look again later.
         """
         try:
+            why_not = self.bodies.why_not(events)
+            if why_not is not None:
+                if isinstance(command, MergeBodies) and command.parts:
+                    return one_by_one(self.bodies, command, events)
+                return Outcome(refusals=(why_not,))
             match command:
                 case MergeBodies():
                     return merge(self.bodies, command, events)
