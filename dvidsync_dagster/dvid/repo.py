@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import orjson
 
+from dvidsync_dagster.dvid import repo_log
 from dvidsync_dagster.dvid.paths import node_path, repo_path
 from dvidsync_dagster.dvid.patience import FEW, REPO
 from dvidsync_dagster.dvid.transport import Transport
@@ -74,6 +74,12 @@ class Instance:
     syncs: tuple[str, ...] = ()
     base: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def made_in(self) -> str:
+        """The version in which it was made, as far as that is told: docs/dvid.md, "Where an instance was
+        made"."""
+        return str(self.base.get("RepoUUID") or "")
+
 
 @dataclass(frozen=True, slots=True)
 class RepoInfo:
@@ -100,18 +106,12 @@ class RepoInfo:
 
     def born(self, instance: str) -> int:
         """When an instance was made (ns since 1970, whole seconds), from the repo's log; 0 if that does not
-        say."""
-        return max(self.births(instance), default=0)
+        say. What it was called then makes no difference."""
+        return repo_log.born(self.log).get(instance, 0)
 
     def births(self, instance: str) -> list[int]:
         """When instances of that name were made (ns since 1970, whole seconds), from the repo's log."""
-        found = []
-        for line in self.log:
-            moment, _, text = line.partition("  ")
-            if text.startswith(f'New data instance "{instance}" '):
-                with suppress(ValueError):
-                    found.append(int(datetime.fromisoformat(moment).timestamp()) * 1_000_000_000)
-        return found
+        return repo_log.births(self.log, instance)
 
 
 def read_server_info(client: Transport) -> ServerInfo:

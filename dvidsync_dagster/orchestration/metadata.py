@@ -51,6 +51,7 @@ ROW_COUNT = "dagster/row_count"
 
 SHOWN = 20
 SHOWN_CONFLICTS = 500
+_COUNTED = 200
 
 Metadata = dict[str, dg.MetadataValue]
 
@@ -103,7 +104,7 @@ def chunk_metadata(report: ChunkReport, checkpoint: Checkpoint) -> Metadata:
         metadata[SECONDS + stage] = _seconds(seconds)
     for key, counts in ((NOT_FOLLOWED, report.not_followed), (UNKNOWN_ACTIONS, report.unknown_actions)):
         if counts:
-            metadata[key] = dg.MetadataValue.json(dict(counts))
+            metadata[key] = dg.MetadataValue.json(_most(counts))
     if report.conflicts:
         metadata[CONFLICTS_TABLE] = conflict_table(report.conflicts)
     if report.quarantined:
@@ -112,6 +113,12 @@ def chunk_metadata(report: ChunkReport, checkpoint: Checkpoint) -> Metadata:
     if notes:
         metadata[NOTES] = dg.MetadataValue.md("\n".join(f"- {markdown(note, 2000)}" for note in notes))
     return metadata
+
+
+def _most(counts: Mapping[str, int]) -> dict[str, int]:
+    """The highest counts, by what people and records named."""
+    most = sorted(counts.items(), key=lambda each: -each[1])[:_COUNTED]
+    return {escaped(name, 200): count for name, count in most}
 
 
 def _seconds(seconds: float) -> dg.FloatMetadataValue:
@@ -167,10 +174,10 @@ def conflict_table(rows: Sequence[ConflictRow]) -> dg.TableMetadataValue:
         dg.TableRecord(
             {
                 "action": row.action,
-                "instance": row.instance,
+                "instance": escaped(row.instance, 200),
                 "found": row.found,
                 "mutation_id": -1 if row.mutation_id is None else row.mutation_id,
-                "version": row.version,
+                "version": escaped(row.version, 200),
                 "where": row.where,
             }
         )

@@ -8,7 +8,12 @@ from contextlib import contextmanager
 
 import dagster as dg
 
+from dvidsync_dagster.outgoing_text import escaped
+
 PACKAGE = "dvidsync_dagster"
+
+_LONGEST = 2000
+"""Characters of a line."""
 
 Context = dg.AssetExecutionContext | dg.OpExecutionContext | dg.AssetCheckExecutionContext
 
@@ -26,7 +31,7 @@ class _ToRun(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
-            self._context.log.log(record.levelno, record.getMessage())
+            self._context.log.log(record.levelno, escaped(record.getMessage(), _LONGEST))
         except Exception:
             self.handleError(record)
 

@@ -35,6 +35,12 @@ PREVIEW = "dvidsync/preview"
 
 _SHOWN = 60
 """Characters of a value in a preview."""
+_COLUMNS = 30
+"""Columns of a preview: a neuron can have a thousand fields."""
+_TEXT = 300
+"""Characters of a column's text."""
+_NAMED = 20
+"""How many new tables a message names."""
 
 
 def table_materializations(
@@ -48,7 +54,7 @@ def table_materializations(
             SIZE: dg.MetadataValue.int(each.size),
             URI: dg.MetadataValue.text(each.uri),
             TABLE: dg.MetadataValue.text(escaped(each.path)),
-            HOLDS: dg.MetadataValue.text(each.text),
+            HOLDS: dg.MetadataValue.text(escaped(each.text)),
             BRANCH: dg.MetadataValue.text(escaped(each.branch)),
             BRANCH_VERSION: dg.MetadataValue.text(escaped(each.branch_version)),
             DELTA_VERSION: dg.MetadataValue.int(each.version),
@@ -117,7 +123,9 @@ class TableCatalog:
         for key in list(self._known.keys() - there) if now.versions else ():
             self._log_event(_dropped(self._known.pop(key)))
         if self._new:
-            self._say(_NEW.format(tables=", ".join(sorted(self._new))))
+            named = ", ".join(sorted(self._new)[:_NAMED])
+            more = f" and {len(self._new) - _NAMED:,} more" if len(self._new) > _NAMED else ""
+            self._say(_NEW.format(tables=f"{named}{more}"))
             self._new = []
 
 
@@ -145,9 +153,9 @@ def column_schema(schema: pa.Schema) -> dg.TableSchema:
     return dg.TableSchema(
         columns=[
             dg.TableColumn(
-                column.name,
-                str(column.type),
-                description=column.text,
+                escaped(column.name),
+                escaped(str(column.type)),
+                description=escaped(column.text, _TEXT),
                 constraints=dg.TableColumnConstraints(nullable=column.nullable),
             )
             for column in map(Column.of, schema)
@@ -157,10 +165,12 @@ def column_schema(schema: pa.Schema) -> dg.TableSchema:
 
 def preview(rows: pa.Table) -> str:
     """Some rows as a Markdown table."""
-    names = rows.column_names
-    head = [markdown(name, _SHOWN) for name in names]
-    body = [[_cell(row[name]) for name in names] for row in rows.to_pylist()]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in (head, ["---"] * len(names), *body))
+    shown = rows.select(rows.column_names[:_COLUMNS])
+    head = [markdown(name, _SHOWN) for name in shown.column_names]
+    body = [[_cell(row[name]) for name in shown.column_names] for row in shown.to_pylist()]
+    more = rows.num_columns - shown.num_columns
+    table = "\n".join(f"| {' | '.join(cells)} |" for cells in (head, ["---"] * len(head), *body))
+    return table if not more else f"{table}\n\n{more:,} more columns"
 
 
 def _cell(value: Any) -> str:

@@ -54,7 +54,12 @@ class Changing:
     ) -> int:
         """Make this the whole content, with the table's columns. None: there is no such table yet."""
         if delta is not None:
-            return _commit(delta, written, [], table.schema, properties, whole=True)
+            commits = _commit(delta, written, [], table.schema, properties, whole=True)
+            if delta.metadata().description == table.text:
+                return commits
+            # It was an instance of another data type.
+            delta.alter.set_table_description(table.text, commit_properties=properties)
+            return commits + 1
         create_table_with_add_actions(
             self._bucket.table_uri(table_folder(self._branch, table.path)),
             Schema.from_arrow(table.schema),

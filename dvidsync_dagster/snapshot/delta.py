@@ -69,14 +69,14 @@ class DeltaTables:
         before = -1 if there is None else there.version()
         with self._errors(path):
             try:
-                self._changing.fill(there, table, written, self._properties())
+                commits = self._changing.fill(there, table, written, self._properties())
             except STORE_ERRORS as error:
                 now = self._newest(path)
                 if now is not None and now.version() > before:
                     raise self._contended(path) from error
                 raise
-        self._known[path] = before + 1
-        self._held[path] = opened(self._bucket, self._branch, path, before + 1)
+        self._known[path] = before + commits
+        self._held[path] = opened(self._bucket, self._branch, path, before + commits)
         return self._known[path]
 
     def commit(self, table: Table, change: Change, *, at: int, key_ns: int) -> int:

@@ -16,6 +16,13 @@ import re
 POINTER = "snapshot.json"
 _OWN = {"pins", "releases", "readme.md", POINTER}
 _ODD = re.compile(r"[^A-Za-z0-9._-]")
+_NOT_IN_A_PART = re.compile(r"/|~(?=2F|7E)")
+
+
+def table_path(instance: str, *parts: str) -> str:
+    """The path of an instance's table. Its first part is the instance, whatever that is called: an ordinary
+    name as it is, a slash as ``~2F``, and a ``~`` that could be taken for the beginning of one as ``~7E``."""
+    return "/".join([_NOT_IN_A_PART.sub(lambda odd: _coded(odd.group()), instance), *parts])
 
 
 def branch_folder(branch: str) -> str:

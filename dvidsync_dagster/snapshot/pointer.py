@@ -70,6 +70,8 @@ class BranchState(_Part):
             moment.
         log_time_ns: the moment of the log (ns since 1970) at which the tables are.
         tables: by path.
+        instances: the data UUIDs of all instances that the source had when the last run began, by name; those
+            of tables are among them. None if an earlier dvidsync wrote this.
     """
 
     uuid: str
@@ -79,6 +81,7 @@ class BranchState(_Part):
     read_until_ns: _Count = 0
     log_time_ns: _Count
     tables: dict[str, TableState] = {}
+    instances: dict[str, str] | None = None
 
 
 class Pin(_Part):
@@ -87,10 +90,13 @@ class Pin(_Part):
     Args:
         branch: the version's.
         tables: Delta's version, by path.
+        instances: the data UUIDs of the instances that the tables are of, by name; one that is not here was
+            not told.
     """
 
     branch: str
     tables: dict[str, _Count] = {}
+    instances: dict[str, str] = {}
 
 
 class Snapshot(_Part):

@@ -6,11 +6,12 @@ import pyarrow as pa
 from deltalake import DeltaTable
 
 from dvidsync_dagster.snapshot.layout import table_folder
-from dvidsync_dagster.snapshot.opening import opened, query, storage_errors
+from dvidsync_dagster.snapshot.opening import opened, storage_errors
 from dvidsync_dagster.snapshot.pointer import Pointer
 from dvidsync_dagster.snapshot.points import POINTS
+from dvidsync_dagster.snapshot.sample import stored_sample
 from dvidsync_dagster.snapshot.store import Bucket
-from dvidsync_dagster.snapshot.table import SAMPLE, RowsChanged, TableReport
+from dvidsync_dagster.snapshot.table import RowsChanged, TableReport
 
 
 def report(
@@ -29,26 +30,27 @@ def report(
 
     Args:
         text: what a row is; None: as the table itself tells.
-        written: some of the rows that were written.
+        written: a sample of the rows that were written.
 
     Raises:
         StorageError.
     """
     with storage_errors(bucket, branch, path):
-        if not written:
-            written = query(delta, f"SELECT * FROM here LIMIT {SAMPLE}").read_all()
-        sizes = delta.get_add_actions().column("size_bytes").to_pylist()
+        folder = table_folder(branch, path)
+        schema = pa.schema(delta.schema().to_arrow())
+        actions = delta.get_add_actions()
+        files, sizes = (actions.column(name).to_pylist() for name in ("path", "size_bytes"))
         return TableReport(
             path=path,
             text=delta.metadata().description or "" if text is None else text,
-            schema=pa.schema(delta.schema().to_arrow()),
-            uri=f"{bucket.uri}/{table_folder(branch, path)}",
+            schema=schema,
+            uri=f"{bucket.uri}/{folder}",
             version=delta.version(),
             branch=branch,
             branch_version=branch_version,
             rows=rows,
             size=sum(sizes),
-            sample=written.slice(0, SAMPLE),
+            sample=written or stored_sample(bucket, folder, files, schema),
             changed=changed,
         )
 

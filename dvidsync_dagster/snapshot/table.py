@@ -113,7 +113,8 @@ class TableReport:
         branch_version: the branch's newest version that is in it.
         rows: how many it has.
         size: bytes of the files that hold them.
-        sample: some rows, of those that were written if any were; `SAMPLE` at most.
+        sample: some rows, of those that were written if any were; `SAMPLE` at most. What is large in them is
+            text that says so.
         changed: what was done to it; None if it is only told how it stands.
     """
 

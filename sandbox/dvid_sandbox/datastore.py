@@ -103,14 +103,14 @@ class Datastore:
         del repo.instances[old]
         instance.name = new
         repo.instances[new] = instance
-        repo.note(f'Renamed data instance "{old}" to "{new}"', exchange.moment.now())
+        repo.note(f"Renamed data instance {go_quote(old)} to {go_quote(new)}", exchange.moment.now())
 
     def delete(self, exchange: Exchange, uuid: str, name: str) -> None:
         """Deletes an instance, which DVID does at its command line only."""
         repo = self.find(uuid).repo
-        repo.instance(name)
+        type_name = repo.instance(name).type_name
         del repo.instances[name]
-        repo.note(f'Delete data instance "{name}"', exchange.moment.now())
+        repo.note(f"Delete data instance '{name}' of type '{type_name}'", exchange.moment.now())
 
     @staticmethod
     def _not_found() -> Answer:
@@ -184,7 +184,7 @@ class Datastore:
         repo.instances[name] = instance
         shown = " ".join(f"{key}:{config[key]}" for key in sorted(config))
         repo.note(
-            f'New data instance "{name}" of type "{type_name}" with config {{map[{shown}]}}',
+            f'New data instance {go_quote(name)} of type "{type_name}" with config {{map[{shown}]}}',
             exchange.moment.now(),
         )
         message = {"Action": "newinstance", "UUID": place.uuid, "Typename": type_name, "Dataname": name}

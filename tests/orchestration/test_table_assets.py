@@ -219,3 +219,24 @@ def test_a_storage_that_cannot_be_opened_is_told(home: Path, caplog: pytest.LogC
     (home / "dagster.yaml").write_text("event_log_storage: {module: not_there, class: X, config: {}}")
     assert tables_known_here(CONFIG) == {}
     assert "not_there" in caplog.text
+
+
+def test_names_that_people_gave_are_told_as_text_of_some_length() -> None:
+    odd = "\x1b[31m\n" + "x" * 100_000
+    schema = pa.schema([pa.field("body", pa.int64(), metadata={"comment": odd})])
+    told = next(iter(table_materializations(CLOUD, [report(text=odd, path="x", branch=odd, schema=schema)])))
+    for name, value in told.metadata.items():
+        if name == "dagster/column_schema":
+            assert isinstance(value.value, dg.TableSchema)
+            texts = [value.value.columns[0].description or ""]
+        else:
+            texts = [str(value.value)]
+        for text in texts:
+            assert len(text) <= 500
+            assert "\x1b" not in text
+
+
+def test_a_preview_of_many_columns_shows_some() -> None:
+    shown = preview(pa.table({f"field{number}": ["é" * 10_000] for number in range(1000)}))
+    assert shown.endswith("\n\n970 more columns")
+    assert len(shown) < 5_000

@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from dvidsync_dagster.dvid.annotation import Element, Point, point
 from dvidsync_dagster.errors import ServerFailed
+from dvidsync_dagster.snapshot.layout import table_path
 from dvidsync_dagster.snapshot.table import Column, Table
 
 KEY = ("x", "y", "z", "ordinal")
@@ -40,7 +41,7 @@ Numbered = tuple[ElementRow, int]
 def element_table(instance: str) -> Table:
     """The table of an annotation instance."""
     return Table(
-        instance,
+        table_path(instance),
         f"One element of the annotation instance {instance}.",
         (
             Column("x", pa.int32(), "Where it is, in voxels."),

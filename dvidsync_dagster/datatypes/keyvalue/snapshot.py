@@ -26,6 +26,7 @@ from dvidsync_dagster.differences.sides import DvidSide, Kind
 from dvidsync_dagster.dvid.keyvalue import UNREADABLE, Keyvalue, fits_path, written
 from dvidsync_dagster.dvid.patience import MIB
 from dvidsync_dagster.events.event import Event
+from dvidsync_dagster.snapshot.layout import table_path
 from dvidsync_dagster.snapshot.table import Change, Column, Table, TableRows
 
 LARGEST = 128 * MIB
@@ -66,7 +67,7 @@ class KeyvalueSnapshot(SnapshotSide):
     @property
     def _table(self) -> Table:
         return Table(
-            self.instance.name,
+            table_path(self.instance.name),
             f"One key of the keyvalue instance {self.instance.name}.",
             (
                 Column("key", pa.string(), f"The key. {EXPLAINED}"),

@@ -28,6 +28,7 @@ from dvidsync_dagster.differences.sides import DvidSide, Kind
 from dvidsync_dagster.dvid.neuronjson import Neuronjson
 from dvidsync_dagster.errors import ServerFailed, Unfit
 from dvidsync_dagster.events.event import Event
+from dvidsync_dagster.snapshot.layout import table_path
 from dvidsync_dagster.snapshot.table import HIGHEST, Change, Column, Table, TableRows
 
 
@@ -66,7 +67,7 @@ class NeuronjsonSnapshot(SnapshotSide):
             *fields,
         )
         text = f"One neuron of the neuronjson instance {self.instance.name} that has any field."
-        return Table(self.instance.name, text, columns, ("body",))
+        return Table(table_path(self.instance.name), text, columns, ("body",))
 
     def whole(self, version: str) -> Iterator[tuple[Table, Iterator[pa.RecordBatch]]]:
         """The batches are to be read before the next table is asked for."""

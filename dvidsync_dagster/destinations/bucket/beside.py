@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import pyarrow as pa
 
+from dvidsync_dagster.outgoing_text import escaped
 from dvidsync_dagster.snapshot.layout import release_folder
 from dvidsync_dagster.snapshot.pointer import Snapshot
 from dvidsync_dagster.snapshot.reading import dataset
@@ -52,10 +53,10 @@ def write_releases(
     for uuid in snapshot.pins:
         if f"{release_folder(uuid)}/{SUMS}" in there:
             continue
-        _log.info("writing the release of version %s", uuid)
+        _log.info("writing the release of version %s", escaped(uuid))
         pinned = dataset(bucket, version=uuid)
         for text in release(pinned, bucket, synced=synced, still_owner=still_owner).notes:
-            note(f"the release of version {uuid}: {text}")
+            note(f"the release of version {escaped(uuid)}: {text}")
 
 
 def _with_columns(table: Table, schema: pa.Schema) -> Table:

@@ -55,6 +55,7 @@ class BucketBesideSource:
         self._root = root
         self._sides: Mapping[str, SnapshotSide] = {}
         self._versions: Mapping[str, Mapping[str, int]] = {}
+        self._owners: Mapping[str, Mapping[str, str]] = {}
         self._log_time_ns = 0
 
     def contents(self, source: RepoInfo) -> RepoInfo:
@@ -72,12 +73,15 @@ class BucketBesideSource:
                 "Let a run make it first.",
             )
         self._versions = tables_by_version(snapshot, self._config.branch, state)
+        pinned = {uuid: snapshot.pins[uuid].instances for uuid in self._versions if uuid in snapshot.pins}
+        self._owners = {**pinned, state.uuid: state.instances or {}}
         self._log_time_ns = state.log_time_ns
         self._sides = {
             name: side
             for name, instance in source.instances.items()
             if (side := self._side_of(instance)) is not None
             and all(table.path in state.tables for table in side.tables)
+            and self._is_of(state.uuid, instance)
         }
         return replace(
             source,
@@ -92,12 +96,19 @@ class BucketBesideSource:
         return frozenset(self._versions) | {each.uuid for each in branch.versions[newest + 1 :]}
 
     def holds(self, version: str, instance: str) -> bool:
-        """One that joined later is not in the versions that were committed before."""
-        return all(table.path in self._versions[version] for table in self._sides[instance].tables)
+        """One that joined later is not in the versions that were committed before, and another one can be
+        there by its name."""
+        side = self._sides[instance]
+        is_there = all(table.path in self._versions[version] for table in side.tables)
+        return is_there and self._is_of(version, side.instance)
 
     def side(self, version: str, instance: str) -> BucketSide:
         rows = RowsAt(self._bucket, self._config.branch, self._versions[version])
         return BucketSide(version, instance, self._sides[instance], rows)
+
+    def _is_of(self, version: str, instance: Instance) -> bool:
+        """Whether tables by an instance's name are that one's; where nobody told, they are."""
+        return self._owners[version].get(instance.name, instance.data_uuid) == instance.data_uuid
 
     def _side_of(self, instance: Instance) -> SnapshotSide | None:
         """Its tables; None if snapshots hold nothing of it."""

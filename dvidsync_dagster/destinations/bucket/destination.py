@@ -17,8 +17,9 @@ from dvidsync_dagster.destinations.bucket.draft import Draft
 from dvidsync_dagster.destinations.bucket.first import FirstSnapshot
 from dvidsync_dagster.destinations.bucket.joining import Joining
 from dvidsync_dagster.destinations.bucket.place import table_app
-from dvidsync_dagster.destinations.bucket.sides import snapshot_sides, under
+from dvidsync_dagster.destinations.bucket.sides import snapshot_sides, table_paths, under
 from dvidsync_dagster.destinations.bucket.stretches import Stretch, in_stretches
+from dvidsync_dagster.destinations.bucket.table_places import refuse_nested, refuse_places
 from dvidsync_dagster.destinations.bucket.tables import BranchTables
 from dvidsync_dagster.destinations.bucket.versions import BranchVersions
 from dvidsync_dagster.destinations.in_order import in_order
@@ -28,10 +29,11 @@ from dvidsync_dagster.dvid.repo import RepoInfo
 from dvidsync_dagster.events.batch import Batch
 from dvidsync_dagster.events.event import Event
 from dvidsync_dagster.events.origin import key_text
-from dvidsync_dagster.events.repo import NewInstance
+from dvidsync_dagster.events.repo import Commit
 from dvidsync_dagster.log.checkpoint import Checkpoint, LogStart
 from dvidsync_dagster.log.conflicts import ConflictRow
-from dvidsync_dagster.snapshot.pointer import Pointer, Snapshot, refuse_tables_alone
+from dvidsync_dagster.outgoing_text import escaped
+from dvidsync_dagster.snapshot.pointer import BranchState, Pointer, Snapshot, refuse_tables_alone
 from dvidsync_dagster.snapshot.points import POINTS
 from dvidsync_dagster.snapshot.store import Bucket
 from dvidsync_dagster.snapshot.table import Change, Table
@@ -68,8 +70,9 @@ class BucketDestination:
         self._still_owner = still_owner
         self._note = note
         self._versions = BranchVersions.of(source.repo, config.branch)
-        self._sides = snapshot_sides(source, config.branch, f"{config.field}.own", note)
-        self._joining = Joining(self._sides, source.repo, note)
+        self._sides = snapshot_sides(source, config.branch, config.field, note)
+        refuse_places(bucket, config.branch, table_paths(self._sides), config.field)
+        self._joining = Joining(self._sides, source, note)
         self._first = FirstSnapshot(
             config, source, self._versions, self._joining, still_owner=still_owner, note=note
         )
@@ -94,7 +97,8 @@ class BucketDestination:
         there = Pointer.load(self._bucket)
         if there is None:
             refuse_tables_alone(self._bucket, self._config.branch)
-        self._first.state(there or Snapshot(repo=root, epoch=0))
+        known = self._first.state(there or Snapshot(repo=root, epoch=0))
+        self._refuse_nested(known)
         pointer = Pointer.claimed(self._bucket, root)
         snapshot = pointer.snapshot
         state = self._first.state(snapshot)
@@ -106,19 +110,30 @@ class BucketDestination:
             states=state.tables,
         )
         draft = self._draft = Draft(pointer, self._config.branch, tables, state)
-        self._joining.forget_others(draft)
+        self._joining.recognise(draft)
         if snapshot.checkpoint is None:
             self._first.make(draft)
-            return LogStart(draft.state.log_time_ns)
         if draft.reached.is_committed:
-            self._joining.read(draft, state.uuid, state.log_time_ns, self._still_owner)
+            self._joining.read(draft, draft.state.uuid, self._still_owner)
+        self._joining.begin_empty(draft)
         self._joining.tell_of_missing(draft)
+        if snapshot.checkpoint is None:
+            return LogStart(draft.state.log_time_ns)
         if checkpoint is not None and checkpoint.key_ns > snapshot.checkpoint.key_ns:
             self._note(
                 f"the bucket's own checkpoint counts, of {key_text(snapshot.checkpoint.key_ns)}: it is older "
                 f"than the one that is known of it"
             )
         return snapshot.checkpoint
+
+    def _refuse_nested(self, state: BranchState) -> None:
+        """Of tables that are to be made: there is a place for each."""
+        new = {
+            name: [path for path in own if path not in state.tables]
+            for name, own in table_paths(self._sides).items()
+            if name
+        }
+        refuse_nested(self._bucket, self._config.branch, new, self._config.field)
 
     def begin_pass(self, checkpoint: Checkpoint | None, *, again: bool) -> None:
         """What is read again is there: the tables hold all that lies before their checkpoint."""
@@ -143,10 +158,12 @@ class BucketDestination:
         if self._first.was_read_anew(draft, batch, self._concerns):
             return Brought(applied=list(batch.events), already_there=len(batch.events))
         began = time.monotonic()
+        missing = self._joining.missing(draft)
         ordered = in_order(batch)
         found = in_stretches(ordered.events, self._versions, draft.reached)
         for version in found.untold:
-            self._note(f"the log lacks the making of version {version}: it is followed as the source has it")
+            shown = escaped(version, 100)
+            self._note(f"the log lacks the making of version {shown}: it is followed as the source has it")
         for stretch in found.stretches:
             self._bring(draft, stretch)
         reports = draft.tables.reports(draft.state.uuid)
@@ -155,7 +172,11 @@ class BucketDestination:
             applied=ordered.events,
             held=ordered.held,
             already_there=found.already_there,
-            conflicts=tuple(ConflictRow.of(event, _LATE) for event in found.late if self._concerns(event)),
+            conflicts=tuple(
+                ConflictRow.of(event, _LATE)
+                for event in found.late
+                if event.instance not in missing and self._concerns(event)
+            ),
             tables=reports,
             seconds={"apply": time.monotonic() - began},
         )
@@ -171,6 +192,7 @@ class BucketDestination:
         draft = self._met
         if not self._first.is_sure_at(draft, checkpoint.key_ns):
             return checkpoint
+        self._joining.check(draft)
         draft.commit(checkpoint)
         if standing is not Standing.UNDER_WAY:
             self._write_beside(draft)
@@ -209,14 +231,14 @@ class BucketDestination:
     def _bring(self, draft: Draft, stretch: Stretch) -> None:
         self._still_owner()
         draft.go_on_to(stretch.version)
-        for event in stretch.events:
-            if isinstance(event, NewInstance):
-                self._joining.made(draft, event)
         key_ns = max((event.origin.key_ns for event in stretch.events), default=draft.state.log_time_ns)
         if stretch.events:
             self._change(draft, stretch.events, stretch.version, key_ns)
         if stretch.is_committed and not draft.reached.is_committed:
-            self._joining.read(draft, stretch.version, key_ns, self._still_owner)
+            committed_ns = min(
+                (each.origin.key_ns for each in stretch.events if isinstance(each, Commit)), default=0
+            )
+            self._joining.read(draft, stretch.version, self._still_owner, committed_ns=committed_ns)
             draft.pin(key_ns)
         self._joining.tell_of_missing(draft)
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from dvidsync_dagster.destinations.bucket.stretches import Reached
 from dvidsync_dagster.destinations.bucket.tables import BranchTables
 from dvidsync_dagster.log.checkpoint import Checkpoint
+from dvidsync_dagster.snapshot.layout import table_path
 from dvidsync_dagster.snapshot.pointer import BranchState, Pin, Pointer
 
 
@@ -52,7 +54,25 @@ class Draft:
         """
         self._settle(log_time_ns)
         self.state = self.state.model_copy(update={"committed": self.state.uuid})
-        self.pins[self.state.uuid] = Pin(branch=self.branch, tables=self.tables.versions)
+        tables = self.tables.versions
+        self.pins[self.state.uuid] = Pin(
+            branch=self.branch, tables=tables, instances=owners(self.state, tables)
+        )
+
+    def know_instances(self, instances: Mapping[str, str], others: Collection[str]) -> None:
+        """Which instances the source has. Where it was not told so far whose the tables are, those of pins
+        included, they are of these.
+
+        Args:
+            instances: their data UUIDs, by name.
+            others: names under which the tables were of others.
+        """
+        is_told = self.state.instances is not None
+        self.state = self.state.model_copy(update={"instances": dict(instances)})
+        for uuid, pin in self.pointer.snapshot.pins.items() if not is_told else ():
+            if pin.branch == self.branch and not pin.instances:
+                found = {**owners(self.state, pin.tables), **dict.fromkeys(others, "")}
+                self.pins[uuid] = pin.model_copy(update={"instances": found})
 
     def commit(self, checkpoint: Checkpoint | None) -> None:
         """Make it the snapshot that readers see.
@@ -85,3 +105,9 @@ class Draft:
         log_time_ns = max(log_time_ns, self.state.log_time_ns)
         self.state = self.state.model_copy(update={"log_time_ns": log_time_ns})
         self.tables.settle(log_time_ns=log_time_ns, uuid=self.state.uuid)
+
+
+def owners(state: BranchState, tables: Collection[str]) -> dict[str, str]:
+    """The data UUIDs of the instances that tables (by path) are of, by name."""
+    held = {path.partition("/")[0] for path in tables}
+    return {name: uuid for name, uuid in (state.instances or {}).items() if table_path(name) in held}

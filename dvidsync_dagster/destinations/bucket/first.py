@@ -130,9 +130,10 @@ class FirstSnapshot:
     def _read_committed(self, draft: Draft) -> None:
         def table_done() -> None:
             self._still_owner()
+            self._joining.check(draft)
             draft.commit(None)
 
-        self._joining.read(draft, draft.state.base, draft.state.log_time_ns, table_done)
+        self._joining.read(draft, draft.state.base, table_done)
         draft.pin(draft.state.log_time_ns)
         draft.commit(None)
 
@@ -141,7 +142,8 @@ class FirstSnapshot:
         for path in draft.tables.versions:
             draft.tables.drop(path)
         begin = self._source.info.now()
-        self._joining.read(draft, draft.state.base, begin, self._still_owner)
+        self._joining.read(draft, draft.state.base, self._still_owner, is_open=True)
+        self._joining.check(draft)
         draft.state = draft.state.model_copy(
             update={
                 "log_time_ns": begin,

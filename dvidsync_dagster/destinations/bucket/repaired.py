@@ -15,7 +15,7 @@ from dvidsync_dagster.destinations.bucket.tables import BranchTables
 from dvidsync_dagster.dvid.transport import Transport
 from dvidsync_dagster.errors import OwnershipLost
 from dvidsync_dagster.snapshot.layout import release_folder
-from dvidsync_dagster.snapshot.pointer import BranchState, Pin, Pointer, Snapshot, TableState
+from dvidsync_dagster.snapshot.pointer import BranchState, Pointer, Snapshot, TableState
 from dvidsync_dagster.snapshot.release import SUMS
 from dvidsync_dagster.snapshot.store import Bucket
 from dvidsync_dagster.snapshot.table import Change, Table
@@ -99,7 +99,7 @@ class SnapshotRepair(BucketBesideSource):
             pointer, {path: TableState(version=pin.tables[path], rows=0) for path in paths}
         )
         self._write(pinned, changes, state)
-        changed = Pin(branch=pin.branch, tables={**pin.tables, **pinned.versions})
+        changed = pin.model_copy(update={"tables": {**pin.tables, **pinned.versions}})
         newest = self._tables_at(
             pointer, {path: state.tables[path] for path in paths if path in state.tables}
         )

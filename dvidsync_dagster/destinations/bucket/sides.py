@@ -6,49 +6,43 @@ from collections.abc import Callable, Iterable, Mapping
 
 from dvidsync_dagster.datatypes.registry import FOLLOWED, REPO
 from dvidsync_dagster.datatypes.snapshot_side import SnapshotSide
+from dvidsync_dagster.destinations.bucket.table_places import refuse_nameless
 from dvidsync_dagster.destinations.source import Source
-from dvidsync_dagster.errors import ConfigurationError
+from dvidsync_dagster.outgoing_text import escaped
 from dvidsync_dagster.snapshot.points import POINTS
 
 Sides = Mapping[str, SnapshotSide]
 """By the instance's name; "" for the repo itself."""
 
 
-def snapshot_sides(source: Source, branch: str, place: str, note: Callable[[str], None]) -> Sides:
+def snapshot_sides(source: Source, branch: str, field: str, note: Callable[[str], None]) -> Sides:
     """Those of all instances that are followed, and of the repo.
 
     Args:
         branch: that the snapshot follows.
-        place: of the destination in the configuration, for messages.
+        field: of the destination in the configuration, for messages.
         note: is told of instances that a snapshot holds nothing of.
 
     Raises:
-        ConfigurationError: an instance has the name of one of the snapshot's own tables.
+        ConfigurationError: no request can name an instance.
     """
     repo = source.repo
     sides: dict[str, SnapshotSide] = {"": REPO.versions_side(source.client, repo.root, branch)}
-    for instance in repo.instances.values():
-        if not source.followed(instance.name):
-            continue
+    followed = [each for each in repo.instances.values() if source.followed(each.name)]
+    refuse_nameless((each.name for each in followed), field)
+    for instance in followed:
         side = FOLLOWED[instance.typename].snapshot_side(source.client, instance)
         if side is None:
-            note(f"{instance.typename} {instance.name}: a snapshot holds nothing of it")
+            note(f"{escaped(f'{instance.typename} {instance.name}', 100)}: a snapshot holds nothing of it")
         else:
             sides[instance.name] = side
-    _refuse_own_names(sides, place)
     return sides
 
 
-def _refuse_own_names(sides: Sides, place: str) -> None:
-    """A table below another one would be taken for a part of it."""
-    own = {path.split("/")[0] for path in (POINTS.path, *paths(sides[""]))}
-    for name in sides:
-        if name in own:
-            raise ConfigurationError(
-                place,
-                f"instance {name!r} has the name of a table that the snapshot itself needs",
-                "Leave it out of the snapshot: name it in `own`.",
-            )
+def table_paths(sides: Sides) -> dict[str, list[str]]:
+    """Of the tables of each side; the table of points is the repo's too."""
+    found = {name: list(paths(side)) for name, side in sides.items()}
+    return {**found, "": [*found[""], POINTS.path]}
 
 
 def under(sides: Sides) -> Mapping[str, str]:

@@ -12,8 +12,9 @@ from dvidsync_dagster.snapshot.delta import DeltaTables
 from dvidsync_dagster.snapshot.pointer import TableState
 from dvidsync_dagster.snapshot.points import POINTS, Point, appended
 from dvidsync_dagster.snapshot.reporting import report
+from dvidsync_dagster.snapshot.sample import sample
 from dvidsync_dagster.snapshot.store import Bucket
-from dvidsync_dagster.snapshot.table import SAMPLE, Change, RowsChanged, Table, TableReport, TableRows
+from dvidsync_dagster.snapshot.table import Change, RowsChanged, Table, TableReport, TableRows
 
 
 @dataclass(slots=True)
@@ -104,7 +105,7 @@ class BranchTables:
         written.table = table
         written.rows += len(change.put)
         written.deleted += len(change.gone) if change.gone is not None else 0
-        written.sample = change.put.slice(0, SAMPLE)
+        written.sample = sample(change.put)
 
     def settle(self, *, log_time_ns: int, uuid: str) -> None:
         """All tables belong together now, at a moment of the log: note that, if any has changed since.

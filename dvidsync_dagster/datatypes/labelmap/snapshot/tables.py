@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from dvidsync_dagster.errors import Unfit
+from dvidsync_dagster.snapshot.layout import table_path
 from dvidsync_dagster.snapshot.table import Column, Table
 
 Labels = npt.NDArray[np.int64]
@@ -34,7 +35,7 @@ def tables_of(instance: str) -> LabelTables:
 
 def _mapping(instance: str) -> Table:
     return Table(
-        f"{instance}/mapping",
+        table_path(instance, "mapping"),
         f"One supervoxel of {instance} and its body. Every supervoxel that has voxels is here.",
         (
             Column("sv", pa.int64(), "The supervoxel."),
@@ -46,7 +47,7 @@ def _mapping(instance: str) -> Table:
 
 def _edits(instance: str) -> Table:
     return Table(
-        f"{instance}/edits",
+        table_path(instance, "edits"),
         f"One supervoxel of {instance} that an operation moved to another body, made or took away; or that "
         "`dvidsync repair` put right. They stand in the order in which they apply.",
         (
@@ -80,7 +81,7 @@ def _edits(instance: str) -> Table:
 
 def _bodies(instance: str) -> Table:
     return Table(
-        f"{instance}/bodies",
+        table_path(instance, "bodies"),
         f"One body of {instance}.",
         (
             Column("body", pa.int64(), "The body."),
