@@ -190,9 +190,7 @@ class _Walk:
         if isinstance(event, Cleave | Split):
             self.found.doubtful.add(index)
             return False
-        # That its labels are gone can be the destination's own doing too.
-        where = (event.instance, event.version, event.rank)
-        return not isinstance(event, Merge) or where in self.seen.merged
+        return False
 
     def _is_present(self, index: int, event: BodyEvent, keys: Mapping[int, Key]) -> None:
         self.found.present.add(index)
