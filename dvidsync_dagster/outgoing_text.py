@@ -6,6 +6,7 @@ text as it is where Markdown is rendered. `escaped` and `markdown` scrub too.
 
 from __future__ import annotations
 
+import json
 import re
 import threading
 from functools import lru_cache
@@ -52,10 +53,23 @@ def escaped(text: str, limit: int = QUOTED) -> str:
 
 
 def markdown(text: str, limit: int = QUOTED) -> str:
-    """The text as Markdown that shows it as it is: no link, picture, table, heading or HTML comes of it."""
-    return _MARKS.sub(r"\\\g<0>", escaped(text, limit))
+    """The text as Markdown that shows it as it is: no link, picture, table, heading or HTML comes of it.
+
+    Plain text stays as it is, for not all that shows Markdown takes the backslashes away.
+    """
+    shown = escaped(text, limit).strip()  # what is indented would be code
+    return shown if _PLAIN.fullmatch(shown) else _MARKS.sub(r"\\\g<0>", shown)
 
 
+def python_text(text: str) -> str:
+    """The text as Python's source has it, in double quotes where nothing is odd. It is not cut."""
+    return json.dumps(text) if text.isascii() and text.isprintable() else repr(text)
+
+
+_PLAIN = re.compile(
+    r"(?!.*www\.)(?!\d+[.)])"  # no link, no list
+    r"(?:[A-Za-z0-9 ,.;()'/]|(?<=[A-Za-z0-9])[_-](?=[A-Za-z0-9])|(?<!^):(?= |$))*"
+)
 _MARKS = re.compile(r"[\\`*_{}\[\]()<>#+\-.!|~&:@$]")
 
 

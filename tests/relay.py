@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import orjson
+from kafka import KafkaConsumer, TopicPartition
 
 from dvid_sandbox.messages import published
 from tests.log.kafka_topics import Message, produce
@@ -40,6 +41,7 @@ class Relay:
     source_prefix: str
     prefix: str = field(default_factory=lambda: f"relay-{secrets.token_hex(5)}-")
     _seen: int = 0
+    _rested: set[Row] = field(default_factory=set)
 
     def fresh(self, count: int) -> list[Row]:
         """The next `count` records that the source announces, in order of their keys."""
@@ -51,6 +53,29 @@ class Relay:
             Row(int(each["key"]), each["topic"].removeprefix(self.source_prefix), each["value"].encode())
             for each in found[known:]
         ]
+
+    def rest(self) -> list[Row]:
+        """All records of the source that are at the broker and did not come here before."""
+        consumer = KafkaConsumer(bootstrap_servers=self.broker, enable_auto_commit=False)
+        try:
+            total = sum(
+                end
+                for topic in consumer.topics()
+                if topic.startswith(self.source_prefix)
+                for end in consumer.end_offsets(
+                    [TopicPartition(topic, number) for number in consumer.partitions_for_topic(topic)]
+                ).values()
+            )
+        finally:
+            consumer.close()
+        rows = [
+            Row(int(each["key"]), each["topic"].removeprefix(self.source_prefix), each["value"].encode())
+            for each in published(self.broker, self.source_prefix, total)
+            # A source without a prefix of its own.
+            if not each["topic"].startswith(self.prefix)
+        ]
+        rested, self._rested = self._rested, set(rows)
+        return [row for row in rows if row not in rested]
 
     def publish(self, rows: Iterable[Row], *, seconds_ago: float | None = None) -> None:
         """Now; with their own keys, or as if they had been announced so long ago."""

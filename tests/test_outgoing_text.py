@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import ast
 import html
 import json
 import re
 from urllib.parse import quote, quote_plus
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from markdown_it import MarkdownIt
 
 from dvidsync_dagster.config.secrets import read_secret
 from dvidsync_dagster.errors import RequestRefused
-from dvidsync_dagster.outgoing_text import escaped, keep_secret, markdown, scrubbed
+from dvidsync_dagster.outgoing_text import escaped, keep_secret, markdown, python_text, scrubbed
 
 SECRET = 'q7/&<é+ "x\\Zb=='
 
@@ -75,3 +79,32 @@ def test_markdown_shows_the_text_as_it_is() -> None:
     text = markdown("[x](http://evil) <img src=x> | **b** `c` https://evil.example")
     for live in ("[x]", "](", " <img", " | ", "**b", " `c", "http:", "https:"):
         assert live not in text
+
+
+LIVE = st.text(st.sampled_from("ab1 .,:;()'/_-\\`*{}[]<>#+!|~&@$=\"\n\r\t\u202ewé"), max_size=30)
+
+
+@given(LIVE | st.text(max_size=20))
+@example("www.evil.example")
+@example("1. one")
+@example("    indented")
+@example("a_b __c__ _d_")
+@example("Labels of a-b: see c/d (x), it's 7.")
+def test_markdown_comes_out_as_the_text(text: str) -> None:
+    page = MarkdownIt("commonmark").enable("table").render(markdown(text))
+    shown = escaped(text).strip()
+    assert html.unescape(page) == (f"<p>{shown}</p>\n" if shown else "")
+    assert "<a" not in page
+
+
+def test_markdown_leaves_plain_text_without_backslashes() -> None:
+    plain = "One supervoxel of segmentation_1 and its body, as of a-b: it's 7 (or more); see c/d."
+    assert markdown(plain) == plain
+    assert markdown("x_ www.evil.example") != "x_ www.evil.example"
+
+
+@pytest.mark.parametrize("text", ["a", 'a"b', "a'b\\", "\n\x7f", "ü\u202e", "\U0001f600", "`{0}`"])
+def test_python_reads_the_text_as_it_was(text: str) -> None:
+    written = python_text(text)
+    assert ast.literal_eval(written) == text
+    assert written.isprintable()

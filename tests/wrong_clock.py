@@ -35,7 +35,8 @@ class WrongClock:
                 if self.path.startswith("/api/server/info"):
                     content = outer.shifted(content)
                 self.send_response(answer.status_code)
-                self.send_header("Content-Type", answer.headers.get("Content-Type", "text/plain"))
+                if kind := answer.headers.get("Content-Type"):
+                    self.send_header("Content-Type", kind)
                 self.send_header("Content-Length", str(len(content)))
                 self.end_headers()
                 self.wfile.write(content)

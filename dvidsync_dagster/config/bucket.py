@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from typing import Literal
-from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator
 
+from dvidsync_dagster.config.bucket_place import bucket_place
 from dvidsync_dagster.config.destination import AnyDestination
 from dvidsync_dagster.config.fields import WrongValue, in_range
-
-_KINDS = ("gs", "s3", "az", "file")
-_REMEDY = "Write it such as gs://neu3-live, s3://bucket/folder, az://container/folder, or /folder."
 
 
 class BucketConfig(AnyDestination):
@@ -49,22 +46,11 @@ class BucketConfig(AnyDestination):
     @classmethod
     def _check_bucket(cls, bucket: str) -> str:
         """Without a slash at its end."""
-        try:
-            parts = urlsplit(bucket)
-        except ValueError:
-            raise WrongValue("is not a URI", _REMEDY) from None
-        if "@" in parts.netloc or (parts.scheme and (parts.query or parts.fragment)):
+        bucket_place(bucket)
+        if "://" not in bucket and not bucket.startswith(("/", "~")):
             raise WrongValue(
-                "holds more than a place",
-                "Remove logins, ? and # from here; the cloud's own variables hold logins.",
+                "is neither a URI nor a folder's whole path", "Write it such as gs://neu3-live, or /folder."
             )
-        if not bucket.isprintable():
-            raise WrongValue("holds a control character", _REMEDY)
-        if "://" in bucket:
-            if parts.scheme not in _KINDS or bool(parts.netloc) == (parts.scheme == "file"):
-                raise WrongValue("is no bucket of a known kind", _REMEDY)
-        elif not bucket.startswith(("/", "~")):
-            raise WrongValue("is neither a URI nor a folder's whole path", _REMEDY)
         return bucket.rstrip("/") or "/"
 
     @field_validator("branch")

@@ -251,8 +251,14 @@ class DataType(ABC):
 
     # A snapshot
 
-    def snapshot_side(self, source: Transport, instance: Instance) -> SnapshotSide | None:
-        """Its half of a snapshot; None if snapshots hold nothing of it."""
+    def snapshot_side(
+        self, source: Transport, instance: Instance, followed: Mapping[str, Instance]
+    ) -> SnapshotSide | None:
+        """Its half of a snapshot; None if snapshots hold nothing of it.
+
+        Args:
+            followed: all instances that the snapshot follows, by name.
+        """
         return None
 
     # The servers

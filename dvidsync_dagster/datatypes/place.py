@@ -53,11 +53,15 @@ def is_after_commit(event: Event, repo: RepoInfo) -> bool:
     """Whether the source (its `repo`) committed the version before the event: only an administrator can
     have done that. False where it cannot be told."""
     version = repo.versions.get(event.version)
-    return version is not None and version.locked and 0 < version.committed_by < event.origin.key_ns
+    return version is not None and version.locked and 0 < version.committed_at_latest < event.origin.key_ns
 
 
 def is_late(event: Event, repo: RepoInfo, reached: int) -> bool:
     """Whether an event belongs before the source's commit of its version, which was applied long since:
     everything with a key up to `reached` (ns since 1970) was, as far as it had been read."""
     version = repo.versions.get(event.version)
-    return version is not None and version.locked and event.origin.key_ns <= version.committed_by <= reached
+    return (
+        version is not None
+        and version.locked
+        and event.origin.key_ns <= version.committed_at_latest <= reached
+    )

@@ -11,12 +11,17 @@ from __future__ import annotations
 
 import codecs
 import json
-from collections.abc import Iterator
-from typing import Any, NoReturn
+from collections.abc import Callable, Iterator
+from typing import Any, NoReturn, TypeVar
 
+from dvidsync_dagster.dvid.exact_json import end_of_value
 from dvidsync_dagster.errors import ServerFailed
 
 _BLANKS = " \t\r\n"
+_WITHIN_NUMBERS = (".", "e", "E")
+"""What is read without these, if they are the last that has come: 1 of 1.5."""
+
+T = TypeVar("T")
 
 
 def list_items(pieces: Iterator[bytes], request: str) -> Iterator[Any]:
@@ -29,6 +34,20 @@ def list_items(pieces: Iterator[bytes], request: str) -> Iterator[Any]:
     if text.opens("["):
         while not text.closes("]"):
             yield text.value()
+    text.ends()
+
+
+def list_texts(pieces: Iterator[bytes], request: str) -> Iterator[str]:
+    """The items of a JSON list as they are written, whatever numbers they hold, and however deep they are;
+    none for ``null``.
+
+    Raises:
+        ServerFailed: it is no list, or it breaks off.
+    """
+    text = _Text(pieces, request)
+    if text.opens("["):
+        while not text.closes("]"):
+            yield text.item()
     text.ends()
 
 
@@ -92,19 +111,39 @@ class _Text:
             raise self._broken()
 
     def value(self) -> Any:
+        return self._read(self._json.raw_decode)
+
+    def item(self) -> str:
+        """A value as it is written."""
+        return self._read(self._written)
+
+    def _read(self, reader: Callable[[str, int], tuple[T, int]]) -> T:
         self._next()
         while True:
             try:
-                value, end = self._json.raw_decode(self._text, self._place)
+                value, end = reader(self._text, self._place)
+            except RecursionError:
+                raise self._broken("too many lists or objects within each other") from None
             except ValueError:
+                end = -1
+            if end < 0 or self._text[end : end + 1] in _WITHIN_NUMBERS:
                 # Cut off or wrong: that shows when more has come. Twice as much, as it is parsed anew.
                 if not self._more(2 * (len(self._text) - self._place)):
-                    raise self._broken() from None
+                    raise self._broken()
                 continue
             # A number could go on.
             if end < len(self._text) or not self._more(1):
                 self._place = end
                 return value
+
+    def _written(self, text: str, place: int) -> tuple[str, int]:
+        try:
+            _, end = self._json.raw_decode(text, place)
+        except (ValueError, RecursionError) as error:
+            if isinstance(error, json.JSONDecodeError):
+                raise
+            end = end_of_value(text, place)
+        return text[place:end], end
 
     def _next(self) -> str:
         """The next character that is no blank; "" at the end."""
@@ -135,6 +174,7 @@ class _Text:
     def _no_number(self, _word: str) -> NoReturn:
         raise self._broken()
 
-    def _broken(self) -> ServerFailed:
+    def _broken(self, why: str = "") -> ServerFailed:
         unread = self._text[self._place : self._place + 200]
-        return ServerFailed(self._request, f"is not the JSON that it should be, at {unread!r}")
+        found = "is not the JSON that it should be" + (f" ({why})" if why else "")
+        return ServerFailed(self._request, f"{found}, at {unread!r}")

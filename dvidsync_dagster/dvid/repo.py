@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta, timezone
+from dataclasses import dataclass, field, replace
+from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
 import orjson
@@ -14,11 +14,10 @@ import orjson
 from dvidsync_dagster.dvid import repo_log
 from dvidsync_dagster.dvid.paths import node_path, repo_path
 from dvidsync_dagster.dvid.patience import FEW, REPO
+from dvidsync_dagster.dvid.times import go_time, json_time, nanoseconds
 from dvidsync_dagster.dvid.transport import Transport
 from dvidsync_dagster.errors import RefusalReason, RequestRefused, ServerFailed
 
-_GO_TIME = re.compile(r"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)(?:\.(\d{1,9}))? ([+-]\d{4})")
-_JSON_TIME = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(Z|[+-]\d\d:\d\d)")
 _RUNNING = re.compile(r" m=\+(\d{1,12})\.(\d{1,9})$")
 """How long the process has been running, from Go's monotonic clock."""
 
@@ -48,8 +47,8 @@ class ServerInfo:
 class Version:
     """One node of a repo's DAG. `branch` is "" for master; `log` lines begin with their time.
 
-    If it is committed, it was at `committed_by` (ns since 1970) or before; 0 if that cannot be told, as for
-    `created`.
+    If it is committed, it was at `committed_at_latest` (ns since 1970) or before; 0 if that cannot be told,
+    as for `created`.
     """
 
     uuid: str
@@ -59,7 +58,7 @@ class Version:
     locked: bool
     note: str
     log: tuple[str, ...]
-    committed_by: int = 0
+    committed_at_latest: int = 0
     created: int = 0
 
 
@@ -120,13 +119,15 @@ def read_server_info(client: Transport) -> ServerInfo:
     try:
         servers = str(info.get("Kafka Servers") or "")
         clock = go_time(str(info["Server time"]))
+        if not 0 < clock < 2**63:
+            raise ValueError(f"its clock stands at {info['Server time']}")
         running = _RUNNING.search(str(info["Server time"]))
         return ServerInfo(
             kafka_servers=tuple(server.strip() for server in servers.split(",") if server.strip()),
             topic_prefix=str(info.get("Kafka Topic Prefix") or ""),
             clock=clock,
             version=str(info.get("DVID Version") or ""),
-            started=clock - _nanoseconds(*running.groups()) if running else None,
+            started=clock - nanoseconds(*running.groups()) if running else None,
         )
     except (KeyError, AttributeError, TypeError, ValueError, OverflowError) as error:
         raise ServerFailed("GET /api/server/info", f"is not what a DVID server says: {error!r}") from error
@@ -137,22 +138,7 @@ def read_repo_info(client: Transport, root: str) -> RepoInfo:
     path = repo_path(root, "info")
     info = client.read_json(path, limit=REPO)
     try:
-        nodes = info["DAG"]["Nodes"]
-        by_number = {int(node["VersionID"]): str(uuid) for uuid, node in nodes.items()}
-        versions = {
-            str(uuid): Version(
-                uuid=str(uuid),
-                number=int(node["VersionID"]),
-                parents=tuple(by_number[int(parent)] for parent in node["Parents"] or ()),
-                branch=str(node["Branch"]),
-                locked=bool(node["Locked"]),
-                note=str(node["Note"]),
-                log=tuple(str(line) for line in node["Log"] or ()),
-                committed_by=min([json_time(node.get("Updated")), *_births_of_children(node, nodes)]),
-                created=json_time(node.get("Created")),
-            )
-            for uuid, node in nodes.items()
-        }
+        versions = _versions(info["DAG"]["Nodes"])
         instances = {str(name): _instance(str(name), data) for name, data in info["DataInstances"].items()}
         return RepoInfo(
             root=str(info["Root"]),
@@ -204,10 +190,47 @@ def make_instance(client: Transport, version: str, settings: Mapping[str, str]) 
     client.change_json("POST", repo_path(version, "instance"), "result", body=orjson.dumps(settings))
 
 
-def _births_of_children(node: Mapping[str, Any], nodes: Mapping[str, Any]) -> list[int]:
-    # A parent is committed before its first child is made.
-    number = node["VersionID"]
-    return [json_time(child.get("Created")) for child in nodes.values() if number in (child["Parents"] or ())]
+def _versions(nodes: Mapping[str, Any]) -> dict[str, Version]:
+    """The nodes of a DAG. Raises ValueError if it is none."""
+    by_number = {int(node["VersionID"]): str(uuid) for uuid, node in nodes.items()}
+    if len(by_number) != len(nodes):
+        raise ValueError("two versions have the same number")
+    versions = {
+        str(uuid): Version(
+            uuid=str(uuid),
+            number=int(node["VersionID"]),
+            parents=tuple(by_number[int(parent)] for parent in node["Parents"] or ()),
+            branch=str(node["Branch"]),
+            locked=bool(node["Locked"]),
+            note=str(node["Note"]),
+            log=tuple(str(line) for line in node["Log"] or ()),
+            created=json_time(node.get("Created")),
+        )
+        for uuid, node in nodes.items()
+    }
+    try:
+        TopologicalSorter({uuid: version.parents for uuid, version in versions.items()}).prepare()
+    except CycleError as error:
+        raise ValueError(f"versions descend from themselves: {error.args[1]}") from None
+    births: dict[str, list[int]] = {}
+    for version in versions.values():
+        for parent in version.parents:
+            births.setdefault(parent, []).append(version.created)
+    return {
+        uuid: replace(
+            version,
+            committed_at_latest=_committed_at_latest(
+                version.created, [json_time(nodes[uuid].get("Updated")), *births.get(uuid, ())]
+            ),
+        )
+        for uuid, version in versions.items()
+    }
+
+
+def _committed_at_latest(created: int, later: Sequence[int]) -> int:
+    """A node is committed before its first child is made, and not after its last change (see docs/dvid.md,
+    "When a version was committed"). A time before the node was made is of a clock that was wrong."""
+    return min((each for each in later if each and each >= created), default=0)
 
 
 def _instance(name: str, data: Mapping[str, Any]) -> Instance:
@@ -220,32 +243,3 @@ def _instance(name: str, data: Mapping[str, Any]) -> Instance:
         syncs=tuple(str(sync) for sync in base.get("Syncs") or ()),
         base=base,
     )
-
-
-def json_time(text: object) -> int:
-    """A time as Go writes it to JSON (``2026-11-23T05:18:01.720954221Z``) as ns since 1970, else 0."""
-    match = _JSON_TIME.fullmatch(text) if isinstance(text, str) else None
-    if match is None:
-        return 0
-    seconds, fraction, zone = match.groups()
-    moment = datetime.fromisoformat(seconds + zone.replace("Z", "+00:00"))
-    return _nanoseconds(str(int(moment.timestamp())), fraction)
-
-
-def go_time(text: str) -> int:
-    """Go's text of a time (``2026-11-23 05:18:01.720954221 +0000 UTC m=+5.39``) as ns since 1970.
-
-    Raises ValueError if it is none.
-    """
-    match = _GO_TIME.match(text)
-    if not match:
-        raise ValueError(f"no time: {text!r}")
-    seconds, fraction, zone = match.groups()
-    sign = -1 if zone[0] == "-" else 1
-    offset = timezone(sign * timedelta(hours=int(zone[1:3]), minutes=int(zone[3:5])))
-    moment = datetime.strptime(seconds, "%Y-%m-%d %H:%M:%S").replace(tzinfo=offset).astimezone(UTC)
-    return _nanoseconds(str(int(moment.timestamp())), fraction)
-
-
-def _nanoseconds(seconds: str, fraction: str | None) -> int:
-    return int(seconds) * 1_000_000_000 + int((fraction or "0").ljust(9, "0"))

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
-from datetime import datetime
+
+from dvidsync_dagster.dvid.times import line_time
 
 _QUOTED = r'"((?:[^"\\]|\\.)*)"'
 _MADE = re.compile(rf"New data instance {_QUOTED} ")
@@ -44,10 +44,8 @@ def _made(log: Iterable[str]) -> Iterator[tuple[int, str]]:
 def _making(line: str) -> tuple[int, str] | None:
     moment, _, text = line.partition("  ")
     made = _MADE.match(text)
-    if made is not None:
-        with suppress(ValueError, OverflowError):
-            return int(datetime.fromisoformat(moment).timestamp()) * 1_000_000_000, _unquoted(made[1])
-    return None
+    time = line_time(moment) if made is not None else 0
+    return (time, _unquoted(made[1])) if made is not None and time else None
 
 
 def _unquoted(text: str) -> str:

@@ -7,10 +7,8 @@ is first a materialization, and a defined asset once the code location is loaded
 
 from __future__ import annotations
 
-import json
 import logging
 import os
-import re
 import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
@@ -20,7 +18,7 @@ import dagster as dg
 
 from dvidsync_dagster.config import BucketConfig, SyncConfig
 from dvidsync_dagster.orchestration.names import comparison_key, destination_key
-from dvidsync_dagster.outgoing_text import escaped, markdown
+from dvidsync_dagster.outgoing_text import escaped, markdown, python_text
 from dvidsync_dagster.snapshot.layout import coded, path_folders
 
 TABLE = "dvidsync/table"
@@ -160,27 +158,15 @@ def table_specs(config: SyncConfig, bucket: BucketConfig, tables: Tables) -> lis
 
 
 def _description(bucket: BucketConfig, destination: dg.AssetKey, table: KnownTable) -> str:
-    branch = "" if bucket.branch == "master" else f", branch={_quoted(bucket.branch)}"
-    return f"""{_shown(table.text)}
+    branch = "" if bucket.branch == "master" else f", branch={python_text(bucket.branch)}"
+    return f"""{markdown(table.text)}
 
-A table of the snapshot of branch {_shown(bucket.branch)}. Runs of {destination.to_user_string()} bring it up
-to date. To read it:
+A table of the snapshot of branch {markdown(bucket.branch)}. Runs of {destination.to_user_string()} bring
+it up to date. To read it:
 
 ```python
 from dvidsync_dagster import snapshot
 
-snapshot.open({_quoted(bucket.bucket)}{branch})[{_quoted(table.path)}]
+snapshot.open({python_text(bucket.bucket)}{branch})[{python_text(table.path)}]
 ```
 """
-
-
-_PLAIN = re.compile(r"(?!.*www\.)[A-Za-z0-9_ ,.:;()'-]*")
-
-
-def _shown(text: str) -> str:
-    """As Markdown; plain text as it is, for the list of assets shows a backslash."""
-    return text if _PLAIN.fullmatch(text) else markdown(text)
-
-
-def _quoted(text: str) -> str:
-    return json.dumps(text)

@@ -41,6 +41,7 @@ def opened_mending(
     destination: AnyDestination,
     source: Transport,
     *,
+    dry_run: bool,
     still_owner: Callable[[], None],
     say: Callable[[str], None],
 ) -> Iterator[Mending]:
@@ -48,15 +49,17 @@ def opened_mending(
 
     Args:
         source: of the source, open.
+        dry_run: nothing is changed.
         still_owner: raises OwnershipLost if a newer run owns the destination.
         say: gets lines on what a repair leaves.
 
     Raises:
         ConfigurationError: the destination cannot be opened.
         ServerError, StorageError: it does not answer.
+        SnapshotDamaged: a snapshot has lost files. If it may change, it has gone back to where it is whole.
     """
     if isinstance(destination, BucketConfig):
-        yield _of_bucket(config, destination, source, still_owner, say)
+        yield _of_bucket(config, destination, source, dry_run, still_owner, say)
         return
     server = server_only(destination, "cannot be repaired")
     with opened_repairable(config, server, source, still_owner=still_owner, note=say) as follower:
@@ -67,6 +70,7 @@ def _of_bucket(
     config: SyncConfig,
     destination: BucketConfig,
     source: Transport,
+    dry_run: bool,
     still_owner: Callable[[], None],
     say: Callable[[str], None],
 ) -> Mending:
@@ -75,6 +79,7 @@ def _of_bucket(
     from dvidsync_dagster.repair.bucket_mender import BucketMender
 
     snapshot = opened_for_repair(config, destination, source, still_owner)
+    snapshot.mend_lost(say, dry_run=dry_run)
 
     def mender(
         sides: BothSides, _look: Look, pending: PendingRecords, work: Work

@@ -46,10 +46,13 @@ def repair(
     Raises:
         ConfigurationError, ServerError, BrokerUnreachable, OwnershipLost: what was changed before stays
             changed.
+        SnapshotDamaged: a snapshot has lost files, and has gone back to where it is whole, if it may change.
     """
     with (
         opened_source(config) as source,
-        opened_mending(config, destination, source, still_owner=still_owner, say=say) as mending,
+        opened_mending(
+            config, destination, source, dry_run=dry_run, still_owner=still_owner, say=say
+        ) as mending,
     ):
         work = Work(dry_run, mending.reads_at_once)
         look = partial(look_at, config, destination, source, mending.follower, versions=versions)

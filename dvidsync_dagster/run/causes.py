@@ -19,6 +19,7 @@ from dvidsync_dagster.errors import (
     ServerFailed,
     ServerReadOnly,
     ServerUnreachable,
+    SnapshotDamaged,
     StorageError,
     StorageUnreachable,
 )
@@ -66,6 +67,11 @@ STORAGE = Cause(
     "The snapshot cannot be written",
     "Nothing is lost: readers see the last snapshot whole, and the next run goes on from there.",
 )
+DAMAGED = Cause(
+    "damaged",
+    "The snapshot has lost something",
+    "Tables that are whole, and committed versions whose files are there, can be read as before.",
+)
 LOG = Cause("log", "The log cannot be followed", "What was applied before stays applied.")
 ANOTHER_RUN = Cause("another_run", "Another run works on it", "Let that one go on.")
 OTHER = Cause("failed", "Failed", "What was applied before stays applied, and the next run tries again.")
@@ -83,6 +89,7 @@ _KINDS: tuple[tuple[type[Exception], Cause], ...] = (
     (ServerReadOnly, OUTAGE),
     (ServerFailed, OUTAGE),
     (StorageUnreachable, OUTAGE),
+    (SnapshotDamaged, DAMAGED),
     (StorageError, STORAGE),
     (LogError, LOG),
     (OwnershipLost, ANOTHER_RUN),

@@ -6,18 +6,18 @@ with their versions. What is not recognised here is still an error, with the tex
 
 from __future__ import annotations
 
-import os
 import re
 
 from dvidsync_dagster.errors import SnapshotDamaged, StorageError, StorageRefused, StorageUnreachable
-from dvidsync_dagster.outgoing_text import keep_secret
+from dvidsync_dagster.snapshot.logins import without_logins
 
 _NO_BUCKET = re.compile(
     r"NoSuchBucket|ContainerNotFound|specified (?:bucket|container) does not exist", re.IGNORECASE
 )
 _NO_LOGIN = re.compile(
     r"169\.254\.169\.254|169\.254\.170\.2|metadata\.google\.internal|token request|oauth2|Account must be "
-    r"specified|credential error|decode service account|No such credentials|MissingAccount",
+    r"specified|credential error|Missing (?:AccessKeyId|SecretAccessKey)|decode service account|"
+    r"No such credentials|MissingAccount",
     re.IGNORECASE,
 )
 _LOGIN_REFUSED = re.compile(
@@ -37,33 +37,22 @@ _AWAY = re.compile(
     r"Stale file handle|Input/output error|retry_timeout",
     re.IGNORECASE,
 )
-_GONE = re.compile(r"location .+ not found|missing file|No such file|NoSuchKey|BlobNotFound", re.IGNORECASE)
+_GONE = re.compile(
+    r"location .+ not found|missing file|No such file|NoSuchKey|BlobNotFound|LogSegment|end version|"
+    r"Invalid table version|no commit file|log segment|No files in log",
+    re.IGNORECASE,
+)
+_OTHER_CONTENT = re.compile(
+    r"Parquet (?:magic|error|file)|not a parquet file|magic bytes|Invalid (?:Parquet|JSON)|json error|"
+    r"Corrupt|checksum mismatch|Invalid thrift|EOF while parsing",
+    re.IGNORECASE,
+)
+_NOT_KNOWN_THERE = re.compile(r"NotImplemented\b|UnsupportedHeader|NotSupported\b")
 _MISSING = re.compile(r"location \S*?([^\s/]+) not found", re.IGNORECASE)
 _STATUS = re.compile(r"status code\W{0,40}(\d{3})\b")
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 _BACKTRACE = re.compile(r"\n\s*0: <")
 _SAID = ("Code", "Message", "Details")
-_QUERY = re.compile(r"(https?://[^\s?\"')]+)\?[^\s\"')]*")
-
-_LOGINS = (
-    "AWS_SECRET_ACCESS_KEY",
-    "AWS_SESSION_TOKEN",
-    "AZURE_STORAGE_ACCOUNT_KEY",
-    "AZURE_STORAGE_ACCESS_KEY",
-    "AZURE_STORAGE_KEY",
-    "AZURE_STORAGE_SAS_KEY",
-    "AZURE_STORAGE_SAS_TOKEN",
-    "AZURE_STORAGE_TOKEN",
-    "AZURE_STORAGE_CLIENT_SECRET",
-    "AZURE_CLIENT_SECRET",
-    "GOOGLE_SERVICE_ACCOUNT_KEY",
-)
-
-
-def keep_logins_secret() -> None:
-    """No text that leaves shows the logins of the environment."""
-    for name in _LOGINS:
-        keep_secret(os.environ.get(name, ""))
 
 
 def is_no_bucket(error: BaseException) -> bool:
@@ -88,15 +77,20 @@ def storage_error(where: str, error: BaseException) -> StorageError:
         return StorageRefused(where, f"there is no login, or it is refused: {told}", _login(where))
     if _LOGIN_REFUSED.search(text) or status in (401, 403):
         return StorageRefused(where, f"it is not allowed: {told}", _login(where))
+    if status == 501 or _NOT_KNOWN_THERE.search(text):
+        return StorageRefused(where, f"the store cannot do that: {told}", ANOTHER_STORE)
     if status == 429 or status >= 500 or (not status and _AWAY.search(text)):
         return StorageUnreachable(where, f"no answer: {told}", "Run again later; nothing is lost.")
     if status == 404 or isinstance(error, FileNotFoundError) or _GONE.search(text):
         name = found.group(1) if (found := _MISSING.search(text)) else ""
         named = told if name in f"{where} {told}" else f"{name}, {told}"
-        return SnapshotDamaged(where, f"something is missing: {named}", DAMAGED)
+        return SnapshotDamaged(where, f"something is missing: {named}", MISSING)
+    if _OTHER_CONTENT.search(text):
+        return SnapshotDamaged(where, f"it is not what was written: {told}", OTHER_CONTENT)
     if status or isinstance(error, OSError):
         return StorageRefused(where, f"it is refused: {told}", "See what the store asks for; then run again.")
-    return SnapshotDamaged(where, f"it cannot be read: {told}", DAMAGED)
+    # Nothing is known of what is there: nobody is told to delete anything.
+    return StorageError(where, f"it cannot be used: {told}", _UNKNOWN)
 
 
 _ROOM = "Make room, or raise the quota; then run again."
@@ -117,17 +111,34 @@ def _login(where: str) -> str:
     )
 
 
-DAMAGED = (
-    "Bring the object back, if the bucket keeps deleted ones or old versions; else delete the snapshot's "
-    "folder, and the next run makes it anew."
+MISSING = (
+    "Bring the object back, if the bucket keeps deleted ones or old versions. Else `dvidsync repair --apply` "
+    "takes the snapshot back to the last committed version, and the next run follows from there."
+)
+OTHER_CONTENT = (
+    "Bring it back as it was, if the bucket keeps old versions. Else delete this object; then `dvidsync "
+    "repair --apply` takes the snapshot back to the last committed version, and the next run follows from "
+    "there."
+)
+TABLE_ANEW = (
+    "Keep a copy of this table's folder, and delete it. Then `dvidsync repair --apply` takes the snapshot "
+    "back to the last committed version, and the next run reads the table anew and follows from there."
+)
+_UNKNOWN = (
+    "Everything is left as it is. Run again; if it stays so, keep the folder, and report this text with the "
+    "versions of dvidsync, deltalake and obstore."
+)
+ANOTHER_STORE = (
+    "Use a store that keeps to the conditions of writes (If-None-Match, If-Match), or a newer version of "
+    "this one."
 )
 
 
 def _plain(error: BaseException) -> str:
-    """One line, without colours, Rust's own view of the error, and queries of URLs, which can be signed."""
+    """One line, without colours, Rust's own view of the error, and logins."""
     text = _ANSI.sub("", str(error) or type(error).__name__)
     text = _BACKTRACE.split(text.split("\n\nDebug source:")[0])[0]
-    return _QUERY.sub(r"\1", " ".join(text.replace("↳", ": ").split()))
+    return without_logins(" ".join(text.replace("↳", ": ").split()))
 
 
 def _told(text: str, status: int) -> str:

@@ -7,16 +7,18 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 import pyarrow as pa
-from deltalake import CommitProperties, DeltaTable, Schema, write_deltalake
+from deltalake import CommitProperties, DeltaTable, Schema
 from deltalake.transaction import AddAction, RemoveAction, create_table_with_add_actions
 
 from dvidsync_dagster.errors import SnapshotDamaged, Unfit
-from dvidsync_dagster.snapshot.files import Files
+from dvidsync_dagster.snapshot.answers import TABLE_ANEW
+from dvidsync_dagster.snapshot.columns import commit_columns
+from dvidsync_dagster.snapshot.files import Files, opened_file
 from dvidsync_dagster.snapshot.fitting import fitted, keys_of
 from dvidsync_dagster.snapshot.layout import table_folder
 from dvidsync_dagster.snapshot.opening import options
-from dvidsync_dagster.snapshot.parquet import CONFIGURATION, FILE
-from dvidsync_dagster.snapshot.rewriting import File, Keys, Rewriting, files_of, row_groups
+from dvidsync_dagster.snapshot.parquet import CONFIGURATION, FILE, key_in
+from dvidsync_dagster.snapshot.rewriting import File, Keys, Rewriting, files_of, in_order, row_groups
 from dvidsync_dagster.snapshot.store import Bucket
 from dvidsync_dagster.snapshot.table import Change, Column, Table
 
@@ -44,7 +46,7 @@ class Changing:
             Unfit: a value does not fit.
             What `batches` raises.
         """
-        with self._files(table.path, table.schema) as files:
+        with self._files(table.path, table.schema, table.key) as files:
             for batch in batches:
                 files.add(fitted(table, pa.Table.from_batches([batch])))
             return self._counted(table.path, files.finished())
@@ -76,7 +78,7 @@ class Changing:
         schema = _schema(delta)
         rows = _with_all(fitted(table, change.put), schema)
         replaced: Sequence[File] = ()
-        with self._files(table.path, schema) as files:
+        with self._files(table.path, schema, table.key) as files:
             if table.key:
                 keys = Keys(keys_of(table, change, rows))
                 rewriting = Rewriting(self._bucket, self._folder(table.path), rows, keys, files)
@@ -89,20 +91,25 @@ class Changing:
         return _commit(delta, added, replaced, schema, properties)
 
     def compact(self, delta: DeltaTable, path: str, properties: CommitProperties) -> int:
-        """Make few files of many small ones."""
-        small = [file for file in files_of(delta) if file.size < FILE // 2]
+        """Make few files of many small ones, with rows in the order of the table's key."""
+        small = _small(files_of(delta))
         if len(small) < 2:
             return 0
+        with opened_file(self._bucket, f"{self._folder(path)}/{small[0].path}") as file:
+            key = key_in(file.metadata)
+        if key:
+            small = _small(files_of(delta, key[0]))
         schema = _schema(delta)
-        with self._files(path, schema, moved=True) as files:
-            for file in small:
-                for rows in row_groups(self._bucket, f"{self._folder(path)}/{file.path}", schema):
-                    files.add(rows)
+        names = (f"{self._folder(path)}/{file.path}" for file in small)
+        there = (rows for name in names for rows in row_groups(self._bucket, name, schema))
+        with self._files(path, schema, key, moved=True) as files:
+            for rows in in_order(there, key):
+                files.add(rows)
             added = files.finished()
         return _commit(delta, added, small, schema, properties, moved=True)
 
     def describe(self, delta: DeltaTable, table: Table, properties: CommitProperties) -> int:
-        """Give a table the columns that are new, and the texts that are other ones.
+        """Give a table the columns that are new, and the texts that are other ones, by one commit.
 
         Raises:
             Unfit: a column would have another type.
@@ -111,7 +118,7 @@ class Changing:
             raise SnapshotDamaged(
                 f"{self._bucket.uri}/{self._folder(table.path)}",
                 "another program has changed how the table is kept",
-                "Delete the snapshot's folder, and the next run makes it anew.",
+                TABLE_ANEW,
             )
         there = {field.name: field for field in _schema(delta)}
         for field in table.schema:
@@ -120,35 +127,29 @@ class Changing:
                     table.path,
                     f"the column {field.name} holds {there[field.name].type}, and {field.type} is to be "
                     f"written",
-                    "Delete the snapshot's folder, and the next run makes it anew.",
+                    TABLE_ANEW,
                 )
-        added = [field.with_nullable(True) for field in table.schema if field.name not in there]
-        if added:
-            write_deltalake(
-                delta,
-                pa.schema([*there.values(), *added]).empty_table(),
-                mode="append",
-                schema_mode="merge",
-                commit_properties=properties,
-            )
-        told = [
-            column
-            for column in table.columns
-            if column.name in there and Column.of(there[column.name]).text != column.text
-        ]
-        for column in told:
-            delta.alter.set_column_metadata(column.name, {"comment": column.text})
-        return bool(added) + len(told)
+        wanted = [_told(there[name], table) for name in there]
+        wanted += [field.with_nullable(True) for field in table.schema if field.name not in there]
+        schema = pa.schema(wanted)
+        if schema.equals(pa.schema(there.values()), check_metadata=True):
+            return 0
+        commit_columns(self._bucket, self._folder(table.path), delta, schema, properties)
+        return 1
 
     def _counted(self, path: str, written: list[AddAction]) -> list[AddAction]:
         self.bytes_written[path] += sum(each.size for each in written)
         return written
 
-    def _files(self, path: str, schema: pa.Schema, *, moved: bool = False) -> Files:
-        return Files(self._bucket, self._folder(path), schema, moved=moved)
+    def _files(self, path: str, schema: pa.Schema, key: Sequence[str], *, moved: bool = False) -> Files:
+        return Files(self._bucket, self._folder(path), schema, key, moved=moved)
 
     def _folder(self, path: str) -> str:
         return table_folder(self._branch, path)
+
+
+def _small(files: Sequence[File]) -> list[File]:
+    return [file for file in files if file.size < FILE // 2]
 
 
 def _commit(
@@ -177,6 +178,14 @@ def _commit(
     )
     delta.update_incremental()
     return 1
+
+
+def _told(field: pa.Field, table: Table) -> pa.Field:
+    """A column with the text that it has in a table now."""
+    text = next((column.text for column in table.columns if column.name == field.name), None)
+    if text is None or Column.of(field).text == text:
+        return field
+    return field.with_metadata({**(field.metadata or {}), b"comment": text.encode()})
 
 
 def _with_all(rows: pa.Table, schema: pa.Schema) -> pa.Table:

@@ -16,8 +16,14 @@ import pyarrow as pa
 from deltalake import CommitProperties, DeltaTable, Transaction
 from deltalake.exceptions import CommitFailedError
 
-from dvidsync_dagster.errors import OwnershipLost, SnapshotDamaged, StorageUnreachable
-from dvidsync_dagster.snapshot.answers import DAMAGED, storage_error
+from dvidsync_dagster.errors import (
+    OwnershipLost,
+    SnapshotDamaged,
+    StorageError,
+    StorageRefused,
+    StorageUnreachable,
+)
+from dvidsync_dagster.snapshot.answers import MISSING, storage_error
 from dvidsync_dagster.snapshot.changing import Changing
 from dvidsync_dagster.snapshot.fitting import check_types
 from dvidsync_dagster.snapshot.layout import table_folder
@@ -26,6 +32,7 @@ from dvidsync_dagster.snapshot.pointer import Pointer
 from dvidsync_dagster.snapshot.rows import RowsAt
 from dvidsync_dagster.snapshot.store import Bucket
 from dvidsync_dagster.snapshot.table import Change, Table, TableRows
+from dvidsync_dagster.snapshot.unfinished import is_unfinished
 
 _TRIES = 10
 """How often a commit is tried while an earlier run still writes."""
@@ -187,18 +194,21 @@ class DeltaTables:
         delta, known = found(self._bucket, self._branch, path), self._known[path]
         if delta is None or delta.version() < known:
             state = "is gone" if delta is None else f"is at version {delta.version()}"
-            raise SnapshotDamaged(self._uri(path), f"the table {state}, and had version {known}", DAMAGED)
+            raise SnapshotDamaged(self._uri(path), f"the table {state}, and had version {known}", MISSING)
         if delta.version() > known:
             self._refuse_newer(delta, path)
         return delta
 
     def _newest_or_cleared(self, path: str) -> DeltaTable | None:
-        """The table as it is now; None if it was never made to the end. What is left of its log goes."""
+        """The table as it is now; None if it was never made to the end. What is left of its log goes, if it
+        is seen to be no more than the beginning of a first commit."""
         try:
             return self._newest(path)
-        except SnapshotDamaged:
+        except (StorageUnreachable, StorageRefused):
+            raise
+        except StorageError:
             log = self._bucket.names(f"{table_folder(self._branch, path)}/_delta_log")
-            if len(log) > 1:
+            if path in self._known or not is_unfinished(log, self._bucket.read):
                 raise
             self._bucket.delete(log)
             return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from types import TracebackType
 
@@ -26,13 +26,17 @@ class Files:
 
     Args:
         folder: the table's.
+        key: the table's.
         moved: the rows are the table's already.
     """
 
-    def __init__(self, bucket: Bucket, folder: str, schema: pa.Schema, *, moved: bool = False) -> None:
+    def __init__(
+        self, bucket: Bucket, folder: str, schema: pa.Schema, key: Sequence[str], *, moved: bool = False
+    ) -> None:
         self._bucket = bucket
         self._folder = folder
         self._schema = schema
+        self._key = key
         self._moved = moved
         self._written: list[AddAction] = []
         self._waiting: list[pa.Table] = []
@@ -49,10 +53,14 @@ class Files:
             if self._bytes >= GROUP or self._rows >= GROUP_ROWS:
                 self._write_group()
 
-    def finished(self) -> list[AddAction]:
-        """What a commit adds to the table."""
+    def cut(self) -> None:
+        """What comes next is in another file."""
         self._write_group()
         self._write_file()
+
+    def finished(self) -> list[AddAction]:
+        """What a commit adds to the table."""
+        self.cut()
         return self._written
 
     def __enter__(self) -> Files:
@@ -70,7 +78,7 @@ class Files:
         if not self._waiting:
             return
         if self._writer is None:
-            self._writer = writer(self._sink, self._schema)
+            self._writer = writer(self._sink, self._schema, self._key)
         self._writer.write_table(pa.concat_tables(self._waiting), row_group_size=self._rows)
         self._waiting, self._bytes, self._rows = [], 0, 0
         if self._sink.tell() >= FILE:

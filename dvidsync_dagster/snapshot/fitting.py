@@ -25,7 +25,7 @@ def fitted(table: Table, rows: pa.Table) -> pa.Table:
             raise Unfit(
                 table.path,
                 f"the column {field.name} does not fit: {error}",
-                "A table holds whole numbers up to 2^63 - 1. Leave the instance out, or report this.",
+                "Name the instance in `own` of this destination: the snapshot goes on without it.",
             ) from None
         columns.append(column)
     return pa.table(columns, schema=table.schema)

@@ -45,11 +45,15 @@ class Folder(Bucket):
         with self._errors(name), self._written(name, content) as fresh:
             fresh.replace(self._file(name))
 
-    def names(self, folder: str = "") -> list[str]:
+    def sizes(self, folder: str = "") -> dict[str, int]:
         top = self._file(folder) if folder else self.path
+        found: dict[str, int] = {}
         with self._errors(folder):
-            found = [Path(at) / name for at, _, names in os.walk(top, onerror=_raise) for name in names]
-        return sorted(str(each.relative_to(self.path)) for each in found if not each.name.startswith("."))
+            for at, _, names in os.walk(top, onerror=_raise):
+                for file in (Path(at, name) for name in names if not name.startswith(".")):
+                    with suppress(FileNotFoundError):  # it is gone since
+                        found[str(file.relative_to(self.path))] = file.stat().st_size
+        return found
 
     def delete(self, names: Iterable[str]) -> None:
         for name in names:
@@ -60,11 +64,20 @@ class Folder(Bucket):
         return str(self._file(path))
 
     def _put(self, name: str, content: bytes, tag: Tag | None) -> Tag | None:
-        with self._errors(name), self._written(name, content) as fresh, _locked(self._file(name)):
-            there = self.read(name)
-            if (there.tag if there else None) != tag:
-                return None
-            fresh.replace(self._file(name))
+        file = self._file(name)
+        with self._errors(name), self._written(name, content) as fresh:
+            if tag is None:
+                # As delta-rs does it, which makes commits in the same folders.
+                try:
+                    file.hardlink_to(fresh)
+                except FileExistsError:
+                    return None
+                return _tag(content)
+            with _locked(file):
+                there = self.read(name)
+                if there is None or there.tag != tag:
+                    return None
+                fresh.replace(file)
         return _tag(content)
 
     def _file(self, name: str) -> Path:

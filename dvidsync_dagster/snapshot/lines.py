@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import re
 from typing import Literal, get_args
+
+from dvidsync_dagster.outgoing_text import python_text
 
 Library = Literal["pandas", "polars", "duckdb", "spark"]
 LIBRARIES: tuple[Library, ...] = get_args(Library)
@@ -19,10 +20,21 @@ def line(library: Library, uri: str, version: int) -> str:
     """
     by_arrow = library == "polars" and not _ORDINARY.fullmatch(uri)
     return _LINES["polars by Arrow" if by_arrow else library].format(
-        uri=_quoted(uri),
-        spark=_quoted(_for_spark(uri)),
+        uri=python_text(uri),
+        spark=python_text(_for_spark(uri)),
         version=version,
     )
+
+
+def opening_line(uri: str, branch: str) -> str:
+    """A line that makes `dataset`: the newest moment of a branch.
+
+    Args:
+        uri: of the bucket, as `dvidsync_dagster.snapshot.open` takes it.
+    """
+    named = "" if branch == "master" else f", branch={python_text(branch)}"
+    asked = f"dvidsync_dagster.snapshot.open({python_text(uri)}{named})"
+    return f"import dvidsync_dagster.snapshot; dataset = {asked}"
 
 
 _LINES: dict[str, str] = {
@@ -64,7 +76,3 @@ def _for_spark(uri: str) -> str:
             return f"abfss://{container}@ACCOUNT.dfs.core.windows.net/{folder}"
         case _:
             return uri
-
-
-def _quoted(text: str) -> str:
-    return json.dumps(text)

@@ -15,7 +15,8 @@ from obstore.exceptions import AlreadyExistsError, BaseError, PreconditionError
 from obstore.store import AzureStore, GCSStore, S3Store
 
 from dvidsync_dagster.errors import ConfigurationError, SnapshotDamaged
-from dvidsync_dagster.snapshot.answers import is_no_bucket, keep_logins_secret, storage_error
+from dvidsync_dagster.snapshot.answers import is_no_bucket, storage_error
+from dvidsync_dagster.snapshot.logins import keep_logins_secret
 from dvidsync_dagster.snapshot.store import LARGEST, Bucket, Stored, Tag
 
 if TYPE_CHECKING:
@@ -79,10 +80,10 @@ class ObjectStore(Bucket):
         with self._errors(name):
             obstore.put(self._store, name, content)
 
-    def names(self, folder: str = "") -> list[str]:
+    def sizes(self, folder: str = "") -> dict[str, int]:
         with self._errors(folder):
             pages = obstore.list(self._store, folder or None)
-            return sorted(each["path"] for page in pages for each in page)
+            return {each["path"]: each["size"] for page in pages for each in page}
 
     def delete(self, names: Iterable[str]) -> None:
         for name in names:

@@ -11,7 +11,7 @@ from deltalake.exceptions import DeltaError, TableNotFoundError
 from obstore.exceptions import BaseError
 
 from dvidsync_dagster.errors import SnapshotDamaged
-from dvidsync_dagster.snapshot.answers import DAMAGED, storage_error
+from dvidsync_dagster.snapshot.answers import MISSING, storage_error
 from dvidsync_dagster.snapshot.layout import table_folder
 from dvidsync_dagster.snapshot.store import Bucket
 
@@ -40,7 +40,7 @@ def opened(bucket: Bucket, branch: str, path: str, version: int | None = None) -
     """
     delta = found(bucket, branch, path, version)
     if delta is None:
-        raise SnapshotDamaged(f"{bucket.uri}/{table_folder(branch, path)}", "there is no such table", DAMAGED)
+        raise SnapshotDamaged(f"{bucket.uri}/{table_folder(branch, path)}", "there is no such table", MISSING)
     return delta
 
 

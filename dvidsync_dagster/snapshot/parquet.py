@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -11,8 +11,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 CONFIGURATION = {
-    # A version that is pinned is read by the log up to it.
+    # A version that is pinned is read by the log up to it, which other programs may clean up by these two.
     "delta.enableExpiredLogCleanup": "false",
+    "delta.logRetentionDuration": "interval 36500 days",
     # When a file was replaced is known as long as anybody may ask to keep it: maintenance decides by that.
     "delta.deletedFileRetentionDuration": "interval 36500 days",
     # A reader begins at the newest checkpoint of the log, and reads each later commit by itself.
@@ -29,17 +30,30 @@ _STATISTICS = 256
 """Characters of texts that are told in statistics."""
 
 
-def writer(sink: pa.NativeFile, schema: pa.Schema) -> pq.ParquetWriter:
-    """Numbers are written as differences: less than half the size, and twice as fast."""
+_KEY = b"dvidsync.key"
+
+
+def writer(sink: pa.NativeFile, schema: pa.Schema, key: Sequence[str]) -> pq.ParquetWriter:
+    """Numbers are written as differences: less than half the size, and twice as fast.
+
+    Args:
+        key: the table's. The file tells it to who reads it without more.
+    """
     numbers = [field.name for field in schema if _is_number(field.type)]
     return pq.ParquetWriter(
         sink,
-        schema,
+        schema.with_metadata({_KEY: json.dumps(list(key))}),
         compression="zstd",
         compression_level=1,
         use_dictionary=[field.name for field in schema if pa.types.is_string(field.type)],
         column_encoding=dict.fromkeys(numbers, "DELTA_BINARY_PACKED"),
     )
+
+
+def key_in(written: pq.FileMetaData) -> list[str]:
+    """The key of the table that a file is of."""
+    told: list[str] = json.loads((written.metadata or {}).get(_KEY, b"[]"))
+    return told
 
 
 def statistics(written: pq.FileMetaData, schema: pa.Schema) -> str:

@@ -22,6 +22,7 @@ from dvidsync_dagster.errors import (
 )
 from dvidsync_dagster.log.checkpoint import Checkpoint
 from dvidsync_dagster.log.checkpoint_json import checkpoint_from_json, checkpoint_json
+from dvidsync_dagster.snapshot.conditions import try_conditions
 from dvidsync_dagster.snapshot.layout import POINTER, branch_folder
 from dvidsync_dagster.snapshot.store import Bucket, Stored, Tag
 
@@ -89,12 +90,14 @@ class Pin(_Part):
 
     Args:
         branch: the version's.
+        log_time_ns: the moment of the log (ns since 1970) at which the tables are.
         tables: Delta's version, by path.
         instances: the data UUIDs of the instances that the tables are of, by name; one that is not here was
             not told.
     """
 
     branch: str
+    log_time_ns: _Count
     tables: dict[str, _Count] = {}
     instances: dict[str, str] = {}
 
@@ -143,7 +146,7 @@ class Pointer:
 
     @classmethod
     def claimed(cls, bucket: Bucket, repo: str) -> Pointer:
-        """Make this run the owner. It is made if there is none.
+        """Make this run the owner. It is made if there is none, and the store keeps to conditions of writes.
 
         Raises:
             ConfigurationError: it holds a snapshot of another repo.
@@ -152,6 +155,8 @@ class Pointer:
         owner = uuid.uuid4().hex
         for _ in range(_CLAIMS):
             stored = bucket.read(POINTER)
+            if stored is None:
+                try_conditions(bucket)
             before = _parsed(bucket, stored) if stored else Snapshot(repo=repo, epoch=0)
             if before.repo != repo:
                 raise ConfigurationError(
@@ -234,6 +239,6 @@ def _parsed(bucket: Bucket, stored: Stored) -> Snapshot:
 
 
 _REMEDY = (
-    "Bring back an older one, if the bucket keeps old versions of objects; else delete the snapshot's "
-    "folder, and the next run makes it anew."
+    "Bring back an older one, if the bucket keeps old versions of objects. Else nothing tells anymore which "
+    "versions belong together: keep releases/, delete the rest of the folder, and the next run makes it anew."
 )

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection
 from datetime import datetime
 
-from dvidsync_dagster.errors import ConfigurationError, SnapshotDamaged
+from dvidsync_dagster.errors import ConfigurationError
 from dvidsync_dagster.outgoing_text import escaped
 from dvidsync_dagster.snapshot.dataset import Dataset
-from dvidsync_dagster.snapshot.layout import POINTER, table_folder
-from dvidsync_dagster.snapshot.opening import opened, storage_errors
+from dvidsync_dagster.snapshot.layout import POINTER
 from dvidsync_dagster.snapshot.pointer import BranchState, Pointer, Snapshot
 from dvidsync_dagster.snapshot.points import POINTS, Point, in_order, moment, nanoseconds, up_to
 from dvidsync_dagster.snapshot.store import Bucket
+from dvidsync_dagster.snapshot.whole import WholeTables
 
 _SHOWN = 10
 """How many names an error tells."""
@@ -66,7 +65,7 @@ def _no_snapshot(bucket: Bucket, found: str) -> ConfigurationError:
 def _at_time(bucket: Bucket, snapshot: Snapshot, branch: str, log_time_ns: int) -> Dataset:
     points = up_to(_points(bucket, branch, snapshot.branches[branch]), log_time_ns)
     point = points[-1] if points else None
-    if point is None or _Files(bucket, branch).missing(point.tables):
+    if point is None or WholeTables(bucket, branch).first_lost(point.tables):
         found = "the snapshot begins later" if point is None else "that point is no longer kept"
         raise ConfigurationError("at", found, _kept(bucket, snapshot, branch))
     return Dataset(
@@ -86,35 +85,17 @@ def _at_version(bucket: Bucket, snapshot: Snapshot, version: str) -> Dataset:
         found = f"several begin with {escaped(version)!r}" if fitting else f"{escaped(version)!r} is not kept"
         remedy = f"Such as {_some(fitting)}." if fitting else _pinned(snapshot)
         raise ConfigurationError("version", f"of the committed versions {found}", remedy)
+    # Maintenance deletes nothing of it, so nothing is listed. What somebody else has deleted is told when it
+    # is read, and the other tables can be.
     pin = snapshot.pins[uuid]
-    gone = _Files(bucket, pin.branch).missing(pin.tables)
-    if gone:
-        raise ConfigurationError(
-            "version",
-            f"{escaped(uuid)} is no longer kept whole, files of {escaped(gone)} are gone",
-            _kept(bucket, snapshot, pin.branch),
-        )
     return Dataset(
         bucket,
         pin.branch,
         uuid=uuid,
-        log_time=_log_time(bucket, snapshot, uuid),
+        log_time=moment(pin.log_time_ns),
         versions=pin.tables,
         kept_versions=snapshot.pins,
     )
-
-
-def _log_time(bucket: Bucket, snapshot: Snapshot, uuid: str) -> datetime | None:
-    """When a version was pinned, by the point that has its tables."""
-    pin = snapshot.pins[uuid]
-    state = snapshot.branches.get(pin.branch)
-    if state is None:
-        return None
-    tables = _without_points(pin.tables)
-    for point in reversed(_points(bucket, pin.branch, state)):
-        if point.tables == tables:
-            return moment(point.log_time_ns)
-    return None
 
 
 def _points(bucket: Bucket, branch: str, state: BranchState) -> list[Point]:
@@ -125,45 +106,11 @@ def _points(bucket: Bucket, branch: str, state: BranchState) -> list[Point]:
     return in_order(held.arrow(POINTS.path))
 
 
-def _without_points(tables: Mapping[str, int]) -> dict[str, int]:
-    return {path: version for path, version in tables.items() if path != POINTS.path}
-
-
-class _Files:
-    """Which data files of a branch's tables are there. Each table is listed once."""
-
-    def __init__(self, bucket: Bucket, branch: str) -> None:
-        self._bucket = bucket
-        self._branch = branch
-        self._there: dict[str, set[str]] = {}
-
-    def missing(self, tables: Mapping[str, int]) -> str:
-        """The first table that lacks files of its version, or its log up to there; "" if all are whole."""
-        return next((path for path, version in tables.items() if not self._whole(path, version)), "")
-
-    def first_whole(self, points: Sequence[Point]) -> Point | None:
-        """The oldest point that is whole. Files are deleted from the oldest on."""
-        place = bisect_left(points, True, key=lambda point: not self.missing(point.tables))
-        return points[place] if place < len(points) else None
-
-    def _whole(self, path: str, version: int) -> bool:
-        folder = table_folder(self._branch, path)
-        if path not in self._there:
-            self._there[path] = set(self._bucket.names(folder))
-        try:
-            delta = opened(self._bucket, self._branch, path, version)
-        except SnapshotDamaged:
-            return False
-        with storage_errors(self._bucket, self._branch, path):
-            needed = delta.get_add_actions().column("path").to_pylist()
-        return all(f"{folder}/{name}" in self._there[path] for name in needed)
-
-
 def _kept(bucket: Bucket, snapshot: Snapshot, branch: str) -> str:
     """What a reader can have instead."""
     state = snapshot.branches.get(branch)
     points = _points(bucket, branch, state) if state else []
-    first = _Files(bucket, branch).first_whole(points)
+    first = WholeTables(bucket, branch).first_whole(points)
     past = f"those since {moment(first.log_time_ns).isoformat()}" if first else "none"
     return f"Of the points of branch {escaped(branch)!r} {past} are kept. {_pinned(snapshot)}"
 

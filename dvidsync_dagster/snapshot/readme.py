@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 
-from dvidsync_dagster.outgoing_text import escaped
+from dvidsync_dagster.outgoing_text import markdown
 from dvidsync_dagster.snapshot.layout import table_folder
-from dvidsync_dagster.snapshot.lines import LIBRARIES, line
+from dvidsync_dagster.snapshot.lines import LIBRARIES, line, opening_line
 from dvidsync_dagster.snapshot.pointer import BranchState, Snapshot
-from dvidsync_dagster.snapshot.points import moment
 from dvidsync_dagster.snapshot.table import Column, Table
 
-_MARKS = re.compile(r"[\\`*_\[\]<|&~]")
+_CODE = re.compile(r"[A-Za-z0-9._:/@+-](?:[A-Za-z0-9 ._:/@+,=<>()\[\]-]*[A-Za-z0-9._:/@+>)\]-])?")
 _TITLES = {"pandas": "pandas", "polars": "polars", "duckdb": "DuckDB", "spark": "Spark"}
 
 
@@ -25,7 +23,8 @@ def readme(uri: str, snapshot: Snapshot, tables: Mapping[str, Sequence[Table]]) 
         snapshot: what it holds.
         tables: those of each branch. One that the snapshot does not name is left out.
     """
-    parts = [_HEAD.format(repo=_code(snapshot.repo), uri=json.dumps(uri, ensure_ascii=False))]
+    lines = "\n".join(opening_line(uri, branch) for branch in snapshot.branches)
+    parts = [_HEAD.format(repo=_code(snapshot.repo), lines=lines)]
     parts += [_VERSIONS] if snapshot.pins else []
     for branch, state in snapshot.branches.items():
         parts.append(_branch(uri, branch, state, tables.get(branch, ())))
@@ -34,14 +33,13 @@ def readme(uri: str, snapshot: Snapshot, tables: Mapping[str, Sequence[Table]]) 
 
 def _branch(uri: str, branch: str, state: BranchState, tables: Sequence[Table]) -> str:
     held = {table.path: table for table in tables if table.path in state.tables}
-    texts = {path: _text(table.text) for path, table in held.items()}
+    texts = {path: markdown(table.text) for path, table in held.items()}
     overview = [
         f"| {_code(path)} | {table.rows:,} | {table.version} | {texts.get(path, '')} |"
         for path, table in sorted(state.tables.items())
     ]
     head = _BRANCH.format(
-        branch=_text(branch),
-        log_time=moment(state.log_time_ns).isoformat(timespec="seconds"),
+        branch=markdown(branch),
         version=_code(state.uuid),
         overview="\n".join(overview),
     )
@@ -54,8 +52,8 @@ def _table(uri: str, branch: str, table: Table, version: int) -> str:
     lines = [f"# {_TITLES[library]}\n{line(library, place, version)}" for library in LIBRARIES]
     key = ", ".join(map(_code, table.key))
     return _TABLE.format(
-        path=_text(table.path),
-        text=_text(table.text),
+        path=markdown(table.path),
+        text=markdown(table.text),
         key=f"Each row has its own {key}." if key else "It only grows.",
         columns="\n".join(map(_row, table.columns)),
         lines="\n".join(lines),
@@ -64,25 +62,20 @@ def _table(uri: str, branch: str, table: Table, version: int) -> str:
 
 def _row(column: Column) -> str:
     missing = ", or none" if column.nullable else ""
-    return f"| {_code(column.name)} | {_code(str(column.type))}{missing} | {_text(column.text)} |"
-
-
-def _text(text: str) -> str:
-    """A sentence that stays one where Markdown is rendered, in a cell of a table too."""
-    return _MARKS.sub(r"\\\g<0>", escaped(text))
+    return f"| {_code(column.name)} | {_code(str(column.type))}{missing} | {markdown(column.text)} |"
 
 
 def _code(text: str) -> str:
-    """As code in a line or in a cell of a table, which neither ends nor breaks."""
-    return f"`{escaped(text).replace('`', chr(0x2BB)).replace('|', chr(0xA6))}`"
+    """As code in a line or in a cell of a table. What code cannot show there is shown as text."""
+    return f"`{text}`" if _CODE.fullmatch(text) else markdown(text)
 
 
 _HEAD = """\
 # A snapshot of DVID repo {repo}
 
 dvidsync writes this folder: it follows the repo's log and brings the tables here up to date. Nothing here is
-edited by hand; to change something, change it in DVID. This text is written anew when the tables have
-changed.
+edited by hand; to change something, change it in DVID. The run that follows writes this text anew where it
+does not fit anymore.
 
 The tables are [Delta Lake](https://delta.io) tables. pandas, polars, DuckDB, Spark and others read them, with
 no DVID server and no dvidsync. Labels (supervoxels, bodies) are signed 64-bit integers. Times are UTC.
@@ -107,7 +100,7 @@ name of the storage account for `ACCOUNT`.
 In Python, with dvidsync, this opens the newest moment:
 
 ```python
-import dvidsync_dagster.snapshot; dataset = dvidsync_dagster.snapshot.open({uri})
+{lines}
 ```
 
 `dataset["segmentation/mapping"]` is a table as pandas has it, for a labelmap with the name `segmentation`;
@@ -126,7 +119,7 @@ They are kept. `open(…, version="UUID")` opens one. Files for download, if the
 _BRANCH = """\
 ## Branch {branch}
 
-Log time {log_time}, version {version}.
+Up to version {version}.
 
 | table | rows | Delta version | a row |
 | --- | ---: | ---: | --- |

@@ -9,6 +9,7 @@ from dvidsync_dagster.snapshot.layout import table_folder
 from dvidsync_dagster.snapshot.opening import opened, storage_errors
 from dvidsync_dagster.snapshot.pointer import Pointer
 from dvidsync_dagster.snapshot.points import POINTS
+from dvidsync_dagster.snapshot.rewriting import files_of
 from dvidsync_dagster.snapshot.sample import stored_sample
 from dvidsync_dagster.snapshot.store import Bucket
 from dvidsync_dagster.snapshot.table import RowsChanged, TableReport
@@ -38,8 +39,7 @@ def report(
     with storage_errors(bucket, branch, path):
         folder = table_folder(branch, path)
         schema = pa.schema(delta.schema().to_arrow())
-        actions = delta.get_add_actions()
-        files, sizes = (actions.column(name).to_pylist() for name in ("path", "size_bytes"))
+        files = files_of(delta)
         return TableReport(
             path=path,
             text=delta.metadata().description or "" if text is None else text,
@@ -49,8 +49,8 @@ def report(
             branch=branch,
             branch_version=branch_version,
             rows=rows,
-            size=sum(sizes),
-            sample=written or stored_sample(bucket, folder, files, schema),
+            size=sum(file.size for file in files),
+            sample=written or stored_sample(bucket, folder, [file.path for file in files], schema),
             changed=changed,
         )
 

@@ -7,7 +7,7 @@ large they are: gigabytes of values.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +19,9 @@ from deltalake import DeltaTable
 
 from dvidsync_dagster.snapshot.files import Files, opened_file
 from dvidsync_dagster.snapshot.store import Bucket
+
+SORTED = 64 << 20
+"""Bytes of rows that are sorted at once."""
 
 _Places = npt.NDArray[np.int64]
 
@@ -38,16 +41,36 @@ class File:
 
 
 def files_of(delta: DeltaTable, column: str | None = None) -> list[File]:
-    """A table's files.
+    """A table's files, in the order in which they were written.
 
     Args:
-        column: whose least and greatest values are asked for; those come in the order of them.
+        column: whose least and greatest values are asked for; files come in the order of them then.
     """
-    told = pa.table(delta.get_add_actions(flatten=True)).to_pydict()
+    told = pa.table(delta.get_add_actions(flatten=True)).sort_by("modification_time").to_pydict()
     nothing = [None] * len(told["path"])
     limits = (told.get(f"{what}.{column}", nothing) for what in ("min", "max"))
     files = [File(*each) for each in zip(told["path"], told["size_bytes"], *limits, strict=True)]
-    return sorted(files, key=lambda file: (file.least is not None, file.least))
+    return sorted(files, key=lambda file: (file.least is not None, file.least)) if column else files
+
+
+def in_order(rows: Iterable[pa.Table], key: Sequence[str]) -> Iterator[pa.Table]:
+    """Rows in the order of a key as far as memory allows: each `SORTED` bytes of them. Without a key, as they
+    come."""
+    waiting: list[pa.Table] = []
+    size = 0
+    for each in rows:
+        waiting.append(each)
+        size += each.nbytes
+        if size >= SORTED:
+            yield _sorted(waiting, key)
+            waiting, size = [], 0
+    if waiting:
+        yield _sorted(waiting, key)
+
+
+def _sorted(tables: Sequence[pa.Table], key: Sequence[str]) -> pa.Table:
+    rows = pa.concat_tables(tables)
+    return rows.sort_by([(name, "ascending") for name in key]) if key else rows
 
 
 class Keys:
@@ -104,24 +127,45 @@ class Rewriting:
     files: Files
 
     def run(self, there: Iterable[File]) -> list[File]:
-        """The files that are replaced."""
-        replaced = []
-        new = np.ones(len(self.put), bool)
-        for each in there:
-            if not self.keys.may_be_in(each):
-                continue
-            name = f"{self.folder}/{each.path}"
-            found = [
-                self.keys.found_in(rows) for rows in row_groups(self.bucket, name, self.keys.columns.schema)
-            ]
-            if not any(len(at) for at, _ in found):
-                continue
-            replaced.append(each)
+        """The files that are replaced.
+
+        New rows come where their keys are, so that the files' statistics go on leaving out files.
+        """
+        looked = (
+            (place, file, self._found(file)) for place, file in enumerate(there) if self.keys.may_be_in(file)
+        )
+        touched = [each for each in looked if any(len(at) for at, _ in each[2])]
+        is_new = np.ones(len(self.put), bool)
+        for _, _, found in touched:
+            for _, places in found:
+                is_new[places[places < len(is_new)]] = False
+        new = self.put.filter(pa.array(is_new))
+        new = new.sort_by([(name, "ascending") for name in self.keys.columns.column_names])
+        before = 0
+        for place, file, found in touched:
+            if place > before + 1:
+                self.files.cut()  # the span of keys that stays lies between
+            before = place
+            name = f"{self.folder}/{file.path}"
             for rows, (at, places) in zip(row_groups(self.bucket, name, self.put.schema), found, strict=True):
                 self.files.add(self._changed(rows, at, places))
-                new[places[places < len(new)]] = False
-        self.files.add(self.put.filter(pa.array(new)))
-        return replaced
+            count = self._up_to(new, file.most)
+            self.files.add(new.slice(0, count))
+            new = new.slice(count)
+        self.files.add(new)
+        return [file for _, file, _ in touched]
+
+    def _found(self, file: File) -> list[tuple[_Places, _Places]]:
+        """By row group, which rows have one of the keys, and which keys those are."""
+        groups = row_groups(self.bucket, f"{self.folder}/{file.path}", self.keys.columns.schema)
+        return [self.keys.found_in(rows) for rows in groups]
+
+    def _up_to(self, new: pa.Table, most: Any) -> int:
+        """How many of new rows, which are in order, come before those of the next file."""
+        if most is None or not len(new):
+            return 0
+        first = new[self.keys.columns.column_names[0]]
+        return int(pc.sum(pc.less_equal(first, pa.scalar(most, first.type))).as_py())
 
     def _changed(self, rows: pa.Table, at: _Places, places: _Places) -> pa.Table:
         """Rows of a file with those that are put in the places of those that were there."""

@@ -61,7 +61,7 @@ def _bytes(file: pq.FileMetaData, name: str) -> int:
 
 def _small(column: pa.ChunkedArray) -> pa.Array:
     if column.nbytes <= _COLUMN:
-        return column.take(pa.array(range(len(column)))).combine_chunks()
+        return column.take(pa.array(range(len(column)), pa.int64())).combine_chunks()
     return pa.array([_told(value) for value in column], pa.string())
 
 
@@ -70,7 +70,8 @@ def _told(value: Any) -> str | None:
         return None
     if pa.types.is_string(value.type):
         text = value.as_buffer()
-        return text[:_VALUE].to_pybytes().decode(errors="ignore") + ("…" if text.size > _VALUE else "")
+        start: bytes = text[:_VALUE].to_pybytes()
+        return start.decode(errors="ignore") + ("…" if text.size > _VALUE else "")
     if pa.types.is_binary(value.type):
         return f"{value.as_buffer().size:,} bytes"
     size = pa.array([value]).nbytes

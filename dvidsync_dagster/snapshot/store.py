@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import importlib.util
-import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
 
 import pyarrow as pa
 
+from dvidsync_dagster.config.bucket_place import BucketPlace, bucket_place
+from dvidsync_dagster.config.fields import WrongValue
 from dvidsync_dagster.errors import (
     AlreadyThere,
     ConfigurationError,
@@ -26,9 +26,6 @@ PATIENCE = timedelta(minutes=2)
 """How long a store that is busy or away is asked again."""
 LARGEST = 64 << 20
 """Bytes of an object that is read as a whole."""
-
-_STORES = ("gs", "s3", "az")
-_KINDS = "gs://BUCKET/FOLDER, s3://BUCKET/FOLDER, az://CONTAINER/FOLDER, file:///FOLDER or a folder's path"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,9 +75,13 @@ class Bucket(ABC):
                 raise ConfigurationError(
                     field, f"the package {package} is not installed", 'Install "dvidsync-dagster[bucket]".'
                 )
-        if "://" not in uri:
-            return _folder(Path(uri))
-        return _of_uri(uri, field, patience)
+        try:
+            place = bucket_place(uri)
+        except WrongValue as error:
+            raise ConfigurationError(field, f"it {error.found}", error.remedy) from None
+        if not place.scheme:
+            return _folder(Path(place.folder))
+        return _of_store(place, field, patience)
 
     @abstractmethod
     def read(self, name: str) -> Stored | None:
@@ -123,8 +124,12 @@ class Bucket(ABC):
         """Write an object, or a file as an object, whatever was there."""
 
     @abstractmethod
+    def sizes(self, folder: str = "") -> dict[str, int]:
+        """All objects below a folder, and how many bytes each has."""
+
     def names(self, folder: str = "") -> list[str]:
-        """All objects below a folder, in order."""
+        """The same without sizes, in order."""
+        return sorted(self.sizes(folder))
 
     @abstractmethod
     def delete(self, names: Iterable[str]) -> None:
@@ -160,24 +165,7 @@ def _folder(path: Path) -> Bucket:
     return Folder(path.expanduser().absolute())
 
 
-def _of_uri(uri: str, field: str, patience: timedelta) -> Bucket:
+def _of_store(place: BucketPlace, field: str, patience: timedelta) -> Bucket:
     from dvidsync_dagster.snapshot.object_store import ObjectStore
 
-    try:
-        parts = urlsplit(uri)
-    except ValueError:
-        raise ConfigurationError(field, "it is no URI", f"Give {_KINDS}.") from None
-    if not uri.isprintable() or "@" in parts.netloc or parts.query or parts.fragment:
-        raise ConfigurationError(
-            field, "it holds more than a place", "Give logins by the environment, and the place alone here."
-        )
-    folder = parts.path.strip("/")
-    if parts.scheme == "file" and not parts.netloc:
-        return _folder(Path(unquote(parts.path)))
-    if parts.scheme not in _STORES or not parts.netloc:
-        raise ConfigurationError(field, "it is no bucket of a known kind", f"Give {_KINDS}.")
-    if not re.fullmatch(r"[A-Za-z0-9._~/ -]*", folder) or ".." in folder.split("/"):
-        raise ConfigurationError(
-            field, "its folder has an unusual name", "Use letters, digits and the characters . _ - / alone."
-        )
-    return ObjectStore(parts.scheme, parts.netloc, folder, field, patience)
+    return ObjectStore(place.scheme, place.name, place.folder, field, patience)

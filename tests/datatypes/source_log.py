@@ -38,11 +38,13 @@ class SourceLog:
 
     Args:
         version: where it is edited.
+        own: instances that no snapshot follows.
     """
 
     server: DvidServer
     root: str
     version: str = ""
+    own: tuple[str, ...] = ()
     _seen: set[tuple[str, int, int]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
@@ -125,9 +127,14 @@ class SourceLog:
     def instances(self) -> dict[str, Instance]:
         return dict(read_repo_info(self.client, self.root).instances)
 
+    @property
+    def followed(self) -> dict[str, Instance]:
+        """The instances that a snapshot follows."""
+        return {name: each for name, each in self.instances.items() if name not in self.own}
+
     def side(self, name: str) -> SnapshotSide:
         instance = self.instances[name]
-        side = FOLLOWED[instance.typename].snapshot_side(self.client, instance)
+        side = FOLLOWED[instance.typename].snapshot_side(self.client, instance, self.followed)
         assert side is not None
         return side
 

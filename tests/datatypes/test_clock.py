@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
-from dvidsync_dagster.dvid.repo import go_time
+from dvidsync_dagster.dvid.times import go_time
 from dvidsync_dagster.errors import ConfigurationError
 from dvidsync_dagster.log.quarantine import Quarantine
 from dvidsync_dagster.run.follow import Scope

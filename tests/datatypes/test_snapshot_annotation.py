@@ -24,6 +24,8 @@ from dvidsync_dagster.datatypes.annotation.element_rows import (
 from dvidsync_dagster.datatypes.annotation.events import PostElements
 from dvidsync_dagster.datatypes.annotation.looked_up import ordinals_at, points_in, points_that_lead_to
 from dvidsync_dagster.errors import ServerFailed, Unfit
+from dvidsync_dagster.events.origin import Origin
+from dvidsync_dagster.events.repo import NewInstance
 from tests.datatypes.edits import edit_elements, split_some
 from tests.datatypes.following import follow_new
 from tests.datatypes.memory_tables import MemoryTables, Rows, filled
@@ -178,6 +180,86 @@ def test_no_labelmap_no_supervoxel(unsynced: SourceLog) -> None:
     unsynced.split_supervoxel(1, Random(1))
     follow(unsynced, tables)
     assert [row["sv"] for row in assert_as_from_scratch(unsynced, tables).values()] == [None, None]
+
+
+def supervoxels(tables: MemoryTables) -> list[int | None]:
+    return [row["sv"] for row in tables.rows(SYNAPSES).values()]
+
+
+def text_of_supervoxels(tables: MemoryTables) -> str:
+    return next(each.text for each in tables.tables[SYNAPSES].columns if each.name == "sv")
+
+
+def test_a_labelmap_that_is_not_followed_gives_no_supervoxels(log: SourceLog) -> None:
+    """Nothing would tell that one was split."""
+    log.own = (LABELS,)
+    log.put_elements(element(1))
+    tables = begun(log)
+    log.put_elements(element(2), element(20))
+    log.split_supervoxel(1, Random(1))
+    follow(log, tables)
+    assert_as_from_scratch(log, tables)
+    assert supervoxels(tables) == [None] * 3
+    assert text_of_supervoxels(tables).startswith("Null: ")
+
+
+def test_a_labelmap_that_is_followed_later_or_no_more(log: SourceLog) -> None:
+    log.own = (LABELS,)
+    log.put_elements(element(1), element(20))
+    tables = begun(log)
+    log.own = ()
+    log.post(f"{LABELS}/merge", [3, 4])  # of another instance
+    (change,) = follow(log, tables)
+    assert change.anew is not None
+    assert_as_from_scratch(log, tables)
+    assert supervoxels(tables) == [1, 2]
+    assert f"The supervoxel of {LABELS}" in text_of_supervoxels(tables)
+    log.post(f"{LABELS}/merge", [5, 6])
+    assert follow(log, tables) == []
+    log.split_supervoxel(1, Random(1))
+    follow(log, tables)
+    assert_as_from_scratch(log, tables)
+    log.own = (LABELS,)
+    log.put_elements(element(3))
+    follow(log, tables)
+    assert_as_from_scratch(log, tables)
+    assert supervoxels(tables) == [None] * 3
+
+
+def test_an_instance_that_is_synced_after_elements_came(unsynced: SourceLog) -> None:
+    log = unsynced
+    log.put_elements(element(1))
+    tables = begun(log)
+    log.put_elements(element(2))
+    follow(log, tables)
+    assert supervoxels(tables) == [None, None]
+    log.post(f"{SYNAPSES}/sync", {"sync": LABELS})
+    log.put_elements(element(20))
+    follow(log, tables)
+    assert_as_from_scratch(log, tables)
+    assert sorted(supervoxels(tables), key=str) == [1, 1, 2]
+    log.split_supervoxel(1, Random(1))
+    follow(log, tables)
+    assert_as_from_scratch(log, tables)
+
+
+def test_a_labelmap_that_is_made_anew_lies_under_all_elements(log: SourceLog) -> None:
+    log.put_elements(element(1))
+    tables = begun(log)
+    made = NewInstance(origin=Origin(1, "t", 0, 0), version=log.version, name=LABELS, data_type="labelmap")
+    change = tables.follow(log.side(SYNAPSES), [made], log.version)[SYNAPSES]
+    assert change.anew is not None
+    assert_as_from_scratch(log, tables)
+
+
+def test_a_repair_gives_the_supervoxels_of_what_is_followed(log: SourceLog) -> None:
+    log.put_elements(element(1), element(20))
+    tables = begun(log)
+    log.own = (LABELS,)
+    changes = log.side(SYNAPSES).renewed([], log.version, tables, lambda each: each, 1)
+    assert changes is not None
+    tables.commit(SYNAPSES, changes[SYNAPSES])
+    assert supervoxels(tables) == [None, None]
 
 
 def test_a_blob_that_the_source_has_lost(log: SourceLog) -> None:

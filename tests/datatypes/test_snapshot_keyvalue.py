@@ -158,3 +158,24 @@ def test_a_child_goes_on_from_its_parent(log: SourceLog) -> None:
     log.delete_key(b"a")
     follow(log, tables)
     assert content(tables) == {"b": b"2", "c": b"3"}
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["1e999", "9" * 5000, "[" * 5000 + "]" * 5000, '"\\ud800"', '{"a":1,"a":2}', f"{2**64}", " [1]\n", "-0"],
+)
+def test_json_is_kept_as_it_is(log: SourceLog, value: str) -> None:
+    tables = filled(log.side(KEYS), log.version)
+    log.put_keys(("a", value.encode()))
+    follow(log, tables)
+    (row,) = tables.rows(KEYS).values()
+    assert (row["value"], row["json"]) == (value.encode(), value)
+
+
+@pytest.mark.parametrize(
+    "value", [b"NaN", b"[Infinity]", b"[" * 5000, b"{'a':1}", b'{"a":1,}', b"\xef\xbb\xbf1", b'"\xff"', b"01"]
+)
+def test_what_is_no_json_is_none(log: SourceLog, value: bytes) -> None:
+    log.put_keys(("a", value))
+    (row,) = filled(log.side(KEYS), log.version).rows(KEYS).values()
+    assert (row["value"], row["json"]) == (value, None)

@@ -62,7 +62,7 @@ def test_a_committed_version_and_what_it_comes_from(log: SourceLog) -> None:
     root: Any = rows[log.root,]
     assert (root["parents"], root["branch"], root["locked"], root["note"]) == ([], "master", True, "first")
     assert [line.partition("  ")[2] for line in root["log"]][-2:] == ["one", "two"]
-    assert before - timedelta(days=1) < root["created"] <= root["committed_by"] <= datetime.now(UTC)
+    assert before - timedelta(days=1) < root["created"] <= root["committed_at_latest"] <= datetime.now(UTC)
     at(log, other).post("commit", {"note": "other"})
     assert {uuid for (uuid,) in filled(side(log, "other"), other).rows(PATH)} == {log.root, other}
     assert third not in {uuid for (uuid,) in rows}
@@ -79,7 +79,7 @@ def test_versions_come_with_the_log(log: SourceLog) -> None:
     tables.follow(side(log), made, second)
     # The source is further; the log tells what is committed.
     assert locked(tables) == {log.root: True, second: False}
-    assert tables.rows(PATH)[second,]["committed_by"] is None
+    assert tables.rows(PATH)[second,]["committed_at_latest"] is None
     tables.follow(side(log), committed, third)
     assert locked(tables) == {log.root: True, second: True, third: False}
     at(log, third).post("log", {"log": ["more"]})
@@ -139,3 +139,18 @@ def test_random_work_ends_as_from_scratch(log: SourceLog, seed: int) -> None:
 def test_a_version_that_the_source_does_not_tell_of(log: SourceLog) -> None:
     with pytest.raises(ServerFailed, match="does not tell of version"):
         filled(side(log), "0" * 32)
+
+
+def test_an_open_root_is_open(log: SourceLog) -> None:
+    """Only the root can be in a snapshot before it is committed."""
+    tables = filled(side(log), log.root)
+    (row,) = tables.rows(PATH).values()
+    assert (row["uuid"], row["locked"], row["committed_at_latest"]) == (log.root, False, None)
+    log.post("commit", {"note": "first"})
+    second = child(log, log.root)
+    tables.follow(side(log), log.new_events(), second)
+    assert locked(tables) == {log.root: True, second: False}
+    assert tables.rows(PATH)[log.root,]["committed_at_latest"] is not None
+    at(log, second).post("commit", {"note": "second"})
+    tables.follow(side(log), log.new_events(), second)
+    assert tables.rows(PATH) == filled(side(log), second).rows(PATH)

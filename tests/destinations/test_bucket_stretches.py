@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dvidsync_dagster.datatypes.keyvalue.events import PostKey
+from dvidsync_dagster.datatypes.labelmap.events import Merge
 from dvidsync_dagster.destinations.bucket.stretches import Reached, Stretches, in_stretches
 from dvidsync_dagster.destinations.bucket.versions import Base, BranchVersions
 from dvidsync_dagster.dvid.repo import RepoInfo, Version
@@ -29,7 +30,7 @@ def version(number: int, *parents: int, branch: str = "", locked: bool = True, b
         locked=locked,
         note="",
         log=(),
-        committed_by=by,
+        committed_at_latest=by,
     )
 
 
@@ -102,6 +103,13 @@ def test_without_a_time_the_whole_log_counts_or_what_comes_after_now() -> None:
     assert BranchVersions.of(repo(version(1)), "master").base(CLOCK) == Base("v1", CLOCK)
 
 
+def test_a_commit_ahead_of_the_clock_has_no_time() -> None:
+    """Its clock was wrong: what comes after it can have any time."""
+    ahead = version(1, by=CLOCK + 1)
+    assert BranchVersions.of(repo(ahead, version(2, 1, locked=False)), "master").base(CLOCK) == Base("v1", 0)
+    assert BranchVersions.of(repo(ahead), "master").base(CLOCK) == Base("v1", CLOCK)
+
+
 def test_a_stretch_ends_with_a_commit() -> None:
     events = [made(2, 200), key_of(2, 210), committed(2, 220), made(3, 230), key_of(3, 240)]
     found = divided(events, line(3))
@@ -131,6 +139,20 @@ def test_notes_and_instances_can_be_of_any_version() -> None:
     note = NodeNote(origin=at(200), version="v1", note="x")
     instance = NewInstance(origin=at(210), version="v1", name="keys", data_type="keyvalue")
     assert shown(divided([note, instance], line(2))) == [("v1", 2, True)]
+
+
+def test_an_instance_that_the_base_has_is_not_made_anew() -> None:
+    made_before = NewInstance(origin=at(90), version="v1", name="keys", data_type="keyvalue")
+    found = divided([made_before], line(2))
+    assert (found.stretches, found.already_there) == ([], 1)
+
+
+def test_values_that_were_announced_just_before_an_open_root_was_read_count() -> None:
+    merged = Merge(origin=at(95), version="v1", instance="bodies", mutation_id=1, target=1, labels=(2,))
+    reached = Reached("v1", False, "v1", 100, values_read_ns=90)
+    found = divided([key_of(1, 90), key_of(1, 91), merged, key_of(1, 101)], line(1), reached)
+    assert [[event.origin.key_ns for event in each.events] for each in found.stretches] == [[91, 101]]
+    assert found.already_there == 2
 
 
 def test_versions_of_which_the_log_does_not_tell_are_followed() -> None:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dvidsync_dagster.dvid import sparsevol
-from dvidsync_dagster.dvid.repo import go_time
+from dvidsync_dagster.dvid.times import go_time, json_time, line_time
 from dvidsync_dagster.errors import ServerFailed
 
 SIZE = 8
@@ -68,3 +68,45 @@ def test_go_time(text: str, moment: int) -> None:
 def test_what_is_no_time() -> None:
     with pytest.raises(ValueError, match="no time"):
         go_time("yesterday")
+
+
+SECOND = 1_000_000_000
+
+
+@pytest.mark.parametrize(
+    ("text", "moment"),
+    [
+        ("1970-01-01T00:00:01.5Z", 1_500_000_000),
+        ("1970-01-01T01:00:00.000000001+00:30", 1_800_000_000_001),
+        ("2262-04-11T23:47:16Z", 9223372036 * SECOND),
+    ],
+)
+def test_json_time(text: str, moment: int) -> None:
+    assert json_time(text) == moment
+    assert line_time(text) == moment // SECOND * SECOND
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "0001-01-01T00:00:00Z",
+        "0001-01-01T00:00:00+14:00",
+        "0000-01-01T00:00:00Z",
+        "1969-12-31T23:59:59Z",
+        "2262-04-11T23:47:17Z",
+        "9999-12-31T23:59:59-14:00",
+        "10000-01-01T00:00:00Z",
+        "2026-13-01T00:00:00Z",
+        "2026-01-01T00:00:00+99:99",
+        "2026-01-01T00:00:00",
+        "",
+        "x",
+    ],
+)
+def test_a_time_that_no_table_holds_is_none(text: str) -> None:
+    assert json_time(text) == 0
+    assert line_time(text) == 0
+
+
+def test_what_is_no_text_is_no_time() -> None:
+    assert json_time(None) == json_time(5) == 0

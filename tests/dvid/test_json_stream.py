@@ -7,14 +7,18 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dvidsync_dagster.dvid.json_stream import list_items, object_fields
+from dvidsync_dagster.dvid.json_stream import list_items, list_texts, object_fields
 from dvidsync_dagster.errors import ServerFailed
 
 VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(max_size=5),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
     max_leaves=5,
 )
@@ -61,3 +65,26 @@ def test_what_breaks_off_is_an_error(values: list[Any], length: int, data: st.Da
     part = content[: data.draw(st.integers(1, len(content) - 1))]
     with pytest.raises(ServerFailed, match="is not the JSON that it should be"):
         list(list_items(cut(part, length), "GET x"))
+
+
+ODD = st.sampled_from(["1e999", "9" * 5000, "[" * 3000 + "]" * 3000, '{"a":1,"a":2}', '"\\ud800"', "1.50"])
+
+
+@given(values=st.lists(VALUES.map(json.dumps) | ODD, max_size=4), length=st.integers(1, 5000))
+@settings(deadline=None)
+def test_texts_are_as_they_are_written(values: list[str], length: int) -> None:
+    content = f"[ {' , '.join(values)} ]".encode()
+    assert list(list_texts(cut(content, length), "GET x")) == values
+
+
+@pytest.mark.parametrize("length", [1000, 10**6])
+def test_too_deep_is_an_error(length: int) -> None:
+    content = b"[" * 100_000 + b"]" * 100_000
+    with pytest.raises(ServerFailed, match="is not the JSON that it should be"):
+        list(list_items(cut(content, length), "GET x"))
+
+
+@pytest.mark.parametrize("broken", [b"[NaN]", b'[{"a":Infinity}]', b"[" * 3000, b"[1e999", b"[01]", b'["a'])
+def test_texts_that_are_broken_are_an_error(broken: bytes) -> None:
+    with pytest.raises(ServerFailed, match="is not the JSON that it should be"):
+        list(list_texts(iter([broken]), "GET x"))

@@ -36,6 +36,7 @@ class Faults:
         at: which request that is, counted from 1.
         done: it is carried out before.
         seed: which requests.
+        ignored: a header of requests that is taken and ignored, such as ``If-Match``.
     """
 
     busy: float = 0
@@ -47,6 +48,7 @@ class Faults:
     at: int = 0
     done: bool = False
     seed: int = 1
+    ignored: str = ""
 
 
 class Misbehaving:
@@ -85,6 +87,7 @@ class Misbehaving:
 
     def _answer(self, environ: Environ, start: Start) -> Iterable[bytes]:
         faults = self._faults
+        environ.pop(f"HTTP_{faults.ignored.upper().replace('-', '_')}", None)
         is_last = faults.kill and len(self._seen) == faults.at
         if is_last and not faults.done:
             os.kill(faults.kill, signal.SIGKILL)

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+import orjson
+
 from dvidsync_dagster.errors import (
     AnswerLost,
     DvidSyncError,
@@ -52,6 +54,15 @@ class Behaviour:
     first: int = 0
     last: int = 10**9
     looks: bool = False
+
+
+def repo_of(*versions: tuple[str, int, list[int]]) -> bytes:
+    """What a server tells of a repo with these versions: ids, numbers, and the numbers of their parents."""
+    nodes = {
+        uuid: {"VersionID": number, "Parents": parents, "Branch": "", "Locked": True, "Note": "", "Log": []}
+        for uuid, number, parents in versions
+    }
+    return orjson.dumps({"Root": versions[0][0], "DAG": {"Nodes": nodes}, "DataInstances": {}})
 
 
 def _table() -> Iterator[Behaviour]:
@@ -130,6 +141,9 @@ def _table() -> Iterator[Behaviour]:
         ("deep JSON", b"[" * 200_000 + b"]" * 200_000, NotDvid),
         ("a huge number", b'{"DAG":{"Nodes":{"a":{"VersionID":' + b"9" * 100_000 + b"}}}}", DvidSyncError),
         ("infinity", b'{"Root":"x","DAG":{"Nodes":{"a":{"VersionID":Infinity}}}}', NotDvid),
+        ("versions in a circle", repo_of(("a", 1, [2]), ("b", 2, [1])), ServerFailed),
+        ("a version that comes from itself", repo_of(("a", 1, [1])), ServerFailed),
+        ("one number for two versions", repo_of(("a", 1, []), ("b", 1, [])), ServerFailed),
     ):
         yield to(of, f"tells of the repo with {name}", "/repo/", Answer(200, body), ends)
     broken = Answer(200, b'{"Root":', promised=1000)

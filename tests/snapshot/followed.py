@@ -126,7 +126,7 @@ class Follower:
         versions[POINTS.path] = self._write(POINTS, appended(Point(key_ns, uuid, versions)), key_ns)
         if killed_after is not None:
             raise Killed
-        pins = {uuid: Pin(branch=self.branch, tables=versions)} if pin else {}
+        pins = {uuid: Pin(branch=self.branch, log_time_ns=key_ns, tables=versions)} if pin else {}
         self._commit(key_ns, uuid, versions, pins)
 
     def vacuumed(self) -> None:

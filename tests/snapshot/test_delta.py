@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
 from deltalake import DeltaTable
 from hypothesis import HealthCheck, given, settings
@@ -337,6 +338,59 @@ def test_a_table_can_be_written_anew_from_what_it_holds(tables: DeltaTables) -> 
     assert mapped(tables, tables.create(MAPPING, doubled())) == dict.fromkeys(range(1000), 2)
 
 
+# In order
+
+
+def spans(folder: Path) -> list[tuple[int, int]]:
+    """The least and the greatest supervoxel in each file of the mapping, as its log tells."""
+    told = pa.table(DeltaTable(folder / "master/segmentation/mapping").get_add_actions(flatten=True))
+    return sorted(zip(told["min.sv"].to_pylist(), told["max.sv"].to_pylist(), strict=True))
+
+
+def in_files(folder: Path, table: Table, column: str) -> list[list[int]]:
+    """A column in each file of a table, as it stands there."""
+    uris = DeltaTable(folder / "master" / table.path).file_uris()
+    return [pq.read_table(uri.removeprefix("file://"))[column].to_pylist() for uri in uris]
+
+
+def test_rows_are_in_the_order_of_the_key_after_compaction(tables: DeltaTables, tmp_path: Path) -> None:
+    chance = np.random.default_rng(5)
+    model = {100: 1, 200: 1}
+    tables.create(MAPPING, batches(MAPPING, mapping(model).to_pylist()))
+    for number in range(12):
+        some = {int(sv): number for sv in chance.integers(0, 300, 5)}
+        model |= some
+        tables.commit(MAPPING, Change(mapping(some)), at=number, key_ns=number)
+    version = tables.compact(MAPPING.path)
+    assert mapped(tables, version) == model
+    assert in_files(tmp_path, MAPPING, "sv") == [sorted(model)]
+
+
+def test_new_rows_come_where_their_keys_are(tables: DeltaTables, tmp_path: Path) -> None:
+    """So that a file goes on holding a span of keys, and a change touches few files."""
+    wide = later(*MAPPING.columns, Column("noise", pa.binary(), "noise", nullable=True))
+    chance = np.random.default_rng(1)
+    first = [{"sv": sv, "body": 1, "noise": chance.bytes(2_000)} for sv in range(0, 40_000, 2)]
+    tables.create(wide, batches(wide, first, 1_000))
+    assert len(spans(tmp_path)) > 2
+    new = [{"sv": sv, "body": 2, "noise": b""} for sv in (1, 3, 39_001)]
+    moved = [{"sv": sv, "body": 3, "noise": b""} for sv in (0, 38_000)]
+    version = tables.commit(wide, Change(rows(wide, [*new, *moved])), at=1, key_ns=1)
+    assert all(most - least < 18_000 for least, most in spans(tmp_path)), spans(tmp_path)
+    assert len(held(tables, MAPPING, version)) == 20_003
+
+
+def test_what_only_grows_stays_in_the_order_in_which_it_was_written(
+    tables: DeltaTables, tmp_path: Path
+) -> None:
+    tables.create(EDITS, batches(EDITS, []))
+    for number in range(6):
+        row = {"log_time": datetime(2026, 1, 9 - number, tzinfo=UTC), "action": "merge", "body": number}
+        tables.commit(EDITS, Change(rows(EDITS, [row])), at=number, key_ns=number)
+    tables.compact(EDITS.path)
+    assert in_files(tmp_path, EDITS, "body") == [list(range(6))]
+
+
 # What does not fit
 
 
@@ -415,6 +469,30 @@ def test_a_column_can_come_later_and_its_text_can_change(tables: DeltaTables, tm
     again.restore(MAPPING.path, first)
     delta = DeltaTable(tmp_path / "master/segmentation/mapping")
     assert [field.name for field in delta.schema().fields] == ["sv", "body"]
+
+
+def test_all_columns_and_texts_change_with_one_commit(tables: DeltaTables, tmp_path: Path) -> None:
+    version = tables.create(MAPPING, batches(MAPPING, mapping({1: 1}).to_pylist()))
+    told = later(
+        *(Column(each.name, each.type, f"{each.text}, anew") for each in MAPPING.columns),
+        SIZE,
+        Column("b", pa.int32(), "the b", nullable=True),
+    )
+    row = rows(told, [{"sv": 2, "body": 5, "size": "large", "b": 3}])
+    assert tables.commit(told, Change(row), at=1, key_ns=1) == version + 2  # the columns, then the rows
+    delta = DeltaTable(tmp_path / "master/segmentation/mapping")
+    assert [Column.of(field) for field in pa.schema(delta.schema().to_arrow())] == list(told.columns)
+    assert delta.metadata().description == MAPPING.text
+    assert held(tables, MAPPING, version) == [{"sv": 1, "body": 1}]
+    texts = later(*(Column(each.name, each.type, "x", each.nullable) for each in told.columns))
+    again = tables_at(tmp_path, epoch=2)
+    again.restore(MAPPING.path, version + 2)
+    assert again.commit(texts, Change(rows(texts, [])[:0], without(1)), at=2, key_ns=2) == version + 4
+    newest = DeltaTable(tmp_path / "master/segmentation/mapping")
+    assert [field.metadata["comment"] for field in newest.schema().fields] == 4 * ["x"]
+    assert newest.transaction_version(f"{APP}/epoch") == 2
+    assert [each["dvidsync.epoch"] for each in newest.history()] == ["2", "2", "1", "1", "1"]
+    assert held(again, texts, version + 4) == [{"sv": 2, "body": 5, "size": "large", "b": 3}]
 
 
 def test_a_column_that_is_no_more_is_emptied(tables: DeltaTables) -> None:

@@ -64,7 +64,7 @@ def test_what_is_committed_is_what_readers_see(bucket: Bucket) -> None:
                 tables={"segmentation/mapping": TableState(version=4, rows=10)},
             )
         },
-        pins={"a" * 32: Pin(branch="master", tables={"segmentation/mapping": 2})},
+        pins={"a" * 32: Pin(branch="master", log_time_ns=2**62, tables={"segmentation/mapping": 2})},
     )
     pointer.commit(snapshot)
     read = Pointer.load(bucket)
@@ -146,7 +146,7 @@ DAMAGE: dict[str, Callable[[Any], object]] = {
     "a checkpoint of a newer format": lambda whole: whole | {"checkpoint": {"format": 99}},
     "branches as a list": lambda whole: whole | {"branches": []},
     "a version that no number holds": lambda whole: (
-        whole | {"pins": {"a": {"branch": "master", "tables": {"x": 2**63}}}}
+        whole | {"pins": {"a": {"branch": "master", "log_time_ns": 1, "tables": {"x": 2**63}}}}
     ),
 }
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 
 from dvidsync_dagster.datatypes.annotation.commands import Place
 from dvidsync_dagster.datatypes.annotation.comparison import AnnotationComparison
@@ -36,5 +36,7 @@ class AnnotationType(CopiedType):
     def server_side(self, servers: Servers) -> AnnotationSide:
         return AnnotationSide(servers)
 
-    def snapshot_side(self, source: Transport, instance: Instance) -> AnnotationSnapshot:
-        return AnnotationSnapshot(source, instance)
+    def snapshot_side(
+        self, source: Transport, instance: Instance, followed: Mapping[str, Instance]
+    ) -> AnnotationSnapshot:
+        return AnnotationSnapshot(source, instance, followed)

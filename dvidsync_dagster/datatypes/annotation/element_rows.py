@@ -38,8 +38,12 @@ Numbered = tuple[ElementRow, int]
 """With its ordinal."""
 
 
-def element_table(instance: str) -> Table:
-    """The table of an annotation instance."""
+def element_table(instance: str, labels: str | None = None) -> Table:
+    """The table of an annotation instance.
+
+    Args:
+        labels: the labelmap whose supervoxels it has; None for none.
+    """
     return Table(
         table_path(instance),
         f"One element of the annotation instance {instance}.",
@@ -54,16 +58,22 @@ def element_table(instance: str) -> Table:
             Column(
                 "rels", pa.list_(_RELATION), "Its relations: of which kind, and to which point in voxels."
             ),
-            Column(
-                "sv",
-                pa.int64(),
-                "The supervoxel at this point; 0: none. Its body is in the mapping of the labelmap to which "
-                "the instance is synced. Null: it was synced to none.",
-                nullable=True,
-            ),
+            Column("sv", pa.int64(), _supervoxel_text(labels), nullable=True),
         ),
         KEY,
     )
+
+
+def has_supervoxels_of(schema: pa.Schema, labels: str | None) -> bool:
+    """Whether a table has the supervoxels of this labelmap; of None, none."""
+    return Column.of(schema.field("sv")).text == _supervoxel_text(labels)
+
+
+def _supervoxel_text(labels: str | None) -> str:
+    """A table that was written is known by it."""
+    if labels is None:
+        return "Null: the instance is synced to no labelmap that is in the snapshot."
+    return f"The supervoxel of {labels} at this point; 0: none. Its body is in {labels}/mapping."
 
 
 def element_row(element: Element, where: str) -> ElementRow:

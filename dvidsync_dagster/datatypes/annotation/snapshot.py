@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import pyarrow as pa
@@ -17,10 +18,11 @@ from dvidsync_dagster.datatypes.annotation.element_rows import (
     element_batch,
     element_row,
     element_table,
+    has_supervoxels_of,
     numbered,
 )
 from dvidsync_dagster.datatypes.annotation.events import DeleteElement, ElementEvent, MoveElement
-from dvidsync_dagster.datatypes.annotation.labels_under import LabelsUnder, labels_under
+from dvidsync_dagster.datatypes.annotation.labels_under import LabelsUnder, labelmaps_of, labels_under
 from dvidsync_dagster.datatypes.annotation.looked_up import ordinals_at, points_in, points_that_lead_to
 from dvidsync_dagster.datatypes.annotation.places import place_of
 from dvidsync_dagster.datatypes.annotation.region import Region, block_of
@@ -33,20 +35,33 @@ from dvidsync_dagster.differences.digest import Page
 from dvidsync_dagster.differences.items import Found
 from dvidsync_dagster.differences.sides import DvidSide, Kind
 from dvidsync_dagster.dvid.annotation import Annotation, Point
+from dvidsync_dagster.dvid.repo import Instance
+from dvidsync_dagster.dvid.transport import Transport
 from dvidsync_dagster.errors import ServerFailed, Unfit
 from dvidsync_dagster.events.event import Event, SplitsSupervoxels
+from dvidsync_dagster.events.repo import NewInstance
 from dvidsync_dagster.snapshot.table import HIGHEST, Change, Table, TableRows
 
 _BLOCKS_IN_MEMORY = 64
 
 
 class AnnotationSnapshot(SnapshotSide):
-    """Elements."""
+    """Elements.
+
+    Args:
+        followed: the instances that are in the snapshot, by name.
+    """
 
     begins_empty = True
 
+    def __init__(self, source: Transport, instance: Instance, followed: Mapping[str, Instance]) -> None:
+        super().__init__(source, instance)
+        self._followed = followed
+        self._labelmaps = labelmaps_of(instance, followed)
+
     @property
     def tables(self) -> Sequence[Table]:
+        """With the text that one has that is empty."""
         return (self._table,)
 
     @property
@@ -54,7 +69,8 @@ class AnnotationSnapshot(SnapshotSide):
         return element_table(self.instance.name)
 
     def whole(self, version: str) -> Iterator[tuple[Table, Iterator[pa.RecordBatch]]]:
-        yield self._table, self._everything(labels_under(self.source, version, self.instance))
+        under = self._under(version)
+        yield element_table(self._name, under.name), self._everything(under)
 
     def pages(self, kind: Kind, rows: TableRows) -> Iterator[Page]:
         return element_pages(rows, self._table) if kind is ELEMENTS else super().pages(kind, rows)
@@ -63,31 +79,43 @@ class AnnotationSnapshot(SnapshotSide):
         return elements(rows, self._table) if kind is ELEMENTS else super().records(kind, rows)
 
     def changes(self, events: Sequence[Event], version: str, rows: TableRows) -> Mapping[str, Change]:
-        """If the source has lost what was posted, all elements are read, and the table is written anew."""
+        """If the source has lost what was posted, or if another labelmap lies under the elements now, all of
+        them are read, and the table is written anew."""
         own = [each for each in events if isinstance(each, ElementEvent) and each.instance == self._name]
         split = [each for each in events if isinstance(each, SplitsSupervoxels) and self._is_under(each)]
+        is_made = any(isinstance(each, NewInstance) and each.name in self._labelmaps for each in events)
+        labels = self._labelmaps[0] if self._labelmaps else None
+        is_as_before = has_supervoxels_of(rows.schema(self._table), labels) and not is_made
+        if not own and not split and is_as_before:
+            return {}
+        under = self._under(version)
+        table = element_table(self._name, under.name)
+        if is_made or not has_supervoxels_of(rows.schema(table), under.name):
+            return self._anew(table, under)
         if not own and not split:
             return {}
-        table, under = self._table, labels_under(self.source, version, self.instance)
         with ThreadPoolExecutor(READS_AT_A_TIME) as pool:
             touched = read_touched(self._source, version, list(map(place_of, own)), pool)
             if touched.refusals:
-                return {table.path: Change(table.schema.empty_table(), anew=self._everything(under))}
+                return self._anew(table, under)
             points = {*touched.points, *points_in(rows, table, touched.blocks, under.edge)}
             # What leads to where an element was may lead elsewhere now, or nowhere.
             points.update(points_that_lead_to(rows, table, _left(own)))
             now = self._as_at_source(points, touched.blocks, under, rows, pool)
         known = points.union(zip(*(now.put[name].to_pylist() for name in "xyz"), strict=True))
         others = kept(table, self._split_rows(rows, split, known, under))
-        return {table.path: Change(pa.concat_tables([now.put, others]), now.gone)}
+        return {table.path: Change(pa.concat_tables([now.put, others]), now.gone, table)}
 
     def renewed(
         self, found: Sequence[Found], version: str, rows: TableRows, sift: Sift, at_ns: int
     ) -> Mapping[str, Change]:
         points = {point for each in found for point in each.keys.tolist()}
-        under = labels_under(self.source, version, self.instance)
+        under = self._under(version)
+        table = element_table(self._name, under.name)
+        if not has_supervoxels_of(rows.schema(table), under.name):
+            return self._anew(table, under)
         with ThreadPoolExecutor(READS_AT_A_TIME) as pool:
-            return {self._table.path: self._as_at_source(points, (), under, rows, pool)}
+            return {table.path: replace(self._as_at_source(points, (), under, rows, pool), table=table)}
 
     def _as_at_source(
         self,
@@ -117,7 +145,13 @@ class AnnotationSnapshot(SnapshotSide):
         return Annotation(self.source, self._name)
 
     def _is_under(self, event: Event) -> bool:
-        return event.instance in self.instance.syncs
+        return event.instance in self._labelmaps
+
+    def _under(self, version: str) -> LabelsUnder:
+        return labels_under(self.source, version, self.instance, self._followed)
+
+    def _anew(self, table: Table, under: LabelsUnder) -> Mapping[str, Change]:
+        return {table.path: Change(table.schema.empty_table(), table=table, anew=self._everything(under))}
 
     def _everything(self, under: LabelsUnder) -> Iterator[pa.RecordBatch]:
         """All elements that the source has."""

@@ -26,6 +26,7 @@ MAX_ELEMENTS = 2000
 
 READS_AT_A_TIME = 4
 _MOST_AT_ONE_POINT = 1000
+_EMPTY: tuple[object, ...] = (None, [], {})
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,8 +136,12 @@ def _own_elements(own: Mapping[Point, int]) -> Iterator[Refusal]:
 
 def hash_of_elements(elements: Sequence[Element]) -> int:
     """Of the elements at one point, in whatever order. Relations are left out: they follow the elements that
-    they lead to."""
-    plain = [{name: value for name, value in each.items() if name != "Rels"} for each in elements]
+    they lead to. So is what is empty: a destination writes null in another
+    way."""
+    plain = [
+        {name: value for name, value in each.items() if name != "Rels" and value not in _EMPTY}
+        for each in elements
+    ]
     return hash_of(b"".join(sorted(map(canonical, plain))))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 
 from dvidsync_dagster.datatypes.copied import CopiedType
 from dvidsync_dagster.datatypes.keyvalue.comparison import KeyvalueComparison
@@ -32,5 +32,7 @@ class KeyvalueType(CopiedType):
     def server_side(self, servers: Servers) -> KeyvalueSide:
         return KeyvalueSide(servers)
 
-    def snapshot_side(self, source: Transport, instance: Instance) -> KeyvalueSnapshot:
+    def snapshot_side(
+        self, source: Transport, instance: Instance, followed: Mapping[str, Instance]
+    ) -> KeyvalueSnapshot:
         return KeyvalueSnapshot(source, instance)

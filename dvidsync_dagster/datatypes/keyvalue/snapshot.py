@@ -8,7 +8,6 @@ from hashlib import blake2b
 from itertools import islice
 from typing import IO
 
-import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -23,6 +22,7 @@ from dvidsync_dagster.datatypes.table_rows import bounded, gone_keys, kept
 from dvidsync_dagster.differences.digest import Page
 from dvidsync_dagster.differences.items import Found
 from dvidsync_dagster.differences.sides import DvidSide, Kind
+from dvidsync_dagster.dvid.exact_json import is_json
 from dvidsync_dagster.dvid.keyvalue import UNREADABLE, Keyvalue, fits_path, written
 from dvidsync_dagster.dvid.patience import MIB
 from dvidsync_dagster.events.event import Event
@@ -214,7 +214,7 @@ def _json(value: bytes | None) -> str | None:
     if not value or len(value) > LARGEST_JSON:
         return None
     try:
-        orjson.loads(value)
-    except orjson.JSONDecodeError:
+        text = value.decode()
+    except UnicodeDecodeError:
         return None
-    return value.decode()
+    return text if is_json(text) else None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
 
 from dvidsync_dagster.datatypes.contract import DataType, Gathered, Rows, SourceSide, Stretch
@@ -57,7 +57,9 @@ class LabelmapType(DataType):
     def source_side(self, client: Transport, clock: int, started: int | None, pool: Executor) -> SourceSide:
         return LabelmapSource(client, clock, started, pool)
 
-    def snapshot_side(self, source: Transport, instance: Instance) -> LabelmapSnapshot:
+    def snapshot_side(
+        self, source: Transport, instance: Instance, followed: Mapping[str, Instance]
+    ) -> LabelmapSnapshot:
         return LabelmapSnapshot(source, instance)
 
     def counter(self, source: Transport, instance: str, root: str) -> int | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 
 from dvidsync_dagster.datatypes.copied import CopiedType
 from dvidsync_dagster.datatypes.neuronjson.comparison import NeuronjsonComparison
@@ -32,5 +32,7 @@ class NeuronjsonType(CopiedType):
     def server_side(self, servers: Servers) -> NeuronjsonSide:
         return NeuronjsonSide(servers)
 
-    def snapshot_side(self, source: Transport, instance: Instance) -> NeuronjsonSnapshot:
+    def snapshot_side(
+        self, source: Transport, instance: Instance, followed: Mapping[str, Instance]
+    ) -> NeuronjsonSnapshot:
         return NeuronjsonSnapshot(source, instance)

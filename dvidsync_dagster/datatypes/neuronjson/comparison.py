@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from dvidsync_dagster.datatypes.contract import DataComparison
 from dvidsync_dagster.datatypes.neuronjson.events import PostNeuron
-from dvidsync_dagster.differences.digest import Page, Wanted, canonical, hashed, named, numbered
+from dvidsync_dagster.differences.digest import Page, Wanted, hashed, named, numbered
 from dvidsync_dagster.differences.items import Found, Pair, ServerPair, find, gathered
 from dvidsync_dagster.differences.sides import DvidSide, Kind
 from dvidsync_dagster.differences.touched import Touched
-from dvidsync_dagster.dvid.json_stream import list_items
+from dvidsync_dagster.dvid.exact_json import canonical, fields_of
+from dvidsync_dagster.dvid.json_stream import list_texts
 from dvidsync_dagster.dvid.paths import node_path
 from dvidsync_dagster.dvid.transport import Transport
 from dvidsync_dagster.errors import ServerFailed
@@ -24,27 +25,39 @@ _PER_PAGE = 5_000
 SCHEMAS = ("json_schema", "schema", "schema_batch")
 
 
-def read_neurons(side: DvidSide) -> Iterator[tuple[int, dict[str, Any]]]:
-    """All neurons that have a field: bodies, and all fields with users and times."""
+class Neuron(NamedTuple):
+    """A body, its record as the server writes it, and all fields of that, with users and times."""
+
+    body: int
+    text: str
+    fields: Mapping[str, Any]
+
+
+def read_neurons(side: DvidSide) -> Iterator[Neuron]:
+    """All neurons that have a field."""
     path = node_path(side.version, side.name, "all")
     with side.client.stream(path, query={"show": "all"}) as pieces:
-        for neuron in list_items(pieces, f"GET {path}"):
-            yield _body(path, neuron), neuron
+        for text in list_texts(pieces, f"GET {path}"):
+            yield _neuron(path, text)
 
 
-def _body(path: str, neuron: Any) -> int:
-    body = neuron.get("bodyid") if isinstance(neuron, dict) else None
-    if isinstance(body, bool) or not isinstance(body, int) or not 0 <= body < 2**64:
-        raise ServerFailed(f"GET {path}", f"lists {str(neuron)[:200]}, which has no bodyid")
-    return body
+def _neuron(path: str, text: str) -> Neuron:
+    try:
+        fields = fields_of(text)
+        body = fields.get("bodyid")
+        if type(body) is not int or not 0 <= body < 2**64:
+            raise ValueError("no bodyid")
+    except ValueError:
+        raise ServerFailed(f"GET {path}", f"lists {text[:200]}, which has no bodyid") from None
+    return Neuron(body, text, fields)
 
 
 def neuron_pages(side: DvidSide, _wanted: Wanted | None) -> Iterator[Page]:
     """Body ids with hashes of all fields."""
     neurons = read_neurons(side)
     while batch := list(islice(neurons, _PER_PAGE)):
-        ids = np.array([body for body, _ in batch], np.uint64)
-        yield numbered(ids, np.array([hashed(canonical(neuron)) for _, neuron in batch], np.uint64))
+        ids = np.array([neuron.body for neuron in batch], np.uint64)
+        yield numbered(ids, np.array([hashed(canonical(neuron.fields)) for neuron in batch], np.uint64))
 
 
 def schema_pages(side: DvidSide, _wanted: Wanted | None) -> Iterator[Page]:

@@ -1,7 +1,9 @@
 """Which column a field of a neuron has, of which type, and what stands in it.
 
 Fields are free: nobody declares them, and one can hold a number in one neuron and a text in the next. A
-column has one type. Where the values have several, or one that is no column's, it holds each as JSON text.
+column has one type: the narrowest that holds all values that the table has now. Where they have several
+types, or one that is no column's, it holds each as JSON text, until all have one type again. So the columns
+follow from the neurons that there are, and from nothing that was before.
 """
 
 from __future__ import annotations
@@ -9,25 +11,29 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from enum import Enum
 from hashlib import blake2b
 from typing import Any
 
 import pyarrow as pa
 
+from dvidsync_dagster.datatypes.table_rows import whole_pairs
+from dvidsync_dagster.dvid.exact_json import JsonText, json_text, value_of
 from dvidsync_dagster.snapshot.table import Column
 
 Neuron = Mapping[str, Any]
+"""As `exact_json.fields_of` reads it."""
 
 MAX_FIELDS = 1_000
-"""Columns. Fields beyond have none."""
+"""Columns. Fields beyond, in the order of `in_order`, have none."""
 
 OWN = ("body", "json", "bodyid")
 """Names that no field's column has. `bodyid` is the column `body`."""
 
 JSON_TEXT = "JSON text of field "
 """How the text of a column begins that holds JSON. Tables that were written are read by it."""
+
+_PLAIN_TEXT = "Field "
 
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,99}", re.ASCII)
 """Names that are the same in every reader of tables."""
@@ -73,20 +79,16 @@ _TOGETHER: Mapping[frozenset[Form], Form] = {
 }
 """The form of two; of others it is `ANY`."""
 
-
-def json_text(value: Any) -> str:
-    """One text for each JSON value, whatever the order of its fields."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-
-
-_SIMPLE: Mapping[type, Form] = {str: Form.TEXT, bool: Form.FLAG, float: Form.FLOAT}
+_SIMPLE: Mapping[type, Form] = {str: Form.TEXT, bool: Form.FLAG, JsonText: Form.ANY}
 
 
 def form_of(value: Any) -> Form:
-    """The form of one value that is not null."""
+    """The form of one value that is not null. A whole number is one however it is written (7 or 7.0)."""
     if (simple := _SIMPLE.get(type(value))) is not None:
         return simple
     match value:
+        case float():
+            return Form.SMALL if value.is_integer() and abs(value) <= _EXACT else Form.FLOAT
         case int():
             return Form.SMALL if abs(value) <= _EXACT else Form.NUMBER if _fits(value) else Form.ANY
         case []:
@@ -98,67 +100,63 @@ def form_of(value: Any) -> Form:
     return Form.ANY
 
 
-def together(one: Form, other: Form) -> Form:
-    """The form of the values of both."""
-    return one if one is other else _TOGETHER.get(frozenset({one, other}), Form.ANY)
+def together(one: Form | None, other: Form | None) -> Form | None:
+    """The form of the values of both; None is that of none."""
+    if one is other or other is None:
+        return one
+    return other if one is None else _TOGETHER.get(frozenset({one, other}), Form.ANY)
+
+
+def same_column(one: Form | None, other: Form | None) -> bool:
+    """Whether columns for these forms are the same. They are for all forms between them, too."""
+    return _kind(one) == _kind(other)
+
+
+class Forms(dict[str, Form]):
+    """The forms of fields by name, of all neurons that were taken in."""
+
+    def take_in(self, neuron: Neuron) -> None:
+        for field, value in neuron.items():
+            if value is not None and field != "bodyid":
+                form, before = form_of(value), self.get(field)
+                if form is not before:
+                    self[field] = together(before, form) or form
+
+
+def in_order(field: str) -> tuple[str, str]:
+    """By which fields are sorted. Readers of tables take names for the same that differ by their case only:
+    "a" goes before "A"."""
+    return field.lower(), field.swapcase()
 
 
 class Fields:
-    """The columns of a table's fields: those that it has, and those of fields that are met.
+    """The columns of a table's fields.
 
     Args:
-        schema: of the table as it is; without it there are none yet.
+        forms: of all fields that the table has. The columns follow from them alone.
+        before: columns that the table has already. Those that are still the same keep their places.
     """
 
-    def __init__(self, schema: pa.Schema | None = None) -> None:
-        self._columns: dict[str, Column] = {}
-        self._forms: dict[str, Form] = {}
+    def __init__(self, forms: Mapping[str, Form], before: Sequence[Column] = ()) -> None:
         self._names: dict[str, str] = {}
-        self._met: dict[str, Form] = {}
-        for field in schema or ():
-            if field.name not in OWN:
-                column = replace(Column.of(field), nullable=True)
-                self._columns[field.name] = column
-                self._forms[field.name] = _form_of_column(column.type, column.text)
-        self._before = dict(self._columns)
-
-    def take_in(self, neuron: Neuron) -> None:
-        """Give each field of a neuron a column that holds its value."""
-        for field, value in neuron.items():
-            if value is None or field == "bodyid":
-                continue
-            form = form_of(value)
-            if self._met.get(field) is form:
-                continue
-            if field in self._met:
-                self._met[field] = together(self._met[field], form)
-            elif (name := self._names.get(field) or self._name(field)) is not None:
+        self._forms: dict[str, Form] = {}
+        made: dict[str, Column] = {}
+        taken = {*OWN}
+        for field in sorted(forms, key=in_order)[:MAX_FIELDS]:
+            name = field if _is_plain(field) and field.lower() not in taken else _made(field)
+            # Two of such names are the same only if somebody has looked for that.
+            if name.lower() not in taken:
+                taken.add(name.lower())
                 self._names[field] = name
-                self._widen(name, field, form)
-            elif len(self._columns) + len(self._met) < MAX_FIELDS:
-                self._met[field] = form
-
-    @property
-    def columns(self) -> tuple[Column, ...]:
-        """Those that there were, then the others by name."""
-        lower = {*OWN, *(name.lower() for name in self._columns)}
-        # Readers of tables take names for the same that differ by their case only. "a" goes before "A".
-        for field in sorted(self._met, key=lambda field: (field.lower(), field.swapcase())):
-            name = field if _is_plain(field) and field.lower() not in lower else _made(field)
-            lower.add(name.lower())
-            self._names[field] = name
-            self._forms[name] = self._met[field]
-            self._columns[name] = _column(name, field, self._met[field])
-        self._met.clear()
-        return tuple(self._columns.values())
-
-    @property
-    def fits(self) -> bool:
-        """Whether the columns that there were still hold what they are said to hold."""
-        return all(self._columns[name] == column for name, column in self._before.items())
+                self._forms[name] = forms[field]
+                made[name] = _column(name, field, forms[field])
+        self.fits = all(made.get(column.name) == column for column in before)
+        """Whether all columns that there were are as they were."""
+        first = [column.name for column in before] if self.fits else []
+        self.columns = tuple(made[name] for name in dict.fromkeys([*first, *made]))
 
     def arrays(self, neurons: Sequence[Neuron]) -> list[pa.Array]:
-        """What stands in the `columns` for some neurons that were taken in."""
+        """What stands in the `columns` for some neurons whose forms are known."""
         cells: dict[str, list[Any]] = {column.name: [None] * len(neurons) for column in self.columns}
         for place, neuron in enumerate(neurons):
             for field, value in neuron.items():
@@ -167,20 +165,30 @@ class Fields:
                     cells[name][place] = _cell(self._forms[name], value)
         return [pa.array(cells[column.name], column.type) for column in self.columns]
 
-    def _name(self, field: str) -> str | None:
-        """The name of a field's column; None if it has none."""
-        if field in self._columns and _is_plain(field):
-            return field
-        made = _made(field)
-        return made if made in self._columns else None
 
-    def _widen(self, name: str, field: str, form: Form) -> None:
-        before = self._forms[name]
-        if before is form:
-            return
-        after = self._forms[name] = together(before, form)
-        if _kind(after) != _kind(before):
-            self._columns[name] = _column(name, field, after)
+def field_of(column: Column) -> str | None:
+    """The field whose column it is; None if its text does not tell."""
+    for beginning in (JSON_TEXT, _PLAIN_TEXT):
+        if column.text.startswith(beginning):
+            try:
+                field, _ = json.JSONDecoder().raw_decode(column.text, len(beginning))
+            except ValueError:
+                return None
+            return field if isinstance(field, str) else None
+    return None
+
+
+def widest(column: Column) -> Form:
+    """The widest form that a column can have. Of whole numbers and lists it is not told which there are."""
+    if column.text.startswith(JSON_TEXT):
+        return Form.ANY
+    forms = (Form.FLAG, Form.NUMBER, Form.FLOAT, Form.TEXT, Form.NUMBERS, Form.TEXTS)
+    return next((form for form in forms if _TYPES[form] == column.type), Form.ANY)
+
+
+def form_of_cell(column: Column, cell: Any) -> Form:
+    """The form of the value that stands in a column. Raises ValueError if none can stand there."""
+    return form_of(value_of(cell) if column.text.startswith(JSON_TEXT) else cell)
 
 
 def _fits(number: int) -> bool:
@@ -193,7 +201,7 @@ def _is_plain(field: str) -> bool:
 
 def _made(field: str) -> str:
     """A name for a field whose own cannot stand in a table, or differs from another by its case only."""
-    digest = blake2b(field.encode("utf-8", "replace"), digest_size=4).hexdigest()
+    digest = blake2b(field.encode("utf-8", "surrogatepass"), digest_size=4).hexdigest()
     return f"{re.sub('[^A-Za-z0-9_]', '_', field)[:60]}_{digest}"
 
 
@@ -202,24 +210,25 @@ def _column(name: str, field: str, form: Form) -> Column:
     if form is Form.ANY:
         text = f"{JSON_TEXT}{shown}: its values have several types, or one that no column has."
     else:
-        text = f"Field {shown}."
+        text = f"{_PLAIN_TEXT}{shown}."
     return Column(name, _TYPES[form], f"{text} Null: the neuron does not have it.", nullable=True)
 
 
-def _form_of_column(kind: pa.DataType, text: str) -> Form:
-    if text.startswith(JSON_TEXT):
-        return Form.ANY
-    # Of whole numbers and lists it is not told which there are.
-    forms = (Form.FLAG, Form.NUMBER, Form.FLOAT, Form.TEXT, Form.NUMBERS, Form.TEXTS)
-    return next((form for form in forms if _TYPES[form] == kind), Form.ANY)
-
-
-def _kind(form: Form) -> tuple[pa.DataType, bool]:
+def _kind(form: Form | None) -> tuple[pa.DataType, bool] | None:
     """What is the same for forms that one column can have."""
-    return _TYPES[form], form is Form.ANY
+    return None if form is None else (_TYPES[form], form is Form.ANY)
 
 
 def _cell(form: Form, value: Any) -> Any:
-    if form is Form.ANY:
-        return json_text(value)
-    return float(value) if form is Form.FLOAT else value
+    match form:
+        case Form.ANY:
+            return json_text(value)
+        case Form.FLOAT:
+            return float(value)
+        case Form.SMALL | Form.NUMBER:
+            return int(value)
+        case Form.TEXT:
+            return whole_pairs(value)
+        case Form.TEXTS:
+            return [whole_pairs(each) for each in value]
+    return value

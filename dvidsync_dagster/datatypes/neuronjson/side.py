@@ -10,8 +10,6 @@ from dvidsync_dagster.datatypes.neuronjson.commands import CopyNeurons
 from dvidsync_dagster.datatypes.neuronjson.comparison import read_neurons
 from dvidsync_dagster.datatypes.neuronjson.events import SCHEMAS, PostNeuron
 from dvidsync_dagster.datatypes.neuronjson.writer import NeuronjsonWriter, hash_of_record
-from dvidsync_dagster.datatypes.own_values import hash_of
-from dvidsync_dagster.differences.digest import canonical
 from dvidsync_dagster.differences.sides import DvidSide
 from dvidsync_dagster.dvid.neuronjson import Neuronjson
 from dvidsync_dagster.events.event import Event
@@ -57,8 +55,8 @@ class NeuronjsonSide(CopyingSide[PostNeuron, NeuronjsonWriter]):
         )
 
     def hashes(self, side: DvidSide) -> Iterator[tuple[bytes, int]]:
-        for body, neuron in read_neurons(side):
-            yield str(body).encode(), hash_of(canonical(neuron))
+        for neuron in read_neurons(side):
+            yield str(neuron.body).encode(), hash_of_record(neuron.text.encode())
 
     def carry_out(self, step: Step, *, doubtful: bool) -> Outcome:
         assert isinstance(step.command, CopyNeurons)

@@ -5,26 +5,27 @@ The columns are those of the fields that were met. The table itself tells which 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from tempfile import TemporaryFile
-from typing import IO, Any, NoReturn
+from typing import IO
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from dvidsync_dagster.datatypes.neuronjson.comparison import NEURONS, read_neurons
 from dvidsync_dagster.datatypes.neuronjson.events import PostNeuron
-from dvidsync_dagster.datatypes.neuronjson.fields import MAX_FIELDS, Fields, json_text
+from dvidsync_dagster.datatypes.neuronjson.fields import MAX_FIELDS, OWN, Fields, Forms, Neuron
+from dvidsync_dagster.datatypes.neuronjson.forms_now import forms_now
 from dvidsync_dagster.datatypes.neuronjson.side import MAX_RECORDS
 from dvidsync_dagster.datatypes.neuronjson.snapshot_items import neuron_pages
 from dvidsync_dagster.datatypes.snapshot_side import Sift, SnapshotSide
-from dvidsync_dagster.datatypes.table_rows import bounded, gone_keys, kept, whole_pairs
+from dvidsync_dagster.datatypes.table_rows import bounded, gone_keys, kept
 from dvidsync_dagster.differences.digest import Page
 from dvidsync_dagster.differences.items import Found
 from dvidsync_dagster.differences.sides import DvidSide, Kind
+from dvidsync_dagster.dvid.exact_json import fields_of
 from dvidsync_dagster.dvid.neuronjson import Neuronjson
 from dvidsync_dagster.errors import ServerFailed, Unfit
 from dvidsync_dagster.events.event import Event
@@ -34,15 +35,14 @@ from dvidsync_dagster.snapshot.table import HIGHEST, Change, Column, Table, Tabl
 
 @dataclass(frozen=True, slots=True)
 class _Row:
-    """`text` is the whole neuron as JSON."""
+    """`text` is the whole neuron as the source writes it."""
 
     body: int
     text: str
 
     @property
-    def neuron(self) -> dict[str, Any]:
-        fields: dict[str, Any] = json.loads(self.text)
-        return fields
+    def neuron(self) -> Neuron:
+        return fields_of(self.text)
 
 
 class NeuronjsonSnapshot(SnapshotSide):
@@ -61,8 +61,8 @@ class NeuronjsonSnapshot(SnapshotSide):
             Column(
                 "json",
                 pa.string(),
-                "The whole neuron: all fields, with who set them (FIELD_user) and when (FIELD_time). Fields "
-                f"beyond the first {MAX_FIELDS:,} are only here.",
+                "The whole neuron as the source writes it: all fields, with who set them (FIELD_user) and "
+                f"when (FIELD_time). Fields beyond the first {MAX_FIELDS:,} by name are only here.",
             ),
             *fields,
         )
@@ -73,9 +73,11 @@ class NeuronjsonSnapshot(SnapshotSide):
         """The batches are to be read before the next table is asked for."""
         side = DvidSide(self.source, version, self.instance.name)
         with TemporaryFile() as file:
-            fields = Fields()
-            for body, neuron in read_neurons(side):
-                _write(self._row(body, neuron), file, fields)
+            forms = Forms()
+            for read in read_neurons(side):
+                forms.take_in(read.fields)
+                _write(self._row(read.body, read.text), file)
+            fields = Fields(forms)
             yield self._table(fields.columns), self._batches(fields, _rows_in(file))
 
     def pages(self, kind: Kind, rows: TableRows) -> Iterator[Page]:
@@ -91,21 +93,26 @@ class NeuronjsonSnapshot(SnapshotSide):
         return self._as_at_source([body for each in found for body in each.keys.tolist()], version, rows)
 
     def _as_at_source(self, bodies: Sequence[int], version: str, rows: TableRows) -> Mapping[str, Change]:
-        """Where a column does not fit a value, the whole table is written anew, from what it holds."""
-        fields = Fields(rows.schema(self._table()))
+        """Where a column has another type now, the whole table is written anew, from what it holds."""
+        columns = [
+            replace(Column.of(field), nullable=True)
+            for field in rows.schema(self._table())
+            if field.name not in OWN
+        ]
+        touched = pa.array(_fitting(bodies), pa.int64())
         with TemporaryFile() as file:
-            for row in self._there(version, bodies):
-                _write(row, file, fields)
-            as_before = fields.fits
-            if not as_before:
-                fields = Fields()
-                for row in chain(self._others(rows, bodies), _rows_in(file)):
-                    fields.take_in(row.neuron)
+            new = Forms()
+            for row, neuron in self._there(version, bodies):
+                new.take_in(neuron)
+                _write(row, file)
+            fields = Fields(forms_now(self._table(), rows, columns, touched, new), columns)
             table = self._table(fields.columns)
             put = kept(table, self._batches(fields, _rows_in(file)))
         there = set(put["body"].to_pylist())
-        gone = gone_keys(rows, self._table(), [body for body in _fitting(bodies) if body not in there])
-        anew = None if as_before else self._batches(fields, chain(self._others(rows, bodies), _rows_of(put)))
+        gone = gone_keys(rows, self._table(), [body for body in touched.to_pylist() if body not in there])
+        anew = (
+            None if fields.fits else self._batches(fields, chain(self._others(rows, touched), _rows_of(put)))
+        )
         return {table.path: Change(put, gone, table, anew)}
 
     def _touched(self, events: Sequence[Event]) -> list[int]:
@@ -117,30 +124,31 @@ class NeuronjsonSnapshot(SnapshotSide):
         )
         return list(dict.fromkeys(body for body in named if body is not None))
 
-    def _there(self, version: str, bodies: Sequence[int]) -> Iterator[_Row]:
+    def _there(self, version: str, bodies: Sequence[int]) -> Iterator[tuple[_Row, Neuron]]:
         """What the source has of some neurons."""
         server = Neuronjson(self.source, self.instance.name)
         for start in range(0, len(bodies), MAX_RECORDS):
             for body, record in server.records(version, bodies[start : start + MAX_RECORDS]).items():
-                neuron = _decoded(record, f"{body} of {self.instance.name}")
+                text = record.decode("utf-8", "replace")
+                neuron = _decoded(text, f"{body} of {self.instance.name}")
                 # docs/dvid.md, "Neurons": what has no field is not listed.
                 if neuron.keys() - {"bodyid"}:
-                    yield self._row(body, neuron)
+                    yield self._row(body, text), neuron
 
-    def _others(self, rows: TableRows, bodies: Sequence[int]) -> Iterator[_Row]:
+    def _others(self, rows: TableRows, touched: pa.Array) -> Iterator[_Row]:
         """The rows of the table that are not touched."""
-        touched = pa.array(_fitting(bodies), pa.int64())
         for batch in rows.batches(self._table(), ("body", "json")):
             yield from _rows_of(batch.filter(pc.invert(pc.is_in(batch["body"], touched))))
 
-    def _row(self, body: int, neuron: Any) -> _Row:
+    def _row(self, body: int, text: str) -> _Row:
         if body > HIGHEST:
             raise Unfit(
                 self.instance.name,
                 f"there is a neuron of body {body}, and tables hold numbers up to {HIGHEST}",
-                "Give the body another label, or leave the instance out of the snapshot.",
+                f"Name {self.instance.name} in `own` of this destination: the snapshot goes on without it.",
             )
-        return _Row(body, whole_pairs(json_text(neuron)))
+        # Between the tokens of JSON an end of a line is a blank, and elsewhere there is none.
+        return _Row(body, text.replace("\r", " ").replace("\n", " ").strip())
 
     def _batches(self, fields: Fields, rows: Iterable[_Row]) -> Iterator[pa.RecordBatch]:
         schema = self._table(fields.columns).schema
@@ -156,23 +164,14 @@ def _fitting(bodies: Iterable[int]) -> list[int]:
     return [body for body in bodies if body <= HIGHEST]
 
 
-def _decoded(record: bytes, which: str) -> dict[str, Any]:
+def _decoded(text: str, which: str) -> Neuron:
     try:
-        neuron = json.loads(record, parse_constant=_no_number)
-    except (ValueError, RecursionError) as error:
-        raise ServerFailed("GET keyvalues", f"answered no JSON for neuron {which}: {error}") from None
-    if not isinstance(neuron, dict):
-        raise ServerFailed("GET keyvalues", f"answered no object for neuron {which}")
-    return neuron
+        return fields_of(text)
+    except ValueError as error:
+        raise ServerFailed("GET keyvalues", f"answered no JSON object for neuron {which}: {error}") from None
 
 
-def _no_number(word: str) -> NoReturn:
-    raise ValueError(f"{word} is no JSON")
-
-
-def _write(row: _Row, file: IO[bytes], fields: Fields) -> None:
-    """Keep a row, and make sure that its fields have columns."""
-    fields.take_in(row.neuron)
+def _write(row: _Row, file: IO[bytes]) -> None:
     file.write(b"%d\t%s\n" % (row.body, row.text.encode()))
 
 

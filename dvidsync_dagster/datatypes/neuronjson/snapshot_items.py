@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 
 import numpy as np
 
-from dvidsync_dagster.differences.digest import Page, canonical, hashed, numbered
+from dvidsync_dagster.differences.digest import Page, hashed, numbered
+from dvidsync_dagster.dvid.exact_json import canonical, fields_of
 from dvidsync_dagster.snapshot.table import Table, TableRows
 
 
@@ -15,5 +15,5 @@ def neuron_pages(rows: TableRows, table: Table) -> Iterator[Page]:
     """Body ids with hashes of all fields."""
     for batch in rows.batches(table, ("body", "json")):
         bodies = batch["body"].to_numpy(zero_copy_only=False).astype(np.uint64)
-        values = [hashed(canonical(json.loads(text))) for text in batch["json"].to_pylist()]
+        values = [hashed(canonical(fields_of(text))) for text in batch["json"].to_pylist()]
         yield numbered(bodies, np.array(values, np.uint64))

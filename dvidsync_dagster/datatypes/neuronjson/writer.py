@@ -10,7 +10,7 @@ import orjson
 from dvidsync_dagster.datatypes.copied import is_committed
 from dvidsync_dagster.datatypes.neuronjson.commands import CopyNeurons
 from dvidsync_dagster.datatypes.own_values import OwnValues, hash_of, own_value
-from dvidsync_dagster.differences.digest import canonical
+from dvidsync_dagster.dvid.exact_json import canonical, fields_of
 from dvidsync_dagster.dvid.neuronjson import Neuronjson
 from dvidsync_dagster.errors import RequestRefused
 from dvidsync_dagster.plan.outcome import Outcome, Refusal, refusal_of
@@ -18,7 +18,13 @@ from dvidsync_dagster.plan.outcome import Outcome, Refusal, refusal_of
 
 def hash_of_record(record: bytes | None) -> int:
     """Of all fields, in whatever order; 0 for none."""
-    return hash_of(canonical(orjson.loads(record))) if record is not None else 0
+    if record is None:
+        return 0
+    try:
+        return hash_of(canonical(fields_of(record.decode())))
+    except ValueError:
+        # No JSON object. It is compared as it is.
+        return hash_of(record)
 
 
 @dataclass(frozen=True, slots=True)

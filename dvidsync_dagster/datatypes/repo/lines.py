@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+
+from dvidsync_dagster.dvid.times import line_time
 
 
 def has_lines(
@@ -32,7 +33,7 @@ def has_lines(
         place
         for place in range(len(source) - len(lines) + 1)
         if tuple(texts[place : place + len(lines)]) == lines
-        and second - _LINE_SECONDS <= _line_time(source[place]) <= second
+        and second - _LINE_SECONDS <= line_time(source[place].partition("  ")[0]) // 1_000_000_000 <= second
     ]
     return bool(places) and max(places) + len(lines) <= reached
 
@@ -43,10 +44,3 @@ _LINE_SECONDS = 5
 
 def _line_text(line: str) -> str:
     return line.partition("  ")[2]
-
-
-def _line_time(line: str) -> int:
-    try:
-        return int(datetime.fromisoformat(line.partition("  ")[0]).timestamp())
-    except ValueError:
-        return 0

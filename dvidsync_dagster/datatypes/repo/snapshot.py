@@ -39,9 +39,11 @@ VERSIONS = Table(
         Column("log", pa.list_(pa.string()), "The lines of its log, each with its time."),
         Column("created", _TIME, "When it was made. Null: the source does not tell.", nullable=True),
         Column(
-            "committed_by",
+            "committed_at_latest",
             _TIME,
-            "It was committed then or before. Null: it is not, or the source does not tell.",
+            "It was committed then or before, by the source's clock: its first child was made then, or it "
+            "was changed then for the last time. DVID tells neither the very moment, nor who committed it. "
+            "Null: it is not committed, or the source does not tell.",
             nullable=True,
         ),
     ),
@@ -67,10 +69,11 @@ class VersionsSnapshot(SnapshotSide):
         return (VERSIONS,)
 
     def whole(self, version: str) -> Iterator[tuple[Table, Iterator[pa.RecordBatch]]]:
-        """A committed version and all that it comes from, which are committed too."""
+        """A version and all that it comes from. It is committed, unless it is the root."""
         repo = read_repo_info(self.source, self._root)
         _version(repo, version)
-        rows = [(each, True) for uuid, each in repo.versions.items() if uuid in repo.ancestors(version)]
+        ancestors = repo.ancestors(version)
+        rows = [(each, each.locked) for uuid, each in repo.versions.items() if uuid in ancestors]
         yield VERSIONS, _batches(rows)
 
     def changes(self, events: Sequence[Event], version: str, rows: TableRows) -> Mapping[str, Change]:
@@ -138,7 +141,9 @@ def _batches(rows: Sequence[tuple[Version, bool]]) -> Iterator[pa.RecordBatch]:
             "note": [each.note for each in versions],
             "log": [each.log for each in versions],
             "created": [_microseconds(each.created) for each in versions],
-            "committed_by": [_microseconds(each.committed_by if locked else 0) for each, locked in some],
+            "committed_at_latest": [
+                _microseconds(each.committed_at_latest if locked else 0) for each, locked in some
+            ],
         }
         arrays = [pa.array(columns[field.name], field.type) for field in VERSIONS.schema]
         yield pa.record_batch(arrays, VERSIONS.schema)

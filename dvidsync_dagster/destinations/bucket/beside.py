@@ -24,14 +24,17 @@ _log = logging.getLogger(__name__)
 def write_readme(
     bucket: Bucket, snapshot: Snapshot, branch: str, tables: Iterable[Table], rows: TableRows
 ) -> None:
-    """Write how the snapshot is read.
+    """Write how the snapshot is read, unless that is there: a run can have been killed before it.
 
     Args:
         tables: of the branch.
         rows: what they hold; it tells which columns they have.
     """
     held = [_with_columns(table, rows.schema(table)) for table in tables]
-    bucket.write(README, readme(bucket.uri, snapshot, {branch: held}).encode())
+    text = readme(bucket.uri, snapshot, {branch: held}).encode()
+    there = bucket.read(README)
+    if there is None or there.content != text:
+        bucket.write(README, text)
 
 
 def write_releases(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -46,13 +46,22 @@ class BucketBesideSource:
     Args:
         source: of the source, open.
         root: the repo.
+        followed: whether an instance (by name) is one of those that the snapshot follows.
     """
 
-    def __init__(self, config: BucketConfig, bucket: Bucket, source: Transport, root: str) -> None:
+    def __init__(
+        self,
+        config: BucketConfig,
+        bucket: Bucket,
+        source: Transport,
+        root: str,
+        followed: Callable[[str], bool],
+    ) -> None:
         self._config = config
         self._bucket = bucket
         self._source = source
         self._root = root
+        self._followed = followed
         self._sides: Mapping[str, SnapshotSide] = {}
         self._versions: Mapping[str, Mapping[str, int]] = {}
         self._owners: Mapping[str, Mapping[str, str]] = {}
@@ -72,14 +81,15 @@ class BucketBesideSource:
                 f"{self._bucket.uri} holds no whole snapshot of branch {self._config.branch} yet",
                 "Let a run make it first.",
             )
+        followed = {name: each for name, each in source.instances.items() if self._followed(name)}
         self._versions = tables_by_version(snapshot, self._config.branch, state)
         pinned = {uuid: snapshot.pins[uuid].instances for uuid in self._versions if uuid in snapshot.pins}
         self._owners = {**pinned, state.uuid: state.instances or {}}
         self._log_time_ns = state.log_time_ns
         self._sides = {
             name: side
-            for name, instance in source.instances.items()
-            if (side := self._side_of(instance)) is not None
+            for name, instance in followed.items()
+            if (side := self._side_of(instance, followed)) is not None
             and all(table.path in state.tables for table in side.tables)
             and self._is_of(state.uuid, instance)
         }
@@ -110,11 +120,11 @@ class BucketBesideSource:
         """Whether tables by an instance's name are that one's; where nobody told, they are."""
         return self._owners[version].get(instance.name, instance.data_uuid) == instance.data_uuid
 
-    def _side_of(self, instance: Instance) -> SnapshotSide | None:
+    def _side_of(self, instance: Instance, followed: Mapping[str, Instance]) -> SnapshotSide | None:
         """Its tables; None if snapshots hold nothing of it."""
         if instance.typename not in FOLLOWED:
             return None
-        return FOLLOWED[instance.typename].snapshot_side(self._source, instance)
+        return FOLLOWED[instance.typename].snapshot_side(self._source, instance, followed)
 
     def _held(self, state: BranchState) -> Iterator[Version]:
         """The versions as the table of them tells."""

@@ -12,7 +12,8 @@ from dataclasses import replace
 from types import TracebackType
 
 from dvidsync_dagster.config import BucketConfig
-from dvidsync_dagster.destinations.bucket.beside import README, write_readme, write_releases
+from dvidsync_dagster.destinations.bucket.beside import write_readme, write_releases
+from dvidsync_dagster.destinations.bucket.commits import untold_commit
 from dvidsync_dagster.destinations.bucket.draft import Draft
 from dvidsync_dagster.destinations.bucket.first import FirstSnapshot
 from dvidsync_dagster.destinations.bucket.joining import Joining
@@ -78,7 +79,8 @@ class BucketDestination:
         )
         self._draft: Draft | None = None
         self._again = False
-        self._has_changed = False
+        self._told: object = None
+        self._waits_in: frozenset[str] = frozenset()
 
     def __enter__(self) -> BucketDestination:
         return self
@@ -118,7 +120,7 @@ class BucketDestination:
         self._joining.begin_empty(draft)
         self._joining.tell_of_missing(draft)
         if snapshot.checkpoint is None:
-            return LogStart(draft.state.log_time_ns)
+            return LogStart(self._first.log_start(draft))
         if checkpoint is not None and checkpoint.key_ns > snapshot.checkpoint.key_ns:
             self._note(
                 f"the bucket's own checkpoint counts, of {key_text(snapshot.checkpoint.key_ns)}: it is older "
@@ -160,6 +162,7 @@ class BucketDestination:
         began = time.monotonic()
         missing = self._joining.missing(draft)
         ordered = in_order(batch)
+        self._waits_in = frozenset(event.version for event in (*ordered.held, *batch.awaited))
         found = in_stretches(ordered.events, self._versions, draft.reached)
         for version in found.untold:
             shown = escaped(version, 100)
@@ -167,7 +170,6 @@ class BucketDestination:
         for stretch in found.stretches:
             self._bring(draft, stretch)
         reports = draft.tables.reports(draft.state.uuid)
-        self._has_changed |= bool(reports)
         return Brought(
             applied=ordered.events,
             held=ordered.held,
@@ -192,6 +194,12 @@ class BucketDestination:
         draft = self._met
         if not self._first.is_sure_at(draft, checkpoint.key_ns):
             return checkpoint
+        untold = untold_commit(self._versions, draft.reached, self._waits_in, checkpoint.key_ns, standing)
+        if untold is not None:
+            self._note(
+                f"the log lacks the commit of version {escaped(untold.version, 100)}: the source tells of it"
+            )
+            self._bring(draft, untold)
         self._joining.check(draft)
         draft.commit(checkpoint)
         if standing is not Standing.UNDER_WAY:
@@ -206,11 +214,12 @@ class BucketDestination:
     def _write_beside(self, draft: Draft) -> None:
         """What readers find beside the tables. The snapshot stands without it."""
         snapshot = draft.pointer.snapshot
-        if self._has_changed or self._bucket.read(README) is None:
+        told = (draft.state.uuid, draft.tables.states, bool(snapshot.pins))
+        if told != self._told:
             tables = [table for side in self._sides.values() for table in side.tables]
             held = [table for table in [*tables, POINTS] if table.path in draft.tables.versions]
             write_readme(self._bucket, snapshot, self._config.branch, held, draft.tables.rows)
-            self._has_changed = False
+            self._told = told
         if self._config.releases == "committed":
             write_releases(
                 self._bucket,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
+from dvidsync_dagster.destinations.bucket.moments import with_margin
 from dvidsync_dagster.destinations.bucket.stretches import Reached
 from dvidsync_dagster.destinations.bucket.tables import BranchTables
 from dvidsync_dagster.log.checkpoint import Checkpoint
@@ -40,7 +41,12 @@ class Draft:
     @property
     def reached(self) -> Reached:
         state = self.state
-        return Reached(state.uuid, state.committed == state.uuid, state.base, state.base_read_ns)
+        # An open root changes while it is read. Once the log has told what happened meanwhile, the tables
+        # have all values too.
+        values_read_ns = with_margin(state.base_read_ns) if state.read_until_ns else state.base_read_ns
+        return Reached(
+            state.uuid, state.committed == state.uuid, state.base, state.base_read_ns, values_read_ns
+        )
 
     def go_on_to(self, version: str) -> None:
         """What comes next happened in this version."""
@@ -56,7 +62,10 @@ class Draft:
         self.state = self.state.model_copy(update={"committed": self.state.uuid})
         tables = self.tables.versions
         self.pins[self.state.uuid] = Pin(
-            branch=self.branch, tables=tables, instances=owners(self.state, tables)
+            branch=self.branch,
+            log_time_ns=self.state.log_time_ns,
+            tables=tables,
+            instances=owners(self.state, tables),
         )
 
     def know_instances(self, instances: Mapping[str, str], others: Collection[str]) -> None:

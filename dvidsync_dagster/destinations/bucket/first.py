@@ -13,8 +13,10 @@ from collections.abc import Callable
 from dvidsync_dagster.config import BucketConfig
 from dvidsync_dagster.destinations.bucket.draft import Draft
 from dvidsync_dagster.destinations.bucket.joining import Joining
+from dvidsync_dagster.destinations.bucket.moments import with_margin
 from dvidsync_dagster.destinations.bucket.versions import BranchVersions
 from dvidsync_dagster.destinations.source import Source
+from dvidsync_dagster.dvid.repo import read_server_info
 from dvidsync_dagster.errors import ConfigurationError
 from dvidsync_dagster.events.batch import Batch
 from dvidsync_dagster.events.event import Event, NumberedEvent
@@ -97,6 +99,10 @@ class FirstSnapshot:
                 "once a later run has found in the log that no body was changed meanwhile"
             )
 
+    def log_start(self, draft: Draft) -> int:
+        """The key (ns since 1970) from which on the log is read: what the tables have of it is left out."""
+        return with_margin(draft.state.log_time_ns)
+
     def was_read_anew(self, draft: Draft, batch: Batch, concerns: Callable[[Event], bool]) -> bool:
         """Whether the events are there, as all was read after them.
 
@@ -105,7 +111,13 @@ class FirstSnapshot:
         """
         if not draft.state.read_until_ns:
             return False
-        numbered = [each for each in batch.events if isinstance(each, NumberedEvent) and concerns(each)]
+        numbered = [
+            each
+            for each in batch.events
+            if isinstance(each, NumberedEvent)
+            and concerns(each)
+            and each.origin.key_ns > draft.state.base_read_ns
+        ]
         if not self._was_read_now and any(each.started_ns <= draft.state.read_until_ns for each in numbered):
             self._note(
                 "bodies were changed while the open root of the repo was read, so it was read once more. "
@@ -141,16 +153,21 @@ class FirstSnapshot:
         """All at once: what is read later is of another moment."""
         for path in draft.tables.versions:
             draft.tables.drop(path)
-        begin = self._source.info.now()
+        begin = self._clock()
         self._joining.read(draft, draft.state.base, self._still_owner, is_open=True)
         self._joining.check(draft)
         draft.state = draft.state.model_copy(
             update={
                 "log_time_ns": begin,
                 "base_read_ns": begin,
-                "read_until_ns": self._source.info.now(),
+                "read_until_ns": self._clock(),
                 "uuid": draft.state.base,
             }
         )
         draft.commit(None)
         self._was_read_now = True
+
+    def _clock(self) -> int:
+        """The source's time, as it says now: what it was asked for before is read, and what comes after is
+        not."""
+        return read_server_info(self._source.client).clock

@@ -145,7 +145,7 @@ class Joining:
 
     def _was_in(self, name: str, version: str, committed_ns: int) -> bool:
         repo = self._source.repo
-        told = [each for each in (committed_ns, repo.versions[version].committed_by) if each]
+        told = [each for each in (committed_ns, repo.versions[version].committed_at_latest) if each]
         return was_in(
             self._sides[name].instance, repo.versions[version], repo, self._born, min(told, default=0)
         )

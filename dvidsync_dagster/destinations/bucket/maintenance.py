@@ -12,7 +12,7 @@ from datetime import timedelta
 
 from dvidsync_dagster.errors import StorageRefused
 from dvidsync_dagster.snapshot.delta import DeltaTables
-from dvidsync_dagster.snapshot.pointer import BranchState, Pin, Pointer
+from dvidsync_dagster.snapshot.pointer import BranchState, Pin, Pointer, TableState
 from dvidsync_dagster.snapshot.points import POINTS, Point, appended
 from dvidsync_dagster.snapshot.store import Bucket
 
@@ -82,7 +82,8 @@ _MAY_DELETE = "Allow the login that is in the environment to delete there; the n
 def _at(tables: DeltaTables, state: BranchState, versions: dict[str, int]) -> BranchState:
     """The branch with its tables at these versions. Its moment has them from now on: files that only the
     former ones need will go."""
-    if POINTS.path in versions:
+    others = {path: version for path, version in versions.items() if path != POINTS.path}
+    if POINTS.path in versions and any(state.tables[path].version != others[path] for path in others):
         point = appended(Point(state.log_time_ns, state.uuid, versions))
         versions[POINTS.path] = tables.commit(
             POINTS, point, at=versions[POINTS.path], key_ns=state.log_time_ns
@@ -90,8 +91,8 @@ def _at(tables: DeltaTables, state: BranchState, versions: dict[str, int]) -> Br
     return state.model_copy(
         update={
             "tables": {
-                path: table.model_copy(update={"version": versions[path]})
-                for path, table in state.tables.items()
+                path: TableState(version=versions[path], rows=tables.count(path, versions[path]))
+                for path in state.tables
             }
         }
     )

@@ -36,7 +36,11 @@ def opened_beside_source(
     Args:
         source: of the source, open.
     """
-    return nullcontext(BucketBesideSource(destination, bucket_of(destination), source, config.repo))
+    return nullcontext(
+        BucketBesideSource(
+            destination, bucket_of(destination), source, config.repo, _followed(config, destination)
+        )
+    )
 
 
 def opened_for_repair(
@@ -48,4 +52,12 @@ def opened_for_repair(
         source: of the source, open.
         still_owner: raises OwnershipLost if a newer run owns the destination.
     """
-    return SnapshotRepair(destination, bucket_of(destination), source, config.repo, still_owner)
+    return SnapshotRepair(
+        destination, bucket_of(destination), source, config.repo, _followed(config, destination), still_owner
+    )
+
+
+def _followed(config: SyncConfig, destination: BucketConfig) -> Callable[[str], bool]:
+    """Whether a run follows an instance, by its name."""
+    chosen = None if config.instances == "all" else {choice.name for choice in config.instances}
+    return lambda name: name not in destination.own and (chosen is None or name in chosen)

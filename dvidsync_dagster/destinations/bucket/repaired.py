@@ -8,10 +8,22 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from dvidsync_dagster.config import BucketConfig
+from dvidsync_dagster.datatypes.registry import REPO
 from dvidsync_dagster.destinations.bucket.compared import BucketBesideSource, tables_by_version
 from dvidsync_dagster.destinations.bucket.draft import Draft
+from dvidsync_dagster.destinations.bucket.lost import (
+    LostOfPins,
+    go_back,
+    going_back,
+    lost_of_pins,
+    some_of,
+    told,
+    told_of_pins,
+)
 from dvidsync_dagster.destinations.bucket.place import table_app
 from dvidsync_dagster.destinations.bucket.tables import BranchTables
+from dvidsync_dagster.destinations.bucket.versions import BranchVersions
+from dvidsync_dagster.dvid.repo import RepoInfo, read_repo_info, read_server_info
 from dvidsync_dagster.dvid.transport import Transport
 from dvidsync_dagster.errors import OwnershipLost
 from dvidsync_dagster.snapshot.layout import release_folder
@@ -36,9 +48,10 @@ class SnapshotRepair(BucketBesideSource):
         bucket: Bucket,
         source: Transport,
         root: str,
+        followed: Callable[[str], bool],
         still_owner: Callable[[], None],
     ) -> None:
-        super().__init__(config, bucket, source, root)
+        super().__init__(config, bucket, source, root, followed)
         self._still_owner = still_owner
 
     def change(self, version: str, changes: Sequence[TableChange], *, committed: bool = False) -> None:
@@ -58,6 +71,73 @@ class SnapshotRepair(BucketBesideSource):
             self._change_newest(pointer, state, changes, committed=committed)
         else:
             self._change_pinned(pointer, state, version, changes)
+
+    def mend_lost(self, say: Callable[[str], None], *, dry_run: bool) -> None:
+        """What is lost cannot be compared row by row: see to it before.
+
+        Tables of committed versions are read anew. If the newest snapshot has lost something, it goes back to
+        a committed version.
+
+        Args:
+            say: gets a line on what was read anew.
+
+        Raises:
+            SnapshotDamaged: the newest snapshot has gone back; or something is lost, and this is a dry run.
+            OwnershipLost, StorageError, ServerError; Unfit: a value does not fit.
+        """
+        snapshot = Pointer.load(self._bucket)
+        if snapshot is None:
+            return
+        branch, repo = self._config.branch, read_repo_info(self._source, self._root)
+        clock = read_server_info(self._source).clock
+        how = going_back(self._bucket, snapshot, branch, BranchVersions.of(repo, branch), clock)
+        if how is not None:
+            if not dry_run:
+                go_back(self._bucket, self._root, how, self._still_owner)
+            raise told(self._bucket, how, done=not dry_run)
+        lost = lost_of_pins(self._bucket, snapshot, branch)
+        if lost and dry_run:
+            raise told_of_pins(self._bucket, lost)
+        if lost:
+            self._read_anew(repo, lost)
+            say(
+                f"lost tables of committed versions are as the source has them now, but for edits, which "
+                f"are left out: {some_of(lost)}"
+            )
+
+    def _read_anew(self, repo: RepoInfo, lost: LostOfPins) -> None:
+        """Committed versions get the tables that they have lost, as the source has them. What only grows is
+        no part of them from now on: the source does not tell it."""
+        self._still_owner()
+        pointer = Pointer.claimed(self._bucket, self._root)
+        snapshot, branch = pointer.snapshot, self._config.branch
+        followed = {name: each for name, each in repo.instances.items() if self._followed(name)}
+        pins = dict(snapshot.pins)
+        for version, paths in lost.items():
+            written = self._tables_at(pointer, {})
+            owners = pins[version].instances
+            sides = [
+                self._side_of(instance, followed)
+                for name, instance in followed.items()
+                if owners.get(name, instance.data_uuid) == instance.data_uuid
+            ]
+            for side in [*sides, REPO.versions_side(self._source, self._root, branch)]:
+                if side is None or not any(table.path in paths for table in side.tables):
+                    continue
+                for table, batches in side.whole(version):
+                    if table.path in paths and table.key:
+                        written.create(table, batches)
+            kept = {path: number for path, number in pins[version].tables.items() if path not in paths}
+            pins[version] = pins[version].model_copy(update={"tables": {**kept, **written.versions}})
+        state = snapshot.branches[branch]
+        touched = {path for paths in lost.values() for path in paths}
+        newest = self._tables_at(
+            pointer, {path: table for path, table in state.tables.items() if path in touched}
+        )
+        now = state.model_copy(update={"tables": {**state.tables, **newest.states}})
+        pointer.commit(
+            snapshot.model_copy(update={"branches": {**snapshot.branches, branch: now}, "pins": pins})
+        )
 
     @property
     def log_time_ns(self) -> int:

@@ -28,10 +28,10 @@ def snapshot_sides(source: Source, branch: str, field: str, note: Callable[[str]
     """
     repo = source.repo
     sides: dict[str, SnapshotSide] = {"": REPO.versions_side(source.client, repo.root, branch)}
-    followed = [each for each in repo.instances.values() if source.followed(each.name)]
-    refuse_nameless((each.name for each in followed), field)
-    for instance in followed:
-        side = FOLLOWED[instance.typename].snapshot_side(source.client, instance)
+    followed = {name: each for name, each in repo.instances.items() if source.followed(name)}
+    refuse_nameless(followed, field)
+    for instance in followed.values():
+        side = FOLLOWED[instance.typename].snapshot_side(source.client, instance, followed)
         if side is None:
             note(f"{escaped(f'{instance.typename} {instance.name}', 100)}: a snapshot holds nothing of it")
         else:

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from dvidsync_dagster.destinations.bucket.versions import BranchVersions
-from dvidsync_dagster.events.event import Event
-from dvidsync_dagster.events.repo import Commit, NewInstance, NewVersion, NodeLog, NodeNote
+from dvidsync_dagster.events.event import Event, NumberedEvent
+from dvidsync_dagster.events.repo import Commit, NewInstance, NewVersion, NodeLog, NodeNote, RepoEvent
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,12 +20,21 @@ class Reached:
         is_committed: and with all that belongs to it.
         base: the committed version that they began with.
         base_read_ns: the source's time (ns since 1970) when the reading of it began.
+        values_read_ns: likewise, the moment up to which the values that were announced were surely read; None
+            if it is the same.
     """
 
     version: str
     is_committed: bool
     base: str
     base_read_ns: int
+    values_read_ns: int | None = None
+
+    def was_read(self, event: Event) -> bool:
+        """Whether the base had an event of it, or of a version before it, when it was read."""
+        is_value = not isinstance(event, NumberedEvent | RepoEvent)
+        known = self.values_read_ns if is_value and self.values_read_ns is not None else self.base_read_ns
+        return event.origin.key_ns <= known
 
 
 @dataclass(slots=True)
@@ -86,6 +95,8 @@ class _Dividing:
         match event:
             case NewVersion() | Commit() if self._is_past(place, event):
                 self._found.already_there += 1
+            case NewInstance() if place <= self._base and self._reached.was_read(event):
+                self._found.already_there += 1
             case NodeNote() | NodeLog() | NewInstance():
                 # They can be of any version, at any time.
                 self._open.events.append(event)
@@ -94,7 +105,7 @@ class _Dividing:
                 self._open.events.append(event)
                 if isinstance(event, Commit):
                     self._open.is_committed = True
-            case _ if place <= self._base and event.origin.key_ns <= self._reached.base_read_ns:
+            case _ if place <= self._base and self._reached.was_read(event):
                 self._found.already_there += 1
             case _ if self._is_held_as_committed(place) or self._had_child(place, event):
                 self._found.late.append(event)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 from dvidsync_dagster.dvid.repo import RepoInfo, Version
@@ -14,7 +14,8 @@ class Base:
 
     Args:
         uuid: the version.
-        start_ns: the key (ns since 1970) from which on the log tells what happened after it.
+        start_ns: the key (ns since 1970) from which on the log tells what happened after it; 0 if that is
+            not known.
         is_committed: else it is the root, which is open.
     """
 
@@ -62,8 +63,20 @@ class BranchVersions:
         committed = [each for each in self.versions if each.locked]
         if not committed:
             return Base(self.versions[0].uuid, clock, is_committed=False)
-        newest = committed[-1]
-        if newest.committed_by:
-            return Base(newest.uuid, newest.committed_by)
-        # What has no child yet gets one after that moment. Else all that the log holds is looked at.
-        return Base(newest.uuid, clock if newest is self.versions[-1] else 0)
+        return self._committed(committed[-1], clock)
+
+    def newest_base(self, uuids: Collection[str], clock: int) -> Base | None:
+        """The newest of these that is committed; None if none is.
+
+        Args:
+            clock: as above.
+        """
+        committed = [each for each in self.versions if each.locked and each.uuid in uuids]
+        return self._committed(committed[-1], clock) if committed else None
+
+    def _committed(self, version: Version, clock: int) -> Base:
+        if 0 < version.committed_at_latest <= clock:
+            return Base(version.uuid, version.committed_at_latest)
+        # Not told, or by a clock that was ahead. What has no child yet gets one after that moment. Else all
+        # that the log holds is looked at.
+        return Base(version.uuid, clock if version is self.versions[-1] else 0)

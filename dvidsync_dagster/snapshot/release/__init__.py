@@ -90,8 +90,12 @@ def release(
             bucket.write(f"{folder}/{name}", path)
             path.unlink()
     still_owner()
-    # An earlier try may have left more.
-    bucket.delete(each for each in bucket.names(folder) if each.removeprefix(f"{folder}/") not in files)
+    # An earlier try may have left more. What somebody else has put here stays.
+    bucket.delete(
+        each
+        for each in bucket.names(folder)
+        if each.endswith(".feather") and each.removeprefix(f"{folder}/") not in files
+    )
     bucket.create(f"{folder}/{SUMS}", _text(files).encode())
     return Release(folder, files, made=True, notes=tuple(notes))
 

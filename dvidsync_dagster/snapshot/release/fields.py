@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-import orjson
 import pyarrow as pa
+
+from dvidsync_dagster.dvid.exact_json import json_text
 
 _EXACT = 2**53
 """Up to here a float64 holds each whole number."""
@@ -86,4 +87,5 @@ def _same(value: Any) -> Any:
 
 
 def _as_text(value: Any) -> str:
-    return value if isinstance(value, str) else orjson.dumps(value).decode()
+    text = value if isinstance(value, str) else json_text(value)
+    return text.encode("utf-8", "replace").decode()

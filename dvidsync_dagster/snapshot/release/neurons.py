@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import orjson
 import pyarrow as pa
 
+from dvidsync_dagster.dvid.exact_json import fields_of
 from dvidsync_dagster.errors import SnapshotDamaged
 from dvidsync_dagster.outgoing_text import escaped
 from dvidsync_dagster.snapshot.dataset import Dataset
@@ -104,14 +104,11 @@ class Neurons:
 
     def _parsed(self, body: int, text: str) -> Neuron:
         try:
-            neuron = orjson.loads(text)
-        except orjson.JSONDecodeError:
-            neuron = None
-        if not isinstance(neuron, dict):
+            return fields_of(text)
+        except ValueError:
             raise SnapshotDamaged(
                 self._where, f"the JSON of body {body} is no object: {escaped(text)}", "Repair the snapshot."
-            )
-        return neuron
+            ) from None
 
 
 def _of_dvid(neuron: Neuron) -> Neuron:

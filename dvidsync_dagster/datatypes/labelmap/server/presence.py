@@ -59,8 +59,6 @@ class Seen:
         gone: keys of bodies that are proven to have existed, and do not anymore.
         left: cleaves and splits (instance, version, rank) whose new body is gone and whose supervoxels are in
             bodies that the source put them into later.
-        merged: merges (instance, version, rank) whose labels lie in the target, as far as supervoxels of
-            their names tell.
         slow: how many seconds the server took to tell of a body, where that was long.
     """
 
@@ -68,7 +66,6 @@ class Seen:
     split: frozenset[tuple[str, str, int]] = frozenset()
     gone: frozenset[Key] = frozenset()
     left: frozenset[tuple[str, str, Rank]] = frozenset()
-    merged: frozenset[tuple[str, str, Rank]] = frozenset()
     slow: Mapping[Key, float] = field(default_factory=dict)
 
     def __or__(self, other: Seen) -> Seen:
@@ -78,7 +75,6 @@ class Seen:
             self.split | other.split,
             self.gone | other.gone,
             self.left | other.left,
-            self.merged | other.merged,
             {**self.slow, **other.slow},
         )
 
@@ -164,12 +160,11 @@ class _Walk:
 
     def pass_body_event(self, index: int, event: BodyEvent) -> None:
         keys = {label: body_key(event.instance, event.version, label) for label in event.bodies}
-        is_shown = self._is_shown(index, event, keys)
-        if not is_shown and not self._may_be_hidden(index, event, keys):
-            return
-        if _left_traces(event, keys, self.seen, self.later_there, self.remade):
+        if not self._is_shown(index, event, keys):
+            self._may_be_hidden(index, event, keys)
+        elif _left_traces(event, keys, self.seen, self.later_there, self.remade):
             self._is_present(index, event, keys)
-        elif is_shown:
+        else:
             self.found.doubtful.add(index)
 
     def _is_shown(self, index: int, event: BodyEvent, keys: Mapping[int, Key]) -> bool:
@@ -181,16 +176,13 @@ class _Walk:
             self.later_there.update(keys[label] for label in event.bodies if label not in made_by(event))
         return reached or any(key in self.later_there for key in keys.values())
 
-    def _may_be_hidden(self, index: int, event: BodyEvent, keys: Mapping[int, Key]) -> bool:
-        """Whether the destination's own edits hide the tags, so that only the traces are left."""
+    def _may_be_hidden(self, index: int, event: BodyEvent, keys: Mapping[int, Key]) -> None:
+        """Where the destination's own edits hide the tags, a cleave can be half done. Nothing is taken for
+        applied then: what looks like it can be the destination's own doing too."""
         survivors = (keys[label] for label in event.survivors)
         bodies = [self.seen.bodies[key] for key in survivors if key in self.seen.bodies]
-        if not bodies or any(body.reached is not None for body in bodies):
-            return False
-        if isinstance(event, Cleave | Split):
+        if bodies and all(body.reached is None for body in bodies) and isinstance(event, Cleave | Split):
             self.found.doubtful.add(index)
-            return False
-        return False
 
     def _is_present(self, index: int, event: BodyEvent, keys: Mapping[int, Key]) -> None:
         self.found.present.add(index)

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
-from datetime import datetime
 
 from dvidsync_dagster.datatypes.labelmap.claims import body_key, claims_of
 from dvidsync_dagster.datatypes.labelmap.counter_rule import CounterState
@@ -14,7 +13,6 @@ from dvidsync_dagster.datatypes.labelmap.events import (
     BodyEvent,
     Cleave,
     LabelEvent,
-    Merge,
     Split,
     SplitSupervoxel,
 )
@@ -23,6 +21,7 @@ from dvidsync_dagster.datatypes.labelmap.server.tags import NANOSECONDS, rank_of
 from dvidsync_dagster.datatypes.server_side import Servers
 from dvidsync_dagster.dvid.labelmap import Labelmap, LastMod
 from dvidsync_dagster.dvid.repo import read_repo_info, read_server_info
+from dvidsync_dagster.dvid.times import line_time
 from dvidsync_dagster.errors import NOT_HERE, RequestRefused, ServerFailed
 from dvidsync_dagster.log.checkpoint import Contacted
 from dvidsync_dagster.plan.claims import Key
@@ -71,19 +70,11 @@ def body_of(last_mod: LastMod, contact: Contact) -> Body:
     rank = rank_of(last_mod.app)
     if rank is not None:
         return Body(reached=rank, tagged=True)
-    changed = _time(last_mod.time)
+    changed = line_time(last_mod.time)
     if last_mod.mutation_id >= contact.next_mutation_id or 0 < contact.started <= changed:
         return Body(reached=None, tagged=False)
     era = contact.era if contact.era and changed >= contact.era else 0
     return Body(reached=(era, last_mod.mutation_id), tagged=False)
-
-
-def _time(text: str) -> int:
-    """RFC 3339 as ns since 1970; 0 if it is none."""
-    try:
-        return int(datetime.fromisoformat(text).timestamp()) * NANOSECONDS
-    except ValueError:
-        return 0
 
 
 def look(
@@ -140,7 +131,6 @@ def look(
         _gone(events, labelmap),
         existed,
         _left(events, labelmap, gone, contact),
-        _merged(events, labelmap, found, gone),
         slow,
     )
 
@@ -235,25 +225,6 @@ def _left(
         if taken:
             found.add((labelmap.name, event.version, event.rank))
     return frozenset(found)
-
-
-def _merged(
-    events: Sequence[LabelEvent], labelmap: Labelmap, found: Mapping[Key, Body], gone: frozenset[Key]
-) -> frozenset[tuple[str, str, tuple[int, int]]]:
-    """The merges into bodies that the destination changed itself since, of which all labels are gone and
-    their supervoxels of that name are in the target."""
-    hidden = []
-    for event in events:
-        if isinstance(event, Merge) and event.target:
-            target, *labels = (body_key(labelmap.name, event.version, label) for label in event.bodies)
-            if target in found and found[target].reached is None and gone.issuperset(labels):
-                hidden.append(event)
-    homes = _bodies(labelmap, [(event.version, label) for event in hidden for label in event.labels])
-    return frozenset(
-        (labelmap.name, event.version, event.rank)
-        for event in hidden
-        if all(homes[event.version][label] == event.target for label in event.labels)
-    )
 
 
 def _gone(events: Sequence[LabelEvent], labelmap: Labelmap) -> frozenset[tuple[str, str, int]]:

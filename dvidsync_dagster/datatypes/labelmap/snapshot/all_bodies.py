@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import datetime
 from functools import lru_cache
 
 import numpy as np
@@ -16,6 +15,7 @@ from dvidsync_dagster.datatypes.labelmap.snapshot.tables import TIME, unfit
 from dvidsync_dagster.dvid.label_lists import indices, size_pairs
 from dvidsync_dagster.dvid.labelmap import Labelmap
 from dvidsync_dagster.dvid.proto.labelmap_pb2 import LabelIndex
+from dvidsync_dagster.dvid.times import line_time
 from dvidsync_dagster.snapshot.table import HIGHEST
 
 INDICES_AT_ONCE = 4_000
@@ -127,8 +127,4 @@ def _holds_itself(index: LabelIndex, label: int) -> bool:
 @lru_cache(maxsize=1024)
 def microseconds(text: str) -> int | None:
     """Since 1970; None for what is no time with its zone."""
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        return None
-    return int(moment.timestamp()) * 1_000_000 if moment.tzinfo is not None else None
+    return line_time(text) // 1000 or None

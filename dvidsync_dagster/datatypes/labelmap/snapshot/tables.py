@@ -126,5 +126,5 @@ def unfit(where: str, number: int, of: str) -> Unfit:
     return Unfit(
         where,
         f"{of} has {number}, and the highest number that a table of a snapshot holds is 2^63 - 1",
-        "Leave this instance out of this destination, or renumber the label at the source.",
+        f"Name {where.partition('/')[0]} in `own` of this destination: the snapshot goes on without it.",
     )

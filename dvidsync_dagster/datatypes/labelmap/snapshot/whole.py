@@ -84,8 +84,10 @@ def _mapping(source: Labelmap, version: str, tables: LabelTables, bodies: AllBod
 )
 def _read_moved(source: Labelmap, version: str, tables: LabelTables) -> _Mapping:
     pieces = [np.empty((0, 2), np.uint64)]
-    for pairs in mapping_pairs(source.client, version, source.name):
-        highest = pairs.max()
+    for listed in mapping_pairs(source.client, version, source.name):
+        # What was there once is listed for good (docs/dvid.md, "Bulk reads").
+        pairs = listed[(listed[:, 1] != 0) | (listed[:, 0] <= HIGHEST)]
+        highest = pairs.max(initial=0)
         if highest > HIGHEST:
             raise unfit(tables.mapping.path, int(highest), f"the mapping of version {version}")
         pieces.append(pairs)
