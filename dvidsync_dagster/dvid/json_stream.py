@@ -31,10 +31,7 @@ def list_items(pieces: Iterator[bytes], request: str) -> Iterator[Any]:
         ServerFailed: it is no list, or it breaks off.
     """
     text = _Text(pieces, request)
-    if text.opens("["):
-        while not text.closes("]"):
-            yield text.value()
-    text.ends()
+    yield from text.items(text.value)
 
 
 def list_texts(pieces: Iterator[bytes], request: str) -> Iterator[str]:
@@ -45,10 +42,7 @@ def list_texts(pieces: Iterator[bytes], request: str) -> Iterator[str]:
         ServerFailed: it is no list, or it breaks off.
     """
     text = _Text(pieces, request)
-    if text.opens("["):
-        while not text.closes("]"):
-            yield text.item()
-    text.ends()
+    yield from text.items(text.written)
 
 
 def object_fields(pieces: Iterator[bytes], request: str) -> Iterator[tuple[str, Any]]:
@@ -113,9 +107,16 @@ class _Text:
     def value(self) -> Any:
         return self._read(self._json.raw_decode)
 
-    def item(self) -> str:
+    def written(self) -> str:
         """A value as it is written."""
         return self._read(self._written)
+
+    def items(self, read: Callable[[], T]) -> Iterator[T]:
+        """All of a list; nothing may follow it."""
+        if self.opens("["):
+            while not self.closes("]"):
+                yield read()
+        self.ends()
 
     def _read(self, reader: Callable[[str, int], tuple[T, int]]) -> T:
         self._next()

@@ -56,21 +56,22 @@ def files_of(delta: DeltaTable, column: str | None = None) -> list[File]:
 def in_order(rows: Iterable[pa.Table], key: Sequence[str]) -> Iterator[pa.Table]:
     """Rows in the order of a key as far as memory allows: each `SORTED` bytes of them. Without a key, as they
     come."""
+    for part in joined(rows, SORTED):
+        yield part.sort_by([(name, "ascending") for name in key]) if key else part
+
+
+def joined(tables: Iterable[pa.Table], least: int) -> Iterator[pa.Table]:
+    """Tables put together, each of them of at least these bytes, but for the last one."""
     waiting: list[pa.Table] = []
     size = 0
-    for each in rows:
+    for each in tables:
         waiting.append(each)
         size += each.nbytes
-        if size >= SORTED:
-            yield _sorted(waiting, key)
+        if size >= least:
+            yield pa.concat_tables(waiting)
             waiting, size = [], 0
     if waiting:
-        yield _sorted(waiting, key)
-
-
-def _sorted(tables: Sequence[pa.Table], key: Sequence[str]) -> pa.Table:
-    rows = pa.concat_tables(tables)
-    return rows.sort_by([(name, "ascending") for name in key]) if key else rows
+        yield pa.concat_tables(waiting)
 
 
 class Keys:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import Any
 
@@ -14,7 +14,7 @@ from deltalake import DeltaTable
 
 from dvidsync_dagster.snapshot.layout import table_folder
 from dvidsync_dagster.snapshot.opening import count_rows, opened, query, quoted, storage_errors
-from dvidsync_dagster.snapshot.rewriting import Keys, files_of, row_groups
+from dvidsync_dagster.snapshot.rewriting import Keys, files_of, joined, row_groups
 from dvidsync_dagster.snapshot.store import Bucket
 from dvidsync_dagster.snapshot.table import Table
 
@@ -60,7 +60,8 @@ class RowsAt:
         groups = (
             rows for file in files for rows in row_groups(self._bucket, f"{folder}/{file.path}", table.schema)
         )
-        found = [part.filter(pc.is_in(part[column], wanted)) for part in _parts(groups, 8 * wanted.nbytes)]
+        # What is looked for is made ready for each part again, so no part is small beside it.
+        found = [part.filter(pc.is_in(part[column], wanted)) for part in joined(groups, 8 * wanted.nbytes)]
         return pa.concat_tables([table.schema.empty_table(), *found])
 
     def batches(self, table: Table, columns: tuple[str, ...] | None = None) -> Iterator[pa.RecordBatch]:
@@ -86,20 +87,6 @@ class RowsAt:
         if path not in self._open:
             self._open[path] = opened(self._bucket, self._branch, path, self._versions[path])
         return self._open[path]
-
-
-def _parts(tables: Iterable[pa.Table], least: int) -> Iterator[pa.Table]:
-    """Rows in parts of at least these bytes: what is looked for is made ready for each part again."""
-    waiting: list[pa.Table] = []
-    size = 0
-    for rows in tables:
-        waiting.append(rows)
-        size += rows.nbytes
-        if size > least:
-            yield pa.concat_tables(waiting)
-            waiting, size = [], 0
-    if waiting:
-        yield pa.concat_tables(waiting)
 
 
 def _as_type(values: npt.NDArray[Any] | list[Any], wanted: pa.DataType) -> pa.Array:

@@ -9,6 +9,7 @@ from dvidsync_dagster.errors import SnapshotDamaged
 from dvidsync_dagster.snapshot.layout import table_folder
 from dvidsync_dagster.snapshot.opening import opened, storage_errors
 from dvidsync_dagster.snapshot.points import Point
+from dvidsync_dagster.snapshot.rewriting import files_of
 from dvidsync_dagster.snapshot.store import Bucket
 
 
@@ -33,15 +34,9 @@ class WholeTables:
         except SnapshotDamaged:
             return f"{folder}/_delta_log up to version {version}"
         with storage_errors(self._bucket, self._branch, path):
-            needed = delta.get_add_actions()
-            names, sizes = (needed.column(name).to_pylist() for name in ("path", "size_bytes"))
+            needed = {f"{folder}/{file.path}": file.size for file in files_of(delta)}
         there = self._there[path]
-        wrong = (
-            f"{folder}/{name}"
-            for name, size in zip(names, sizes, strict=True)
-            if there.get(f"{folder}/{name}") != size
-        )
-        return next(wrong, "")
+        return next((name for name, size in needed.items() if there.get(name) != size), "")
 
     def first_lost(self, tables: Mapping[str, int]) -> str:
         """The first of tables at versions that is not whole; "" if all are."""

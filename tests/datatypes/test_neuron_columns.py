@@ -115,19 +115,30 @@ many = st.dictionaries(st.integers(1, 12), few_fields, max_size=12)
 some_or_gone = st.dictionaries(st.integers(1, 14), st.none() | few_fields, min_size=1, max_size=4)
 
 
+Neurons = dict[int, dict[str, Any]]
+
+
+def columns_after(
+    before: Neurons, changed: Mapping[int, dict[str, Any] | None]
+) -> tuple[Neurons, Sequence[Column], Fields, Fields]:
+    """The neurons that there are after a change; the columns before it; the fields after it, as they follow
+    from the table, and made from scratch."""
+    after = {body: each for body, each in {**before, **changed}.items() if each is not None}
+    tables = tables_with(before)
+    columns = tables.tables["neurons"].columns[2:]
+    new = forms_of(each for each in changed.values() if each is not None)
+    found = Fields(forms_now(table_of(), tables, columns, pa.array(changed, pa.int64()), new), columns)
+    return after, columns, found, Fields(forms_of(after.values()))
+
+
 @given(before=many, changed=some_or_gone)
 @settings(max_examples=400)
 def test_columns_follow_from_the_neurons_that_there_are(
     before: dict[int, dict[str, Any]], changed: dict[int, dict[str, Any] | None]
 ) -> None:
     """And from nothing that was before: None is a neuron that goes."""
-    after = {body: each for body, each in {**before, **changed}.items() if each is not None}
-    tables = tables_with(before)
-    columns = tables.tables["neurons"].columns[2:]
-    new = forms_of(each for each in changed.values() if each is not None)
-    found = Fields(forms_now(table_of(), tables, columns, pa.array(changed, pa.int64()), new), columns)
-    scratch = Fields(forms_of(after.values())).columns
-    assert sorted(found.columns, key=repr) == sorted(scratch, key=repr)
+    after, columns, found, scratch = columns_after(before, changed)
+    assert sorted(found.columns, key=repr) == sorted(scratch.columns, key=repr)
     if found.fits:
         assert found.columns[: len(columns)] == columns
     cells_of(list(after.values()), found)
@@ -141,10 +152,5 @@ def test_it_is_so_with_more_fields_than_columns(
     with pytest.MonkeyPatch.context() as patched:
         for module in (fields_module, forms_now_module):
             patched.setattr(module, "MAX_FIELDS", most)
-        after = {body: each for body, each in {**before, **changed}.items() if each is not None}
-        tables = tables_with(before)
-        columns = tables.tables["neurons"].columns[2:]
-        new = forms_of(each for each in changed.values() if each is not None)
-        found = Fields(forms_now(table_of(), tables, columns, pa.array(changed, pa.int64()), new), columns)
-        scratch = Fields(forms_of(after.values())).columns
-        assert sorted(found.columns, key=repr) == sorted(scratch, key=repr)
+        _, _, found, scratch = columns_after(before, changed)
+        assert sorted(found.columns, key=repr) == sorted(scratch.columns, key=repr)

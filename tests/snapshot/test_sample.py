@@ -99,3 +99,4 @@ def test_no_large_value_is_loaded_for_a_report(tmp_path: Path) -> None:
 def test_a_table_without_rows_has_an_empty_sample(tmp_path: Path) -> None:
     told = reported(tmp_path, VALUES.schema.empty_table())
     assert (len(told.sample), told.sample.column_names) == (0, VALUES.schema.names)
+    assert sample(VALUES.schema.empty_table()).column_names == VALUES.schema.names

@@ -9,6 +9,7 @@ from typing import Any
 from dvidsync_dagster.config import BucketConfig
 from dvidsync_dagster.datatypes.registry import FOLLOWED, REPO
 from dvidsync_dagster.datatypes.snapshot_side import SnapshotSide
+from dvidsync_dagster.destinations.bucket.identity import is_of
 from dvidsync_dagster.destinations.bucket.versions import BranchVersions
 from dvidsync_dagster.differences.digest import Numbers, Page, Wanted
 from dvidsync_dagster.differences.sides import Kind
@@ -81,7 +82,7 @@ class BucketBesideSource:
                 f"{self._bucket.uri} holds no whole snapshot of branch {self._config.branch} yet",
                 "Let a run make it first.",
             )
-        followed = {name: each for name, each in source.instances.items() if self._followed(name)}
+        followed = self._followed_in(source)
         self._versions = tables_by_version(snapshot, self._config.branch, state)
         pinned = {uuid: snapshot.pins[uuid].instances for uuid in self._versions if uuid in snapshot.pins}
         self._owners = {**pinned, state.uuid: state.instances or {}}
@@ -91,7 +92,7 @@ class BucketBesideSource:
             for name, instance in followed.items()
             if (side := self._side_of(instance, followed)) is not None
             and all(table.path in state.tables for table in side.tables)
-            and self._is_of(state.uuid, instance)
+            and is_of(self._owners[state.uuid], instance)
         }
         return replace(
             source,
@@ -110,15 +111,14 @@ class BucketBesideSource:
         there by its name."""
         side = self._sides[instance]
         is_there = all(table.path in self._versions[version] for table in side.tables)
-        return is_there and self._is_of(version, side.instance)
+        return is_there and is_of(self._owners[version], side.instance)
 
     def side(self, version: str, instance: str) -> BucketSide:
         rows = RowsAt(self._bucket, self._config.branch, self._versions[version])
         return BucketSide(version, instance, self._sides[instance], rows)
 
-    def _is_of(self, version: str, instance: Instance) -> bool:
-        """Whether tables by an instance's name are that one's; where nobody told, they are."""
-        return self._owners[version].get(instance.name, instance.data_uuid) == instance.data_uuid
+    def _followed_in(self, source: RepoInfo) -> Mapping[str, Instance]:
+        return {name: each for name, each in source.instances.items() if self._followed(name)}
 
     def _side_of(self, instance: Instance, followed: Mapping[str, Instance]) -> SnapshotSide | None:
         """Its tables; None if snapshots hold nothing of it."""

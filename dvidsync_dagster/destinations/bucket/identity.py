@@ -20,6 +20,15 @@ def data_uuids(instances: Iterable[Instance]) -> dict[str, str]:
     return {each.name: each.data_uuid for each in instances}
 
 
+def is_of(owners: Mapping[str, str], instance: Instance) -> bool:
+    """Whether the tables with an instance's name are its own; where nobody told, they are.
+
+    Args:
+        owners: the data UUIDs of the instances that tables are of, by name.
+    """
+    return owners.get(instance.name, instance.data_uuid) == instance.data_uuid
+
+
 def is_another(state: BranchState, instance: Instance, born: Born) -> bool:
     """Whether the tables with an instance's name are those of another one.
 
@@ -28,7 +37,7 @@ def is_another(state: BranchState, instance: Instance, born: Born) -> bool:
     """
     if state.instances is None:
         return born.get(instance.name, 0) > state.log_time_ns
-    return state.instances.get(instance.name, instance.data_uuid) != instance.data_uuid
+    return not is_of(state.instances, instance)
 
 
 def is_newborn(state: BranchState, instance: Instance, born: Born) -> bool:

@@ -11,6 +11,7 @@ from dvidsync_dagster.config import BucketConfig
 from dvidsync_dagster.datatypes.registry import REPO
 from dvidsync_dagster.destinations.bucket.compared import BucketBesideSource, tables_by_version
 from dvidsync_dagster.destinations.bucket.draft import Draft
+from dvidsync_dagster.destinations.bucket.identity import is_of
 from dvidsync_dagster.destinations.bucket.lost import (
     LostOfPins,
     go_back,
@@ -111,15 +112,14 @@ class SnapshotRepair(BucketBesideSource):
         self._still_owner()
         pointer = Pointer.claimed(self._bucket, self._root)
         snapshot, branch = pointer.snapshot, self._config.branch
-        followed = {name: each for name, each in repo.instances.items() if self._followed(name)}
+        followed = self._followed_in(repo)
         pins = dict(snapshot.pins)
         for version, paths in lost.items():
             written = self._tables_at(pointer, {})
-            owners = pins[version].instances
             sides = [
                 self._side_of(instance, followed)
-                for name, instance in followed.items()
-                if owners.get(name, instance.data_uuid) == instance.data_uuid
+                for instance in followed.values()
+                if is_of(pins[version].instances, instance)
             ]
             for side in [*sides, REPO.versions_side(self._source, self._root, branch)]:
                 if side is None or not any(table.path in paths for table in side.tables):
