@@ -12,6 +12,7 @@ from pydantic import Field, field_validator
 
 from dvidsync_dagster.config.destination import AnyDestination
 from dvidsync_dagster.config.fields import Part, WrongValue, in_range
+from dvidsync_dagster.config.practice import PracticeConfig
 from dvidsync_dagster.config.secrets import read_secret, variable_name
 from dvidsync_dagster.config.start import START_CHOICE, Start, StartTime
 from dvidsync_dagster.errors import ConfigurationError
@@ -101,6 +102,9 @@ class DestinationConfig(AnyDestination):
     )
     checkpoint_file: str | None = Field(
         default=None, description="a file read where Dagster has no checkpoint, and kept as a copy of it"
+    )
+    practice: PracticeConfig | None = Field(
+        default=None, description="branches of the destination's own, on which people practise; unset: none"
     )
 
     _url = field_validator("url")(server_url)

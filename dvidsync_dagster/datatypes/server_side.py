@@ -63,6 +63,7 @@ class Servers:
         pool: threads for reads, which steps cannot occupy.
         note: says something once per run.
         names: of instances with another name at the destination, by the source's.
+        shares_ids: people practise at the destination, and take ids from the same counters.
     """
 
     source: Transport
@@ -79,6 +80,7 @@ class Servers:
     """Held while the destination's repo is changed, or read beside other requests: DVID locks itself up for
     good when two do that at once."""
     names: Mapping[str, str] = field(default_factory=dict)
+    shares_ids: bool = False
 
     def at_destination(self, instance: str) -> str:
         """What the source's instance is called at the destination."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,7 @@ import orjson
 
 from dvidsync_dagster.dvid import protobuf
 from dvidsync_dagster.dvid.label_blocks import BlockPoint, LabelBlock, parse_blocks
+from dvidsync_dagster.dvid.label_lists import indices
 from dvidsync_dagster.dvid.paths import node_path, repo_path
 from dvidsync_dagster.dvid.patience import FEW, REPO
 from dvidsync_dagster.dvid.proto.labelmap_pb2 import LabelIndex
@@ -146,6 +147,19 @@ class Labelmap:
         except (ValueError, protobuf.DecodeError) as error:
             raise ServerFailed("GET indices", f"answered {len(content)} bytes, not one index") from error
         return index
+
+    def taken(self, version: str, labels: Sequence[int]) -> list[int]:
+        """Those of some ids, at most `MOST_INDICES`, that a supervoxel or a body has."""
+        bodies = {label for label, index in self._indices(version, labels) if index != LabelIndex()}
+        homes = zip(labels, self.mapping(version, labels), strict=True)
+        return [label for label, body in homes if body or label in bodies]
+
+    def changed_as(self, version: str, labels: Sequence[int], app: str) -> list[int]:
+        """Those of some bodies, at most `MOST_INDICES`, that a request with this `app` changed last."""
+        return [label for label, index in self._indices(version, labels) if index.last_mod_app == app]
+
+    def _indices(self, version: str, labels: Sequence[int]) -> Iterator[tuple[int, LabelIndex]]:
+        return indices(self.client, version, self.name, list(labels))
 
     def max_scale(self, version: str) -> int:
         """The lowest resolution, each half of the one before; 0 if there is only one."""

@@ -61,6 +61,7 @@ class ModelSide(LabelmapSide):
             SourceCounter(source_view, root),
             CounterState(self.view.next_label(root), self.view.next_label_was_set(root)),
             servers.note,
+            shared=servers.shares_ids,
         )
         self.writer = LabelmapWriter(
             Bodies(
@@ -85,7 +86,7 @@ class ModelSide(LabelmapSide):
 
 @dataclass
 class Follower:
-    """One run. `kill_after` steps it is killed."""
+    """One run. `kill_after` steps it is killed. With `shares_ids` people practise at the destination."""
 
     source: ModelLabelmap
     destination: ModelLabelmap
@@ -95,6 +96,7 @@ class Follower:
     history: History = "by_user"
     topics: Mapping[str, Instance | None] = field(default_factory=lambda: TOPICS)
     root: str = ROOT
+    shares_ids: bool = False
     plans: list[Plan] = field(default_factory=list)
     refusals: list[tuple[Event, Refusal]] = field(default_factory=list)
     applied: list[Event] = field(default_factory=list)
@@ -113,6 +115,7 @@ class Follower:
             history=self.history,
             pool=POOL,
             note=lambda _: None,
+            shares_ids=self.shares_ids,
         )
         self.labels = ModelSide(servers, self.source, self.destination, self.root)
         self.labels.contact = self.contact
@@ -172,7 +175,8 @@ class Follower:
 
     def open_version(self) -> str | None:
         """None where everything is committed: then ids cannot be reserved yet."""
-        return next((uuid for uuid, node in self.destination.versions.items() if not node.locked), None)
+        there = self.destination.versions
+        return next((uuid for uuid in self.source.versions if uuid in there and not there[uuid].locked), None)
 
     def apply(self, plan: Plan) -> None:
         for index in any_order(plan.steps, self.random):

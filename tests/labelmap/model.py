@@ -6,7 +6,7 @@ It knows which supervoxel belongs to which body, refuses what DVID refuses, and 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
 from types import SimpleNamespace
@@ -63,6 +63,8 @@ class ModelLabelmap:
     """False for a real history: its voxels are not known here, so splits are believed."""
     requests: list[tuple[str, int]] = field(default_factory=list)
     """Each change that was asked for over the copy's interface: what, and a number of it."""
+    meanwhile: Callable[[], object] = lambda: None
+    """What somebody else does before each of these changes."""
 
     @classmethod
     def filled(cls, root: str, supervoxels: int) -> ModelLabelmap:
@@ -71,6 +73,13 @@ class ModelLabelmap:
         node.modified = {each: LastMod(1, "", "", "") for each in ids}
         extents = {each: Extent(each, 0, LENGTH) for each in ids}
         return cls(versions={root: node}, extents=extents, max_repo_label=supervoxels)
+
+    def new_body(self, version: str, label: int) -> None:
+        """A body of one supervoxel, as ingested: no counter tells of it."""
+        node = self.versions[version]
+        node.bodies[label], node.mapping[label] = {label}, label
+        node.modified[label] = LastMod(1, "", "", "")
+        self.extents[label] = Extent(label, 0, LENGTH)
 
     def copy(self) -> ModelLabelmap:
         """A copied folder."""
@@ -233,6 +242,7 @@ class CopysView:
         return SimpleNamespace(has_admin_token=self.model.admin)
 
     def _asked(self, what: str, number: int = 0) -> None:
+        self.model.meanwhile()
         self.model.requests.append((what, number))
 
     def _mod(self, user: str, app: str) -> LastMod:
@@ -262,6 +272,14 @@ class CopysView:
 
     def sizes(self, version: str, labels: Sequence[int]) -> list[int]:
         return [len(self._node(version).bodies.get(label, ())) for label in labels]
+
+    def taken(self, version: str, labels: Sequence[int]) -> list[int]:
+        node = self._node(version)
+        return [label for label in labels if label in node.bodies or node.mapping.get(label)]
+
+    def changed_as(self, version: str, labels: Sequence[int], app: str) -> list[int]:
+        modified = self._node(version).modified
+        return [label for label in labels if label in modified and modified[label].app == app]
 
     def supervoxels(self, version: str, label: int) -> list[int] | None:
         found = self._node(version).bodies.get(label)

@@ -40,6 +40,7 @@ class DvidServer:
         requests_in_flight: how many steps may run at a time.
         skips: refused events are left out; if not, they end the run.
         history: which merges may be combined.
+        shares_ids: people practise there, and take ids from the same counters.
         still_owner: raises OwnershipLost if a newer run owns the destination; asked between requests.
         note: says something once per run.
     """
@@ -53,6 +54,7 @@ class DvidServer:
         requests_in_flight: int,
         skips: bool,
         history: History,
+        shares_ids: bool,
         still_owner: Callable[[], None],
         note: Callable[[str], None],
     ) -> None:
@@ -82,6 +84,7 @@ class DvidServer:
             history=history,
             pool=self._reads,
             note=note,
+            shares_ids=shares_ids,
         )
         self.sides: Sides = {typename: each.server_side(self._servers) for typename, each in ALL.items()}
 
