@@ -34,6 +34,7 @@ def opened_server(
             requests_in_flight=destination.requests_in_flight,
             skips=destination.on_conflict == "skip",
             history=destination.history,
+            apply=destination.apply,
             still_owner=still_owner,
             note=note,
         ) as server:
