@@ -94,6 +94,11 @@ class DestinationConfig(AnyDestination):
         description="which merges may become one request, and so one line in the destination's list of "
         "events: by_user (of one user), condensed (of anybody) or exact (none)",
     )
+    apply: Literal["replay", "state", "auto"] = Field(
+        default="replay",
+        description="how operations on bodies are brought: replay (a request for each), state (the bodies "
+        "are made in bulk, and the destination lists no operations) or auto (whichever costs less)",
+    )
     requests_in_flight: int = Field(
         default=4, description="how many requests one run has under way at the destination, 1 to 64"
     )

@@ -11,18 +11,28 @@ from typing import cast
 from dvidsync_dagster.datatypes.commands import Step
 from dvidsync_dagster.datatypes.decode import decode_records
 from dvidsync_dagster.datatypes.labelmap.counter_rule import CounterState
-from dvidsync_dagster.datatypes.labelmap.events import LabelEvent
+from dvidsync_dagster.datatypes.labelmap.events import (
+    BodyEvent,
+    Cleave,
+    LabelEvent,
+    Merge,
+    Renumber,
+    SetNextLabel,
+    Split,
+)
 from dvidsync_dagster.datatypes.labelmap.server.bodies import Bodies
+from dvidsync_dagster.datatypes.labelmap.server.bulk_choice import BulkChoice
 from dvidsync_dagster.datatypes.labelmap.server.commands import LabelCommand
 from dvidsync_dagster.datatypes.labelmap.server.counter import LabelCounter
 from dvidsync_dagster.datatypes.labelmap.server.presence import find_presence
+from dvidsync_dagster.datatypes.labelmap.server.read_in_bulk import read_and_mend
 from dvidsync_dagster.datatypes.labelmap.server.seen import Contact, is_present, look
 from dvidsync_dagster.datatypes.labelmap.server.side import LabelmapSide
 from dvidsync_dagster.datatypes.labelmap.server.writer import LabelmapWriter
 from dvidsync_dagster.datatypes.labelmap.source_counter import SourceCounter
 from dvidsync_dagster.datatypes.repo.commands import CommitVersion, MakeVersion
 from dvidsync_dagster.datatypes.repo.side import RepoSide
-from dvidsync_dagster.datatypes.server_side import History, Presence, Servers, Unit
+from dvidsync_dagster.datatypes.server_side import Apply, History, Presence, Servers, Unit
 from dvidsync_dagster.destinations.dvid_server.planner import Plan, Sides, make_plan
 from dvidsync_dagster.destinations.protocol import Brought
 from dvidsync_dagster.dvid.http import DvidClient
@@ -37,6 +47,7 @@ from dvidsync_dagster.plan.outcome import Outcome, Refusal
 from dvidsync_dagster.run.at_hand import AtHand
 from tests.labelmap.crowd import ROOT, TOPICS
 from tests.labelmap.model import CopysView, ModelLabelmap
+from tests.labelmap.model import Killed as Killed
 from tests.places import ALL_FAILED, UNJUDGED
 
 PATIENCE = 10_000_000_000
@@ -45,8 +56,26 @@ NO_CLIENT = cast(DvidClient, None)
 """Nothing is asked over HTTP."""
 
 
-class Killed(Exception):
-    """The run ends here."""
+@dataclass
+class Chosen:
+    """In bulk goes what is in an open version, if that is how operations are brought."""
+
+    apply: Apply
+    model: ModelLabelmap
+
+    def of(self, events: Sequence[LabelEvent]) -> list[bool]:
+        in_turn = any(isinstance(event, SetNextLabel | Split) for event in events)
+        return [
+            self.apply == "state"
+            and not in_turn
+            and isinstance(event, Merge | Cleave | Renumber)
+            and self._is_open(event)
+            for event in events
+        ]
+
+    def _is_open(self, event: BodyEvent) -> bool:
+        node = self.model.versions.get(event.version)
+        return node is None or not node.locked
 
 
 class ModelSide(LabelmapSide):
@@ -55,6 +84,7 @@ class ModelSide(LabelmapSide):
     def __init__(self, servers: Servers, source: ModelLabelmap, model: ModelLabelmap, root: str) -> None:
         super().__init__(servers)
         self.view = cast(Labelmap, CopysView(model))
+        self._in_bulk = cast(BulkChoice, Chosen(servers.apply, model))
         source_view = cast(Labelmap, CopysView(source))
         self.counter = LabelCounter(
             self.view,
@@ -71,6 +101,7 @@ class ModelSide(LabelmapSide):
                 shows=lambda event: is_present(event, self.view, POOL, self.contact),
                 skips=True,
                 note=servers.note,
+                changes=lambda: model.mutation_id,
             )
         )
 
@@ -78,8 +109,11 @@ class ModelSide(LabelmapSide):
         return self.counter.state
 
     def find_present(self, units: Sequence[Unit], ordering: Ordering) -> Presence:
+        self._looked = True
         events = [unit.events[0] for unit in units]
         labels = [event for event in events if isinstance(event, LabelEvent)]
+        if self.servers.apply == "state":
+            read_and_mend(self.view, labels)
         found = find_presence(events, ordering, look(labels, self.view, POOL, self.contact))
         return Presence(found.present, found.doubtful)
 
@@ -94,6 +128,7 @@ class Follower:
     random: Random
     kill_after: int | None = None
     history: History = "by_user"
+    apply_as: Apply = "replay"
     topics: Mapping[str, Instance | None] = field(default_factory=lambda: TOPICS)
     root: str = ROOT
     shares_ids: bool = False
@@ -116,6 +151,7 @@ class Follower:
             pool=POOL,
             note=lambda _: None,
             shares_ids=self.shares_ids,
+            apply=self.apply_as,
         )
         self.labels = ModelSide(servers, self.source, self.destination, self.root)
         self.labels.contact = self.contact

@@ -37,6 +37,7 @@ def opened_server(
             skips=destination.on_conflict == "skip",
             history=destination.history,
             shares_ids=destination.practice is not None,
+            apply=destination.apply,
             still_owner=still_owner,
             note=note,
         ) as server:
