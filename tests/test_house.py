@@ -24,7 +24,7 @@ FLOORS = [
     {"destinations"},
     {"run"},
     {"compare"},
-    {"repair", "practice"},
+    {"repair"},
     {"orchestration"},
     {"cli", "definitions", "__init__"},
 ]

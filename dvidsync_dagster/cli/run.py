@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import click
 
 from dvidsync_dagster.cli import arguments
-from dvidsync_dagster.cli.bar import progress_bar
 from dvidsync_dagster.cli.exit_codes import DONE, LEFT_OUT, RUN_EXIT_CODES, exit_codes, remembered, worst
 from dvidsync_dagster.errors import ConfigurationError
 
@@ -49,8 +48,7 @@ def _run(instance: dg.DagsterInstance, follower: Follower, windows: tuple[str, s
     from dvidsync_dagster.orchestration.once import run_once
 
     click.echo(f"{follower.title}: {follower.text}")
-    with progress_bar() as (say, track):
-        summary = run_once(instance, follower, windows, say, track)
+    summary = run_once(instance, follower, windows, lambda line: click.echo(f"  {line}"))
     click.echo(
         f"{follower.title}: done. {summary.records:,} records, {summary.operations:,} operations, "
         f"{summary.requests:,} requests"

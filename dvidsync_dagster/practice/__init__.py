@@ -1,1 +1,0 @@
-"""Practice branches of a destination: making them, listing them, and what people did in them."""
