@@ -20,6 +20,8 @@ from dvidsync_dagster.dvid.proto.labelmap_pb2 import LabelIndex
 from dvidsync_dagster.dvid.transport import BINARY, NO_TEXT, Transport
 from dvidsync_dagster.errors import ServerFailed
 
+Labels = npt.NDArray[np.uint64]
+"""Shape (n,)."""
 Pairs = npt.NDArray[np.uint64]
 """Shape (n, 2)."""
 
@@ -29,7 +31,8 @@ MOST_INDICES = 50_000
 LABELS_AT_ONCE = 100_000
 """Labels in one request for sizes."""
 
-_PAIR = 16
+_NUMBER = 8
+_PAIR = 2 * _NUMBER
 _PIECE = 1 << 20
 """Pairs that are handed on together."""
 
@@ -56,27 +59,40 @@ def mapping_pairs(client: Transport, version: str, name: str) -> Iterator[Pairs]
             kept += piece
             if len(kept) >= _PIECE * _PAIR:
                 whole = len(kept) // _PAIR * _PAIR
-                yield _pairs(bytes(kept[:whole]), path)
+                yield _rows(bytes(kept[:whole]), 2, path)
                 del kept[:whole]
     if kept:
-        yield _pairs(bytes(kept), path)
+        yield _rows(bytes(kept), 2, path)
 
 
 def size_pairs(client: Transport, version: str, name: str) -> Iterator[Pairs]:
     """Bodies with their voxels, sorted, at most `LABELS_AT_ONCE` together."""
+    return _listed(client, version, name, 2)
+
+
+def existing_labels(client: Transport, version: str, name: str) -> Iterator[Labels]:
+    """Bodies, sorted, at most `LABELS_AT_ONCE` together. Takes half the time of `size_pairs`."""
+    return (page[:, 0] for page in _listed(client, version, name, 1))
+
+
+def _listed(client: Transport, version: str, name: str, width: int) -> Iterator[Pairs]:
+    """Rows of so many numbers, each beginning with a label."""
     path = node_path(version, name, "listlabels")
     start = 0
     while start < 2**64:
-        query: dict[str, str | int] = {"sizes": "true", "start": start, "number": LABELS_AT_ONCE}
-        pairs = _pairs(client.read(path, query=query, limit=LABELS_AT_ONCE * _PAIR, kind=NO_TEXT), path)
-        if not len(pairs):
+        query: dict[str, str | int] = {"start": start, "number": LABELS_AT_ONCE}
+        if width > 1:
+            query["sizes"] = "true"
+        limit = LABELS_AT_ONCE * _NUMBER * width
+        rows = _rows(client.read(path, query=query, limit=limit, kind=NO_TEXT), width, path)
+        if not len(rows):
             return
-        labels = pairs[:, 0]
+        labels = rows[:, 0]
         # Where reading its store fails, DVID ends the list with zeros.
         if int(labels[0]) < start or (labels[1:] <= labels[:-1]).any():
             raise ServerFailed(f"GET {path}", f"lists labels from {start} on, and not in their order")
-        yield pairs
-        if len(pairs) < LABELS_AT_ONCE:
+        yield rows
+        if len(rows) < LABELS_AT_ONCE:
             return
         start = int(labels[-1]) + 1
 
@@ -118,10 +134,10 @@ def split_halves(client: Transport, version: str, name: str) -> list[int]:
     return halves
 
 
-def _pairs(content: bytes, path: str) -> Pairs:
-    if len(content) % _PAIR:
-        raise ServerFailed(f"GET {path}", f"ends in the middle of a pair: {content[-100:]!r}")
-    return np.frombuffer(content, "<u8").reshape(-1, 2).astype(np.uint64, copy=False)
+def _rows(content: bytes, width: int, path: str) -> Pairs:
+    if len(content) % (_NUMBER * width):
+        raise ServerFailed(f"GET {path}", f"ends in the middle of a row: {content[-100:]!r}")
+    return np.frombuffer(content, "<u8").reshape(-1, width).astype(np.uint64, copy=False)
 
 
 def _index(content: bytes, asked: str) -> LabelIndex:

@@ -102,16 +102,20 @@ class Files:
             )
         )
         self._sink, self._writer = pa.BufferOutputStream(), None
-        # Arrow would keep it for its next use, for each table anew: a quarter of a run's memory.
         del content
-        pa.default_memory_pool().release_unused()
+        release_unused()
+
+
+def release_unused() -> None:
+    """Give back memory that Arrow keeps for its next use, for each table anew: a quarter of a run's."""
+    pa.default_memory_pool().release_unused()
 
 
 @contextmanager
 def opened_file(bucket: Bucket, name: str) -> Iterator[pq.ParquetFile]:
     """A file, to read its row groups. What goes wrong meanwhile becomes a StorageError."""
     try:
-        with bucket.opened(name) as source, pq.ParquetFile(source, pre_buffer=True) as file:
+        with bucket.opened(name) as source, pq.ParquetFile(source, pre_buffer=False) as file:
             yield file
     except STORE_ERRORS as error:
         raise storage_error(f"{bucket.uri}/{name}", error) from None

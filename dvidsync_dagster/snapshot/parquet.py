@@ -20,10 +20,10 @@ CONFIGURATION = {
     "delta.checkpointInterval": "10",
 }
 
-GROUP = 16 << 20
+GROUP = 8 << 20
 """Bytes of a row group before it is encoded: readers and writers hold some of them in memory."""
-GROUP_ROWS = 1 << 18
-FILE = 16 << 20
+GROUP_ROWS = 1 << 16
+FILE = 14 << 20
 """Bytes of a file at which the next one begins. What a change touches is written anew, so it is not large."""
 
 _STATISTICS = 256

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from types import MappingProxyType
 from typing import Any
 
@@ -12,11 +13,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from deltalake import DeltaTable
 
+from dvidsync_dagster.snapshot.files import release_unused
 from dvidsync_dagster.snapshot.layout import table_folder
 from dvidsync_dagster.snapshot.opening import count_rows, opened, query, quoted, storage_errors
-from dvidsync_dagster.snapshot.rewriting import Keys, files_of, joined, row_groups
+from dvidsync_dagster.snapshot.rewriting import File, Keys, files_of, joined, row_groups
 from dvidsync_dagster.snapshot.store import Bucket
 from dvidsync_dagster.snapshot.table import Table
+
+FILES_AT_ONCE = 2
+"""Files that are looked through at the same time. Each takes some row groups of memory."""
 
 
 class RowsAt:
@@ -57,12 +62,18 @@ class RowsAt:
         with storage_errors(self._bucket, self._branch, table.path):
             files = [file for file in files_of(self._at(table.path), column) if keys.may_be_in(file)]
         folder = table_folder(self._branch, table.path)
-        groups = (
-            rows for file in files for rows in row_groups(self._bucket, f"{folder}/{file.path}", table.schema)
-        )
-        # What is looked for is made ready for each part again, so no part is small beside it.
-        found = [part.filter(pc.is_in(part[column], wanted)) for part in joined(groups, 8 * wanted.nbytes)]
-        return pa.concat_tables([table.schema.empty_table(), *found])
+
+        def found_in(file: File) -> list[pa.Table]:
+            groups = row_groups(self._bucket, f"{folder}/{file.path}", table.schema)
+            # What is looked for is made ready for each part again, so no part is small beside it.
+            parts = joined(groups, 8 * wanted.nbytes)
+            found = [part.filter(pc.is_in(part[column], wanted)) for part in parts]
+            release_unused()
+            return found
+
+        with ThreadPoolExecutor(FILES_AT_ONCE) as pool:
+            rows = [part for found in pool.map(found_in, files) for part in found]
+        return pa.concat_tables([table.schema.empty_table(), *rows])
 
     def batches(self, table: Table, columns: tuple[str, ...] | None = None) -> Iterator[pa.RecordBatch]:
         names = columns or table.schema.names
@@ -93,7 +104,7 @@ def _as_type(values: npt.NDArray[Any] | list[Any], wanted: pa.DataType) -> pa.Ar
     """As the column's type. What it cannot hold cannot be in the table."""
     if not pa.types.is_integer(wanted):
         return pa.array(values, wanted)
-    limits = np.iinfo(wanted.to_pandas_dtype())
+    limits = np.iinfo(str(wanted))
     given = np.asarray(values)
     if given.dtype.kind not in "iu":
         given = np.array([int(each) for each in values], object)

@@ -13,7 +13,13 @@ import orjson
 import pytest
 
 from dvidsync_dagster.dvid import label_lists
-from dvidsync_dagster.dvid.label_lists import indices, mapping_pairs, size_pairs, split_halves
+from dvidsync_dagster.dvid.label_lists import (
+    existing_labels,
+    indices,
+    mapping_pairs,
+    size_pairs,
+    split_halves,
+)
 from dvidsync_dagster.dvid.proto.labelmap_pb2 import LabelIndex
 from dvidsync_dagster.dvid.transport import Transport
 from dvidsync_dagster.errors import ServerFailed
@@ -59,7 +65,7 @@ def test_a_mapping_comes_in_pieces_of_any_size(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_a_mapping_that_ends_in_a_pair_is_not_whole() -> None:
-    with pytest.raises(ServerFailed, match="in the middle of a pair"):
+    with pytest.raises(ServerFailed, match="in the middle of a row"):
         list(mapping_pairs(server(pairs((1, 2))[:-1]), "v", "labels"))
 
 
@@ -73,6 +79,21 @@ def test_sizes_come_page_by_page(count: int, monkeypatch: pytest.MonkeyPatch) ->
 
     found = [row for page in size_pairs(server(listed), "v", "labels") for row in page.tolist()]
     assert found == [list(body) for body in bodies]
+
+
+@pytest.mark.parametrize("count", [0, 1, 3, 4, 7])
+def test_labels_come_page_by_page(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(label_lists, "LABELS_AT_ONCE", 3)
+    labels = [5 * number for number in range(count - 1)] + [2**64 - 1] * (count > 0)
+
+    def listed(query: dict[str, Any]) -> bytes:
+        assert "sizes" not in query
+        return np.array(
+            [each for each in labels if each >= query["start"]][: query["number"]], "<u8"
+        ).tobytes()
+
+    pages = list(existing_labels(server(listed), "v", "labels"))
+    assert [label for page in pages for label in page.tolist()] == labels
 
 
 @pytest.mark.parametrize(

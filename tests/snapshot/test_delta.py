@@ -370,8 +370,8 @@ def test_new_rows_come_where_their_keys_are(tables: DeltaTables, tmp_path: Path)
     """So that a file goes on holding a span of keys, and a change touches few files."""
     wide = later(*MAPPING.columns, Column("noise", pa.binary(), "noise", nullable=True))
     chance = np.random.default_rng(1)
-    first = [{"sv": sv, "body": 1, "noise": chance.bytes(2_000)} for sv in range(0, 40_000, 2)]
-    tables.create(wide, batches(wide, first, 1_000))
+    first = [{"sv": sv, "body": 1, "noise": chance.bytes(3_000)} for sv in range(0, 40_000, 2)]
+    tables.create(wide, batches(wide, first, 500))
     assert len(spans(tmp_path)) > 2
     new = [{"sv": sv, "body": 2, "noise": b""} for sv in (1, 3, 39_001)]
     moved = [{"sv": sv, "body": 3, "noise": b""} for sv in (0, 38_000)]

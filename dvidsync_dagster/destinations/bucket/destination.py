@@ -260,5 +260,4 @@ class BucketDestination:
                 tables = {table.path: table for table in side.tables}
                 found = side.changes(events, version, rows)
                 changes += [(tables[path], change) for path, change in found.items()]
-        for table, change in changes:
-            draft.tables.change(table, change, key_ns=key_ns)
+        draft.tables.change(changes, key_ns=key_ns)

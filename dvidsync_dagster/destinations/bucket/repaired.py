@@ -204,6 +204,6 @@ class SnapshotRepair(BucketBesideSource):
         )
 
     def _write(self, tables: BranchTables, changes: Sequence[TableChange], state: BranchState) -> None:
-        for table, change in changes:
-            tables.change(table, change, key_ns=state.log_time_ns)
+        for each in changes:
+            tables.change([each], key_ns=state.log_time_ns)
         tables.reports()  # counts rows

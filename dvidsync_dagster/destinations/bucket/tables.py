@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -15,6 +16,9 @@ from dvidsync_dagster.snapshot.reporting import report
 from dvidsync_dagster.snapshot.sample import sample
 from dvidsync_dagster.snapshot.store import Bucket
 from dvidsync_dagster.snapshot.table import Change, RowsChanged, Table, TableReport, TableRows
+
+TABLES_AT_ONCE = 2
+"""Tables that are changed at the same time. Each takes some row groups of memory."""
 
 
 @dataclass(slots=True)
@@ -85,20 +89,30 @@ class BranchTables:
         self._written.pop(path, None)
         self._is_changed = True
 
-    def change(self, table: Table, change: Change, *, key_ns: int) -> None:
-        """Change a table.
+    def change(self, changes: Iterable[tuple[Table, Change]], *, key_ns: int) -> None:
+        """Change tables, each of them once.
 
         Args:
-            key_ns: up to where in the log (ns since 1970) the change goes.
+            key_ns: up to where in the log (ns since 1970) the changes go.
         """
-        if not len(change):
-            return
-        table = change.table or table
-        if change.anew is not None:
-            version = self._delta.create(table, change.anew)
-        else:
-            self._at += 1
-            version = self._delta.commit(table, change, at=self._at, key_ns=key_ns)
+        wanted = [(change.table or table, change) for table, change in changes if len(change)]
+        numbered = [(number, *each) for number, each in enumerate(wanted, self._at + 1)]
+        self._at += len(wanted)
+        # Whole contents come while they are read, maybe from another table as it was: so they come first.
+        for _, table, change in numbered:
+            if change.anew is not None:
+                self._changed(table, change, self._delta.create(table, change.anew))
+        by_key = [each for each in numbered if each[2].anew is None]
+
+        def committed(each: tuple[int, Table, Change]) -> int:
+            number, table, change = each
+            return self._delta.commit(table, change, at=number, key_ns=key_ns)
+
+        with ThreadPoolExecutor(TABLES_AT_ONCE) as pool:
+            for (_, table, change), version in zip(by_key, pool.map(committed, by_key), strict=True):
+                self._changed(table, change, version)
+
+    def _changed(self, table: Table, change: Change, version: int) -> None:
         self.commits += 1
         self._states[table.path] = self._states[table.path].model_copy(update={"version": version})
         written = self._note(table)
@@ -117,7 +131,7 @@ class BranchTables:
             return
         change = appended(Point(log_time_ns, uuid, self.versions))
         if POINTS.path in self._states:
-            self.change(POINTS, change, key_ns=log_time_ns)
+            self.change([(POINTS, change)], key_ns=log_time_ns)
         else:
             self.create(POINTS, iter(change.put.to_batches()))
         self._count(POINTS.path)

@@ -12,9 +12,8 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from dvidsync_dagster.datatypes.labelmap.snapshot.tables import TIME, unfit
-from dvidsync_dagster.dvid.label_lists import indices, size_pairs
+from dvidsync_dagster.dvid.label_lists import existing_labels, indices
 from dvidsync_dagster.dvid.labelmap import Labelmap
-from dvidsync_dagster.dvid.proto.labelmap_pb2 import LabelIndex
 from dvidsync_dagster.dvid.times import line_time
 from dvidsync_dagster.snapshot.table import HIGHEST
 
@@ -29,8 +28,7 @@ class AllBodies:
     """Arrays of one length, sorted by `labels`.
 
     Args:
-        holds_itself: the body has the supervoxel of its own label in its first block. The others can have it
-            all the same.
+        holds_itself: the body has the supervoxel of its own label.
         changed: `last_mutation`, `last_user` and `last_time`, as the table has them.
     """
 
@@ -51,7 +49,7 @@ class AllBodies:
 
 
 def read_bodies(source: Labelmap, version: str, table: str) -> AllBodies:
-    """Sizes from one list, and at the same time the bodies' indices for what changed them last.
+    """A list of the bodies, and at the same time their indices: all that a body has is told by its index.
 
     Args:
         table: its path, for messages.
@@ -61,29 +59,28 @@ def read_bodies(source: Labelmap, version: str, table: str) -> AllBodies:
         ServerError: the source does not answer.
     """
     pages: list[npt.NDArray[np.int64]] = []
-    changes: list[Future[_Changed]] = []
+    reading: list[Future[_Told]] = []
     with ThreadPoolExecutor(_REQUESTS_AT_ONCE) as pool:
         try:
-            for pairs in size_pairs(source.client, version, source.name):
+            for listed in existing_labels(source.client, version, source.name):
                 # Label 0 is the background, which a renumber can give an index.
-                page = pairs[pairs[:, 0] != 0]
+                page = listed[listed != 0]
                 if len(page) and page.max() > HIGHEST:
                     raise unfit(table, int(page.max()), f"the list of bodies of version {version}")
                 pages.append(page.astype(np.int64))
-                labels = page[:, 0].tolist()
+                labels = page.tolist()
                 for start in range(0, len(labels), INDICES_AT_ONCE):
                     some = labels[start : start + INDICES_AT_ONCE]
-                    changes.append(pool.submit(_read_changed, source, version, some, table))
-            parts = [change.result() for change in changes]
+                    reading.append(pool.submit(_read_told, source, version, some, table))
+            parts = [part.result() for part in reading]
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
-    every = np.concatenate(pages) if pages else np.empty((0, 2), np.int64)
     return AllBodies(
-        np.ascontiguousarray(every[:, 0]),
-        np.ascontiguousarray(every[:, 1]),
+        np.concatenate(pages or [np.empty(0, np.int64)]),
+        np.concatenate([part.voxels for part in parts] or [np.empty(0, np.int64)]),
         np.concatenate([part.holds_itself for part in parts] or [np.empty(0, np.bool_)]),
-        pa.Table.from_batches([part.rows for part in parts], _CHANGED),
+        pa.Table.from_batches([part.changed for part in parts], _CHANGED),
     )
 
 
@@ -97,15 +94,20 @@ _CHANGED = pa.schema(
 
 
 @dataclass(frozen=True, slots=True)
-class _Changed:
+class _Told:
+    """By the indices of some bodies."""
+
+    voxels: npt.NDArray[np.int64]
     holds_itself: npt.NDArray[np.bool_]
-    rows: pa.RecordBatch
+    changed: pa.RecordBatch
 
 
-def _read_changed(source: Labelmap, version: str, labels: Sequence[int], table: str) -> _Changed:
-    holds_itself, mutations, users, times = [], [], [], []
+def _read_told(source: Labelmap, version: str, labels: Sequence[int], table: str) -> _Told:
+    voxels, holds_itself, mutations, users, times = [], [], [], [], []
     for label, index in indices(source.client, version, source.name, labels):
-        holds_itself.append(_holds_itself(index, label))
+        counts = [count for block in index.blocks for count in block.value.counts]
+        voxels.append(sum([count.value for count in counts]))
+        holds_itself.append(label in [count.key for count in counts])
         if index.last_mutid > HIGHEST:
             raise unfit(table, index.last_mutid, f"the last mutation of body {label} in version {version}")
         mutations.append(index.last_mutid or None)
@@ -116,12 +118,9 @@ def _read_changed(source: Labelmap, version: str, labels: Sequence[int], table: 
         pa.array(users, pa.string()).dictionary_encode(),
         pa.array(times, pa.int64()).cast(TIME),
     ]
-    return _Changed(np.array(holds_itself, np.bool_), pa.record_batch(columns, _CHANGED))
-
-
-def _holds_itself(index: LabelIndex, label: int) -> bool:
-    """Whether the first block of an index has the supervoxel of the body's own label."""
-    return any(count.key == label for block in index.blocks[:1] for count in block.value.counts)
+    return _Told(
+        np.array(voxels, np.int64), np.array(holds_itself, np.bool_), pa.record_batch(columns, _CHANGED)
+    )
 
 
 @lru_cache(maxsize=1024)

@@ -63,10 +63,11 @@ def _mapping(source: Labelmap, version: str, tables: LabelTables, bodies: AllBod
     """Every supervoxel with its body.
 
     DVID lists those that are in another body than their own. The others are bodies with their own label, as
-    far as a body has the supervoxel of its own label: docs/dvid.md, "Bulk reads".
+    far as a body has the supervoxel of its own label: docs/dvid.md, "Bulk reads". A body that a cleave, a
+    split or a renumber has named has none.
     """
     moved = _read_moved(source, version, tables)
-    itself = _bodies_of_themselves(source, version, bodies, moved.supervoxels)
+    itself = bodies.labels[bodies.holds_itself & ~np.isin(bodies.labels, moved.supervoxels)]
     # Of a body that does not exist there are no voxels, whatever is mapped to it.
     moved = moved.only(bodies.places(moved.bodies)[1])
     moved = moved.only(~np.isin(moved.supervoxels, _empty_halves(source, version, moved.supervoxels)))
@@ -93,17 +94,6 @@ def _read_moved(source: Labelmap, version: str, tables: LabelTables) -> _Mapping
         pieces.append(pairs)
     every = np.concatenate(pieces).view(np.int64)
     return _Mapping(every[:, 0].copy(), every[:, 1].copy())
-
-
-def _bodies_of_themselves(source: Labelmap, version: str, bodies: AllBodies, listed: Labels) -> Labels:
-    """The bodies that have the supervoxel of their own label, of those that are not listed. A body that a
-    cleave, a split or a renumber has named has none."""
-    own = bodies.labels[~np.isin(bodies.labels, listed)]
-    places, _ = bodies.places(own)
-    sure = bodies.holds_itself[places]
-    unsure = own[~sure]
-    homes = np.array(source.mapping(version, unsure.tolist()), np.uint64)
-    return np.concatenate([own[sure], unsure[homes == unsure.astype(np.uint64)]])
 
 
 def _empty_halves(source: Labelmap, version: str, supervoxels: Labels) -> Labels:
