@@ -2,6 +2,7 @@
 
 # No `from __future__ import annotations` here: Dagster checks the type of `context`, not its name.
 
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
@@ -24,6 +25,7 @@ from dvidsync_dagster.orchestration.pools import limit_to_one
 from dvidsync_dagster.orchestration.run_log import logged_in_run
 from dvidsync_dagster.orchestration.table_events import TableCatalog
 from dvidsync_dagster.run.follow import Scope
+from dvidsync_dagster.run.progress import Progress
 from dvidsync_dagster.run.report import ChunkReport
 
 
@@ -88,6 +90,7 @@ class FollowerRun:
         self._windows = windows
         self._store = CheckpointStore(context.instance, follower.key)
         self._end = RunEnd()
+        self._began = time.monotonic()
         self._tables = TableCatalog(context.instance, follower, context.log_event, context.log.info)
 
     def work(self, selected: list[str], scope: Scope | None) -> None:
@@ -168,6 +171,18 @@ class FollowerRun:
             self._context.log_event(dg.AssetObservation(source, metadata=meta.log_metadata(report)))
             self._tables.tell_rest()
         self._context.log.info(meta.chunk_text(report))
+        if not report.final or self._end.chunks > 1:
+            self._context.log.info(str(self._progress(report)))
+
+    def _progress(self, report: ChunkReport) -> Progress:
+        # Windows that are read again do not move the lag, and nobody has counted what they hold.
+        left = report.lag_after.records if report.lag_after != report.lag_before else 0
+        return Progress(
+            records=self._end.records,
+            operations=self._end.operations,
+            seconds=time.monotonic() - self._began,
+            left=0 if report.final else left,
+        )
 
 
 def _selected_windows(context: dg.AssetExecutionContext) -> list[str]:

@@ -33,6 +33,8 @@ class RunEnd:
     """What a run came to: what it left out, how far behind it ended, and what broke the log."""
 
     chunks: int = 0
+    records: int = 0
+    operations: int = 0
     lag: Lag | None = None
     reached: int = 0
     """The key (ns since 1970) up to which the destination has followed; 0 if that is not known."""
@@ -48,6 +50,8 @@ class RunEnd:
 
     def add(self, report: ChunkReport) -> None:
         self.chunks += 1
+        self.records += report.records
+        self.operations += report.operations
         self.lag = report.lag_after
         self.reached = report.checkpoint.key_ns
         self.lag_told = time.monotonic()

@@ -19,6 +19,9 @@ from dvidsync_dagster.orchestration.partitions import Windows, range_tags
 from dvidsync_dagster.orchestration.pools import limit_to_one
 from dvidsync_dagster.orchestration.ticks import next_run_tags, run_under_way
 
+Track = Callable[[int, int], None]
+"""Is told of each chunk: its records, and how many are left."""
+
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
@@ -47,12 +50,14 @@ def run_once(
     follower: Follower,
     windows: tuple[str, str] | None,
     say: Callable[[str], None],
+    track: Track | None = None,
 ) -> RunSummary:
     """Run a follower's job once.
 
     Args:
         windows: the first and the last window to cover; None goes from the checkpoint to now.
-        say: gets a line for each chunk that is done.
+        say: gets lines for each chunk that is done.
+        track: gets each chunk's numbers.
 
     Raises:
         Busy: another run is under way.
@@ -73,13 +78,29 @@ def run_once(
     limit_to_one(instance, follower.pool)
     job = build_definitions(config, tables={}).resolve_job_def(name)
     run_id = str(uuid.uuid4())
-    # What the run itself says is passed on as it is; Dagster's own events are kept for its pages.
-    instance.add_event_listener(
-        run_id, lambda entry: None if entry.dagster_event else say(entry.user_message)
-    )
+    instance.add_event_listener(run_id, _Listener(say, track))
     with held(instance, run_id), own_errors():
         result = job.execute_in_process(instance=instance, run_id=run_id, tags=tags, run_config=QUIET)
     return _summary(result)
+
+
+class _Listener:
+    """Passes on what the run itself says, as it is. Dagster's own events are kept for its pages."""
+
+    def __init__(self, say: Callable[[str], None], track: Track | None) -> None:
+        self._say = say
+        self._track = track
+        self._chunks = 0
+
+    def __call__(self, entry: dg.EventLogEntry) -> None:
+        if entry.dagster_event is None:
+            self._say(entry.user_message)
+        elif self._track is not None and entry.asset_materialization is not None:
+            told = entry.asset_materialization.metadata
+            # Tables have materializations too, without a number; a chunk can have several.
+            if meta.number(told, meta.CHUNK) > self._chunks:
+                self._chunks += 1
+                self._track(int(meta.number(told, meta.RECORDS)), int(meta.number(told, meta.LAG_RECORDS)))
 
 
 def checked_windows(config: SyncConfig, first: str, last: str) -> tuple[str, str]:
