@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from dvidsync_dagster.cli import arguments
+from dvidsync_dagster.cli.bar import progress_bar
 from dvidsync_dagster.cli.exit_codes import DONE, LEFT_OUT, RUN_EXIT_CODES, exit_codes, remembered, worst
 from dvidsync_dagster.errors import ConfigurationError
 
@@ -45,22 +46,10 @@ def run(config: Path, destination: str | None, windows: str | None, verbose: boo
 
 
 def _run(instance: dg.DagsterInstance, follower: Follower, windows: tuple[str, str] | None) -> int:
-    from tqdm import tqdm
-
     from dvidsync_dagster.orchestration.once import run_once
 
     click.echo(f"{follower.title}: {follower.text}")
-    # On a terminal; a log has the same numbers in its lines.
-    with tqdm(unit=" records", disable=None, leave=False, file=sys.stderr) as bar:
-
-        def say(line: str) -> None:
-            with tqdm.external_write_mode(sys.stderr):
-                click.echo(f"  {line}")
-
-        def track(records: int, left: int) -> None:
-            bar.total = bar.n + records + left
-            bar.update(records)
-
+    with progress_bar() as (say, track):
         summary = run_once(instance, follower, windows, say, track)
     click.echo(
         f"{follower.title}: done. {summary.records:,} records, {summary.operations:,} operations, "
