@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import heapq
 from bisect import bisect_left
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from operator import itemgetter
 
 from dvidsync_dagster.log.record import Partition, Record
 
@@ -30,7 +31,8 @@ class _Unreleased:
 
     def take(self, last_key: int) -> tuple[list[Record], int]:
         """Remove what has a key up to `last_key`: records in order, and their size in bytes."""
-        self.pending.sort()  # nearly sorted already, so this is linear
+        # Nearly sorted already, so this is linear. Records of one key stay in the order of their offsets.
+        self.pending.sort(key=_KEY)
         count = bisect_left(self.pending, (last_key + 1,))
         taken = self.pending[:count]
         del self.pending[:count]
@@ -73,6 +75,7 @@ class KeyMerge:
         self._set_aside_size = 0
         self._ready: list[Record] = []
         self._ready_size = 0
+        self._tried_with = 0
         self._horizon = -1
 
     @property
@@ -135,9 +138,12 @@ class KeyMerge:
         self._make_ready(limit)
         if not self._ready:
             self._horizon = max(self._horizon, limit)
-            return None
         if not self.all_finished and not self._is_full():
+            self._tried_with = self._inside()
             return None
+        if not self._ready:
+            return None
+        self._tried_with = 0
         count = self._chunk_end()
         taken, self._ready = self._ready[:count], self._ready[count:]
         self._ready_size -= _size(taken)
@@ -165,10 +171,15 @@ class KeyMerge:
         unfinished = (each for each in self._unreleased.values() if not each.finished)
         return min((each.furthest for each in unfinished), default=_END_OF_TIME)
 
-    def _may_be_full(self) -> bool:
+    def _inside(self) -> int:
+        """How many chunks all that is inside would fill, in tenths."""
         records = len(self._ready) + sum(len(each.pending) for each in self._unreleased.values())
         size = self._ready_size + sum(each.size for each in self._unreleased.values())
-        return records >= self._chunk_records or size >= self._chunk_bytes
+        return max(10 * records // self._chunk_records, 10 * size // self._chunk_bytes)
+
+    def _may_be_full(self) -> bool:
+        # To look costs time, as all that is inside is put in order for it.
+        return self._inside() >= max(10, self._tried_with + 1)
 
     def _is_full(self) -> bool:
         return len(self._ready) >= self._chunk_records or self._ready_size >= self._chunk_bytes
@@ -183,23 +194,33 @@ class KeyMerge:
             self._ready.sort()  # sorted runs, which the sort merges
 
     def _chunk_end(self) -> int:
-        ready, size = self._ready, 0
-        for count, record in enumerate(ready, 1):
-            plain = record.raw_key is None and not record.headers
-            size += len(record.value or b"") if plain else _size([record])
-            is_full = count >= self._chunk_records or size >= self._chunk_bytes
-            if is_full and (count == len(ready) or ready[count].key_ns != record.key_ns):
+        ready = self._ready
+        count = len(ready) if self._ready_size < self._chunk_bytes else self._reached_bytes()
+        count = min(count, self._chunk_records, len(ready))
+        while count < len(ready) and ready[count].key_ns == ready[count - 1].key_ns:
+            count += 1
+        return count
+
+    def _reached_bytes(self) -> int:
+        """How many ready records are as many bytes as a chunk has."""
+        size = 0
+        for count, record in enumerate(self._ready, 1):
+            size += _size([record])
+            if size >= self._chunk_bytes:
                 return count
-        return len(ready)
+        return len(self._ready)
 
 
-def _size(records: Iterable[Record]) -> int:
-    size = 0
-    for _, _, _, _, value, _, raw_key, _, headers in records:  # no call for each: there are millions
-        if value is not None:
-            size += len(value)
+def _size(records: Sequence[Record]) -> int:
+    # Without a call for each: there are millions.
+    size = sum(map(len, filter(None, map(_VALUE, records))))
+    for _, _, _, _, _, _, raw_key, _, headers in records:
         if raw_key is not None:
             size += len(raw_key)
         if headers:
             size += sum(len(name) + len(content or b"") for name, content in headers)
     return size
+
+
+_KEY = itemgetter(Record._fields.index("key_ns"))
+_VALUE = itemgetter(Record._fields.index("value"))

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from operator import attrgetter
 from typing import NamedTuple, Protocol
 
 from dvidsync_dagster.events.origin import Origin
@@ -55,6 +58,9 @@ class Feed(Protocol):
 
     def stop(self, partition: Partition) -> None:
         """Read no more of this partition."""
+
+
+_offset = attrgetter("offset")
 
 
 class Reading:
@@ -150,16 +156,18 @@ class Reading:
         without key and value are counted alone."""
         topic, number = polled.partition
         known, skips = self._ledger.next_offset(polled.partition), self._skips[polled.partition]
-        for record in polled.records:
-            if record.offset >= end:
-                return
-            if record.offset < known:
-                continue
-            while skips and skips[0][1] <= record.offset:
-                skips.pop(0)
-            applied = bool(skips) and skips[0][0] <= record.offset
-            if record.key or record.value:
-                yield self._record(topic, number, record), applied
+        first, last = bisect_left(polled.records, known, key=_offset), len(polled.records)
+        if last and polled.records[-1].offset >= end:
+            last = bisect_left(polled.records, end, key=_offset)
+        applied = False
+        for record in islice(polled.records, first, last):
+            if skips:
+                while skips and skips[0][1] <= record.offset:
+                    skips.pop(0)
+                applied = bool(skips) and skips[0][0] <= record.offset
+            key, value = record.key, record.value
+            if key or value:
+                yield self._record(topic, number, record, key, value), applied
             else:
                 self._empty += not applied
 
@@ -201,10 +209,12 @@ class Reading:
         unread = (end - self._ledger.next_offset(partition) for partition, end in self._ends.items())
         return self._ledger.outstanding + sum(max(0, count) for count in unread)
 
-    def _record(self, topic: str, number: int, record: KafkaRecord) -> Record:
-        raw, value, timestamp = record.key, record.value, record.timestamp
+    def _record(
+        self, topic: str, number: int, record: KafkaRecord, raw: bytes | None, value: bytes | None
+    ) -> Record:
+        timestamp, headers = record.timestamp, record.headers
         # Kafka's client makes a list for each record that has no headers: millions to keep alive.
-        headers = tuple(record.headers) if record.headers else ()
+        headers = tuple(headers) if headers else ()
         key = key_of(raw)
         if key is not None and raw is not None and value is not None:
             odd = raw if raw[0] == _ZERO else None
