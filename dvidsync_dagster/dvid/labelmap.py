@@ -161,7 +161,7 @@ class Labelmap:
     def indices(self, version: str, labels: Sequence[int]) -> Iterator[tuple[int, LabelIndex]]:
         """The indices of many bodies, `INDICES_AT_ONCE` in a request; without blocks where there is none."""
         for start in range(0, len(labels), INDICES_AT_ONCE):
-            batch = labels[start : start + INDICES_AT_ONCE]
+            batch = list(labels[start : start + INDICES_AT_ONCE])
             yield from label_lists.indices(self.client, version, self.name, batch)
 
     def max_scale(self, version: str) -> int:
