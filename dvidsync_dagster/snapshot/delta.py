@@ -17,6 +17,7 @@ from deltalake import CommitProperties, DeltaTable, Transaction
 from deltalake.exceptions import CommitFailedError
 
 from dvidsync_dagster.errors import (
+    DvidSyncError,
     OwnershipLost,
     SnapshotDamaged,
     StorageError,
@@ -113,7 +114,7 @@ class DeltaTables:
 
     def rows(self, versions: Mapping[str, int]) -> TableRows:
         """The tables' rows at these versions, by path."""
-        return RowsAt(self._bucket, self._branch, versions, self._held)
+        return RowsAt(self._bucket, self._branch, versions, self._held, self._of_newer_run)
 
     def count(self, path: str, version: int) -> int:
         """How many rows a table has at a version. Its log tells; its files are not read."""
@@ -183,6 +184,8 @@ class DeltaTables:
                     if self._newest_of_owner(path).version() == before:
                         raise storage_error(self._uri(path), error) from None
                     continue
+                except SnapshotDamaged as error:
+                    raise self._of_newer_run(error) from None
             if delta.version() == expected:
                 self._known[path] = expected
                 self._held[path] = delta
@@ -226,6 +229,15 @@ class DeltaTables:
             raise OwnershipLost(
                 f"{self._uri(path)}: run {epoch} has written it, and this is run {self._epoch}. It stops."
             )
+
+    def _of_newer_run(self, error: SnapshotDamaged) -> DvidSyncError:
+        """What it means that something is missing: a newer run clears away what it needs no more."""
+        snapshot = Pointer.load(self._bucket)
+        if snapshot is None or snapshot.epoch <= self._epoch:
+            return error
+        return OwnershipLost(
+            f"{self._bucket.uri}: run {snapshot.epoch} has it, and this is run {self._epoch}. It stops."
+        )
 
     def _owns_bucket(self) -> bool:
         """Whether it is this run's all the same: somebody has brought back an older pointer."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from types import MappingProxyType
 from typing import Any
@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from deltalake import DeltaTable
 
+from dvidsync_dagster.errors import DvidSyncError, SnapshotDamaged
 from dvidsync_dagster.snapshot.files import release_unused
 from dvidsync_dagster.snapshot.layout import table_folder
 from dvidsync_dagster.snapshot.opening import count_rows, opened, query, quoted, storage_errors
@@ -31,6 +32,7 @@ class RowsAt:
         branch: the branch's name.
         versions: Delta's, by the table's path. No other tables are asked for.
         held: tables that are open already, by path; they can move on to other versions.
+        cause: what it means that a file is missing.
 
     What is read raises StorageError.
     """
@@ -41,11 +43,13 @@ class RowsAt:
         branch: str,
         versions: Mapping[str, int],
         held: Mapping[str, DeltaTable] = MappingProxyType({}),
+        cause: Callable[[SnapshotDamaged], DvidSyncError] = lambda error: error,
     ) -> None:
         self._bucket = bucket
         self._branch = branch
         self._versions = dict(versions)
         self._held = held
+        self._cause = cause
         self._open: dict[str, DeltaTable] = {}
 
     def schema(self, table: Table) -> pa.Schema:
@@ -72,7 +76,10 @@ class RowsAt:
             return found
 
         with ThreadPoolExecutor(FILES_AT_ONCE) as pool:
-            rows = [part for found in pool.map(found_in, files) for part in found]
+            try:
+                rows = [part for found in pool.map(found_in, files) for part in found]
+            except SnapshotDamaged as error:
+                raise self._cause(error) from None
         return pa.concat_tables([table.schema.empty_table(), *rows])
 
     def batches(self, table: Table, columns: tuple[str, ...] | None = None) -> Iterator[pa.RecordBatch]:
