@@ -17,6 +17,7 @@
     │   ├── ServerBusy            too many requests, or not available now
     │   ├── NotDvid               the answer is not DVID's own: a proxy, a gateway, a login page
     │   ├── ServerReadOnly        the server takes no changes at all
+    │   ├── ForeignVersion        a change that was not sent: it is not for the versions of this side
     │   ├── RequestRefused        DVID's own 4xx about what was asked: the only one that can be a conflict
     │   └── ServerFailed          DVID's own 5xx, or an answer that is not what DVID promises
     ├── StorageError              a bucket, or what stands before it
@@ -239,6 +240,25 @@ class NotDvid(ServerError):
 
 class ServerReadOnly(ServerError):
     """The server takes no changes at all. Nothing has changed."""
+
+
+class ForeignVersion(ServerError):
+    """A change that was not sent, as the version is not one of those that may be changed.
+
+    Args:
+        request: as for ServerError.
+        version: that it is about; "" if about none.
+        whose: whose versions may be changed.
+    """
+
+    def __init__(self, request: str, version: str, whose: str) -> None:
+        what = f"version {escaped(version, 80)} is" if version else "this is"
+        super().__init__(
+            request,
+            f"not sent: {what} not one of those that this may change, which are those of {whose}. This is an "
+            f"error in dvidsync: please report it",
+        )
+        self.version = version
 
 
 class RefusalReason(Enum):

@@ -24,7 +24,7 @@ FLOORS = [
     {"destinations"},
     {"run"},
     {"compare"},
-    {"repair"},
+    {"repair", "practice"},
     {"orchestration"},
     {"cli", "definitions", "__init__"},
 ]

@@ -20,6 +20,7 @@ from dvidsync_dagster.config import (
     BucketConfig,
     DestinationConfig,
     KafkaConfig,
+    PracticeConfig,
     SourceConfig,
     SyncConfig,
     WindowsConfig,
@@ -34,6 +35,7 @@ PARTS: dict[str, list[type[BaseModel]]] = {
     "": [SyncConfig],
     "source.": [SourceConfig],
     "destinations[].": [DestinationConfig, BucketConfig],
+    "destinations[].practice.": [PracticeConfig],
     "kafka.": [KafkaConfig],
     "windows.": [WindowsConfig],
 }
@@ -74,11 +76,11 @@ def fields() -> dict[str, Any]:
     """The default of each field, by its name in the README. A part stands for its fields."""
     parts = {begin.rstrip("[].") for begin in PARTS}
     return {
-        begin + name: field.get_default(call_default_factory=True)
+        begin + (field.alias or name): field.get_default(call_default_factory=True)
         for begin, models in PARTS.items()
         for model in models
         for name, field in model.model_fields.items()
-        if begin or name not in parts
+        if begin + name not in parts
     }
 
 

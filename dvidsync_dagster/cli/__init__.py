@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from dvidsync_dagster.cli import compare, quarantine, run, status
+from dvidsync_dagster.cli import compare, practice, quarantine, run, status
 
 
 @click.group()
@@ -13,5 +13,12 @@ def main() -> None:
     """Copies of DVID servers that follow their source."""
 
 
-for _command in (run.run, status.status, compare.verify, compare.repair, quarantine.quarantine):
+for _command in (
+    run.run,
+    status.status,
+    compare.verify,
+    compare.repair,
+    practice.practice,
+    quarantine.quarantine,
+):
     main.add_command(_command)

@@ -57,6 +57,19 @@ def _status(instance: dg.DagsterInstance, follower: Follower) -> None:
         click.echo(f"  run         {run.run_id} {state}")
     if follower.look is not None:
         _positions(follower.look(checkpoint), checkpoint)
+    _own(follower)
+
+
+def _own(follower: Follower) -> None:
+    """Where people practise, by what branches."""
+    from dvidsync_dagster.config import DestinationConfig
+    from dvidsync_dagster.differences.own import Own
+    from dvidsync_dagster.practice.branches import list_branches
+
+    destination = follower.config.destination(follower.name) if follower.is_destination else None
+    if isinstance(destination, DestinationConfig) and destination.practice is not None:
+        branches = tuple(list_branches(follower.config, destination))
+        click.echo(f"  own         {Own(branches=branches).line() or 'no practice branch yet'}")
 
 
 def _positions(seen: Look, checkpoint: Checkpoint | None) -> None:

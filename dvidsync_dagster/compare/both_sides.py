@@ -9,11 +9,12 @@ from dataclasses import dataclass, field
 
 from dvidsync_dagster.compare.instances import InstancePair, Instances, pair_instances
 from dvidsync_dagster.compare.versions import ordered
-from dvidsync_dagster.config import AnyDestination, SyncConfig
+from dvidsync_dagster.config import AnyDestination, DestinationConfig, SyncConfig
 from dvidsync_dagster.datatypes.contract import DataComparison
 from dvidsync_dagster.datatypes.registry import FOLLOWED
 from dvidsync_dagster.destinations.protocol import Comparable
 from dvidsync_dagster.differences.items import Pair, ServerPair
+from dvidsync_dagster.differences.own import Own, practice_branches
 from dvidsync_dagster.differences.sides import DvidSide
 from dvidsync_dagster.dvid.asking import ask_server
 from dvidsync_dagster.dvid.opening import open_source
@@ -33,6 +34,7 @@ class BothSides:
         versions: at the source.
         chosen: whether somebody has named these versions, so that nothing else counts.
         lower_scales: whether lower resolutions are compared too, where there are any.
+        own: versions and instances that the destination has of its own.
         looked_at: when they were asked (`time.monotonic`).
     """
 
@@ -45,6 +47,7 @@ class BothSides:
     chosen: bool
     lower_scales: bool
     instances: Instances
+    own: Own
     looked_at: float = field(default_factory=time.monotonic)
 
     def pair(self, version: str, instance: InstancePair) -> Pair:
@@ -135,6 +138,16 @@ def look_at(
         bool(versions),
         lower_scales,
         pair_instances(config, destination.own, COMPARISONS.keys(), source_repo, destination_repo),
+        _own(destination, source_repo, destination_repo),
+    )
+
+
+def _own(destination: AnyDestination, source: RepoInfo, repo: RepoInfo) -> Own:
+    practice = destination.practice if isinstance(destination, DestinationConfig) else None
+    return Own(
+        practises=practice is not None,
+        branches=tuple(practice_branches(practice, source.versions, repo)),
+        instances=tuple(sorted(name for name in destination.own if name in repo.instances)),
     )
 
 

@@ -120,6 +120,7 @@ def compare_sides(
         notes=tuple(dict.fromkeys(notes)),
         agreed=frozenset(reading.agreed),
         seconds=time.monotonic() - began,
+        own=reading.own,
     )
 
 

@@ -80,10 +80,9 @@ def pair_instances(
 
 def _notes_on_own(own: Collection[str], destination: RepoInfo) -> list[str]:
     return [
-        f"{name}: the destination's own, not compared"
-        if name in destination.instances
-        else f"{name}: named in `own`, but the destination has no such instance"
+        f"{name}: named in `own`, but the destination has no such instance"
         for name in sorted(own)
+        if name not in destination.instances
     ]
 
 

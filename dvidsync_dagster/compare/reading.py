@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 
 import numpy as np
@@ -14,6 +14,7 @@ from dvidsync_dagster.compare.versions import compare_versions
 from dvidsync_dagster.datatypes.contract import DataComparison
 from dvidsync_dagster.differences.findings import Difference, DifferenceKind
 from dvidsync_dagster.differences.items import Found, Pair
+from dvidsync_dagster.differences.own import NOTHING_OWN, Own
 
 Say = Callable[[str], None]
 
@@ -46,7 +47,7 @@ class Differing:
 
 @dataclass
 class Reading:
-    """What both sides hold. The counts are those of `Comparison`."""
+    """What both sides hold. The counts, and `own`, are those of `Comparison`."""
 
     differing: Differing = field(default_factory=Differing)
     read: int = 0
@@ -54,11 +55,12 @@ class Reading:
     remembered: int = 0
     agreed: set[str] = field(default_factory=set)
     notes: list[str] = field(default_factory=list)
+    own: Own = NOTHING_OWN
 
 
 def read_everything(sides: BothSides, agreed: Collection[str], say: Say) -> Reading:
     """Read all that is selected, but what was committed and agreed before. Raises ServerError."""
-    reading = Reading(notes=list(sides.instances.notes))
+    reading = Reading(notes=list(sides.instances.notes), own=sides.own)
     # What is not looked at now stays known.
     looked_at: set[str] = set()
     for version in sides.shared_versions():
@@ -82,27 +84,48 @@ def read_everything(sides: BothSides, agreed: Collection[str], say: Say) -> Read
         say(f"{version}: {reading.read - before:,} items{differ}")
     if sides.chosen:
         reading.agreed |= set(agreed) - looked_at
-    reading.differing.rows += _rows(sides)
+    reading.differing.rows += list(_rows(sides))
+    _tell_own_apart(sides, reading)
     return reading
+
+
+def _tell_own_apart(sides: BothSides, reading: Reading) -> None:
+    """Ids that only the destination has are no difference where people practise, who take them. Highest
+    labels that are ahead never are one: no server lowers them."""
+    differ: list[Difference] = []
+    ahead: list[Difference] = []
+    for row in reading.differing.rows:
+        (ahead if is_no_difference(row, sides.own) else differ).append(row)
+    highest = [row for row in ahead if row.kind is DifferenceKind.HIGHEST_ID]
+    if not sides.own.practises:
+        reading.notes += [f"{row.instance} in {row.version}: {row.examples[0]}" for row in highest]
+        highest = []
+    ids = {row.instance: row.count for row in ahead if row.kind is DifferenceKind.COUNTER}
+    reading.own = replace(sides.own, ids=ids, highest=len(highest))
+    reading.differing.rows = differ
+
+
+def is_no_difference(row: Difference, own: Own) -> bool:
+    """Whether a row only says that the destination is ahead, where that does no harm."""
+    return row.ahead and (row.kind is DifferenceKind.HIGHEST_ID or own.practises)
 
 
 def _read_one(sides: BothSides, version: str, instance: InstancePair, reading: Reading) -> int:
     """Read an instance in a version; how many kinds differ there."""
     pair, comparison = sides.pair(version, instance), comparison_of(instance)
     found, count = comparison.items(pair, lower_scales=sides.lower_scales)
-    rows, notes = comparison.in_version(pair)
-    reading.notes += notes
+    rows = comparison.in_version(pair)
     reading.differing.items += [Suspect(pair, comparison, each) for each in found]
     reading.differing.rows += rows
     reading.read += count
     reading.compared += 1
-    return len(found) + len(rows)
+    return len(found) + sum(not is_no_difference(row, sides.own) for row in rows)
 
 
 def read_again(sides: BothSides, before: Differing) -> Differing:
     """What of this still differs. Raises ServerError."""
     known = {_identity(row) for row in before.rows}
-    rows = [row for row in _rows(sides) if _identity(row) in known] if known else []
+    rows = list(_rows(sides)) if known else []
     instances = {each.source.name: each for each in sides.instances.pairs}
     places = dict.fromkeys(
         (row.version, row.instance)
@@ -111,8 +134,8 @@ def read_again(sides: BothSides, before: Differing) -> Differing:
     )
     for version, name in places:
         pair = sides.pair(version, instances[name])
-        found, _ = comparison_of(instances[name]).in_version(pair)
-        rows += [row for row in found if _identity(row) in known]
+        rows += comparison_of(instances[name]).in_version(pair)
+    rows = [row for row in rows if _identity(row) in known and not is_no_difference(row, sides.own)]
     return Differing(rows, _items_again(sides, instances, before))
 
 
@@ -138,7 +161,11 @@ def _items_again(sides: BothSides, instances: dict[str, InstancePair], before: D
 def _rows(sides: BothSides) -> Iterator[Difference]:
     """Versions, and of the whole repo instances and counters (which are read after all items)."""
     yield from compare_versions(
-        sides.source_repo, sides.destination_repo, sides.versions, others=not sides.chosen
+        sides.source_repo,
+        sides.destination_repo,
+        sides.versions,
+        own=sides.own.versions,
+        others=not sides.chosen,
     )
     if sides.chosen:
         return

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 
 from dvidsync_dagster.differences.findings import Difference, DifferenceKind
 from dvidsync_dagster.dvid.repo import RepoInfo, Version
@@ -28,10 +28,15 @@ _FIELDS: dict[DifferenceKind, tuple[str, Callable[[Version], object]]] = {
 
 
 def compare_versions(
-    source: RepoInfo, destination: RepoInfo, selected: frozenset[str], *, others: bool = True
+    source: RepoInfo,
+    destination: RepoInfo,
+    selected: frozenset[str],
+    *,
+    own: Collection[str] = (),
+    others: bool = True,
 ) -> Iterator[Difference]:
-    """One row for each version and field. `selected` are UUIDs of the source's; without `others` the versions
-    that only the destination has are left out."""
+    """One row for each version and field. `selected` are UUIDs of the source's; `own` are versions of the
+    destination's own; without `others` all that only the destination has are left out."""
     for uuid in ordered(source, selected):
         here, there = source.versions[uuid], destination.versions.get(uuid)
         if there is None:
@@ -42,7 +47,7 @@ def compare_versions(
             if read(here) != read(there):
                 examples = (f"{str(read(here))[:100]} here, {str(read(there))[:100]} there",)
                 yield Difference(uuid, "", f"{name} of the version", 1, examples, kind)
-    extra = destination.versions.keys() - source.versions.keys() if others else set()
+    extra = destination.versions.keys() - source.versions.keys() - set(own) if others else set()
     for uuid in ordered(destination, extra):
         what, kind = "version only at the destination", DifferenceKind.VERSION_ONLY_AT_DESTINATION
         yield Difference(uuid, "", what, 1, (_shown(destination.versions[uuid]),), kind)

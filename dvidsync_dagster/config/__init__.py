@@ -5,6 +5,7 @@ from dvidsync_dagster.config.destination import AnyDestination
 from dvidsync_dagster.config.files import load_configs
 from dvidsync_dagster.config.kafka import KafkaConfig
 from dvidsync_dagster.config.model import InstanceChoice, SyncConfig, WindowsConfig
+from dvidsync_dagster.config.practice import PracticeConfig
 from dvidsync_dagster.config.servers import DestinationConfig, SourceConfig
 from dvidsync_dagster.config.start import StartTime
 
@@ -14,6 +15,7 @@ __all__ = [
     "DestinationConfig",
     "InstanceChoice",
     "KafkaConfig",
+    "PracticeConfig",
     "SourceConfig",
     "StartTime",
     "SyncConfig",

@@ -16,6 +16,7 @@ from pydantic import (
     ValidationError,
     model_validator,
 )
+from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from dvidsync_dagster.errors import ConfigurationError
@@ -122,8 +123,9 @@ def _found_and_remedy(model: type[BaseModel], detail: ErrorDetails) -> tuple[str
         case "missing":
             return "is missing", f"Add it. {meaning}"
         case "extra_forbidden":
-            near = difflib.get_close_matches(str(detail["loc"][-1]), owner.model_fields, n=1)
-            known = f"Did you mean `{near[0]}`?" if near else f"Known here: {', '.join(owner.model_fields)}."
+            names = [field.alias or name for name, field in owner.model_fields.items()]
+            near = difflib.get_close_matches(str(detail["loc"][-1]), names, n=1)
+            known = f"Did you mean `{near[0]}`?" if near else f"Known here: {', '.join(names)}."
             return "is not a known field", known
         case "string_type" if isinstance(detail["input"], (int, float)):
             return "is a number, but text is wanted", f"Put it in quotes. {meaning}"
@@ -144,13 +146,19 @@ def _described(model: type[BaseModel], location: Sequence[int | str]) -> tuple[t
             inner = inside.get(step, inner)
             continue
         owner = inner
-        field = owner.model_fields.get(step)
+        field = _field_of(owner, step)
         if field is None:
             return owner, None
         description = field.description
         inside = dict(_models_in(field.annotation))
         inner = next(iter(inside.values()), owner)
     return owner, description
+
+
+def _field_of(model: type[BaseModel], name: str) -> FieldInfo | None:
+    """By the name that it has in a configuration: `from` cannot be one in Python."""
+    fields = model.model_fields.items()
+    return next((field for own, field in fields if name in (own, field.alias)), None)
 
 
 def _models_in(annotation: Any, branch: str = "") -> Iterator[tuple[str, type[BaseModel]]]:

@@ -216,6 +216,7 @@ class SyncConfig(Part):
                 raise WrongValue(
                     "is the source's own address", "Name the copy's.", field=f"destinations[{index}].url"
                 )
+        self._check_practice()
         first = self.windows.start_date
         for index, destination in enumerate(self.destinations):
             start = destination.start if isinstance(destination, DestinationConfig) else None
@@ -234,6 +235,17 @@ class SyncConfig(Part):
                 "Set it at or before the destinations' start, such as 2026-01-31.",
                 field="windows.start_date",
             )
+
+    def _check_practice(self) -> None:
+        for index, destination in enumerate(self.destinations):
+            practice = destination.practice if isinstance(destination, DestinationConfig) else None
+            followed = next((name for name in self.branches if practice and practice.names(name)), None)
+            if followed is not None:
+                raise WrongValue(
+                    f"begins {followed!r}, which is followed (`branches`)",
+                    "Name a branch that the source does not have.",
+                    field=f"destinations[{index}].practice.branch",
+                )
 
     @property
     def repo_name(self) -> str:

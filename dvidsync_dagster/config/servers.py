@@ -12,6 +12,7 @@ from pydantic import Field, field_validator
 
 from dvidsync_dagster.config.destination import AnyDestination
 from dvidsync_dagster.config.fields import Part, WrongValue, in_range
+from dvidsync_dagster.config.practice import PracticeConfig
 from dvidsync_dagster.config.secrets import read_secret, variable_name
 from dvidsync_dagster.config.start import START_CHOICE, Start, StartTime
 from dvidsync_dagster.errors import ConfigurationError
@@ -93,6 +94,11 @@ class DestinationConfig(AnyDestination):
         description="which merges may become one request, and so one line in the destination's list of "
         "events: by_user (of one user), condensed (of anybody) or exact (none)",
     )
+    apply: Literal["replay", "state", "auto"] = Field(
+        default="replay",
+        description="how operations on bodies are brought: replay (a request for each), state (the bodies "
+        "are made in bulk, and the destination lists no operations) or auto (whichever costs less)",
+    )
     requests_in_flight: int = Field(
         default=4, description="how many requests one run has under way at the destination, 1 to 64"
     )
@@ -101,6 +107,9 @@ class DestinationConfig(AnyDestination):
     )
     checkpoint_file: str | None = Field(
         default=None, description="a file read where Dagster has no checkpoint, and kept as a copy of it"
+    )
+    practice: PracticeConfig | None = Field(
+        default=None, description="branches of the destination's own, on which people practise; unset: none"
     )
 
     _url = field_validator("url")(server_url)

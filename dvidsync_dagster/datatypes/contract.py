@@ -140,9 +140,9 @@ class DataComparison(ABC):
         Raises ServerError.
         """
 
-    def in_version(self, pair: Pair) -> tuple[list[Difference], list[str]]:
-        """Rows for what differs in one version besides its items, and notes."""
-        return [], []
+    def in_version(self, pair: Pair) -> list[Difference]:
+        """Rows for what differs in one version besides its items."""
+        return []
 
     def of_instance(self, pair: Pair) -> list[Difference]:
         """Rows for what differs in what all versions of an instance share."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from typing import Literal
@@ -21,6 +21,9 @@ from dvidsync_dagster.plan.outcome import Outcome
 History = Literal["by_user", "condensed", "exact"]
 """Which merges are combined: those of one user, those of anybody, or none."""
 
+Apply = Literal["replay", "state", "auto"]
+"""How operations on bodies are brought: by a request for each, in bulk, or whichever costs less."""
+
 
 @dataclass(frozen=True, slots=True)
 class Unit:
@@ -29,10 +32,12 @@ class Unit:
     Args:
         events: in log order; those of one instance and version.
         claim: what it touches.
+        in_bulk: one command can repeat it with all others of the same key, whatever they touch.
     """
 
     events: tuple[Event, ...]
     claim: Claim
+    in_bulk: Hashable | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +68,8 @@ class Servers:
         pool: threads for reads, which steps cannot occupy.
         note: says something once per run.
         names: of instances with another name at the destination, by the source's.
+        shares_ids: people practise at the destination, and take ids from the same counters.
+        apply: how operations on bodies are brought.
     """
 
     source: Transport
@@ -79,6 +86,8 @@ class Servers:
     """Held while the destination's repo is changed, or read beside other requests: DVID locks itself up for
     good when two do that at once."""
     names: Mapping[str, str] = field(default_factory=dict)
+    shares_ids: bool = False
+    apply: Apply = "replay"
 
     def at_destination(self, instance: str) -> str:
         """What the source's instance is called at the destination."""

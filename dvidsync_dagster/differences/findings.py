@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any
 
+from dvidsync_dagster.differences.own import NOTHING_OWN, Own
 from dvidsync_dagster.events.origin import key_text
 
 EXAMPLES = 3
@@ -45,6 +46,7 @@ class Difference:
         examples: the first of them, with their ids and what either side says.
         kind: the same for rows that are about the same, whatever they say.
         items: of which kind the items are (`Kind.name`); "" for other rows.
+        ahead: the destination has more, where ids are counted.
     """
 
     version: str
@@ -54,6 +56,7 @@ class Difference:
     examples: tuple[str, ...]
     kind: DifferenceKind
     items: str = ""
+    ahead: bool = False
 
     def as_json(self) -> dict[str, Any]:
         """What is shown of it: the columns of the table."""
@@ -82,6 +85,7 @@ class Comparison:
         notes: what is good to know: what was left out and why, highest labels.
         agreed: ids of all pairs that are committed on both sides and agree; to be given to the next one.
         seconds: how long it took.
+        own: what the destination has of its own, which is no difference.
     """
 
     differences: tuple[Difference, ...]
@@ -94,6 +98,7 @@ class Comparison:
     notes: tuple[str, ...]
     agreed: frozenset[str]
     seconds: float
+    own: Own = NOTHING_OWN
 
     @property
     def agree(self) -> bool:
@@ -121,6 +126,7 @@ class Comparison:
             "items_read": self.read,
             "compared": self.compared,
             "agreed_before": self.remembered,
+            "own": self.own.as_json(),
             "notes": list(self.notes),
             "seconds": round(self.seconds, 3),
         }

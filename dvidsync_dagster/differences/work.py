@@ -127,10 +127,12 @@ class Work:
     Args:
         dry_run: nothing may be changed.
         in_flight: how many reads may run side by side.
+        shares_ids: people practise at the destination and take ids from its counters, which then are ahead.
     """
 
     dry_run: bool
     in_flight: int = 4
+    shares_ids: bool = False
     changes: list[Change] = field(default_factory=list)
     not_repaired: list[NotRepaired] = field(default_factory=list)
     pending: list[Pending] = field(default_factory=list)

@@ -28,6 +28,7 @@ from dvidsync_dagster.dvid.streamed import StreamedAnswer, reading, set_all_asid
 from dvidsync_dagster.dvid.telling import tell
 from dvidsync_dagster.dvid.transport import Body, Query
 from dvidsync_dagster.dvid.wire import Wait, Wire
+from dvidsync_dagster.dvid.writing import Writes, refuse_foreign
 from dvidsync_dagster.errors import AnswerLost, LoginRefused, RequestRefused, ServerUnreachable
 from dvidsync_dagster.outgoing_text import escaped, keep_secret
 
@@ -47,6 +48,7 @@ class DvidClient:
         administers: the admin token goes along with every change: committed versions want it.
         requests_in_flight: how many requests may be under way at this server, those of other clients in this
             process included.
+        writes: what may be changed; None: all.
 
     `changes_sent` counts the requests that change something.
     """
@@ -64,6 +66,7 @@ class DvidClient:
         administers: bool = False,
         requests_in_flight: int = DEFAULT,
         patience: Patience = Patience(),  # noqa: B008 (it is frozen)
+        writes: Writes | None = None,
     ) -> None:
         self.url = url.rstrip("/")
         self.place = place
@@ -76,6 +79,7 @@ class DvidClient:
         for secret in (token, admin_token):
             keep_secret(secret or "")
         self._patience = patience
+        self._writes = writes
         self._changes_lock = threading.Lock()
         self._thread = threading.local()
         self.changes_sent = 0
@@ -217,6 +221,8 @@ class DvidClient:
         app: str | None,
         admin: bool,
     ) -> bytes:
+        if self._writes is not None:
+            refuse_foreign(self._writes, method, path)
         signature = {"u": self.user if user is None else user, "app": self.app if app is None else app}
         params = {name: value for name, value in signature.items() if value} | dict(query or {})
         admin = admin or self._administers or getattr(self._thread, "administers", False)

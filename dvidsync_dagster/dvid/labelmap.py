@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import orjson
 
-from dvidsync_dagster.dvid import protobuf
+from dvidsync_dagster.dvid import label_lists, protobuf
 from dvidsync_dagster.dvid.label_blocks import BlockPoint, LabelBlock, parse_blocks
 from dvidsync_dagster.dvid.paths import node_path, repo_path
 from dvidsync_dagster.dvid.patience import FEW, REPO
@@ -18,6 +18,7 @@ from dvidsync_dagster.dvid.proto.labelmap_pb2 import LabelIndex
 from dvidsync_dagster.dvid.transport import BINARY, NO_TEXT, Transport
 from dvidsync_dagster.errors import RefusalReason, RequestRefused, ServerFailed
 
+INDICES_AT_ONCE = 20_000
 _MAPPING_BATCH = 100_000
 _NUMBER = 22
 """Bytes of a number of 64 bits and what stands around it."""
@@ -147,6 +148,22 @@ class Labelmap:
             raise ServerFailed("GET indices", f"answered {len(content)} bytes, not one index") from error
         return index
 
+    def taken(self, version: str, labels: Sequence[int]) -> list[int]:
+        """Those of some ids that a supervoxel or a body has."""
+        bodies = {label for label, index in self.indices(version, labels) if index != LabelIndex()}
+        homes = zip(labels, self.mapping(version, labels), strict=True)
+        return [label for label, body in homes if body or label in bodies]
+
+    def changed_as(self, version: str, labels: Sequence[int], app: str) -> list[int]:
+        """Those of some bodies that a request with this `app` changed last."""
+        return [label for label, index in self.indices(version, labels) if index.last_mod_app == app]
+
+    def indices(self, version: str, labels: Sequence[int]) -> Iterator[tuple[int, LabelIndex]]:
+        """The indices of many bodies, `INDICES_AT_ONCE` in a request; without blocks where there is none."""
+        for start in range(0, len(labels), INDICES_AT_ONCE):
+            batch = list(labels[start : start + INDICES_AT_ONCE])
+            yield from label_lists.indices(self.client, version, self.name, batch)
+
     def max_scale(self, version: str) -> int:
         """The lowest resolution, each half of the one before; 0 if there is only one."""
         info = self._get(version, "info")
@@ -230,7 +247,20 @@ class Labelmap:
 
     def put_index(self, version: str, index: LabelIndex) -> None:
         """Replace a body's index by a changed one of `index`."""
-        self.client.change("POST", node_path(version, self.name, "indices"), body=protobuf.one_index(index))
+        self.put_indices(version, [index])
+
+    def put_indices(self, version: str, indices: Sequence[LabelIndex]) -> None:
+        """Replace the indices of bodies, in this order; one without blocks deletes the body's.
+
+        A server that keeps indices in memory goes on with those (docs/dvid.md, "Copying states").
+        """
+        body = protobuf.label_indices_of(indices)
+        self.client.change("POST", node_path(version, self.name, "indices"), body=body)
+
+    def put_index_and_kept(self, version: str, index: LabelIndex) -> None:
+        """Replace a body's index, and the one that the server keeps in memory."""
+        path = node_path(version, self.name, "index", index.label)
+        self.client.change("POST", path, body=index.SerializeToString())
 
     def put_blocks(self, version: str, blocks: Sequence[LabelBlock]) -> None:
         """Overwrite voxels, and nothing else: no index, no lower resolution, nothing that is synced."""

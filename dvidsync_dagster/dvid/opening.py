@@ -6,6 +6,7 @@ from __future__ import annotations
 from dvidsync_dagster.config import DestinationConfig, SyncConfig
 from dvidsync_dagster.dvid.http import DvidClient
 from dvidsync_dagster.dvid.patience import Patience
+from dvidsync_dagster.dvid.writing import Nothing, Writes
 
 PATIENCE = Patience()
 
@@ -14,7 +15,7 @@ AT_ONCE = Patience(unreachable=0, busy=0, answer=PATIENCE.connect)
 
 
 def open_source(config: SyncConfig, *, patience: Patience | None = None) -> DvidClient:
-    """The source is only read.
+    """The source is only read: nothing can be changed by this client.
 
     Raises ConfigurationError if a token's variable is unset.
     """
@@ -25,15 +26,21 @@ def open_source(config: SyncConfig, *, patience: Patience | None = None) -> Dvid
         reads_as=config.source.user,
         requests_in_flight=config.source.requests_in_flight,
         patience=patience or PATIENCE,
+        writes=Nothing(),
     )
 
 
 def open_destination(
-    destination: DestinationConfig, *, administers: bool = False, patience: Patience | None = None
+    destination: DestinationConfig,
+    *,
+    writes: Writes,
+    administers: bool = False,
+    patience: Patience | None = None,
 ) -> DvidClient:
     """A destination.
 
     Args:
+        writes: what may be changed there.
         administers: the admin token goes along with every change, not only where it must.
 
     Raises ConfigurationError if a token's variable is unset.
@@ -48,4 +55,5 @@ def open_destination(
         administers=administers,
         requests_in_flight=destination.requests_in_flight,
         patience=patience or PATIENCE,
+        writes=writes,
     )

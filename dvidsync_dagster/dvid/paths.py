@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from urllib.parse import quote
+from urllib.parse import quote, unquote
+
+_NODE = 4
+"""Parts of ``/api/node/VERSION``, the empty one before the first slash among them."""
 
 
 def node_path(version: str, *parts: str | int) -> str:
@@ -14,6 +17,14 @@ def node_path(version: str, *parts: str | int) -> str:
 def repo_path(root: str, *parts: str | int) -> str:
     """``/api/repo/ROOT/part/…``."""
     return "/api/repo/" + _quoted((root, *parts))
+
+
+def version_in(path: str) -> tuple[str, str]:
+    """The version that a path speaks of, and what comes after it; each "" if there is none."""
+    parts = path.split("/")
+    if len(parts) < _NODE or parts[2] not in ("node", "repo"):
+        return "", ""
+    return unquote(parts[3]), "/".join(parts[_NODE:])
 
 
 def _quoted(parts: Sequence[str | int]) -> str:

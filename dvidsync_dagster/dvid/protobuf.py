@@ -20,12 +20,12 @@ def mapping_ops(groups: Mapping[int, Sequence[int]], mutation_id: int) -> bytes:
 
 def empty_index(label: int) -> bytes:
     """`LabelIndices` with one index without blocks, which deletes the label's index."""
-    return one_index(LabelIndex(label=label))
+    return label_indices_of([LabelIndex(label=label)])
 
 
-def one_index(index: LabelIndex) -> bytes:
-    """`LabelIndices` with one index that was read and changed."""
-    return LabelIndices(indices=[index]).SerializeToString()
+def label_indices_of(indices: Sequence[LabelIndex]) -> bytes:
+    """`LabelIndices` with indices that were read and changed."""
+    return LabelIndices(indices=indices).SerializeToString()
 
 
 def set_counts(block: LabelIndex.Block, counts: Mapping[int, int]) -> None:

@@ -125,6 +125,7 @@ class Transport(Protocol):
             admin: the admin token goes along, if there is one.
 
         Raises:
+            ForeignVersion: it may not be changed; nothing was sent.
             RequestRefused: DVID's own 4xx, nothing has changed (but a failed cleave has burned an id).
             LoginRefused, ServerBusy, ServerReadOnly: nothing has changed.
             NotDvid: somebody before the server answered; see its `perhaps_done`.

@@ -12,6 +12,7 @@ from dvidsync_dagster.orchestration.checks import run_checks
 from dvidsync_dagster.orchestration.comparing import comparing_definitions
 from dvidsync_dagster.orchestration.followers import followers
 from dvidsync_dagster.orchestration.maintenance_job import maintenance_definitions
+from dvidsync_dagster.orchestration.practice_job import practice_definitions
 from dvidsync_dagster.orchestration.quarantine_job import quarantine_job
 from dvidsync_dagster.orchestration.repair_job import repair_job
 from dvidsync_dagster.orchestration.table_assets import Tables, table_specs, tables_known_here
@@ -44,6 +45,7 @@ def _repo_definitions(config: SyncConfig, tables: Tables) -> dg.Definitions:
         dg.Definitions(jobs=[repair_job(config, each) for each in config.destinations]),
         dg.Definitions(jobs=[quarantine_job(config, each) for each in config.destinations]),
         *(maintenance_definitions(config, each) for each in config.buckets),
+        *(practice_definitions(config, each) for each in config.servers),
         dg.Definitions(
             assets=[spec for each in config.buckets for spec in table_specs(config, each, tables)]
         ),

@@ -24,9 +24,11 @@ from dvidsync_dagster.orchestration.failing import own_errors
 from dvidsync_dagster.orchestration.followers import Follower
 from dvidsync_dagster.orchestration.once import QUIET, Busy, run_once
 from dvidsync_dagster.orchestration.pools import limit_to_one
+from dvidsync_dagster.orchestration.practice_job import PRACTICE_OP
 from dvidsync_dagster.orchestration.quarantine_job import QUARANTINE_OP
 from dvidsync_dagster.orchestration.repair_job import REPAIR_OP
 from dvidsync_dagster.orchestration.ticks import run_under_way
+from dvidsync_dagster.practice.branches import Fresh
 from dvidsync_dagster.run.retry import Retried
 
 Say = Callable[[str], None]
@@ -125,6 +127,24 @@ def retry_once(
     )
     if not isinstance(done, Retried):
         raise DvidSyncError(f"{follower.title}: the retry gave no result.")
+    return done
+
+
+def practice_once(
+    instance: dg.DagsterInstance, follower: Follower, say: Say, *, from_version: str | None = None
+) -> Fresh:
+    """Run the job that makes a practice branch once.
+
+    Raises:
+        Busy: a run is under way there.
+        DvidSyncError: what the job raised.
+    """
+    settings = {} if from_version is None else {"from_version": from_version}
+    done = job_once(
+        instance, follower, follower.practice_job, {PRACTICE_OP: {"config": settings}}, PRACTICE_OP, say
+    )
+    if not isinstance(done, Fresh):
+        raise DvidSyncError(f"{follower.title}: no branch was made.")
     return done
 
 

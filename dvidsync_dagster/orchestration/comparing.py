@@ -142,7 +142,8 @@ def shown(
     elsewhere = _known_elsewhere(instance, follower, comparison)
     metadata = comparison_metadata(comparison, elsewhere)
     more = f"; {elsewhere} kinds of differences were known in what was not compared now" if elsewhere else ""
-    text = comparison.summary() + more
+    own = comparison.own.line()
+    text = comparison.summary() + more + (f"; {markdown(own)}" if own else "")
     return (
         dg.AssetMaterialization(comparison_key(follower.key), description=text, metadata=metadata),
         dg.AssetCheckResult(
@@ -185,6 +186,7 @@ def comparison_metadata(comparison: Comparison, elsewhere: int) -> dict[str, dg.
         "dvidsync/notes": dg.MetadataValue.md(
             "\n".join(f"* {markdown(note)}" for note in comparison.notes) or "none"
         ),
+        "dvidsync/own": dg.MetadataValue.json(comparison.own.as_json()),
         AGREED: dg.MetadataValue.json(sorted(comparison.agreed)),
     }
     if comparison.point:

@@ -12,13 +12,14 @@ from typing import Annotated, Any, Literal, Self
 import dagster as dg
 from dagster.components.component_scaffolding import scaffold_component
 from dagster.components.resolved.errors import ResolutionException
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, create_model
 
 from dvidsync_dagster.config import (
     BucketConfig,
     DestinationConfig,
     InstanceChoice,
     KafkaConfig,
+    PracticeConfig,
     SourceConfig,
     StartTime,
     SyncConfig,
@@ -148,6 +149,14 @@ class WindowsFields(WindowsConfig, _Described):
     )
 
 
+# Dagster asks for fields by their names in the YAML, and `from` cannot be the name of one in Python.
+_PRACTICE: dict[str, Any] = {
+    field.alias or name: (field.annotation, Field(default=field.default, description=field.description))
+    for name, field in PracticeConfig.model_fields.items()
+}
+_PracticeFields = create_model("Practice", __base__=dg.Model, **_PRACTICE)
+
+
 class Destination(DestinationConfig, _Described):
     """`DestinationConfig`, with a schema for Dagster."""
 
@@ -155,6 +164,9 @@ class Destination(DestinationConfig, _Described):
         Start,
         dg.Resolver(_values, model_field_type=Literal["beginning", "now"] | _StartFields | None),
     ] = _described(DestinationConfig, "start", None)
+    practice: Annotated[
+        PracticeConfig | None, dg.Resolver(_values, model_field_type=_PracticeFields | None)
+    ] = _described(DestinationConfig, "practice", None)
 
 
 class Bucket(BucketConfig, _Described):

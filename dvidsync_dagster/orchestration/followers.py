@@ -80,6 +80,16 @@ class Follower:
         return f"quarantine_{self.config.repo_name}_{self.name}"
 
     @property
+    def practice_job(self) -> str:
+        """The job that makes a practice branch, if people practise there."""
+        return f"practice_{self.config.repo_name}_{self.name}"
+
+    @property
+    def score_job(self) -> str:
+        """The job that shows the score sheet of a practice branch, if people practise there."""
+        return f"score_{self.config.repo_name}_{self.name}"
+
+    @property
     def pool(self) -> str:
         """The pool that lets one run at a time work on it."""
         return f"dvidsync_{self.config.repo_name}_{self.name}"

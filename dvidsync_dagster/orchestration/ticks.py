@@ -112,7 +112,8 @@ def runs_under_way(instance: dg.DagsterInstance, follower: Follower) -> list[dg.
     return [
         run
         for run in instance.get_runs(dg.RunsFilter(statuses=_UNDER_WAY))
-        if run.job_name in (follower.job, follower.repair_job) or follower.key in (run.asset_selection or ())
+        if run.job_name in (follower.job, follower.repair_job, follower.practice_job)
+        or follower.key in (run.asset_selection or ())
     ]
 
 

@@ -55,8 +55,9 @@ def repair_instances(sides: BothSides, pending: PendingRecords, work: Work, carr
 
 
 def _version_to_change(sides: BothSides) -> str:
-    """Instances are the whole repo's, but are changed in a version: an open one, if there is one."""
-    versions = sides.destination_repo.versions.values()
+    """Instances are the whole repo's, but are changed in a version: an open one of the source's, if there is
+    one."""
+    versions = [sides.destination_repo.versions[uuid] for uuid in sides.shared_versions()]
     return next((version.uuid for version in versions if not version.locked), sides.destination_repo.root)
 
 

@@ -51,9 +51,9 @@ def repair(
             config, destination, source, dry_run=dry_run, still_owner=still_owner, say=say
         ) as mending,
     ):
-        work = Work(dry_run, mending.reads_at_once)
         look = partial(look_at, config, destination, source, mending.follower)
         sides = look()
+        work = Work(dry_run, mending.reads_at_once, shares_ids=sides.own.practises)
         with LaterRecords(config, sides, checkpoint, say, from_now=stuck) as later:
             pending = PendingRecords(later, config.settle_seconds)
             with mending.mender(sides, look, pending, work) as mender:

@@ -62,7 +62,7 @@ class ServerMender:
         return ordered(self._sides.source_repo, self._sides.versions)
 
     def instances(self) -> None:
-        self._leave_own_versions()
+        self._leave_other_versions()
         repair_instances(self._sides, self._pending, self._work, self._carry_out)
         self._look_again()
         repair_syncs(self._sides, self._work, self._carry_out)
@@ -113,9 +113,10 @@ class ServerMender:
         repair = _repair_of(instances[row.instance])
         return repair.why_left(row.items) if repair is not None else None
 
-    def _leave_own_versions(self) -> None:
+    def _leave_other_versions(self) -> None:
         source, destination = self._sides.source_repo, self._sides.destination_repo
-        for uuid in ordered(destination, destination.versions.keys() - source.versions.keys()):
+        others = destination.versions.keys() - source.versions.keys() - self._sides.own.versions
+        for uuid in ordered(destination, others):
             self._work.leave(uuid, "", "version only at the destination", [uuid], _OWN_VERSION)
 
     def _instance(self, version: str, instance: InstancePair) -> None:

@@ -17,6 +17,8 @@ def comparison_text(comparison: Comparison) -> str:
     lines = [comparison.summary(), *_table(comparison.differences)]
     if comparison.pending:
         lines += ["  pending, as the log goes on there:", *_table(comparison.pending)]
+    if own := comparison.own.line():
+        lines.append(f"  {own}")
     return "\n".join([*lines, *(f"  note: {note}" for note in comparison.notes)])
 
 
@@ -31,6 +33,8 @@ def repair_text(done: Repair) -> str:
         lines += ["  pending, left to the log:", *_table(done.pending)]
     if done.after is not None:
         lines += ["  afterwards: " + done.after.summary(), *_table(done.after.differences)]
+        if own := done.after.own.line():
+            lines.append(f"  {own}")
     return "\n".join(lines)
 
 

@@ -51,6 +51,9 @@ class RealServer(DvidServer):
     rwmode: str = ""
     """``readonly`` takes no changes, from the next `restart` on."""
 
+    index_cache_mb: int = 0
+    """For indices of labelmaps that are kept in memory, from the next `restart` on."""
+
     NOT_COPIED: ClassVar[tuple[str, ...]] = ("dvid.log", "config.toml")
 
     def broken_logs(self) -> list[str]:
@@ -108,6 +111,8 @@ class RealServer(DvidServer):
             "store.mutlog": {"engine": "filelog", "path": "mutlog"},
             "store.blobs": {"engine": "filestore", "path": "blobs"},
         }
+        if self.index_cache_mb:
+            sections["cache.labelmap"] = {"size": self.index_cache_mb}
         if self.mutation_list:
             sections["mutations"]["jsonstore"] = "mutations"
         if self.kafka is not None:

@@ -150,6 +150,15 @@ def test_from_python() -> None:
         ("destinations.0.start", {"time": "soon"}, "destinations[0].start.time", "2026-01-31T00:00:00Z"),
         ("destinations.0.start", {"time": "2026-01-31T00:00:00"}, "destinations[0].start.time", "zone"),
         ("destinations.0.start", {"time": date(2026, 1, 31)}, "destinations[0].start.time", "time of day"),
+        ("destinations.0.practice", "weekly", "destinations[0].practice", "named fields"),
+        ("destinations.0.practice", {"fro": "x"}, "destinations[0].practice.fro", "`from`"),
+        ("destinations.0.practice", {"from": "master"}, "destinations[0].practice.from", "latest commit"),
+        ("destinations.0.practice", {"from": 12345}, "destinations[0].practice.from", "quotes"),
+        ("destinations.0.practice", {"branch": "master"}, "destinations[0].practice.branch", "another"),
+        ("destinations.0.practice", {"branch": "a b"}, "destinations[0].practice.branch", "letters"),
+        ("destinations.0.practice", {"branch": "tag-x"}, "destinations[0].practice.branch", "another"),
+        ("destinations.0.practice", {"renew": "daily"}, "destinations[0].practice.renew", "on commit"),
+        ("destinations.0.practice", {"keep": 0}, "destinations[0].practice.keep", "1 to 1000"),
         ("settle_seconds", -1, "settle_seconds", "0 to 3600"),
         ("chunk_records", 99, "chunk_records", "100 to 100000"),
         ("chunk_records", 100_001, "chunk_records", "100 to 100000"),
@@ -330,3 +339,27 @@ def test_instances_by_name_or_with_their_data_uuid() -> None:
 def test_an_unknown_destination_is_refused_with_those_that_there_are() -> None:
     with pytest.raises(ConfigurationError, match="Known: copy"):
         SyncConfig.model_validate(GOOD).destination("other")
+
+
+@pytest.mark.parametrize(
+    ("branch", "followed", "good"),
+    [("practice", "practice-2026", False), ("practice", "practice", False), ("practice", "practices", True)],
+)
+def test_a_practice_branch_is_none_that_is_followed(branch: str, followed: str, good: bool) -> None:
+    fields = {**changed("destinations.0.practice", {"branch": branch}), "branches": ["master", followed]}
+    if good:
+        assert SyncConfig.model_validate(fields).servers[0].practice is not None
+        return
+    with pytest.raises(ConfigurationError, match=r"destinations\[0\]\.practice\.branch: begins"):
+        SyncConfig.model_validate(fields)
+
+
+@pytest.mark.parametrize(
+    ("renew", "cron"),
+    [(None, None), ("on commit", None), ("weekly", "0 5 * * 1"), ("0 6 1 * *", "0 6 1 * *")],
+)
+def test_when_a_fresh_practice_branch_is_made(renew: str | None, cron: str | None) -> None:
+    fields = changed("destinations.0.practice", {"renew": renew, "from": "28841c8", "keep": None})
+    practice = SyncConfig.model_validate(fields).servers[0].practice
+    assert practice is not None
+    assert (practice.cron, practice.from_, practice.keep) == (cron, "28841c8", None)

@@ -45,19 +45,19 @@ def test_an_index_is_posted_as_it_was_read() -> None:
     (index,) = protobuf.label_indices(INDEX).indices
     assert (index.label, index.last_mutid, index.last_mod_user) == (5, 6, "u")
     assert [block.key for block in index.blocks] == [9, 3]
-    assert protobuf.one_index(index) == INDEX
+    assert protobuf.label_indices_of([index]) == INDEX
 
 
 def test_a_field_that_is_not_known_here_is_kept() -> None:
     more = bytes([0x0A, 0x35 + 2]) + INDEX[2:] + bytes.fromhex("7801")
     (index,) = protobuf.label_indices(more).indices
-    assert protobuf.one_index(index) == more
+    assert protobuf.label_indices_of([index]) == more
 
 
 def test_an_index_with_other_counts() -> None:
     (index,) = protobuf.label_indices(INDEX).indices
     protobuf.set_counts(index.blocks[1], {2: 7, 1: 1})
-    assert protobuf.one_index(index) == INDEX.replace(
+    assert protobuf.label_indices_of([index]) == INDEX.replace(
         bytes.fromhex("0803 120e 0a0408081009 0a0408021003"),
         bytes.fromhex("0803 120e 0a0408021007 0a0408011001"),
     )

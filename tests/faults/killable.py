@@ -29,10 +29,11 @@ class KillableRuns:
     stage: Stage
     checkpoint: Path
     chunk_records: int
+    apply: str = "replay"
 
     def start(self) -> subprocess.Popen[str]:
         fields = self.stage.fields() | {"instances": [INSTANCE], "chunk_records": self.chunk_records}
-        fields["destinations"][0]["admin_token_env"] = TOKEN_ENV
+        fields["destinations"][0] |= {"admin_token_env": TOKEN_ENV, "apply": self.apply}
         command = [sys.executable, "-m", "tests.faults.child", json.dumps(fields), str(self.checkpoint)]
         return subprocess.Popen(
             command, cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True

@@ -11,18 +11,28 @@ from typing import cast
 from dvidsync_dagster.datatypes.commands import Step
 from dvidsync_dagster.datatypes.decode import decode_records
 from dvidsync_dagster.datatypes.labelmap.counter_rule import CounterState
-from dvidsync_dagster.datatypes.labelmap.events import LabelEvent
+from dvidsync_dagster.datatypes.labelmap.events import (
+    BodyEvent,
+    Cleave,
+    LabelEvent,
+    Merge,
+    Renumber,
+    SetNextLabel,
+    Split,
+)
 from dvidsync_dagster.datatypes.labelmap.server.bodies import Bodies
+from dvidsync_dagster.datatypes.labelmap.server.bulk_choice import BulkChoice
 from dvidsync_dagster.datatypes.labelmap.server.commands import LabelCommand
 from dvidsync_dagster.datatypes.labelmap.server.counter import LabelCounter
 from dvidsync_dagster.datatypes.labelmap.server.presence import find_presence
+from dvidsync_dagster.datatypes.labelmap.server.read_in_bulk import read_and_mend
 from dvidsync_dagster.datatypes.labelmap.server.seen import Contact, is_present, look
 from dvidsync_dagster.datatypes.labelmap.server.side import LabelmapSide
 from dvidsync_dagster.datatypes.labelmap.server.writer import LabelmapWriter
 from dvidsync_dagster.datatypes.labelmap.source_counter import SourceCounter
 from dvidsync_dagster.datatypes.repo.commands import CommitVersion, MakeVersion
 from dvidsync_dagster.datatypes.repo.side import RepoSide
-from dvidsync_dagster.datatypes.server_side import History, Presence, Servers, Unit
+from dvidsync_dagster.datatypes.server_side import Apply, History, Presence, Servers, Unit
 from dvidsync_dagster.destinations.dvid_server.planner import Plan, Sides, make_plan
 from dvidsync_dagster.destinations.protocol import Brought
 from dvidsync_dagster.dvid.http import DvidClient
@@ -37,6 +47,7 @@ from dvidsync_dagster.plan.outcome import Outcome, Refusal
 from dvidsync_dagster.run.at_hand import AtHand
 from tests.labelmap.crowd import ROOT, TOPICS
 from tests.labelmap.model import CopysView, ModelLabelmap
+from tests.labelmap.model import Killed as Killed
 from tests.places import ALL_FAILED, UNJUDGED
 
 PATIENCE = 10_000_000_000
@@ -45,8 +56,26 @@ NO_CLIENT = cast(DvidClient, None)
 """Nothing is asked over HTTP."""
 
 
-class Killed(Exception):
-    """The run ends here."""
+@dataclass
+class Chosen:
+    """In bulk goes what is in an open version, if that is how operations are brought."""
+
+    apply: Apply
+    model: ModelLabelmap
+
+    def of(self, events: Sequence[LabelEvent]) -> list[bool]:
+        in_turn = any(isinstance(event, SetNextLabel | Split) for event in events)
+        return [
+            self.apply == "state"
+            and not in_turn
+            and isinstance(event, Merge | Cleave | Renumber)
+            and self._is_open(event)
+            for event in events
+        ]
+
+    def _is_open(self, event: BodyEvent) -> bool:
+        node = self.model.versions.get(event.version)
+        return node is None or not node.locked
 
 
 class ModelSide(LabelmapSide):
@@ -55,12 +84,14 @@ class ModelSide(LabelmapSide):
     def __init__(self, servers: Servers, source: ModelLabelmap, model: ModelLabelmap, root: str) -> None:
         super().__init__(servers)
         self.view = cast(Labelmap, CopysView(model))
+        self._in_bulk = cast(BulkChoice, Chosen(servers.apply, model))
         source_view = cast(Labelmap, CopysView(source))
         self.counter = LabelCounter(
             self.view,
             SourceCounter(source_view, root),
             CounterState(self.view.next_label(root), self.view.next_label_was_set(root)),
             servers.note,
+            shared=servers.shares_ids,
         )
         self.writer = LabelmapWriter(
             Bodies(
@@ -70,6 +101,7 @@ class ModelSide(LabelmapSide):
                 shows=lambda event: is_present(event, self.view, POOL, self.contact),
                 skips=True,
                 note=servers.note,
+                changes=lambda: model.mutation_id,
             )
         )
 
@@ -77,15 +109,18 @@ class ModelSide(LabelmapSide):
         return self.counter.state
 
     def find_present(self, units: Sequence[Unit], ordering: Ordering) -> Presence:
+        self._looked = True
         events = [unit.events[0] for unit in units]
         labels = [event for event in events if isinstance(event, LabelEvent)]
+        if self.servers.apply == "state":
+            read_and_mend(self.view, labels)
         found = find_presence(events, ordering, look(labels, self.view, POOL, self.contact))
         return Presence(found.present, found.doubtful)
 
 
 @dataclass
 class Follower:
-    """One run. `kill_after` steps it is killed."""
+    """One run. `kill_after` steps it is killed. With `shares_ids` people practise at the destination."""
 
     source: ModelLabelmap
     destination: ModelLabelmap
@@ -93,8 +128,10 @@ class Follower:
     random: Random
     kill_after: int | None = None
     history: History = "by_user"
+    apply_as: Apply = "replay"
     topics: Mapping[str, Instance | None] = field(default_factory=lambda: TOPICS)
     root: str = ROOT
+    shares_ids: bool = False
     plans: list[Plan] = field(default_factory=list)
     refusals: list[tuple[Event, Refusal]] = field(default_factory=list)
     applied: list[Event] = field(default_factory=list)
@@ -113,6 +150,8 @@ class Follower:
             history=self.history,
             pool=POOL,
             note=lambda _: None,
+            shares_ids=self.shares_ids,
+            apply=self.apply_as,
         )
         self.labels = ModelSide(servers, self.source, self.destination, self.root)
         self.labels.contact = self.contact
@@ -172,7 +211,8 @@ class Follower:
 
     def open_version(self) -> str | None:
         """None where everything is committed: then ids cannot be reserved yet."""
-        return next((uuid for uuid, node in self.destination.versions.items() if not node.locked), None)
+        there = self.destination.versions
+        return next((uuid for uuid in self.source.versions if uuid in there and not there[uuid].locked), None)
 
     def apply(self, plan: Plan) -> None:
         for index in any_order(plan.steps, self.random):

@@ -6,7 +6,7 @@ It knows which supervoxel belongs to which body, refuses what DVID refuses, and 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
 from types import SimpleNamespace
@@ -15,11 +15,16 @@ import numpy as np
 
 from dvidsync_dagster.dvid import sparsevol
 from dvidsync_dagster.dvid.labelmap import LastMod
+from dvidsync_dagster.dvid.proto.labelmap_pb2 import LabelIndex
 from dvidsync_dagster.dvid.refusal import reason_of
 from dvidsync_dagster.errors import RequestRefused
 
 LENGTH = 16
 """Voxels of each supervoxel at the start: a run along x, at y = its id."""
+
+
+class Killed(Exception):
+    """The run ends here."""
 
 
 def refuse(text: str) -> RequestRefused:
@@ -61,8 +66,12 @@ class ModelLabelmap:
     admin: bool = True
     with_voxels: bool = True
     """False for a real history: its voxels are not known here, so splits are believed."""
+    dies_after: int | None = None
+    """So many changes that are asked for are done; the next one kills the run that asks."""
     requests: list[tuple[str, int]] = field(default_factory=list)
     """Each change that was asked for over the copy's interface: what, and a number of it."""
+    meanwhile: Callable[[], object] = lambda: None
+    """What somebody else does before each of these changes."""
 
     @classmethod
     def filled(cls, root: str, supervoxels: int) -> ModelLabelmap:
@@ -71,6 +80,13 @@ class ModelLabelmap:
         node.modified = {each: LastMod(1, "", "", "") for each in ids}
         extents = {each: Extent(each, 0, LENGTH) for each in ids}
         return cls(versions={root: node}, extents=extents, max_repo_label=supervoxels)
+
+    def new_body(self, version: str, label: int) -> None:
+        """A body of one supervoxel, as ingested: no counter tells of it."""
+        node = self.versions[version]
+        node.bodies[label], node.mapping[label] = {label}, label
+        node.modified[label] = LastMod(1, "", "", "")
+        self.extents[label] = Extent(label, 0, LENGTH)
 
     def copy(self) -> ModelLabelmap:
         """A copied folder."""
@@ -233,6 +249,11 @@ class CopysView:
         return SimpleNamespace(has_admin_token=self.model.admin)
 
     def _asked(self, what: str, number: int = 0) -> None:
+        self.model.meanwhile()
+        if self.model.dies_after == 0:
+            raise Killed
+        if self.model.dies_after is not None:
+            self.model.dies_after -= 1
         self.model.requests.append((what, number))
 
     def _mod(self, user: str, app: str) -> LastMod:
@@ -262,6 +283,14 @@ class CopysView:
 
     def sizes(self, version: str, labels: Sequence[int]) -> list[int]:
         return [len(self._node(version).bodies.get(label, ())) for label in labels]
+
+    def taken(self, version: str, labels: Sequence[int]) -> list[int]:
+        node = self._node(version)
+        return [label for label in labels if label in node.bodies or node.mapping.get(label)]
+
+    def changed_as(self, version: str, labels: Sequence[int], app: str) -> list[int]:
+        modified = self._node(version).modified
+        return [label for label in labels if label in modified and modified[label].app == app]
 
     def supervoxels(self, version: str, label: int) -> list[int] | None:
         found = self._node(version).bodies.get(label)
@@ -326,7 +355,58 @@ class CopysView:
         assert version in self.model.versions
         self.model.set_label = label
 
-    def map_supervoxels(self, *_: object) -> None:
-        raise AssertionError("only a killed server is mended this way, and the model never dies")
+    def known(self, version: str, ids: Sequence[int]) -> list[bool]:
+        mapping = self._node(version).mapping
+        return [each in mapping and mapping[each] != each for each in ids]
 
-    delete_index = map_supervoxels
+    def indices(self, version: str, labels: Sequence[int]) -> Iterator[tuple[int, LabelIndex]]:
+        """A supervoxel lies in the block that has the number of its row."""
+        for label in labels:
+            index = LabelIndex(label=label)
+            mod = self._node(version).modified.get(label)
+            if mod is not None:
+                index.last_mutid, index.last_mod_user, index.last_mod_app = mod.mutation_id, mod.user, mod.app
+                index.last_mod_time = mod.time
+                for supervoxel in sorted(self._node(version).bodies[label]):
+                    extent = self.model.extents[supervoxel]
+                    block = next((each for each in index.blocks if each.key == extent.y), None)
+                    block = index.blocks.add(key=extent.y) if block is None else block
+                    block.value.counts.add(key=supervoxel, value=extent.high - extent.low)
+            yield label, index
+
+    def index(self, version: str, label: int) -> LabelIndex:
+        ((_, index),) = self.indices(version, [label])
+        return index
+
+    def max_scale(self, _version: str) -> int:
+        return 0
+
+    def put_indices(self, version: str, indices: Sequence[LabelIndex]) -> None:
+        self._asked("indices", len(indices))
+        node = self.model.open(version)
+        for index in indices:
+            counts = [(block.key, each) for block in index.blocks for each in block.value.counts]
+            if not counts:
+                node.bodies.pop(index.label, None)
+                node.modified.pop(index.label, None)
+                continue
+            for row, each in counts:
+                extent = self.model.extents[each.key]
+                assert (row, each.value) == (extent.y, extent.high - extent.low)
+            assert len(counts) == len({each.key for _, each in counts})
+            node.bodies[index.label] = {each.key for _, each in counts}
+            node.modified[index.label] = LastMod(
+                index.last_mutid, index.last_mod_user, index.last_mod_app, index.last_mod_time
+            )
+            self.model.given(index.label)
+
+    def map_supervoxels(
+        self, version: str, groups: Mapping[int, Sequence[int]], _mutation_id: int = 0
+    ) -> None:
+        self._asked("mappings", len(groups))
+        node = self.model.open(version)
+        for body, supervoxels in groups.items():
+            node.mapping.update(dict.fromkeys(supervoxels, body))
+
+    def delete_index(self, *_: object) -> None:
+        raise AssertionError("only a killed server is mended this way, and the model never dies")

@@ -21,6 +21,7 @@ from dvidsync_dagster.config import (
     DestinationConfig,
     InstanceChoice,
     KafkaConfig,
+    PracticeConfig,
     SourceConfig,
     StartTime,
     WindowsConfig,
@@ -36,7 +37,13 @@ ATTRIBUTES: Mapping[str, Any] = {
     "kafka": {"servers": ["kafka1:9092"]},
     "destinations": [
         {"name": "copy", "url": "http://c:8000", "start": {"time": "2026-01-31T00:00:00Z"}},
-        {"name": "training", "url": "http://d:8000", "start": "now", "on_conflict": "skip"},
+        {
+            "name": "training",
+            "url": "http://d:8000",
+            "start": "now",
+            "on_conflict": "skip",
+            "practice": {"from": "{{ env.PRACTICE_FROM }}", "renew": "weekly", "keep": None},
+        },
         {"name": "cloud", "bucket": "gs://neu3-live", "releases": "committed"},
     ],
     "windows": {"every": "hourly", "start_date": "2026-01-31"},
@@ -47,23 +54,31 @@ ATTRIBUTES: Mapping[str, Any] = {
 def _source(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SOURCE_URL", "http://source:8000")
     monkeypatch.setenv("SOURCE_TOKEN", "hunter2")
+    monkeypatch.setenv("PRACTICE_FROM", "latest commit")
 
 
 def test_a_components_yaml_is_the_configuration() -> None:
     component = DvidSyncComponent.resolve_from_yaml(yaml.dump(dict(ATTRIBUTES)))
+    copy, training, cloud = ATTRIBUTES["destinations"]
+    filled = {**training, "practice": {**training["practice"], "from": "latest commit"}}
     expected = SyncConfig.model_validate(
-        {**ATTRIBUTES, "source": {"url": "http://source:8000", "token_env": "SOURCE_TOKEN"}}
+        {
+            **ATTRIBUTES,
+            "source": {"url": "http://source:8000", "token_env": "SOURCE_TOKEN"},
+            "destinations": [copy, filled, cloud],
+        }
     )
     assert component.model_dump() == expected.model_dump()
 
 
 @pytest.mark.parametrize(
-    "part", [SyncConfig, SourceConfig, DestinationConfig, BucketConfig, KafkaConfig, WindowsConfig]
+    "part",
+    [SyncConfig, SourceConfig, DestinationConfig, BucketConfig, KafkaConfig, WindowsConfig, PracticeConfig],
 )
 def test_the_schema_knows_every_field(part: type[Any]) -> None:
     schema = DvidSyncComponent.model().model_json_schema()
     known = [set(schema["properties"]), *(set(d.get("properties", ())) for d in schema["$defs"].values())]
-    assert set(part.model_fields) in known
+    assert {field.alias or name for name, field in part.model_fields.items()} in known
 
 
 def described(schema: Any) -> Iterator[tuple[str, Any]]:
@@ -88,8 +103,13 @@ def test_the_schema_describes_every_field_and_its_default() -> None:
         WindowsConfig,
         StartTime,
         InstanceChoice,
+        PracticeConfig,
     ]
-    known = {(name, field.description) for part in parts for name, field in part.model_fields.items()}
+    known = {
+        (field.alias or name, field.description)
+        for part in parts
+        for name, field in part.model_fields.items()
+    }
     assert {(name, field["description"]) for name, field in told} == known
 
 
@@ -118,6 +138,7 @@ def test_definitions() -> None:
         "verify_repo_a78c418b_training_schedule",
         "verify_repo_a78c418b_cloud_schedule",
         "maintain_repo_a78c418b_cloud_schedule",
+        "practice_repo_a78c418b_training_schedule",
     }
     assert "hunter2" not in repr(component)
 
@@ -173,7 +194,7 @@ def test_a_wrong_cron_line_is_refused() -> None:
 
 def test_no_schedule() -> None:
     destinations = [
-        {**each, "maintenance_schedule": None} if "bucket" in each else each
+        {**each, "maintenance_schedule": None} if "bucket" in each else {**each, "practice": {}}
         for each in ATTRIBUTES["destinations"]
     ]
     by_hand = {"schedule": None, "verify_schedule": None, "destinations": destinations}

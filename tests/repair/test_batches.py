@@ -17,6 +17,7 @@ from dvidsync_dagster.differences.items import ServerPair
 from dvidsync_dagster.differences.sides import DvidSide
 from dvidsync_dagster.differences.work import Work
 from dvidsync_dagster.dvid.opening import open_destination, open_source
+from dvidsync_dagster.dvid.writing import SourcesVersions
 from dvidsync_dagster.plan.outcome import Outcome, Refusal
 from tests.two_servers import KEYS, TwoServers, two_sandboxes
 
@@ -50,7 +51,10 @@ def repaired_by(servers: TwoServers, outcome: Outcome) -> tuple[list[CopyKeys], 
         return [outcome for _ in steps]
 
     work = Work(dry_run=False)
-    with open_source(config) as source, open_destination(config.servers[0]) as destination:
+    with (
+        open_source(config) as source,
+        open_destination(config.servers[0], writes=SourcesVersions(source, config.repo)) as destination,
+    ):
         here, there = (DvidSide(client, servers.root, KEYS) for client in (source, destination))
         KeyvalueRepair().version(ServerPair(here, there, settled=True), work, carry_out)
     return asked, work

@@ -85,7 +85,7 @@ def test_a_run_that_is_killed_at_a_request_does_no_harm(
             break
         kills += 1
         # Each first snapshot that was killed leaves a commit, which the next one reads by some requests more.
-        request += (13 if first else 5) if MANY else 25
+        request += (9 if first else 5) if MANY else 25
     record_property("kills", kills)
     assert kills > ((10 if first else 20) if MANY else 1)
     assert finished(uri) > before > 0

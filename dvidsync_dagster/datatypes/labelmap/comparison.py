@@ -77,11 +77,10 @@ class LabelmapComparison(DataComparison):
             return [*found, *lower], count + blocks
         return found, count
 
-    def in_version(self, pair: Pair) -> tuple[list[Difference], list[str]]:
-        """The highest label that a version has had: a row where the destination's is behind, and it can be
-        raised; a note where it is ahead, as no server lowers it. What is no server has none."""
+    def in_version(self, pair: Pair) -> list[Difference]:
+        """The highest label that a version has had. No server lowers it. What is no server has none."""
         if not isinstance(pair, ServerPair):
-            return [], []
+            return []
         here, there = side_by_side(
             lambda side: Labelmap(side.client, side.name).max_label(side.version),
             pair.source,
@@ -89,11 +88,10 @@ class LabelmapComparison(DataComparison):
         )
         version, name = pair.source.version, pair.source.name
         if here == there:
-            return [], []
-        if here < there:
-            return [], [f"{name} in {version}: maxlabel is {here} here, {there} there"]
-        what, example = "maxlabel behind the source's", f"maxlabel: {here} here, {there} there"
-        return [Difference(version, name, what, here - there, (example,), DifferenceKind.HIGHEST_ID)], []
+            return []
+        what = f"maxlabel {'behind' if there < here else 'ahead of'} the source's"
+        example, kind = f"maxlabel is {here} here, {there} there", DifferenceKind.HIGHEST_ID
+        return [Difference(version, name, what, abs(here - there), (example,), kind, ahead=there > here)]
 
     def of_instance(self, pair: Pair) -> list[Difference]:
         """The id that the next cleave gets. What is no server gives none."""
@@ -109,7 +107,8 @@ class LabelmapComparison(DataComparison):
         what = f"label counter {'behind' if there < here else 'ahead'} of the source's"
         example = f"next label: {here} here, {there} there"
         count = abs(here - there)
-        return [Difference("", pair.source.name, what, count, (example,), DifferenceKind.COUNTER)]
+        kind, ahead = DifferenceKind.COUNTER, there > here
+        return [Difference("", pair.source.name, what, count, (example,), kind, ahead=ahead)]
 
     def touch(self, event: Event, touched: Touched, source: Transport) -> None:
         touched.counters.add(event.instance)

@@ -74,7 +74,7 @@ def _repair_counter(
     if own:
         state = CounterState(there, destination.next_label_was_set(root))
         there = counter_after(state, own, here, lambda label: _in_use(destination, version, label)).next_label
-    if there > here:
+    if there > here and not work.shares_ids:
         work.leave("", name, "label counter", [f"next label: {here} here, {there} there"], _NOT_LOWERED)
     elif there < here:
         reserved = [f"{there} to {here - 1}"]
@@ -94,7 +94,7 @@ def _repair_highest(
     wanted = [f"from {there} to {here}"]
     if not pair.destination.client.has_admin_token:
         work.leave(version, name, RAISE_HIGHEST, wanted, _TOKEN)
-    elif not work.dry_run and _would_move_counter(destination, root, here):
+    elif not (work.dry_run or work.shares_ids) and _would_move_counter(destination, root, here):
         work.leave(version, name, RAISE_HIGHEST, wanted, _AHEAD)
     elif work.plan(version, name, RAISE_HIGHEST, wanted):
         step = Step(RaiseHighest(version=version, instance=name, max_label=here))

@@ -9,7 +9,7 @@ import orjson
 from dvidsync_dagster.datatypes.repo.commands import SetSync
 from dvidsync_dagster.datatypes.server_side import Servers
 from dvidsync_dagster.dvid.paths import node_path
-from dvidsync_dagster.dvid.repo import read_repo_info
+from dvidsync_dagster.dvid.repo import RepoInfo, read_repo_info
 from dvidsync_dagster.errors import RequestRefused
 from dvidsync_dagster.plan.outcome import DONE, Outcome, refused
 
@@ -38,8 +38,18 @@ class SyncWriter:
             )
             repo = read_repo_info(servers.destination, servers.root)
             if repo.instances[name].typename in self._sorts_anew:
-                for uuid in repo.versions:
-                    servers.destination.change("POST", node_path(uuid, name, "reload"))
+                self._sort_anew(name, repo)
         except RequestRefused as refusal:
             return refused(str(refusal))
         return DONE
+
+    def _sort_anew(self, name: str, repo: RepoInfo) -> None:
+        """In the versions of the source. Those of the destination's own are not ours to change."""
+        own = [uuid for uuid in repo.versions if uuid not in self._servers.repo.versions]
+        for uuid in repo.versions.keys() - own:
+            self._servers.destination.change("POST", node_path(uuid, name, "reload"))
+        if own:
+            self._servers.note(
+                f"{name}: what it has in {len(own):,} versions of the destination's own is still sorted by "
+                f"the labels of before; `POST reload` there sorts it anew"
+            )

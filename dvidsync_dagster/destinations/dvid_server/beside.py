@@ -15,6 +15,7 @@ from dvidsync_dagster.dvid.asking import ask_server
 from dvidsync_dagster.dvid.opening import open_destination
 from dvidsync_dagster.dvid.repo import RepoInfo, read_repo_info
 from dvidsync_dagster.dvid.transport import Transport
+from dvidsync_dagster.dvid.writing import SourcesVersions
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,7 @@ class ServerBesideSource:
         source, client: of both servers, open.
         root: the repo on both.
         requests_in_flight: how many commands may be carried out at a time.
+        shares_ids: people practise there, and take ids from the same counters.
         still_owner: raises OwnershipLost if a newer run owns the destination.
         note: says something.
     """
@@ -33,6 +35,7 @@ class ServerBesideSource:
     client: Transport
     root: str
     requests_in_flight: int
+    shares_ids: bool
     still_owner: Callable[[], None]
     note: Callable[[str], None]
 
@@ -64,6 +67,7 @@ class ServerBesideSource:
             followed=followed,
             names=names,
             requests_in_flight=self.requests_in_flight,
+            shares_ids=self.shares_ids,
             still_owner=self.still_owner,
             note=self.note,
         )
@@ -89,9 +93,16 @@ def opened_beside(
         ConfigurationError: it has no such repo, or is the source.
         ServerError: it does not answer.
     """
-    with open_destination(destination, administers=administers) as client:
+    writes = SourcesVersions(source, config.repo)
+    with open_destination(destination, writes=writes, administers=administers) as client:
         ask_server(f"destinations[{destination.name}].url", client, config.repo)
         refuse_source(destination, source, client)
         yield ServerBesideSource(
-            source, client, config.repo, destination.requests_in_flight, still_owner, note
+            source,
+            client,
+            config.repo,
+            destination.requests_in_flight,
+            destination.practice is not None,
+            still_owner,
+            note,
         )

@@ -26,6 +26,7 @@ def opened_for_commands(
     followed: Callable[[str], bool],
     names: Mapping[str, str],
     requests_in_flight: int,
+    shares_ids: bool,
     still_owner: Callable[[], None],
     note: Callable[[str], None],
 ) -> Iterator[CarryOut]:
@@ -37,6 +38,7 @@ def opened_for_commands(
         followed: whether an instance (by the source's name) is one of those that are repaired.
         names: of instances with another name there, by the source's.
         requests_in_flight: how many steps may run at a time.
+        shares_ids: people practise there, and take ids from the same counters.
         still_owner: raises OwnershipLost if a newer run owns the destination; asked between steps.
         note: says something.
     """
@@ -56,6 +58,7 @@ def opened_for_commands(
             pool=reads,
             note=note,
             names=names,
+            shares_ids=shares_ids,
         )
         sides = {typename: each.server_side(servers) for typename, each in ALL.items()}
         ownership = Ownership(still_owner)

@@ -9,6 +9,7 @@ from dvidsync_dagster.dvid.asking import ask_server, is_one_server
 from dvidsync_dagster.dvid.opening import AT_ONCE, open_destination
 from dvidsync_dagster.dvid.repo import RepoInfo, ServerInfo
 from dvidsync_dagster.dvid.transport import Transport
+from dvidsync_dagster.dvid.writing import Nothing
 from dvidsync_dagster.errors import ConfigurationError, ServerError
 
 
@@ -59,7 +60,7 @@ def _answers_as(client: Transport, other: DestinationConfig) -> bool:
     # What ails another destination is told by its own runs.
     with (
         suppress(ServerError, ConfigurationError),
-        open_destination(other, patience=AT_ONCE) as another,
+        open_destination(other, writes=Nothing(), patience=AT_ONCE) as another,
     ):
         return is_one_server(client, another)
     return False

@@ -10,6 +10,7 @@ from dvidsync_dagster.destinations.dvid_server.checks import check_server, refus
 from dvidsync_dagster.destinations.dvid_server.server import DvidServer
 from dvidsync_dagster.destinations.source import Source
 from dvidsync_dagster.dvid.opening import open_destination
+from dvidsync_dagster.dvid.writing import SourcesVersions
 
 
 @contextmanager
@@ -23,7 +24,8 @@ def opened_server(
     note: Callable[[str], None],
 ) -> Iterator[DvidServer]:
     """See `destinations.kinds.Opener`."""
-    with open_destination(destination) as client:
+    writes = SourcesVersions(source.client, config.repo, source.repo.versions)
+    with open_destination(destination, writes=writes) as client:
         check_server(config, destination, source.client, source.info, client)
         if is_new:
             refuse_twins(config, destination, client)
@@ -34,6 +36,8 @@ def opened_server(
             requests_in_flight=destination.requests_in_flight,
             skips=destination.on_conflict == "skip",
             history=destination.history,
+            shares_ids=destination.practice is not None,
+            apply=destination.apply,
             still_owner=still_owner,
             note=note,
         ) as server:

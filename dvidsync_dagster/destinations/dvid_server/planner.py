@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from dvidsync_dagster.datatypes.commands import Step
 from dvidsync_dagster.datatypes.server_side import Presence, ServerSide, Unit
 from dvidsync_dagster.events.batch import Batch
 from dvidsync_dagster.events.event import Event, NumberedEvent
+from dvidsync_dagster.plan.bulk import joined_in_bulk
 from dvidsync_dagster.plan.order import Ordering, order
 from dvidsync_dagster.plan.steps import build_groups
 
@@ -57,6 +58,8 @@ def make_plan(batch: Batch, sides: Sides, *, looking: bool) -> Plan:
         return sides[_typename(units[index])].joins(units[index], groups)
 
     groups = build_groups(claims, ordering, leave_out=held | present, joins=joins)
+    in_bulk = [_in_bulk(units, group.members, presence.doubtful) for group in groups]
+    groups = joined_in_bulk(groups, in_bulk, ordering.sequence)
     steps = [
         replace(_command([units[member] for member in group.members], sides), waits_for=group.waits_for)
         for group in groups
@@ -80,6 +83,12 @@ def units_of(events: Sequence[Event], sides: Sides) -> list[Unit]:
     for event in events:
         by_type.setdefault(event.typename, []).append(event)
     return [unit for typename, own in by_type.items() for unit in sides[typename].units(own)]
+
+
+def _in_bulk(units: Sequence[Unit], members: Sequence[int], doubtful: Collection[int]) -> Hashable | None:
+    """What may be half done is looked at closer, alone."""
+    keys = {units[member].in_bulk for member in members}
+    return keys.pop() if len(keys) == 1 and not any(member in doubtful for member in members) else None
 
 
 def _typename(unit: Unit) -> str:

@@ -9,7 +9,7 @@ from types import TracebackType
 
 from dvidsync_dagster.datatypes.commands import Step
 from dvidsync_dagster.datatypes.registry import ALL
-from dvidsync_dagster.datatypes.server_side import History, Servers
+from dvidsync_dagster.datatypes.server_side import Apply, History, Servers
 from dvidsync_dagster.destinations.dvid_server.attempts import Settled, bring
 from dvidsync_dagster.destinations.dvid_server.flight import run_steps
 from dvidsync_dagster.destinations.dvid_server.late import Timing, explained, timing
@@ -40,6 +40,8 @@ class DvidServer:
         requests_in_flight: how many steps may run at a time.
         skips: refused events are left out; if not, they end the run.
         history: which merges may be combined.
+        shares_ids: people practise there, and take ids from the same counters.
+        apply: how operations on bodies are brought.
         still_owner: raises OwnershipLost if a newer run owns the destination; asked between requests.
         note: says something once per run.
     """
@@ -53,6 +55,8 @@ class DvidServer:
         requests_in_flight: int,
         skips: bool,
         history: History,
+        shares_ids: bool,
+        apply: Apply,
         still_owner: Callable[[], None],
         note: Callable[[str], None],
     ) -> None:
@@ -82,6 +86,8 @@ class DvidServer:
             history=history,
             pool=self._reads,
             note=note,
+            shares_ids=shares_ids,
+            apply=apply,
         )
         self.sides: Sides = {typename: each.server_side(self._servers) for typename, each in ALL.items()}
 

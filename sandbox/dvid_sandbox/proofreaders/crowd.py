@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from random import Random
 from types import TracebackType
@@ -132,6 +132,7 @@ class Proofreaders:
         admin_token: without it, the kinds that need it are left out.
         token: sent as ``Authorization: Bearer``.
         max_versions: no more are made once the repo has so many.
+        within: people work only in these versions and in those that they make from them, and see no other.
 
     Raises:
         ValueError: an unknown kind, or too many people.
@@ -149,6 +150,7 @@ class Proofreaders:
         admin_token: str | None = None,
         token: str | None = None,
         max_versions: int = 8,
+        within: Collection[str] | None = None,
     ) -> None:
         weights = WEIGHTS if weights is None else weights
         if unknown := sorted(weights.keys() - KINDS.keys()):
@@ -156,7 +158,7 @@ class Proofreaders:
         if not 1 <= people <= MAX_PEOPLE:
             raise ValueError(f"people is {people}, not 1 to {MAX_PEOPLE}")
         self._client = Client(url, token=token, admin_token=admin_token)
-        workplace = Workplace(self._client, root, people, shared)
+        workplace = Workplace(self._client, root, people, shared, within)
         kept = {kind: share for kind, share in weights.items() if admin_token or kind not in ADMIN_KINDS}
         self._kinds = list(kept)
         self._shares = list(kept.values())

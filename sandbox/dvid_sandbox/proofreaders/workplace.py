@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from random import Random
@@ -119,9 +119,12 @@ class Workplace:
         root: the repo's root version.
         people: how many share it.
         shared: all work on all bodies (never on one at once); else each has a region of their own.
+        within: the only versions that there are for them, beside those that they make.
     """
 
-    def __init__(self, client: Client, root: str, people: int, shared: bool) -> None:
+    def __init__(
+        self, client: Client, root: str, people: int, shared: bool, within: Collection[str] | None = None
+    ) -> None:
         self.root = root
         self.gate = Gate()
         self.parents: dict[str, str] = {}
@@ -144,6 +147,8 @@ class Workplace:
             self.instances.setdefault(str(instance["Base"]["TypeName"]), []).append(name)
         nodes: dict[str, Any] = info["DAG"]["Nodes"]
         for uuid, node in sorted(nodes.items(), key=lambda item: int(item[1]["VersionID"])):
+            if within is not None and uuid not in within:
+                continue
             (self.locked if node["Locked"] else self.open).append(uuid)
             if node["Branch"]:
                 self.branches.append(node["Branch"])

@@ -25,6 +25,7 @@ class Bodies:
         skips: what is refused is left out; if not, nothing that comes after it may be applied, as its tag
             would hide what is missing.
         note: says something once per run.
+        changes: a number that grows with every change of the repo here that is an operation.
     """
 
     source: Labelmap
@@ -33,6 +34,7 @@ class Bodies:
     shows: Callable[[BodyEvent], bool]
     skips: bool
     note: Callable[[str], None]
+    changes: Callable[[], int] = lambda: 0
     _given: dict[Fresh, int] = field(default_factory=dict)
 
     def label(self, label: Label) -> int:

@@ -47,7 +47,8 @@ def cleave_off(
             return outcome
     counter = bodies.counter
     counter.prepare(command.version, new, avoid)
-    if counter.next_label != new:
+    # Where ids are shared, an id that is burned makes no difference.
+    if counter.next_label != new and not counter.shared:
         # Its id is gone already, perhaps by an earlier try: one that is refused would burn another.
         elsewhere = _elsewhere(bodies, command.version, orig, supervoxels)
         if elsewhere is not None:
@@ -99,23 +100,21 @@ def _finish(
     if homes == {new} and index is not None:
         return ALREADY_THERE
     if homes == {orig}:
-        got = new if index is not None else _last_label(bodies, command)
+        got = new if index is not None else _last_label(bodies, command, orig)
         if got is not None and mend_cleave(bodies, version, orig, got, supervoxels):
             return DONE if got == new else bodies.rename(command, new, got)
     elif len(homes) == 1 and index is None:
         (body,) = homes
         # A renumber that a killed server left torn has changed the mapping only.
-        got = _last_label(bodies, command) if body == new else body
+        got = _last_label(bodies, command, orig) if body == new else body
         if got is not None and got not in (0, orig) and bodies.made(command, got) is not None:
             return bodies.rename(command, new, got)
     return None
 
 
-def _last_label(bodies: Bodies, command: LabelCommand) -> int | None:
+def _last_label(bodies: Bodies, command: LabelCommand, orig: int) -> int | None:
     """The label that the server gave last, if it was for this command."""
-    bodies.counter.read_again(command.version)
-    label = bodies.counter.next_label - 1
-    return label if bodies.made(command, label) is not None else None
+    return bodies.counter.given_last(command.version, command.signature.tagged_app, orig)
 
 
 def mend_cleave(bodies: Bodies, version: str, orig: int, new: int, supervoxels: tuple[int, ...]) -> bool:

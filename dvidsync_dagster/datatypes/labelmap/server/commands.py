@@ -105,6 +105,19 @@ class SplitSupervoxels(LabelCommand):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MakeBodies(LabelCommand):
+    """Bring bodies to where a sequence of operations leaves them, in bulk: by their indices and mapping.
+
+    The operations are those that the step repeats, each of them a part.
+
+    Args:
+        looked: the destination was asked what it has, and has none of these.
+    """
+
+    looked: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TakeLabel(LabelCommand):
     """Reserve a label, to hold a body while labels are swapped. `avoid` as for `CleaveBody`."""
 

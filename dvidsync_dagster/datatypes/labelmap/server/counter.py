@@ -18,9 +18,17 @@ from dvidsync_dagster.datatypes.labelmap.counter_rule import (
     PickedBy,
     past,
 )
+from dvidsync_dagster.datatypes.labelmap.server.free_labels import FreeLabels
 from dvidsync_dagster.datatypes.labelmap.source_counter import SourceCounter
 from dvidsync_dagster.dvid.labelmap import Labelmap
 from dvidsync_dagster.errors import RequestRefused
+
+LOOKED_BACK = 1000
+"""How many of the last labels given are looked at for one that a request of ours got, where others take them
+too."""
+
+ROOM = 500
+"""How many ids others may take between a look at what is free and a cleave."""
 
 
 class LabelCounter:
@@ -29,22 +37,35 @@ class LabelCounter:
     Ids that were taken without making a body (reserved, burned by failed cleaves) need no request of their
     own: they are reserved together, when the next cleave or the end of the chunk asks for it.
 
+    Where people practise in versions of the destination's own, they take ids from this counter too, also
+    between two requests of a run. So it is only ever moved by reserving, which takes what nobody has; never
+    set, which could give them an id twice.
+
     Args:
         labelmap: the destination's instance.
         source: the source's own counter.
         state: how the destination's stands.
         note: says something once per run.
+        shared: people practise there.
     """
 
     def __init__(
-        self, labelmap: Labelmap, source: SourceCounter, state: CounterState, note: Callable[[str], None]
+        self,
+        labelmap: Labelmap,
+        source: SourceCounter,
+        state: CounterState,
+        note: Callable[[str], None],
+        *,
+        shared: bool = False,
     ) -> None:
         self.lock = threading.RLock()
         self.next_label = state.next_label
         self.was_set = state.was_set
         self.burned_in = ""
         """The version in which the source burned the last of the ids that are not reserved here."""
+        self.shared = shared
         self._labelmap = labelmap
+        self._free = FreeLabels(labelmap, ROOM if shared else 1)
         self._source = source
         self._note = note
         self._burned_below = 0
@@ -84,14 +105,16 @@ class LabelCounter:
         """Make the next cleave get `wanted`, or if it is too late for that, an id that nobody has."""
         if self.next_label < wanted and self._source.can_have_given(version, wanted):
             self.reserve_below(version, wanted)
-        if self.next_label == wanted or (self.next_label > wanted and self._set_back(version, wanted)):
+        if self.next_label > wanted and self._set_back(version, wanted):
             return
-        self.prepare_free(version, avoid)
+        # Somebody else may be given it first: then the next ones must be free as well.
+        if self.next_label != wanted or (self.shared and self._first_free(version) != wanted):
+            self.prepare_free(version, avoid)
 
     def prepare_free(self, version: str, avoid: Collection[int]) -> None:
         """Make the next cleave get an id that nobody has, and none of `avoid`."""
-        while self.next_label in avoid or not self._is_free(version, self.next_label):
-            self.reserve_below(version, self.next_label + 1)
+        while (free := self._first_free(version)) != self.next_label or free in avoid:
+            self.reserve_below(version, max(free, self.next_label + 1))
 
     def take_free(self, version: str, avoid: Collection[int]) -> int:
         """Reserve an id that nobody has, and none of `avoid`."""
@@ -106,6 +129,8 @@ class LabelCounter:
             where, self.burned_in = self.burned_in, ""
             with suppress(RequestRefused):
                 self.reserve_below(where, self._burned_below)
+        if self.shared and self.next_label < wanted:
+            self.read_again(version)
         if self.next_label < wanted:
             first, last = self._labelmap.reserve(version, wanted - self.next_label)
             self._check_stranger(first)
@@ -138,10 +163,19 @@ class LabelCounter:
 
     def took(self, label: int) -> None:
         self._check_stranger(label)
+        self._free.take(label)
         self.next_label = label + 1
+
+    def given_last(self, version: str, app: str, orig: int) -> int | None:
+        """The body with one of the last labels given that a request with this `app` cleaved off `orig`."""
+        self.read_again(version)
+        first = self.next_label - (LOOKED_BACK if self.shared else 1)
+        made = self._labelmap.changed_as(version, range(max(1, first), self.next_label), app)
+        return max((label for label in made if label != orig), default=None)
 
     def passed(self, *labels: int) -> None:
         """The destination has labels that a request named."""
+        self._free.take(*labels)
         named = Ids(min(labels), max(labels), PickedBy.REQUEST)
         if named.move(self.state):
             self.next_label = max(self.next_label, named.last + 1)
@@ -178,10 +212,11 @@ class LabelCounter:
 
     def set_to(self, version: str, next_label: int, ceiling: int | None) -> None:
         """Set the counter, as an administrator did at the source."""
-        if self._labelmap.client.has_admin_token:
+        if self._labelmap.client.has_admin_token and not self.shared:
             self._set_to(version, next_label, ceiling)
         else:
-            self._note(_NO_SET_NEXTLABEL.format(name=self.instance))
+            why = _NOT_SET if self.shared else _NO_SET_NEXTLABEL
+            self._note(why.format(name=self.instance))
             self.burned(next_label, version)
 
     def read_again(self, version: str) -> None:
@@ -203,7 +238,7 @@ class LabelCounter:
             if self.was_set:
                 return
             label = self.next_label - 1
-        if label + 1 < self.next_label and not self._is_free(version, label + 1):
+        if label + 1 < self.next_label and self._free.first(version, label + 1) != label + 1:
             self._note(f"{self.instance}: not set back to label {label + 1}, which a body has")
             return
         self._labelmap.set_next_label(version, label, ceiling)
@@ -213,7 +248,7 @@ class LabelCounter:
 
     def _set_back(self, version: str, next_label: int) -> bool:
         """A counter that was set can be set back, if the ids from there on are this run's own leavings."""
-        possible = self.was_set and self._labelmap.client.has_admin_token
+        possible = self.was_set and self._labelmap.client.has_admin_token and not self.shared
         if not possible or next_label < self._ours_from:
             return False
         stood_at = self.next_label
@@ -222,16 +257,19 @@ class LabelCounter:
         self.burned(stood_at - 1, version)
         return True
 
-    def _is_free(self, version: str, label: int) -> bool:
-        """A cleave overwrites whatever has the label that it gets."""
-        taken = self._labelmap.mapping(version, [label]) != [0]
-        return not taken and self._labelmap.last_mod(version, label) is None
+    def _first_free(self, version: str) -> int:
+        """The next label, or the first one after it that nobody has. In mode 1 it is higher than any."""
+        return self._free.first(version, self.next_label) if self.was_set else self.next_label
 
     def _check_stranger(self, label: int) -> None:
         if label != self.next_label:
             self._ours_from = label + 1
 
 
+_NOT_SET = (
+    "{name}: set-nextlabel was used at the source. Where people practise the counter is not set, as they "
+    "would be given ids twice: labels up to there are reserved, and labels come out as the source's"
+)
 _NO_MAXLABEL = (
     "{name}: maxlabel was raised at the source, which needs an admin token at the destination "
     "(admin_token_env); without it maxlabel differs, labels do not"

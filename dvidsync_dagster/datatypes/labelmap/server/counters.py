@@ -112,9 +112,10 @@ class Counters:
     def follow_highest(self) -> None:
         """Raise the highest labels of the versions that were touched to the source's, as an administrator.
 
-        What is applied raises them anyway, save where ids were reserved in another version.
+        What is applied raises them anyway, save where ids were reserved in another version, or not at all as
+        people at practice had taken them. There an id that is reserved in the version does the same.
         """
-        if self._servers.destination.has_admin_token:
+        if self._servers.destination.has_admin_token or self._servers.shares_ids:
             list(self._servers.pool.map(lambda where: self._raise_highest(*where), sorted(self._touched)))
             self._touched.clear()
 
@@ -127,8 +128,10 @@ class Counters:
             with counter.lock:
                 if Ids(wanted, wanted, PickedBy.REQUEST).move(counter.state):
                     wanted = counter.next_label - 1
-                if has < wanted:
+                if has < wanted and self._servers.destination.has_admin_token:
                     self._raise(labelmap, version, wanted)
+                elif has < wanted < counter.next_label:
+                    counter.took(labelmap.reserve(version, 1)[1])
         except RequestRefused:
             # A version that is not followed.
             return
@@ -147,9 +150,9 @@ class Counters:
         return self._servers.at_destination(instance) in there
 
     def _open_versions(self) -> list[str]:
-        """The latest comes last."""
-        info = read_repo_info(self._servers.destination, self._servers.root)
-        found = [version for version in info.versions.values() if not version.locked]
+        """Of the source's versions; the latest comes last."""
+        info, sources = read_repo_info(self._servers.destination, self._servers.root), self._servers.repo
+        found = [each for each in info.versions.values() if not each.locked and each.uuid in sources.versions]
         return [version.uuid for version in sorted(found, key=lambda version: version.number)]
 
     def _new_counter(self, instance: str) -> LabelCounter:
@@ -159,4 +162,4 @@ class Counters:
             Labelmap(servers.source, instance), servers.root, next_label=servers.counters.get(instance)
         )
         state = CounterState(labelmap.next_label(servers.root), labelmap.next_label_was_set(servers.root))
-        return LabelCounter(labelmap, source, state, servers.note)
+        return LabelCounter(labelmap, source, state, servers.note, shared=servers.shares_ids)

@@ -92,8 +92,7 @@ def look(
     wanted = sorted((version, label) for version, label in bodies if version in there)
     found = {}
     answers = list(pool.map(ask, wanted))
-    # A tagged change has one of the destination's own numbers, which are above all that came with it.
-    tagged = [answer.mutation_id for answer in answers if answer and rank_of(answer.app) is not None]
+    tagged = [answer.mutation_id for answer in answers if answer and _is_repeated(answer)]
     contact = replace(contact, next_mutation_id=min((contact.next_mutation_id, *tagged)))
     for (version, label), answer in zip(wanted, answers, strict=True):
         if answer is not None:
@@ -103,6 +102,13 @@ def look(
     gone = frozenset(body_key(labelmap.name, version, label) for version, label in missing)
     existed = frozenset[Key]() if alone else _existed(labelmap, gone, contact)
     return Seen(found, _gone(events, labelmap), existed, _left(events, labelmap, gone, contact), slow)
+
+
+def _is_repeated(last: LastMod) -> bool:
+    """Whether a command repeated the source's operation: then the change has one of the destination's own
+    numbers, which are above all that came with it. What was made in bulk has the source's number."""
+    rank = rank_of(last.app)
+    return rank is not None and rank[1] != last.mutation_id
 
 
 def _has(labelmap: Labelmap, version: str) -> bool:
@@ -142,11 +148,12 @@ def _existed(labelmap: Labelmap, gone: frozenset[Key], contact: Contact) -> froz
     found = set()
     for version, homes in bodies.items():
         given = labelmap.retired(version) if 0 in homes.values() else frozenset()
+        # A body that is not there gets it yet: a run that made it in bulk was killed.
         sources = {
             home
             for home in set(homes.values()) - {0}
-            if (last := labelmap.last_mod(version, home)) is not None
-            and body_of(last, contact).reached is not None
+            if (last := labelmap.last_mod(version, home)) is None
+            or body_of(last, contact).reached is not None
         }
         found |= {
             body_key(labelmap.name, version, label)
@@ -190,8 +197,13 @@ def _left(
             taken = not waiting and event.new in retired[event.version]
         else:
             lasts = [labelmap.last_mod(event.version, home) for home in sorted(homes - {old})[:1]]
-            ranks = [body_of(last, contact).reached for last in lasts if last is not None]
-            taken = not homes or any(rank is not None and rank > event.rank for rank in ranks)
+            # Where a run that made bodies in bulk was killed, only the mapping names the later body.
+            ranks = [None if last is None else body_of(last, contact).reached for last in lasts]
+            later = [
+                last is None or (rank is not None and rank != event.rank)
+                for last, rank in zip(lasts, ranks, strict=True)
+            ]
+            taken = not homes or any(later)
         if taken:
             found.add((labelmap.name, event.version, event.rank))
     return frozenset(found)

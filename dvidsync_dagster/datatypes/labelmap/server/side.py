@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from dvidsync_dagster.datatypes.commands import Step
 from dvidsync_dagster.datatypes.labelmap.claims import claims_of
@@ -14,8 +14,10 @@ from dvidsync_dagster.datatypes.labelmap.counter_rule import CounterState
 from dvidsync_dagster.datatypes.labelmap.events import BodyEvent, LabelEvent, Merge
 from dvidsync_dagster.datatypes.labelmap.server import combining
 from dvidsync_dagster.datatypes.labelmap.server.bodies import Bodies
+from dvidsync_dagster.datatypes.labelmap.server.bulk_choice import BulkChoice
 from dvidsync_dagster.datatypes.labelmap.server.commands import (
     LabelCommand,
+    MakeBodies,
     PassIds,
     RaiseHighest,
     SetCounter,
@@ -25,6 +27,7 @@ from dvidsync_dagster.datatypes.labelmap.server.counters import Counters
 from dvidsync_dagster.datatypes.labelmap.server.late import changed_since
 from dvidsync_dagster.datatypes.labelmap.server.overtaken import is_past
 from dvidsync_dagster.datatypes.labelmap.server.presence import BodyPresence, Seen, find_presence
+from dvidsync_dagster.datatypes.labelmap.server.read_in_bulk import known_bodies
 from dvidsync_dagster.datatypes.labelmap.server.repeating import combined, command_of
 from dvidsync_dagster.datatypes.labelmap.server.rest import merge_seconds
 from dvidsync_dagster.datatypes.labelmap.server.seen import Contact, is_present, look
@@ -62,16 +65,24 @@ class LabelmapSide(ServerSide):
         self.counters = Counters(servers, self._new_writer)
         self._openings: dict[tuple[str, str], _Opening] = {}
         self._may_be_busy = False
+        self._in_bulk = BulkChoice(servers)
+        self._looked = False
 
     # Planning
 
     def units(self, events: Sequence[Event]) -> list[Unit]:
-        """A unit for each."""
+        """A unit for each. What goes in bulk takes no ids in turn: it names its own."""
+        self._looked = False
         own = sorted(
             (event for event in events if isinstance(event, LabelEvent)), key=lambda event: event.origin
         )
         made = claims_of(own, self.counter_state)
-        return [Unit((event,), claim) for event, claim in zip(own, made, strict=True)]
+        return [
+            Unit((event,), replace(claim, take=None), ("labelmap", event.instance, event.version))
+            if in_bulk
+            else Unit((event,), claim)
+            for event, claim, in_bulk in zip(own, made, self._in_bulk.of(own), strict=True)
+        ]
 
     def counter_state(self, instance: str) -> CounterState:
         """How the destination's counter stands."""
@@ -87,6 +98,9 @@ class LabelmapSide(ServerSide):
 
     def command(self, units: Sequence[Unit]) -> Step:
         events = tuple(unit.events[0] for unit in units)
+        if all(unit.in_bulk for unit in units):
+            version, instance = events[0].version, events[0].instance
+            return Step(MakeBodies(version=version, instance=instance, looked=self._looked), events, events)
         if len(events) > 1:
             merges = [event for event in events if isinstance(event, Merge)]
             return Step(combined(merges), events, events)
@@ -106,6 +120,7 @@ class LabelmapSide(ServerSide):
 
     def find_present(self, units: Sequence[Unit], ordering: Ordering) -> Presence:
         """By their bodies; torn ones are mended on the way."""
+        self._looked = True
         events = [unit.events[0] for unit in units]
         seen = self._look(events)
         presence = find_presence(events, ordering, seen)
@@ -137,7 +152,10 @@ class LabelmapSide(ServerSide):
         labels = [event for event in events if isinstance(event, LabelEvent)]
         for instance in sorted({event.instance for event in labels}):
             own = [event for event in labels if event.instance == instance]
-            seen |= look(own, self._labelmap(instance), self.servers.pool, self.contact)
+            labelmap = self._labelmap(instance)
+            if self.servers.apply != "replay":
+                labelmap = known_bodies(labelmap, own, SHORT_SECONDS)
+            seen |= look(own, labelmap, self.servers.pool, self.contact)
         return seen
 
     def is_past(self, events: Sequence[Event], checkpoint: Checkpoint) -> bool:
@@ -234,5 +252,10 @@ class LabelmapSide(ServerSide):
                 shows=self._shows,
                 skips=self.servers.skips,
                 note=self.servers.note,
+                changes=self._changes,
             )
         )
+
+    def _changes(self) -> int:
+        with self.servers.repo_lock:
+            return read_repo_info(self.servers.destination, self.servers.root).next_mutation_id

@@ -10,11 +10,13 @@ from collections.abc import Sequence
 from dvidsync_dagster.datatypes.labelmap.blobs import cleaved_supervoxels
 from dvidsync_dagster.datatypes.labelmap.events import BodyEvent
 from dvidsync_dagster.datatypes.labelmap.server.bodies import Bodies
+from dvidsync_dagster.datatypes.labelmap.server.bulk import make_bodies
 from dvidsync_dagster.datatypes.labelmap.server.cleaving import cleave, mend_cleave
 from dvidsync_dagster.datatypes.labelmap.server.commands import (
     CleaveBody,
     Fresh,
     LabelCommand,
+    MakeBodies,
     MergeBodies,
     PassIds,
     RaiseHighest,
@@ -63,6 +65,9 @@ class LabelmapWriter:
                 case SplitSupervoxels():
                     with self.counter.lock:
                         return split(self.bodies, command, events)
+                case MakeBodies():
+                    with self.counter.lock:
+                        return make_bodies(self.bodies, command, events)
                 case _:
                     with self.counter.lock:
                         return self._move_counter(command)

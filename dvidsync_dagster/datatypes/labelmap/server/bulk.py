@@ -1,0 +1,170 @@
+"""Many operations at once: the indices of their bodies are read, changed and written back in bulk.
+
+What the operations make of the bodies is computed from the log and from the bodies here (`net_change`), so
+nothing depends on how far the source is by now, and what cannot be done is what DVID would refuse. The
+mapping is written before the indices: an interrupted run leaves bodies whose indices, tags included, are
+still those before the operations, and which are made again, or those after them. The bodies of operations
+that belong together are written by one request.
+
+Splits, which change voxels, are not among them: they are repeated by requests, between what comes before
+and after them on their bodies.
+
+See docs/dvid.md, "Copying states".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from dvidsync_dagster.datatypes.labelmap.blobs import cleaved_supervoxels
+from dvidsync_dagster.datatypes.labelmap.changed_indices import (
+    ChangedIndices,
+    changed_indices,
+    grouped,
+    in_posting_order,
+    supervoxels_of,
+)
+from dvidsync_dagster.datatypes.labelmap.counter_rule import ids_of
+from dvidsync_dagster.datatypes.labelmap.events import BodyEvent, Cleave, Renumber
+from dvidsync_dagster.datatypes.labelmap.net_change import Done, NetChange, do_all
+from dvidsync_dagster.datatypes.labelmap.server.bodies import Bodies
+from dvidsync_dagster.datatypes.labelmap.server.commands import MakeBodies
+from dvidsync_dagster.datatypes.labelmap.server.tags import tagged
+from dvidsync_dagster.dvid.proto.labelmap_pb2 import LabelIndex
+from dvidsync_dagster.dvid.refusal import reason_of
+from dvidsync_dagster.errors import ServerFailed
+from dvidsync_dagster.events.event import Event
+from dvidsync_dagster.plan.outcome import Outcome, Refusal
+
+REQUEST_BYTES = 8 << 20
+"""Indices in one request. What a run that died has asked for is done soon."""
+
+BODIES_AT_ONCE = 500
+"""Bodies to which one request maps supervoxels: DVID syncs a record to its disk for each."""
+
+_READ_AGAIN = 5
+
+
+def make_bodies(bodies: Bodies, command: MakeBodies, events: Sequence[Event]) -> Outcome:
+    """Do what a command says. Whoever calls holds the counter's lock."""
+    wanted = [_whole(event, bodies) for event in events if isinstance(event, BodyEvent)]
+    for _ in range(_READ_AGAIN):
+        changes = bodies.changes()
+        before = _indices(bodies, command.version, wanted)
+        net = _bodies_of(before, bodies, command.version, wanted)
+        done = do_all(net, wanted, skips=bodies.skips)
+        present = [place for place in done.refused if bodies.is_present([wanted[place]])]
+        if present and not command.looked:
+            # Who did it may have done more. Look before anything is written.
+            return Outcome(already_there=len(present))
+        changed = changed_indices(before, net, _sign)
+        if bodies.changes() == changes:
+            _write(bodies, command.version, net, changed, [wanted[place] for place in done.done])
+            _count(bodies, command.version, wanted, net)
+            return _outcome(done, present)
+    raise ServerFailed(
+        f"POST {bodies.destination.name}/indices",
+        f"was put off: others work on this server while bodies of version {command.version} are made in "
+        f"bulk, time and again. Run again when they are at rest, or set `apply: replay`",
+    )
+
+
+def _whole(event: BodyEvent, bodies: Bodies) -> BodyEvent:
+    """With the supervoxels that a blob has."""
+    if isinstance(event, Cleave) and event.supervoxels is None:
+        return replace(event, supervoxels=cleaved_supervoxels(event, bodies.source))
+    return event
+
+
+def _indices(bodies: Bodies, version: str, events: Iterable[BodyEvent]) -> dict[int, LabelIndex]:
+    """The indices of the bodies that exist among those that operations touch."""
+    labels = sorted({label for event in events for label in event.bodies})
+    return {label: index for label, index in bodies.destination.indices(version, labels) if index.blocks}
+
+
+def _bodies_of(
+    before: Mapping[int, LabelIndex], bodies: Bodies, version: str, events: Sequence[BodyEvent]
+) -> NetChange:
+    """The bodies before operations, and what the mapping knows of other ids that they name."""
+    parts = {label: supervoxels_of(index) for label, index in before.items()}
+    _check_apart(parts, version, bodies)
+    named = {each for event in events if isinstance(event, Cleave) for each in event.supervoxels or ()}
+    others = sorted(named.difference(*parts.values()))
+    mapped = bodies.destination.mapping(version, others) if others else []
+    targets = sorted({event.new for event in events if isinstance(event, Renumber)})
+    known = bodies.destination.known(version, targets) if targets else []
+    taken = {label for label, is_known in zip(targets, known, strict=True) if is_known}
+    return NetChange(parts, dict(zip(others, mapped, strict=True)), taken)
+
+
+def _check_apart(parts: dict[int, set[int]], version: str, bodies: Bodies) -> None:
+    """Raises ServerFailed if a supervoxel is in two bodies."""
+    if sum(map(len, parts.values())) == len(set().union(*parts.values())):
+        return
+    seen: dict[int, int] = {}
+    for label, supervoxels in sorted(parts.items()):
+        for supervoxel in supervoxels:
+            other = seen.setdefault(supervoxel, label)
+            if other != label:
+                raise ServerFailed(
+                    f"GET {bodies.destination.name}/indices",
+                    f"shows supervoxel {supervoxel} in bodies {other} and {label} of version {version}: the "
+                    f"server was killed while it wrote. Compare with `dvidsync verify`, mend with "
+                    f"`dvidsync repair --apply`, and set `apply: replay` until that is done",
+                )
+
+
+def _write(
+    bodies: Bodies, version: str, net: NetChange, changed: ChangedIndices, events: Sequence[BodyEvent]
+) -> None:
+    moved = list(grouped(net.mapping).items())
+    for start in range(0, len(moved), BODIES_AT_ONCE):
+        bodies.destination.map_supervoxels(version, dict(moved[start : start + BODIES_AT_ONCE]))
+    for request in _requests(in_posting_order(changed, events)):
+        bodies.destination.put_indices(version, request)
+
+
+def _sign(index: LabelIndex, event: BodyEvent) -> None:
+    """As the source has it, and with the tag. The time is that of the source's announcement."""
+    began = (event.started_ns or event.origin.key_ns) // 1_000_000_000
+    index.last_mutid = event.mutation_id
+    index.last_mod_time = datetime.fromtimestamp(began, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    index.last_mod_user = event.user
+    index.last_mod_app = tagged(event.app, event.rank)
+
+
+def _requests(groups: Iterable[list[LabelIndex]]) -> Iterator[list[LabelIndex]]:
+    """As many groups as fit into one request; none is divided."""
+    request: list[LabelIndex] = []
+    size = 0
+    for group in groups:
+        more = sum(index.ByteSize() for index in group)
+        if request and size + more > REQUEST_BYTES:
+            yield request
+            request, size = [], 0
+        request += group
+        size += more
+    if request:
+        yield request
+
+
+def _count(bodies: Bodies, version: str, events: Sequence[BodyEvent], net: NetChange) -> None:
+    """Where the counter stands: past the labels that were written, and to be moved past all ids taken."""
+    labels = [label for label in net.touched if label in net.bodies]
+    if labels:
+        bodies.counter.passed(min(labels), max(labels))
+    for event in events:
+        ids = ids_of(event)
+        if ids is not None:
+            bodies.counter.pass_ids(version, ids)
+
+
+def _outcome(done: Done, present: Sequence[int]) -> Outcome:
+    refusals = (
+        Refusal(place, found, reason_of(400, found))
+        for place, found in sorted(done.refused.items())
+        if place not in present
+    )
+    return Outcome(len(present), tuple(refusals))

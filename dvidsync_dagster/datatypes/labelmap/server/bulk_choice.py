@@ -1,0 +1,106 @@
+"""Which operations on bodies are brought in bulk, and which are repeated one by one.
+
+In bulk go those of an open version, unless something at the destination must be told of each operation, or
+does not notice the new bodies: what is synced to the labelmap, and a server that keeps indices in memory.
+See docs/dvid.md, "Copying states".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from dvidsync_dagster.datatypes.labelmap.events import (
+    BodyEvent,
+    LabelEvent,
+    SetNextLabel,
+    Split,
+    SplitSupervoxel,
+)
+from dvidsync_dagster.datatypes.labelmap.server.kept_indices import keeps_indices
+from dvidsync_dagster.datatypes.place import is_after_commit
+from dvidsync_dagster.datatypes.server_side import Servers
+from dvidsync_dagster.dvid.labelmap import Labelmap
+from dvidsync_dagster.dvid.repo import RepoInfo, read_repo_info
+from dvidsync_dagster.errors import ConfigurationError
+
+AUTO_OPERATIONS = 200
+"""`auto` brings so many operations of one instance in bulk, and fewer one by one."""
+
+
+class BulkChoice:
+    """For one run."""
+
+    def __init__(self, servers: Servers) -> None:
+        self._servers = servers
+        self._keeps_indices: dict[str, bool] = {}
+
+    def of(self, events: Sequence[LabelEvent]) -> list[bool]:
+        """Which of the events in a batch go in bulk.
+
+        Raises:
+            ConfigurationError: `apply` is ``state``, and the server keeps indices in memory.
+        """
+        changes = _by_instance(events) if self._servers.apply != "replay" else {}
+        if not changes:
+            return [False] * len(events)
+        with self._servers.repo_lock:
+            there = read_repo_info(self._servers.destination, self._servers.root)
+        chosen = {name for name, own in changes.items() if self._is_chosen(name, own, there)}
+        # These must come in turn with all that take ids: the counter is set, or picks a body's label.
+        chosen -= {event.instance for event in events if isinstance(event, SetNextLabel | Split)}
+        return [
+            isinstance(event, BodyEvent) and event.instance in chosen and self._is_usual(event, there)
+            for event in events
+        ]
+
+    def _is_usual(self, event: BodyEvent, there: RepoInfo) -> bool:
+        """Whether it is in an open version, and changes bodies only."""
+        version = there.versions.get(event.version)
+        is_open = version is None or not version.locked
+        if isinstance(event, SplitSupervoxel):
+            return False
+        return is_open and 0 not in event.bodies and not is_after_commit(event, self._servers.repo)
+
+    def _is_chosen(self, name: str, events: Sequence[BodyEvent], there: RepoInfo) -> bool:
+        servers, here = self._servers, self._servers.at_destination(name)
+        if servers.apply == "auto" and len(events) < AUTO_OPERATIONS:
+            return False
+        synced = sorted(each.name for each in there.instances.values() if here in each.syncs)
+        if synced:
+            servers.note(
+                f"{here}: operations are repeated one by one, as {', '.join(synced)} must be told of each"
+            )
+            return False
+        if here not in there.instances:
+            return False
+        if name not in self._keeps_indices:
+            newest = sorted(there.versions.values(), key=lambda version: -version.number)
+            found = keeps_indices(
+                Labelmap(servers.destination, here),
+                [version.uuid for version in newest if not version.locked],
+                list(dict.fromkeys(label for event in events for label in event.bodies if label)),
+            )
+            if found is None:
+                return False
+            self._keeps_indices[name] = found
+        return not self._keeps_indices[name] or self._refuse(here)
+
+    def _refuse(self, instance: str) -> bool:
+        found = f"{instance}: the server keeps indices of bodies in memory, and would go on with old ones"
+        if self._servers.apply == "state":
+            raise ConfigurationError(
+                "destinations[].apply",
+                f"is `state`, but {found}",
+                "Take [cache.labelmap] out of the server's configuration and start it anew, or set "
+                "`apply: replay`.",
+            )
+        self._servers.note(f"{found}: operations are repeated one by one")
+        return False
+
+
+def _by_instance(events: Sequence[LabelEvent]) -> Mapping[str, list[BodyEvent]]:
+    found: dict[str, list[BodyEvent]] = {}
+    for event in events:
+        if isinstance(event, BodyEvent):
+            found.setdefault(event.instance, []).append(event)
+    return found

@@ -1,0 +1,1 @@
+"""Practice branches of a destination: making them, listing them, and what people did in them."""
