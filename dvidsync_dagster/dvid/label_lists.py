@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import lz4.block
 import numpy as np
@@ -14,6 +15,7 @@ import numpy.typing as npt
 import orjson
 
 from dvidsync_dagster.dvid import protobuf
+from dvidsync_dagster.dvid.index_arrays import IndexArrays, index_arrays
 from dvidsync_dagster.dvid.paths import node_path
 from dvidsync_dagster.dvid.patience import REPO, VALUE
 from dvidsync_dagster.dvid.proto.labelmap_pb2 import LabelIndex
@@ -104,20 +106,17 @@ def indices(
 
     All of them are in memory at once, as DVID compresses them.
     """
-    path = node_path(version, name, "indices-compressed")
-    content = client.read(path, body=orjson.dumps(labels), limit=VALUE, kind=BINARY)
-    place = 0
-    for label in labels:
-        if place + _HEADER.size > len(content):
-            raise ServerFailed(f"GET {path}", f"ends before the index of label {label}")
-        size, told = _HEADER.unpack_from(content, place)
-        place += _HEADER.size
-        if told != label or place + size > len(content):
-            raise ServerFailed(f"GET {path}", f"has something else in place of the index of label {label}")
-        yield label, _index(content[place : place + size], f"GET {path}")
-        place += size
-    if place != len(content):
-        raise ServerFailed(f"GET {path}", f"has {len(content) - place} bytes after its last index")
+    with _asked_for_indices(version, name) as path:
+        stored = _stored_indices(client, path, labels)
+        for label, content in zip(labels, stored, strict=True):
+            yield label, protobuf.label_index(content)
+
+
+def told_by_indices(client: Transport, version: str, name: str, labels: Sequence[int]) -> IndexArrays:
+    """What the indices of at most `MOST_INDICES` labels tell, in their order. Many times faster than to look
+    at each."""
+    with _asked_for_indices(version, name) as path:
+        return index_arrays(labels, _stored_indices(client, path, labels))
 
 
 def split_halves(client: Transport, version: str, name: str) -> list[int]:
@@ -140,14 +139,35 @@ def _rows(content: bytes, width: int, path: str) -> Pairs:
     return np.frombuffer(content, "<u8").reshape(-1, width).astype(np.uint64, copy=False)
 
 
-def _index(content: bytes, asked: str) -> LabelIndex:
-    if not content:
-        return LabelIndex()
+@contextmanager
+def _asked_for_indices(version: str, name: str) -> Iterator[str]:
+    """The path. Raises ServerFailed for an answer that holds something else."""
+    path = node_path(version, name, "indices-compressed")
     try:
-        compression, size = _STORED.unpack_from(content)
-        if compression != _LZ4 or size > VALUE:
-            raise ServerFailed(asked, f"has an index that is kept in an unknown way: {content[:16]!r}")
-        plain = lz4.block.decompress(content[_STORED.size :], uncompressed_size=size)
-        return protobuf.label_index(plain)
+        yield path
     except (struct.error, lz4.block.LZ4BlockError, protobuf.DecodeError) as error:
-        raise ServerFailed(asked, f"has an index that is none: {error!r}") from error
+        raise ServerFailed(f"GET {path}", f"has an index that is none: {error!r}") from error
+
+
+def _stored_indices(client: Transport, path: str, labels: Sequence[int]) -> Iterator[bytes]:
+    content = client.read(path, body=orjson.dumps(labels), limit=VALUE, kind=BINARY)
+    place = 0
+    for label in labels:
+        if place + _HEADER.size > len(content):
+            raise ServerFailed(f"GET {path}", f"ends before the index of label {label}")
+        size, told = _HEADER.unpack_from(content, place)
+        place += _HEADER.size
+        if told != label or place + size > len(content):
+            raise ServerFailed(f"GET {path}", f"has something else in place of the index of label {label}")
+        yield _plain(content[place : place + size], path) if size else b""
+        place += size
+    if place != len(content):
+        raise ServerFailed(f"GET {path}", f"has {len(content) - place} bytes after its last index")
+
+
+def _plain(content: bytes, path: str) -> bytes:
+    compression, size = _STORED.unpack_from(content)
+    if compression != _LZ4 or size > VALUE:
+        raise ServerFailed(f"GET {path}", f"has an index that is kept in an unknown way: {content[:16]!r}")
+    plain: bytes = lz4.block.decompress(content[_STORED.size :], uncompressed_size=size)
+    return plain

@@ -10,9 +10,10 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from dvidsync_dagster.datatypes.labelmap.snapshot.tables import TIME, unfit
-from dvidsync_dagster.dvid.label_lists import existing_labels, indices
+from dvidsync_dagster.dvid.label_lists import existing_labels, told_by_indices
 from dvidsync_dagster.dvid.labelmap import Labelmap
 from dvidsync_dagster.dvid.times import line_time
 from dvidsync_dagster.snapshot.table import HIGHEST
@@ -103,24 +104,20 @@ class _Told:
 
 
 def _read_told(source: Labelmap, version: str, labels: Sequence[int], table: str) -> _Told:
-    voxels, holds_itself, mutations, users, times = [], [], [], [], []
-    for label, index in indices(source.client, version, source.name, labels):
-        counts = [count for block in index.blocks for count in block.value.counts]
-        voxels.append(sum([count.value for count in counts]))
-        holds_itself.append(label in [count.key for count in counts])
-        if index.last_mutid > HIGHEST:
-            raise unfit(table, index.last_mutid, f"the last mutation of body {label} in version {version}")
-        mutations.append(index.last_mutid or None)
-        users.append(index.last_mod_user or None)
-        times.append(microseconds(index.last_mod_time))
+    told = told_by_indices(source.client, version, source.name, labels)
+    mutations = told.last_mutation
+    if mutations.max(initial=0) > HIGHEST:
+        place = int(mutations.argmax())
+        label, mutation = labels[place], int(mutations[place])
+        raise unfit(table, mutation, f"the last mutation of body {label} in version {version}")
+    times = told.last_time.dictionary_encode()
+    known = pa.array([microseconds(text) for text in times.dictionary.to_pylist()], pa.int64())
     columns = [
-        pa.array(mutations, pa.int64()),
-        pa.array(users, pa.string()).dictionary_encode(),
-        pa.array(times, pa.int64()).cast(TIME),
+        pa.array(mutations.astype(np.int64), mask=mutations == 0),
+        pc.if_else(pc.equal(told.last_user, ""), None, told.last_user).dictionary_encode(),
+        known.take(times.indices).cast(TIME),
     ]
-    return _Told(
-        np.array(voxels, np.int64), np.array(holds_itself, np.bool_), pa.record_batch(columns, _CHANGED)
-    )
+    return _Told(told.voxels, told.holds_itself, pa.record_batch(columns, _CHANGED))
 
 
 @lru_cache(maxsize=1024)

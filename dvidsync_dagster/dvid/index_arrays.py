@@ -1,0 +1,151 @@
+"""What the indices of many bodies tell, as arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from dvidsync_dagster.dvid import protobuf
+from dvidsync_dagster.dvid.protobuf_arrays import Messages, NotPlain, fields, inner, joined, none_of, together
+
+_AT_ONCE = 8 << 20
+"""Bytes of indices that are held together, unless one alone has more."""
+
+# Fields of `LabelIndex` and of what is in it: dvid/proto/labelmap.proto.
+_BLOCKS, _LAST_MUTID, _LAST_MOD_TIME, _LAST_MOD_USER, _LAST_MOD_APP = 1, 3, 4, 5, 6
+_KEY, _VALUE = 1, 2
+_COUNTS = 1
+_VOXELS = 2**32 - 1
+"""A count has 32 bits."""
+
+
+@dataclass(frozen=True, slots=True)
+class IndexArrays:
+    """Arrays of one length. An index without a text has an empty one.
+
+    Args:
+        voxels: of all blocks.
+        holds_itself: the body has the supervoxel of its own label.
+    """
+
+    voxels: npt.NDArray[np.int64]
+    holds_itself: npt.NDArray[np.bool_]
+    last_mutation: npt.NDArray[np.uint64]
+    last_time: pa.StringArray
+    last_user: pa.StringArray
+
+
+def index_arrays(labels: Sequence[int], indices: Iterable[bytes]) -> IndexArrays:
+    """Of each label and its `LabelIndex`.
+
+    Raises:
+        DecodeError: bytes that are none.
+    """
+    parts = []
+    held: list[bytes] = []
+    size = start = 0
+    for content in indices:
+        held.append(content)
+        size += len(content)
+        if size >= _AT_ONCE:
+            parts.append(_told(labels[start : start + len(held)], held))
+            start, size, held = start + len(held), 0, []
+    parts.append(_told(labels[start:], held))
+    return IndexArrays(
+        np.concatenate([part.voxels for part in parts]),
+        np.concatenate([part.holds_itself for part in parts]),
+        np.concatenate([part.last_mutation for part in parts]),
+        pa.concat_arrays([part.last_time for part in parts]),
+        pa.concat_arrays([part.last_user for part in parts]),
+    )
+
+
+def _told(labels: Sequence[int], indices: Sequence[bytes]) -> IndexArrays:
+    try:
+        return _by_steps(labels, indices)
+    except (NotPlain, pa.ArrowInvalid):
+        return _one_by_one(labels, indices)
+
+
+def _by_steps(labels: Sequence[int], indices: Sequence[bytes]) -> IndexArrays:
+    """Raises NotPlain, ArrowInvalid for a text that is no UTF-8."""
+    messages = joined(indices)
+    mutations = np.zeros(len(indices), np.uint64)
+    time, user, app = _Texts(messages), _Texts(messages), _Texts(messages)
+    blocks = [none_of(messages)]
+    for step in fields(messages):
+        # Of a field that comes twice, the last one counts.
+        owners, numbers = step.numbers(_LAST_MUTID)
+        mutations[owners] = numbers
+        time.take(step.messages(_LAST_MOD_TIME))
+        user.take(step.messages(_LAST_MOD_USER))
+        app.take(step.messages(_LAST_MOD_APP))
+        blocks.append(step.messages(_BLOCKS))
+    counts = inner(inner(together(blocks), _VALUE), _COUNTS)
+    supervoxels, voxels = _entries(counts)
+    sums = np.zeros(len(indices), np.int64)
+    np.add.at(sums, counts.owners, voxels)
+    holds_itself = np.zeros(len(indices), np.bool_)
+    of_itself = supervoxels == np.array(labels, np.uint64)[counts.owners]
+    holds_itself[counts.owners[of_itself]] = True
+    # An index with a text that is none is broken, whoever needs the text.
+    app.array()
+    return IndexArrays(sums, holds_itself, mutations, time.array(), user.array())
+
+
+def _entries(counts: Messages) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.int64]]:
+    """Supervoxel and voxels of each."""
+    supervoxels = np.zeros(len(counts.owners), np.uint64)
+    voxels = np.zeros(len(counts.owners), np.uint64)
+    for step in fields(replace(counts, owners=np.arange(len(counts.owners)))):
+        for field, into in (_KEY, supervoxels), (_VALUE, voxels):
+            owners, numbers = step.numbers(field)
+            into[owners] = numbers
+    return supervoxels, (voxels & _VOXELS).astype(np.int64)
+
+
+class _Texts:
+    """A text of each message; empty until it is taken."""
+
+    def __init__(self, of: Messages) -> None:
+        self._content = of.content
+        self._starts = np.zeros(len(of.owners), np.int64)
+        self._ends = np.zeros(len(of.owners), np.int64)
+
+    def take(self, found: Messages) -> None:
+        self._starts[found.owners] = found.starts
+        self._ends[found.owners] = found.ends
+
+    def array(self) -> pa.StringArray:
+        """Raises ArrowInvalid."""
+        lengths = self._ends - self._starts
+        offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
+        places = np.arange(offsets[-1]) + np.repeat(self._starts - offsets[:-1], lengths)
+        buffers = [pa.py_buffer(offsets.astype(np.int32)), pa.py_buffer(self._content[places])]
+        array = pa.StringArray.from_buffers(len(lengths), *buffers)
+        array.validate(full=True)
+        return array
+
+
+def _one_by_one(labels: Sequence[int], indices: Sequence[bytes]) -> IndexArrays:
+    """Raises DecodeError."""
+    voxels, holds_itself, mutations, times, users = [], [], [], [], []
+    for label, content in zip(labels, indices, strict=True):
+        index = protobuf.label_index(content)
+        counts = [count for block in index.blocks for count in block.value.counts]
+        voxels.append(sum([count.value for count in counts]))
+        holds_itself.append(label in [count.key for count in counts])
+        mutations.append(index.last_mutid)
+        times.append(index.last_mod_time)
+        users.append(index.last_mod_user)
+    return IndexArrays(
+        np.array(voxels, np.int64),
+        np.array(holds_itself, np.bool_),
+        np.array(mutations, np.uint64),
+        pa.array(times, pa.string()),
+        pa.array(users, pa.string()),
+    )
