@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import AbstractContextManager
+from contextlib import contextmanager
 from datetime import timedelta
 
 import pyarrow as pa
@@ -83,8 +83,8 @@ class DeltaTables:
                 if now is not None and now.version() > before:
                     raise self._contended(path) from error
                 raise
+            self._held[path] = opened(self._bucket, self._branch, path, before + commits)
         self._known[path] = before + commits
-        self._held[path] = opened(self._bucket, self._branch, path, before + commits)
         return self._known[path]
 
     def commit(self, table: Table, change: Change, *, at: int, key_ns: int) -> int:
@@ -114,18 +114,19 @@ class DeltaTables:
 
     def rows(self, versions: Mapping[str, int]) -> TableRows:
         """The tables' rows at these versions, by path."""
-        return RowsAt(self._bucket, self._branch, versions, self._held, self._of_newer_run)
+        return RowsAt(self._bucket, self._branch, versions, self._held, self._errors)
 
     def count(self, path: str, version: int) -> int:
         """How many rows a table has at a version. Its log tells; its files are not read."""
-        return RowsAt(self._bucket, self._branch, {path: version}, self._held).count(path)
+        return RowsAt(self._bucket, self._branch, {path: version}, self._held, self._errors).count(path)
 
     def at(self, path: str, version: int) -> DeltaTable:
         """A table, open at a version to look at."""
         held = self._held.get(path)
         if held is not None and held.version() == version:
             return held
-        return opened(self._bucket, self._branch, path, version)
+        with self._errors(path):
+            return opened(self._bucket, self._branch, path, version)
 
     def bytes_written(self, path: str) -> int:
         """How many bytes of files this run has written where rows of a table changed."""
@@ -184,8 +185,6 @@ class DeltaTables:
                     if self._newest_of_owner(path).version() == before:
                         raise storage_error(self._uri(path), error) from None
                     continue
-                except SnapshotDamaged as error:
-                    raise self._of_newer_run(error) from None
             if delta.version() == expected:
                 self._known[path] = expected
                 self._held[path] = delta
@@ -252,8 +251,13 @@ class DeltaTables:
             metadata["dvidsync.key"] = str(key_ns)
         return CommitProperties(custom_metadata=metadata, max_commit_retries=0, app_transactions=transactions)
 
-    def _errors(self, path: str) -> AbstractContextManager[None]:
-        return storage_errors(self._bucket, self._branch, path)
+    @contextmanager
+    def _errors(self, path: str) -> Iterator[None]:
+        try:
+            with storage_errors(self._bucket, self._branch, path):
+                yield
+        except SnapshotDamaged as error:
+            raise self._of_newer_run(error) from None
 
     def _uri(self, path: str) -> str:
         return f"{self._bucket.uri}/{table_folder(self._branch, path)}"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
+from functools import partial
 from types import MappingProxyType
 from typing import Any
 
@@ -13,7 +15,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from deltalake import DeltaTable
 
-from dvidsync_dagster.errors import DvidSyncError, SnapshotDamaged
 from dvidsync_dagster.snapshot.files import release_unused
 from dvidsync_dagster.snapshot.layout import table_folder
 from dvidsync_dagster.snapshot.opening import count_rows, opened, query, quoted, storage_errors
@@ -32,7 +33,7 @@ class RowsAt:
         branch: the branch's name.
         versions: Delta's, by the table's path. No other tables are asked for.
         held: tables that are open already, by path; they can move on to other versions.
-        cause: what it means that a file is missing.
+        errors: makes what goes wrong with a table, by its path, a StorageError or OwnershipLost.
 
     What is read raises StorageError.
     """
@@ -43,17 +44,17 @@ class RowsAt:
         branch: str,
         versions: Mapping[str, int],
         held: Mapping[str, DeltaTable] = MappingProxyType({}),
-        cause: Callable[[SnapshotDamaged], DvidSyncError] = lambda error: error,
+        errors: Callable[[str], AbstractContextManager[None]] | None = None,
     ) -> None:
         self._bucket = bucket
         self._branch = branch
         self._versions = dict(versions)
         self._held = held
-        self._cause = cause
+        self._errors = errors or partial(storage_errors, bucket, branch)
         self._open: dict[str, DeltaTable] = {}
 
     def schema(self, table: Table) -> pa.Schema:
-        with storage_errors(self._bucket, self._branch, table.path):
+        with self._errors(table.path):
             return pa.schema(self._at(table.path).schema().to_arrow())
 
     def find(self, table: Table, column: str, values: npt.NDArray[Any] | list[Any]) -> pa.Table:
@@ -63,7 +64,7 @@ class RowsAt:
         # All rows pass by and are looked up here: thousands of values are too many for delta-rs, where SQL of
         # that length ends in a crash; and the scans of delta-rs and pyarrow took twice the memory.
         keys = Keys(pa.table({column: wanted}))
-        with storage_errors(self._bucket, self._branch, table.path):
+        with self._errors(table.path):
             files = [file for file in files_of(self._at(table.path), column) if keys.may_be_in(file)]
         folder = table_folder(self._branch, table.path)
 
@@ -75,17 +76,14 @@ class RowsAt:
             release_unused()
             return found
 
-        with ThreadPoolExecutor(FILES_AT_ONCE) as pool:
-            try:
-                rows = [part for found in pool.map(found_in, files) for part in found]
-            except SnapshotDamaged as error:
-                raise self._cause(error) from None
+        with self._errors(table.path), ThreadPoolExecutor(FILES_AT_ONCE) as pool:
+            rows = [part for found in pool.map(found_in, files) for part in found]
         return pa.concat_tables([table.schema.empty_table(), *rows])
 
     def batches(self, table: Table, columns: tuple[str, ...] | None = None) -> Iterator[pa.RecordBatch]:
         names = columns or table.schema.names
         schema = pa.schema([table.schema.field(name) for name in names])
-        with storage_errors(self._bucket, self._branch, table.path):
+        with self._errors(table.path):
             delta = self._at(table.path)
             there = set(pa.schema(delta.schema().to_arrow()).names)
             # A column that came later is empty before.
@@ -95,7 +93,7 @@ class RowsAt:
 
     def count(self, path: str) -> int:
         """How many rows a table has. Its log tells; its files are not read."""
-        with storage_errors(self._bucket, self._branch, path):
+        with self._errors(path):
             return count_rows(self._at(path))
 
     def _at(self, path: str) -> DeltaTable:
