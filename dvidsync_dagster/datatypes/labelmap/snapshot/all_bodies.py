@@ -41,12 +41,17 @@ class AllBodies:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def places(self, labels: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.bool_]]:
-        """Where these labels are, and which of them are bodies: the places of the others mean nothing."""
-        places = np.searchsorted(self.labels, labels)
-        places[places == len(self.labels)] = 0
-        there = self.labels[places] == labels if len(self.labels) else np.zeros(len(labels), np.bool_)
-        return places, there
+
+def places_in(
+    ids: npt.NDArray[np.int64], wanted: npt.NDArray[np.int64]
+) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.bool_]]:
+    """Where some ids are in an ascending array, and which of them: the places of the others mean nothing."""
+    # Looked up in their order, millions take a fifth of the time.
+    order = np.argsort(wanted)
+    places = np.empty(len(wanted), np.intp)
+    places[order] = np.searchsorted(ids, wanted[order])
+    places[places == len(ids)] = 0
+    return places, ids[places] == wanted if len(ids) else np.zeros(len(wanted), np.bool_)
 
 
 def read_bodies(source: Labelmap, version: str, table: str) -> AllBodies:

@@ -14,7 +14,7 @@ import pyarrow as pa
 from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_fixed
 
 from dvidsync_dagster.datatypes.labelmap.empty_supervoxels import empty_among
-from dvidsync_dagster.datatypes.labelmap.snapshot.all_bodies import AllBodies, read_bodies
+from dvidsync_dagster.datatypes.labelmap.snapshot.all_bodies import AllBodies, places_in, read_bodies
 from dvidsync_dagster.datatypes.labelmap.snapshot.tables import Labels, LabelTables, unfit
 from dvidsync_dagster.dvid.label_lists import mapping_pairs, split_halves
 from dvidsync_dagster.dvid.labelmap import Labelmap
@@ -36,8 +36,8 @@ def whole(
     """
     bodies = read_bodies(source, version, tables.bodies.path)
     mapping = _mapping(source, version, tables, bodies)
-    counts = np.bincount(bodies.places(mapping.bodies)[0], minlength=len(bodies))
-    yield tables.mapping, mapping.batches(tables.mapping.schema)
+    counts = np.bincount(mapping.places, minlength=len(bodies))
+    yield tables.mapping, mapping.batches(bodies, tables.mapping.schema)
     yield tables.edits, iter(())
     del mapping
     yield tables.bodies, _body_batches(bodies, counts, tables.bodies.schema)
@@ -45,17 +45,20 @@ def whole(
 
 @dataclass(frozen=True, slots=True)
 class _Mapping:
-    """Arrays of one length; a supervoxel that does not exist is in body 0."""
+    """Arrays of one length.
+
+    Args:
+        supervoxels: ascending.
+        places: of their bodies among all bodies.
+    """
 
     supervoxels: Labels
-    bodies: Labels
+    places: npt.NDArray[np.intp]
 
-    def only(self, mask: npt.NDArray[np.bool_]) -> _Mapping:
-        return _Mapping(self.supervoxels[mask], self.bodies[mask])
-
-    def batches(self, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+    def batches(self, bodies: AllBodies, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
         for start in range(0, len(self.supervoxels), ROWS):
-            columns = [each[start : start + ROWS] for each in (self.supervoxels, self.bodies)]
+            some = slice(start, start + ROWS)
+            columns = [self.supervoxels[some], bodies.labels[self.places[some]]]
             yield pa.record_batch([pa.array(column) for column in columns], schema)
 
 
@@ -66,14 +69,16 @@ def _mapping(source: Labelmap, version: str, tables: LabelTables, bodies: AllBod
     far as a body has the supervoxel of its own label: docs/dvid.md, "Bulk reads". A body that a cleave, a
     split or a renumber has named has none.
     """
-    moved = _read_moved(source, version, tables)
-    itself = bodies.labels[bodies.holds_itself & ~np.isin(bodies.labels, moved.supervoxels)]
+    moved, into = _read_moved(source, version, tables)
+    itself = np.flatnonzero(bodies.holds_itself & ~places_in(moved, bodies.labels)[1])
     # Of a body that does not exist there are no voxels, whatever is mapped to it.
-    moved = moved.only(bodies.places(moved.bodies)[1])
-    moved = moved.only(~np.isin(moved.supervoxels, _empty_halves(source, version, moved.supervoxels)))
-    supervoxels = np.concatenate([moved.supervoxels, itself])
+    places, there = places_in(bodies.labels, into)
+    moved, places = moved[there], places[there]
+    is_empty = np.zeros(len(moved), np.bool_)
+    is_empty[places_in(moved, _empty_halves(source, version, moved))[0]] = True
+    supervoxels = np.concatenate([moved[~is_empty], bodies.labels[itself]])
     order = np.argsort(supervoxels)
-    return _Mapping(supervoxels[order], np.concatenate([moved.bodies, itself])[order])
+    return _Mapping(supervoxels[order], np.concatenate([places[~is_empty], itself])[order])
 
 
 @retry(
@@ -83,7 +88,8 @@ def _mapping(source: Labelmap, version: str, tables: LabelTables, bodies: AllBod
     wait=wait_fixed(1),
     reraise=True,
 )
-def _read_moved(source: Labelmap, version: str, tables: LabelTables) -> _Mapping:
+def _read_moved(source: Labelmap, version: str, tables: LabelTables) -> tuple[Labels, Labels]:
+    """Supervoxels, ascending, and their bodies; 0 for one that does not exist."""
     pieces = [np.empty((0, 2), np.uint64)]
     for listed in mapping_pairs(source.client, version, source.name):
         # What was there once is listed for good (docs/dvid.md, "Bulk reads").
@@ -93,13 +99,15 @@ def _read_moved(source: Labelmap, version: str, tables: LabelTables) -> _Mapping
             raise unfit(tables.mapping.path, int(highest), f"the mapping of version {version}")
         pieces.append(pairs)
     every = np.concatenate(pieces).view(np.int64)
-    return _Mapping(every[:, 0].copy(), every[:, 1].copy())
+    order = np.argsort(every[:, 0])
+    return every[order, 0], every[order, 1]
 
 
 def _empty_halves(source: Labelmap, version: str, supervoxels: Labels) -> Labels:
-    """Those of these supervoxels that a split has left without voxels."""
+    """Those of these supervoxels, which are ascending, that a split has left without voxels."""
     halves = np.array(split_halves(source.client, version, source.name), np.uint64)
-    asked = np.intersect1d(halves[halves <= HIGHEST].astype(np.int64), supervoxels)
+    known = np.unique(halves[halves <= HIGHEST].astype(np.int64))
+    asked = known[places_in(supervoxels, known)[1]]
     return np.array(sorted(empty_among(version, asked.tolist(), source)), np.int64)
 
 
