@@ -10,15 +10,28 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from dvidsync_dagster.dvid import protobuf
-from dvidsync_dagster.dvid.protobuf_arrays import Messages, NotPlain, fields, inner, joined, none_of, together
+from dvidsync_dagster.dvid.protobuf_arrays import (
+    NUMBER,
+    SPAN,
+    Messages,
+    NotPlain,
+    fields,
+    inner,
+    joined,
+    none_of,
+    tag,
+    together,
+)
 
 _AT_ONCE = 8 << 20
 """Bytes of indices that are held together, unless one alone has more."""
 
-# Fields of `LabelIndex` and of what is in it: dvid/proto/labelmap.proto.
-_BLOCKS, _LAST_MUTID, _LAST_MOD_TIME, _LAST_MOD_USER, _LAST_MOD_APP = 1, 3, 4, 5, 6
-_KEY, _VALUE = 1, 2
-_COUNTS = 1
+# Of `LabelIndex` and of what is in it: dvid/proto/labelmap.proto.
+_BLOCKS = tag(1, SPAN)
+_LAST_MUTID = tag(3, NUMBER)
+_LAST_MOD_TIME, _LAST_MOD_USER, _LAST_MOD_APP = tag(4, SPAN), tag(5, SPAN), tag(6, SPAN)
+_BLOCK_VALUE, _SV_COUNTS = 2, 1
+_ENTRY_KEY, _ENTRY_VALUE = tag(1, NUMBER), tag(2, NUMBER)
 _VOXELS = 2**32 - 1
 """A count has 32 bits."""
 
@@ -75,37 +88,34 @@ def _by_steps(labels: Sequence[int], indices: Sequence[bytes]) -> IndexArrays:
     """Raises NotPlain, ArrowInvalid for a text that is no UTF-8."""
     messages = joined(indices)
     mutations = np.zeros(len(indices), np.uint64)
-    time, user, app = _Texts(messages), _Texts(messages), _Texts(messages)
+    texts = {each: _Texts(messages) for each in (_LAST_MOD_TIME, _LAST_MOD_USER, _LAST_MOD_APP)}
     blocks = [none_of(messages)]
-    for step in fields(messages):
-        # Of a field that comes twice, the last one counts.
-        owners, numbers = step.numbers(_LAST_MUTID)
-        mutations[owners] = numbers
-        time.take(step.messages(_LAST_MOD_TIME))
-        user.take(step.messages(_LAST_MOD_USER))
-        app.take(step.messages(_LAST_MOD_APP))
-        blocks.append(step.messages(_BLOCKS))
-    counts = inner(inner(together(blocks), _VALUE), _COUNTS)
+    for field in fields(messages):
+        if field.tag == _BLOCKS:
+            blocks.append(field.messages())
+        elif field.tag == _LAST_MUTID:
+            mutations[field.owners] = field.values
+        elif field.tag in texts:
+            texts[field.tag].take(field.messages())
+    counts = inner(inner(together(blocks), _BLOCK_VALUE), _SV_COUNTS)
     supervoxels, voxels = _entries(counts)
     sums = np.zeros(len(indices), np.int64)
     np.add.at(sums, counts.owners, voxels)
-    holds_itself = np.zeros(len(indices), np.bool_)
     of_itself = supervoxels == np.array(labels, np.uint64)[counts.owners]
+    holds_itself = np.zeros(len(indices), np.bool_)
     holds_itself[counts.owners[of_itself]] = True
-    # An index with a text that is none is broken, whoever needs the text.
-    app.array()
-    return IndexArrays(sums, holds_itself, mutations, time.array(), user.array())
+    # All texts are read: an index with one that is none is broken.
+    told = {each: text.array() for each, text in texts.items()}
+    return IndexArrays(sums, holds_itself, mutations, told[_LAST_MOD_TIME], told[_LAST_MOD_USER])
 
 
 def _entries(counts: Messages) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.int64]]:
     """Supervoxel and voxels of each."""
-    supervoxels = np.zeros(len(counts.owners), np.uint64)
-    voxels = np.zeros(len(counts.owners), np.uint64)
-    for step in fields(replace(counts, owners=np.arange(len(counts.owners)))):
-        for field, into in (_KEY, supervoxels), (_VALUE, voxels):
-            owners, numbers = step.numbers(field)
-            into[owners] = numbers
-    return supervoxels, (voxels & _VOXELS).astype(np.int64)
+    found = {each: np.zeros(len(counts.owners), np.uint64) for each in (_ENTRY_KEY, _ENTRY_VALUE)}
+    for field in fields(replace(counts, owners=np.arange(len(counts.owners)))):
+        if field.tag in found:
+            found[field.tag][field.owners] = field.values
+    return found[_ENTRY_KEY], (found[_ENTRY_VALUE] & _VOXELS).astype(np.int64)
 
 
 class _Texts:
@@ -115,13 +125,19 @@ class _Texts:
         self._content = of.content
         self._starts = np.zeros(len(of.owners), np.int64)
         self._ends = np.zeros(len(of.owners), np.int64)
+        self._has_one = np.zeros(len(of.owners), np.bool_)
+        self._taken = 0
 
     def take(self, found: Messages) -> None:
         self._starts[found.owners] = found.starts
         self._ends[found.owners] = found.ends
+        self._has_one[found.owners] = True
+        self._taken += len(found.owners)
 
     def array(self) -> pa.StringArray:
-        """Raises ArrowInvalid."""
+        """Raises ArrowInvalid; NotPlain where one message has two, of which each must be a text."""
+        if self._taken != np.count_nonzero(self._has_one):
+            raise NotPlain
         lengths = self._ends - self._starts
         offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
         places = np.arange(offsets[-1]) + np.repeat(self._starts - offsets[:-1], lengths)

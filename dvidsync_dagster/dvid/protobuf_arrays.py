@@ -26,6 +26,8 @@ _PADDING = bytes(4)
 _BITS = 7
 _MORE = 1 << _BITS
 """The bit of a byte that says that the number goes on. A tag with it is of a field after the 15th."""
+_KIND = 7
+"""The bits of a tag that say what follows."""
 _LEAST = 1 << 3
 """The least tag: of field 1."""
 
@@ -49,33 +51,24 @@ class Messages:
 
 
 @dataclass(frozen=True, slots=True)
-class Fields:
-    """A field of each of some messages.
+class Field:
+    """A field with one tag, of some messages. Where a message is there twice, the later one counts.
 
     Args:
-        content: that of the messages.
-        tags: see `tag`.
+        tag: see `tag`.
         values: of numbers; else their lengths in bytes.
-        ends: where they end.
+        ends: where they end in `content`.
     """
 
     content: npt.NDArray[np.uint8]
+    tag: int
     owners: Places
-    tags: npt.NDArray[np.uint8]
     values: Numbers
     ends: Places
 
-    def numbers(self, field: int) -> tuple[Places, Numbers]:
-        """Owners and values of those that are this field."""
-        chosen = self.tags == tag(field, NUMBER)
-        return self.owners[chosen], self.values[chosen]
-
-    def messages(self, field: int) -> Messages:
-        """Those that are this field: messages, or texts."""
-        chosen = self.tags == tag(field, SPAN)
-        ends = self.ends[chosen]
-        starts = ends - self.values[chosen].astype(np.int64)
-        return Messages(self.content, self.owners[chosen], starts, ends)
+    def messages(self) -> Messages:
+        """The field itself, a message or a text."""
+        return Messages(self.content, self.owners, self.ends - self.values.astype(np.int64), self.ends)
 
 
 def tag(field: int, kind: int) -> int:
@@ -91,7 +84,7 @@ def joined(messages: Sequence[bytes]) -> Messages:
     return Messages(content, np.arange(len(messages)), starts[: len(messages)], ends)
 
 
-def fields(messages: Messages) -> Iterator[Fields]:
+def fields(messages: Messages) -> Iterator[Field]:
     """All of them, step by step; those of a message in their order.
 
     Raises:
@@ -106,19 +99,36 @@ def fields(messages: Messages) -> Iterator[Fields]:
         if len(owners) <= _FEW:
             break
         tags = content[places]
-        kinds = tags & 7
-        is_span = kinds == SPAN
-        if not (is_span | (kinds == NUMBER)).all() or ((tags < _LEAST) | (tags >= _MORE)).any():
-            raise NotPlain
         values, places = _numbers(content, places + 1)
         # What is cut off, or tells a length that is not there, ends after its message.
         left_over = ends - places
-        if (left_over < 0).any() or (values[is_span] > left_over[is_span].astype(np.uint64)).any():
+        if (left_over < 0).any():
             raise NotPlain
-        places = places + np.where(is_span, values, 0).astype(np.int64)
-        yield Fields(content, owners, tags, values, places)
+        lengths = np.where(tags & _KIND == SPAN, values, 0)
+        if (lengths > left_over.astype(np.uint64)).any():
+            raise NotPlain
+        places = places + lengths.astype(np.int64)
+        yield from _by_tag(content, owners, tags, values, places)
     for owner, place, end in zip(owners.tolist(), places.tolist(), ends.tolist(), strict=True):
-        yield _rest(content, owner, place, end)
+        yield from _rest(content, owner, place, end)
+
+
+def _by_tag(
+    content: npt.NDArray[np.uint8],
+    owners: Places,
+    tags: npt.NDArray[np.uint8],
+    values: Numbers,
+    ends: Places,
+) -> Iterator[Field]:
+    there = np.flatnonzero(np.bincount(tags)).tolist()
+    for each in there:
+        if not _LEAST <= each < _MORE or each & _KIND not in (NUMBER, SPAN):
+            raise NotPlain
+        if len(there) == 1:
+            yield Field(content, each, owners, values, ends)
+        else:
+            chosen = np.flatnonzero(tags == each)
+            yield Field(content, each, owners[chosen], values[chosen], ends[chosen])
 
 
 def together(found: Sequence[Messages]) -> Messages:
@@ -137,7 +147,9 @@ def inner(messages: Messages, field: int) -> Messages:
     Raises:
         NotPlain
     """
-    return together([none_of(messages), *(step.messages(field) for step in fields(messages))])
+    wanted = tag(field, SPAN)
+    found = [each.messages() for each in fields(messages) if each.tag == wanted]
+    return together([none_of(messages), *found])
 
 
 def none_of(messages: Messages) -> Messages:
@@ -164,7 +176,7 @@ def _numbers(content: npt.NDArray[np.uint8], places: Places) -> tuple[Numbers, P
     return values, after
 
 
-def _rest(content: npt.NDArray[np.uint8], owner: int, start: int, end: int) -> Fields:
+def _rest(content: npt.NDArray[np.uint8], owner: int, start: int, end: int) -> Iterator[Field]:
     """All fields of a message from one place on."""
     rest = content[start:end].tobytes()
     tags, values, ends = [], [], []
@@ -173,9 +185,7 @@ def _rest(content: npt.NDArray[np.uint8], owner: int, start: int, end: int) -> F
         while place < len(rest):
             tag = rest[place]
             value, place = _number(rest, place + 1)
-            if not _LEAST <= tag < _MORE or tag & 7 not in (NUMBER, SPAN):
-                raise NotPlain
-            if tag & 7 == SPAN:
+            if tag & _KIND == SPAN:
                 place += value
             tags.append(tag)
             values.append(value)
@@ -184,7 +194,7 @@ def _rest(content: npt.NDArray[np.uint8], owner: int, start: int, end: int) -> F
         raise NotPlain from error
     if place > len(rest):
         raise NotPlain
-    return Fields(
+    yield from _by_tag(
         content,
         np.full(len(tags), owner, np.int64),
         np.array(tags, np.uint8),

@@ -46,10 +46,13 @@ def places_in(
     ids: npt.NDArray[np.int64], wanted: npt.NDArray[np.int64]
 ) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.bool_]]:
     """Where some ids are in an ascending array, and which of them: the places of the others mean nothing."""
-    # Looked up in their order, millions take a fifth of the time.
-    order = np.argsort(wanted)
-    places = np.empty(len(wanted), np.intp)
-    places[order] = np.searchsorted(ids, wanted[order])
+    if (wanted[1:] >= wanted[:-1]).all():
+        places = np.searchsorted(ids, wanted)
+    else:
+        # Looked up in their order, millions take a fifth of the time.
+        order = np.argsort(wanted)
+        places = np.empty(len(wanted), np.intp)
+        places[order] = np.searchsorted(ids, wanted[order])
     places[places == len(ids)] = 0
     return places, ids[places] == wanted if len(ids) else np.zeros(len(wanted), np.bool_)
 

@@ -77,7 +77,8 @@ def _mapping(source: Labelmap, version: str, tables: LabelTables, bodies: AllBod
     is_empty = np.zeros(len(moved), np.bool_)
     is_empty[places_in(moved, _empty_halves(source, version, moved))[0]] = True
     supervoxels = np.concatenate([moved[~is_empty], bodies.labels[itself]])
-    order = np.argsort(supervoxels)
+    # Of two ascending arrays after each other this kind is a mere merge.
+    order = np.argsort(supervoxels, kind="stable")
     return _Mapping(supervoxels[order], np.concatenate([places[~is_empty], itself])[order])
 
 
