@@ -13,7 +13,7 @@ from dvidsync_dagster.datatypes.commands import Command, Step
 from dvidsync_dagster.dvid.repo import RepoInfo
 from dvidsync_dagster.dvid.transport import Transport
 from dvidsync_dagster.events.event import Event
-from dvidsync_dagster.log.checkpoint import Checkpoint
+from dvidsync_dagster.log.checkpoint import Behind, Checkpoint
 from dvidsync_dagster.plan.claims import Claim
 from dvidsync_dagster.plan.order import Ordering
 from dvidsync_dagster.plan.outcome import Outcome
@@ -169,6 +169,14 @@ class ServerSide(ABC):
     def may_overtake(self, step: Step, refused: Step) -> bool:
         """Whether the source may have done a step before another one that was refused, and is before it."""
         return False
+
+    def left_out(self, event: Event) -> None:
+        """An event was left out for good: what it touches is not as at the source."""
+
+    def behind(self) -> Sequence[Behind]:
+        """What is not as at the source, as events on it were left out; earlier runs included, once they were
+        met."""
+        return ()
 
     def before_commit(self, version: str) -> None:
         """A version is about to be committed at the destination."""

@@ -27,6 +27,25 @@ Positions = Mapping[str, Mapping[int, PartitionPosition]]
 
 
 @dataclass(frozen=True, slots=True)
+class Behind:
+    """Something at a destination that is not as at the source, as an event on it was left out.
+
+    Args:
+        instance, version: where.
+        item: what, as its data type names it: the label of a body.
+        era, mutation_id: of the first event that was left out.
+        where: the record that told of it.
+    """
+
+    instance: str
+    version: str
+    item: str
+    era: int
+    mutation_id: int
+    where: str
+
+
+@dataclass(frozen=True, slots=True)
 class Checkpoint:
     """How far a destination has followed the log.
 
@@ -36,7 +55,8 @@ class Checkpoint:
     (restored from a backup), or 0; `boot` when the source was last started, as far as its messages told.
     `contact` is the destination's next mutation id when it was first met, or 0: see `Contact` of labelmaps.
     `topics` holds the id that Kafka gave each topic when it was made, as far as the broker tells. `ids` are
-    the mutation ids of the current era that the log has told of.
+    the mutation ids of the current era that the log has told of. `behind` is what events that were left out
+    touched: nothing is done to it.
     """
 
     epoch: int
@@ -49,6 +69,7 @@ class Checkpoint:
     contact: int = 0
     topics: Mapping[str, str] = field(default_factory=dict)
     ids: HeardIds = field(default_factory=HeardIds)
+    behind: tuple[Behind, ...] = ()
 
     def as_of(self, clock: int) -> Checkpoint:
         """The checkpoint with a key that is not ahead of the source's clock (ns since 1970).

@@ -20,7 +20,7 @@ from pydantic import (
 )
 
 from dvidsync_dagster.errors import CheckpointError
-from dvidsync_dagster.log.checkpoint import Checkpoint, PartitionPosition, Positions
+from dvidsync_dagster.log.checkpoint import Behind, Checkpoint, PartitionPosition, Positions
 from dvidsync_dagster.log.heard_ids import Gap, HeardIds
 from dvidsync_dagster.log.ranges import Range
 
@@ -34,10 +34,11 @@ _KEYED = {"positions": 2, "topics": 1}
 def checkpoint_json(checkpoint: Checkpoint) -> dict[str, Any]:
     """The checkpoint as JSON: `format`, the fields by name, positions by topic and partition (as text).
 
-    `key_ns` has the name `key` there.
+    `key_ns` has the name `key` there. `behind` is left out where nothing is.
     """
     stored = _Checkpoint.model_validate(checkpoint, from_attributes=True, by_alias=False, by_name=True)
-    return {"format": FORMAT, **stored.model_dump(mode="json", by_alias=True)}
+    written = stored.model_dump(mode="json", by_alias=True, exclude=None if stored.behind else {"behind"})
+    return {"format": FORMAT, **written}
 
 
 def checkpoint_from_json(stored: object) -> Checkpoint:
@@ -124,6 +125,17 @@ class _Ids(BaseModel):
     waiting: _List[int] = ()
 
 
+class _Behind(BaseModel):
+    model_config = ConfigDict(strict=True, from_attributes=True)
+
+    instance: str
+    version: str
+    item: str
+    era: _Count
+    mutation_id: _Count
+    where: str
+
+
 class _Checkpoint(BaseModel):
     model_config = _STRICT
 
@@ -136,6 +148,7 @@ class _Checkpoint(BaseModel):
     contact: _Count
     topics: dict[str, str] = {}
     ids: _Ids = _Ids(following=0, key=0, gaps=())
+    behind: _List[_Behind] = ()
     positions: dict[str, dict[Annotated[int, BeforeValidator(_number)], _Position]]
 
     def checkpoint(self) -> Checkpoint:
@@ -145,7 +158,8 @@ class _Checkpoint(BaseModel):
         }
         gaps = tuple(Gap(*gap) for gap in self.ids.gaps)
         ids = HeardIds(self.ids.following, self.ids.key_ns, gaps, self.ids.waiting)
-        return Checkpoint(**{**dict(self), "positions": positions, "ids": ids})
+        behind = tuple(Behind(**dict(each)) for each in self.behind)
+        return Checkpoint(**{**dict(self), "positions": positions, "ids": ids, "behind": behind})
 
 
 _OFFSETS = TypeAdapter(dict[str, _Count], config=_STRICT)

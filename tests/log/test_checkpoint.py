@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dvidsync_dagster.errors import CheckpointError
-from dvidsync_dagster.log.checkpoint import Checkpoint, PartitionPosition, newly_applied
+from dvidsync_dagster.log.checkpoint import Behind, Checkpoint, PartitionPosition, newly_applied
 from dvidsync_dagster.log.checkpoint_json import checkpoint_from_json, checkpoint_json, from_offsets
 from dvidsync_dagster.log.heard_ids import Gap, HeardIds
 from tests.log.positions import applied, partition_positions
@@ -39,6 +39,18 @@ CHECKPOINTS = st.builds(
         gaps=st.lists(st.builds(Gap, st.just(3), st.integers(3, 9), COUNTS, COUNTS)).map(tuple),
         waiting=st.lists(COUNTS).map(tuple),
     ),
+    behind=st.lists(
+        st.builds(
+            Behind,
+            instance=st.text(max_size=5),
+            version=st.just("a" * 32),
+            item=st.text(max_size=5),
+            era=COUNTS,
+            mutation_id=COUNTS,
+            where=st.text(max_size=5),
+        ),
+        max_size=2,
+    ).map(tuple),
 )
 WHOLE = Checkpoint(
     epoch=3,

@@ -127,14 +127,11 @@ class Done:
     refused: dict[int, str]
 
 
-def do_all(net: NetChange, events: Sequence[BodyEvent], *, skips: bool) -> Done:
+def do_all(net: NetChange, events: Sequence[BodyEvent]) -> Done:
     """Do operations in their order.
 
     One that cannot be done is tried once more after those that the source may have done first. What then
-    cannot be done is refused.
-
-    Args:
-        skips: what is refused is left out; else nothing on its bodies is done after it.
+    cannot be done is refused, and nothing on its bodies is done after it.
     """
     overtaking = _Overtaking(events)
     done: list[int] = []
@@ -144,7 +141,7 @@ def do_all(net: NetChange, events: Sequence[BodyEvent], *, skips: bool) -> Done:
 
     def attempt(place: int, *, again: bool) -> None:
         event = events[place]
-        if not skips and not stopped.isdisjoint(event.bodies):
+        if not stopped.isdisjoint(event.bodies):
             stopped.update(event.bodies)
             refused[place] = "it depends on what was refused before it"
             return

@@ -144,7 +144,8 @@ def _signatures(
         if last.mutation_id:
             signatures[group] = Signature(user, last.app, (0, last.mutation_id))
         else:
-            signatures[group] = Signature(user, own.app)
+            # The tag tells that it is nobody's own work here anymore.
+            signatures[group] = Signature(user, own.app, (0, 0))
     return signatures
 
 

@@ -21,7 +21,7 @@ from dvidsync_dagster.errors import (
     ServerUnreachable,
 )
 from dvidsync_dagster.events.batch import Batch
-from dvidsync_dagster.events.event import NumberedEvent
+from dvidsync_dagster.events.event import Event, NumberedEvent
 from dvidsync_dagster.plan.outcome import Outcome
 
 _ATTEMPTS = 4
@@ -46,6 +46,8 @@ class Server(Protocol):
     def carry_out_plan(self, plan: Plan, settled: Settled) -> None: ...
 
     def come_to_rest(self) -> None: ...
+
+    def left_out(self, event: Event) -> None: ...
 
 
 class _LookFirst(Exception):
@@ -151,6 +153,7 @@ def _settled(tally: _Tally, server: Server, batch: Batch, *, looking: bool) -> S
                     f"`on_conflict: skip` to leave such operations out."
                 )
             tally.conflicts.append(row)
+            server.left_out(step.answering[refusal.part])
 
     return settled
 

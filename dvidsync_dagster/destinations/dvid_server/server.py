@@ -133,7 +133,8 @@ class DvidServer:
                 caught_up=standing is Standing.CAUGHT_UP,
             )
         self._checkpoint = max(self._checkpoint, checkpoint, key=lambda each: each.key_ns)
-        return replace(checkpoint, contact=self._remembered)
+        behind = tuple(each for side in self.sides.values() for each in side.behind())
+        return replace(checkpoint, contact=self._remembered, behind=behind)
 
     @property
     def requests(self) -> int:
@@ -209,6 +210,9 @@ class DvidServer:
                 for side in self.sides.values():
                     side.before_commit(event.version)
         return self.sides[step.command.typename].carry_out(step, doubtful=doubtful)
+
+    def left_out(self, event: Event) -> None:
+        self.sides[event.typename].left_out(event)
 
     def _overlapping(self, steps: Sequence[Step], index: int) -> set[int]:
         """The steps after a refused one that the source may have done first."""

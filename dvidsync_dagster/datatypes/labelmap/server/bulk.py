@@ -54,7 +54,7 @@ def make_bodies(bodies: Bodies, command: MakeBodies, events: Sequence[Event]) ->
         changes = bodies.changes()
         before = _indices(bodies, command.version, wanted)
         net = _bodies_of(before, bodies, command.version, wanted)
-        done = do_all(net, wanted, skips=bodies.skips)
+        done = do_all(net, wanted)
         present = [place for place in done.refused if bodies.is_present([wanted[place]])]
         if present and not command.looked:
             # Who did it may have done more. Look before anything is written.

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from dvidsync_dagster.datatypes.labelmap.server.bodies import Bodies, signed
-from dvidsync_dagster.datatypes.labelmap.server.commands import MergeBodies, RenumberBody
+from dvidsync_dagster.datatypes.labelmap.server.commands import Label, MergeBodies, RenumberBody
 from dvidsync_dagster.errors import RefusalReason, RequestRefused
 from dvidsync_dagster.events.event import Event
 from dvidsync_dagster.plan.outcome import ALREADY_THERE, DONE, Outcome, Refusal, refused_by
@@ -34,12 +34,20 @@ def _one_by_one(bodies: Bodies, command: MergeBodies, events: Sequence[Event]) -
     """A command that stands for several is refused whole if one label is: take it apart."""
     already_there = 0
     refusals: list[Refusal] = []
+    behind: set[Label] = set()
     for position, part in enumerate(command.parts):
+        own = {part.target, *part.labels}
+        if not behind.isdisjoint(own):
+            refusals.append(Refusal(position, "it depends on what was refused before it"))
+            behind |= own
+            continue
         outcome = merge(bodies, part, events[position : position + 1])
         already_there += outcome.already_there
         refusals += [replace(refusal, part=position) for refusal in outcome.refusals]
-        if refusals and not bodies.skips:
-            break
+        if outcome.refusals:
+            behind |= own
+            if not bodies.skips:
+                break
     return Outcome(already_there, tuple(refusals))
 
 

@@ -15,7 +15,7 @@ traces show that: the labels that it merged still exist, the body that it made d
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from dvidsync_dagster.datatypes.labelmap.claims import body_key
@@ -95,12 +95,15 @@ class BodyPresence:
     fresh: set[int] = field(default_factory=set)
 
 
-def find_presence(events: Sequence[object], ordering: Ordering, seen: Seen) -> BodyPresence:
-    """Walk the operations from the end (see above); those that are no labelmap's are passed over."""
+def find_presence(
+    events: Sequence[object], ordering: Ordering, seen: Seen, never: Collection[int] = ()
+) -> BodyPresence:
+    """Walk the operations from the end (see above); those that are no labelmap's are passed over, and those
+    that are known never to have been applied (`never`)."""
     ended: set[int] = set()
     while True:
-        presence = _walk(events, ordering, seen, ended)
-        more = _ended(events, ordering, seen, presence.present)
+        presence = _walk(events, ordering, seen, ended, never)
+        more = _ended(events, ordering, seen, presence.present).difference(never)
         if more <= ended:
             return presence
         # What is known to have made a body, which is gone, tells of what came after it on that body.
@@ -124,10 +127,14 @@ def _ended(events: Sequence[object], ordering: Ordering, seen: Seen, present: se
     return found
 
 
-def _walk(events: Sequence[object], ordering: Ordering, seen: Seen, ended: set[int]) -> BodyPresence:
+def _walk(
+    events: Sequence[object], ordering: Ordering, seen: Seen, ended: set[int], never: Collection[int]
+) -> BodyPresence:
     walk = _Walk(seen, ended)
     for index in reversed(ordering.sequence):
         event = events[index]
+        if index in never:
+            continue
         if isinstance(event, SetNextLabel):
             walk.pass_setting(index, event)
         elif isinstance(event, BodyEvent):

@@ -7,12 +7,13 @@ A run that died while it made bodies in bulk has written the mapping and perhaps
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from dvidsync_dagster.datatypes.labelmap.changed_indices import grouped, supervoxels_of
 from dvidsync_dagster.datatypes.labelmap.events import BodyEvent
 from dvidsync_dagster.dvid.labelmap import Labelmap, LastMod
+from dvidsync_dagster.dvid.proto.labelmap_pb2 import LabelIndex
 from dvidsync_dagster.errors import NOT_HERE, RequestRefused
 
 REST_LOOKS = 30
@@ -70,6 +71,16 @@ def read_and_mend(labelmap: Labelmap, events: Iterable[object]) -> tuple[LastMod
     return found, mended
 
 
+def last_mods(labelmap: Labelmap, version: str, labels: Sequence[int]) -> dict[int, LastMod | None]:
+    """The last changes of many bodies of a version; None for one that is not there."""
+    found = labelmap.indices(version, labels)
+    return {label: _last_mod(index) if index.blocks else None for label, index in found}
+
+
+def _last_mod(index: LabelIndex) -> LastMod:
+    return LastMod(index.last_mutid, index.last_mod_user, index.last_mod_app, index.last_mod_time)
+
+
 def _read_version(
     labelmap: Labelmap, version: str, labels: set[int]
 ) -> tuple[dict[tuple[str, int], LastMod | None], bool]:
@@ -80,8 +91,7 @@ def _read_version(
         if not index.blocks:
             found[version, label] = None
             continue
-        last = LastMod(index.last_mutid, index.last_mod_user, index.last_mod_app, index.last_mod_time)
-        found[version, label] = last
+        found[version, label] = _last_mod(index)
         supervoxels = supervoxels_of(index)
         twice |= supervoxels & homes.keys()
         homes.update(dict.fromkeys(supervoxels, label))

@@ -27,6 +27,7 @@ from dvidsync_dagster.datatypes.labelmap.server.commands import (
     Signature,
     SplitSupervoxels,
 )
+from dvidsync_dagster.events.event import Event
 
 
 def command_of(event: LabelEvent) -> LabelCommand:
@@ -46,6 +47,14 @@ def combined(merges: Sequence[Merge]) -> MergeBodies:
         labels=tuple(sorted({label for merge in merges for label in merge.labels})),
         parts=parts,
     )
+
+
+def part_of(command: LabelCommand, events: Sequence[Event], places: Sequence[int]) -> LabelCommand:
+    """The command that repeats some of the events that a command repeats."""
+    if isinstance(command, MergeBodies):
+        merges = [event for place in places if isinstance(event := events[place], Merge)]
+        return combined(merges) if len(merges) > 1 else _merge(merges[0])
+    return command
 
 
 def signature_of(event: BodyEvent) -> Signature:

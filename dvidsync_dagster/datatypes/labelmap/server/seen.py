@@ -191,10 +191,12 @@ def _left(
             if event.version not in retired:
                 retired[event.version] = labelmap.retired(event.version)
             # What brought them back would have left its own tag; without it they have yet to be cleaved. That
-            # the label was given tells nothing then: it may have been another's until that was renamed.
+            # the label was given tells nothing then: it may have been another's until that was renamed, or
+            # the destination gave it itself.
             last = labelmap.last_mod(event.version, old)
-            waiting = last is not None and body_of(last, contact).reached == event.rank
-            taken = not waiting and event.new in retired[event.version]
+            reached = None if last is None else body_of(last, contact).reached
+            brought_back = reached is None or reached > event.rank
+            taken = brought_back and event.new in retired[event.version]
         else:
             lasts = [labelmap.last_mod(event.version, home) for home in sorted(homes - {old})[:1]]
             # Where a run that made bodies in bulk was killed, only the mapping names the later body.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
@@ -28,18 +28,19 @@ from dvidsync_dagster.datatypes.labelmap.server.late import changed_since
 from dvidsync_dagster.datatypes.labelmap.server.overtaken import is_past
 from dvidsync_dagster.datatypes.labelmap.server.presence import BodyPresence, Seen, find_presence
 from dvidsync_dagster.datatypes.labelmap.server.read_in_bulk import known_bodies
-from dvidsync_dagster.datatypes.labelmap.server.repeating import combined, command_of
+from dvidsync_dagster.datatypes.labelmap.server.repeating import combined, command_of, part_of
 from dvidsync_dagster.datatypes.labelmap.server.rest import merge_seconds
 from dvidsync_dagster.datatypes.labelmap.server.seen import Contact, is_present, look
+from dvidsync_dagster.datatypes.labelmap.server.untouched import Untouched
 from dvidsync_dagster.datatypes.labelmap.server.writer import LabelmapWriter
 from dvidsync_dagster.datatypes.server_side import Presence, Servers, ServerSide, Unit, single
 from dvidsync_dagster.dvid.labelmap import Labelmap
 from dvidsync_dagster.dvid.repo import read_repo_info
 from dvidsync_dagster.errors import RequestRefused
 from dvidsync_dagster.events.event import Event
-from dvidsync_dagster.log.checkpoint import Checkpoint
+from dvidsync_dagster.log.checkpoint import Behind, Checkpoint
 from dvidsync_dagster.plan.order import Ordering
-from dvidsync_dagster.plan.outcome import Outcome, refused
+from dvidsync_dagster.plan.outcome import Outcome, Refusal, refused
 
 SHORT_SECONDS = 2.0
 """What a run that died asked for is done after this time, save where bodies are large."""
@@ -67,6 +68,7 @@ class LabelmapSide(ServerSide):
         self._may_be_busy = False
         self._in_bulk = BulkChoice(servers)
         self._looked = False
+        self._untouched = Untouched(servers.repo.ancestors)
 
     # Planning
 
@@ -116,6 +118,8 @@ class LabelmapSide(ServerSide):
         if not met_at:
             met_at = read_repo_info(self.servers.destination, self.servers.root).next_mutation_id
         self.contact = Contact(met_at, era)
+        if checkpoint is not None:
+            self._untouched.met(checkpoint.behind)
         return met_at
 
     def find_present(self, units: Sequence[Unit], ordering: Ordering) -> Presence:
@@ -123,7 +127,7 @@ class LabelmapSide(ServerSide):
         self._looked = True
         events = [unit.events[0] for unit in units]
         seen = self._look(events)
-        presence = find_presence(events, ordering, seen)
+        presence = self._presence(events, ordering, seen)
         if self._may_be_busy:
             self._may_be_busy = False
             presence = self._after_rest(events, ordering, presence, seen)
@@ -145,7 +149,11 @@ class LabelmapSide(ServerSide):
             f"bodies are large"
         )
         time.sleep(seconds)
-        return find_presence(events, ordering, self._look(events))
+        return self._presence(events, ordering, self._look(events))
+
+    def _presence(self, events: Sequence[Event], ordering: Ordering, seen: Seen) -> BodyPresence:
+        never = self._untouched.left_alone(events, seen) if self.servers.skips else ()
+        return find_presence(events, ordering, seen, never)
 
     def _look(self, events: Sequence[Event]) -> Seen:
         seen = Seen({})
@@ -183,12 +191,31 @@ class LabelmapSide(ServerSide):
             if isinstance(command, _COUNTER_COMMANDS):
                 return self.counters.move(command)
             with self._opened(command) as opening:
-                writer = self.counters.writer(command.instance)
-                outcome = writer.carry_out(command, step.events, doubtful=doubtful)
+                outcome = self._send(command, step.events, doubtful=doubtful)
                 opening.done |= not outcome.refusals
                 return outcome
         except RequestRefused as refusal:
             return refused(str(refusal), parts, refusal.reason)
+
+    def _send(self, command: LabelCommand, events: Sequence[Event], *, doubtful: bool) -> Outcome:
+        """Carry out a command, as far as the bodies that it touches are as the source had them."""
+        writer = self.counters.writer(command.instance)
+        why = self._why_not(command, events)
+        kept = [place for place in range(len(events)) if place not in why]
+        if not why:
+            return writer.carry_out(command, events, doubtful=doubtful)
+        left_out = [Refusal(place, found) for place, found in why.items()]
+        if not kept:
+            return Outcome(refusals=tuple(left_out))
+        outcome = writer.carry_out(part_of(command, events, kept), [events[place] for place in kept])
+        left_out += [replace(each, part=kept[each.part]) for each in outcome.refusals]
+        return replace(outcome, refusals=tuple(left_out))
+
+    def _why_not(self, command: LabelCommand, events: Sequence[Event]) -> Mapping[int, str]:
+        if not self.servers.skips:
+            return {}
+        labelmap = self._labelmap(command.instance)
+        return self._untouched.why_not(events, labelmap, self.servers.pool, self.contact)
 
     def needs_version(self, step: Step) -> bool:
         """A counter is the whole instance's: whoever moved it can be in a version that is not followed."""
@@ -208,6 +235,13 @@ class LabelmapSide(ServerSide):
         """The source was already working on it while it did the one that is refused here."""
         ended = max(event.origin.key_ns for event in refused.events)
         return any(isinstance(event, BodyEvent) and 0 < event.started_ns < ended for event in step.events)
+
+    def left_out(self, event: Event) -> None:
+        if isinstance(event, BodyEvent):
+            self._untouched.left_out(event)
+
+    def behind(self) -> Sequence[Behind]:
+        return self._untouched.behind()
 
     def before_commit(self, version: str) -> None:
         self.counters.settle(version)

@@ -1,0 +1,159 @@
+"""Whether the bodies that an operation touches are as the source had them, at a destination that leaves out
+what it cannot take.
+
+A body is not, if its last change is the destination's own, or if an earlier operation on it was left out. A
+label or a supervoxel id that the destination gave itself is never taken for the source's.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Collection, Mapping, Sequence
+from concurrent.futures import Executor
+from functools import cache
+
+from dvidsync_dagster.datatypes.labelmap.claims import body_key
+from dvidsync_dagster.datatypes.labelmap.counter_rule import ids_of
+from dvidsync_dagster.datatypes.labelmap.events import BodyEvent, Renumber, Split, SplitSupervoxel
+from dvidsync_dagster.datatypes.labelmap.server.presence import Body, Seen
+from dvidsync_dagster.datatypes.labelmap.server.read_in_bulk import last_mods
+from dvidsync_dagster.datatypes.labelmap.server.seen import Contact, body_of
+from dvidsync_dagster.dvid.labelmap import Labelmap, LastMod
+from dvidsync_dagster.events.event import Event
+from dvidsync_dagster.log.checkpoint import Behind
+
+_ONE_BY_ONE = 20
+"""So many bodies are asked for one by one; more are read in bulk, which tells more than is needed."""
+
+
+class Untouched:
+    """What is known of a destination's labelmaps. It is asked by several threads.
+
+    Args:
+        ancestors: of a version at the source, itself included.
+    """
+
+    def __init__(self, ancestors: Callable[[str], Collection[str]]) -> None:
+        self._ancestors = cache(lambda version: frozenset(ancestors(version)) | {version})
+        self._behind: dict[tuple[str, str, int], Behind] = {}
+        self._lock = threading.Lock()
+
+    def met(self, behind: Sequence[Behind]) -> None:
+        """What a checkpoint says is behind."""
+        for each in behind:
+            if each.item.isdigit():
+                self._behind.setdefault((each.instance, each.version, int(each.item)), each)
+
+    def left_out(self, event: BodyEvent) -> None:
+        era, number = event.rank
+        with self._lock:
+            for label in filter(None, event.bodies):
+                row = Behind(event.instance, event.version, str(label), era, number, str(event.origin))
+                self._behind.setdefault((event.instance, event.version, label), row)
+
+    def behind(self) -> Sequence[Behind]:
+        return list(self._behind.values())
+
+    def why_not(
+        self, events: Sequence[Event], labelmap: Labelmap, pool: Executor, contact: Contact
+    ) -> dict[int, str]:
+        """Which operations of one version (by position, in their order) cannot be done, and why."""
+        own = {place: event for place, event in enumerate(events) if isinstance(event, BodyEvent)}
+        if not own:
+            return {}
+        version = next(iter(own.values())).version
+        ids = sorted({each for event in own.values() for each in _brought(event)})
+        homes = dict(zip(ids, labelmap.mapping(version, ids), strict=True)) if ids else {}
+        touched = {each for event in own.values() for each in (*event.bodies, *_brought(event))}
+        labels = sorted((touched | set(homes.values())) - {0})
+        lasts = _last_mods(labelmap, version, labels, pool)
+        refused: dict[int, str] = {}
+        depending: set[int] = set()
+        for place, event in own.items():
+            why = self._why_not(event, lasts, homes, contact)
+            if why is None and not depending.isdisjoint(event.bodies):
+                why = "it depends on what was left out before it"
+            if why is not None:
+                refused[place] = why
+                depending.update(filter(None, event.bodies))
+        return refused
+
+    def left_alone(self, events: Sequence[Event], seen: Seen) -> set[int]:
+        """Those of the operations (by position) which count as not applied, whatever the destination looks
+        like: people there may have made it look so, or have changed since what a killed run did."""
+        found = set()
+        for index, event in enumerate(events):
+            if isinstance(event, BodyEvent):
+                bodies = {
+                    label: seen.bodies.get(body_key(event.instance, event.version, label))
+                    for label in filter(None, event.bodies)
+                }
+                left = [body for label in event.survivors if (body := bodies.get(label)) is not None]
+                hidden = bool(left) and all(body.reached is None for body in left)
+                if hidden or any(self._cause(event, label, body) for label, body in bodies.items()):
+                    found.add(index)
+        return found
+
+    def _why_not(
+        self,
+        event: BodyEvent,
+        lasts: Mapping[int, LastMod | None],
+        homes: Mapping[int, int],
+        contact: Contact,
+    ) -> str | None:
+        for label in filter(None, event.bodies):
+            last = lasts[label]
+            if last is not None and is_own(last, contact):
+                return f"body {label} is the destination's own work: {_who(last)}"
+            cause = self._cause(event, label, None if last is None else body_of(last, contact))
+            if cause is not None:
+                return f"body {label} is not as at the source, as {cause.where} was left out"
+        for each in _brought(event):
+            for body in filter(None, (each, homes[each])):
+                last = lasts[body]
+                if last is not None and is_own(last, contact):
+                    return f"the destination gave id {each} itself, to body {body}: {_who(last)}"
+        return None
+
+    def _cause(self, event: BodyEvent, label: int, body: Body | None) -> Behind | None:
+        """What was left out before an event on one of its bodies, if that was not repaired since."""
+        if not self._behind:
+            return None
+        for version in self._ancestors(event.version):
+            row = self._behind.get((event.instance, version, label))
+            if row is not None and (row.era, row.mutation_id) < event.rank:
+                reached = None if body is None else body.reached
+                if reached is None or reached < (row.era, row.mutation_id):
+                    return row
+        return None
+
+
+def is_own(last: LastMod, contact: Contact) -> bool:
+    """Whether a body's last change is the destination's own."""
+    return body_of(last, contact).reached is None
+
+
+def _brought(event: BodyEvent) -> tuple[int, ...]:
+    """The ids that an operation brings into the world."""
+    match event:
+        case Split() | SplitSupervoxel():
+            halves = tuple(each for _, *pair in event.parts for each in pair)
+            return (event.new, *halves) if isinstance(event, Split) else halves
+        case Renumber():
+            return event.survivors
+    ids = ids_of(event)
+    return (ids.last,) if ids is not None else ()
+
+
+def _who(last: LastMod) -> str:
+    user = last.user or "somebody"
+    return f"{user} changed it last there, {last.time or f'with mutation {last.mutation_id}'}"
+
+
+def _last_mods(
+    labelmap: Labelmap, version: str, labels: Sequence[int], pool: Executor
+) -> Mapping[int, LastMod | None]:
+    if len(labels) > _ONE_BY_ONE:
+        return last_mods(labelmap, version, labels)
+    found = pool.map(lambda label: labelmap.last_mod(version, label), labels)
+    return dict(zip(labels, found, strict=True))

@@ -1,0 +1,168 @@
+"""People at the destination change bodies in a version that it follows: no operation of the source lands on
+another body, what depends on it is left out with it, and all that is left out is listed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from random import Random
+from tempfile import TemporaryDirectory
+
+import pytest
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
+
+from dvidsync_dagster.log.checkpoint_json import checkpoint_from_json, checkpoint_json
+from dvidsync_dagster.repair.repairing import repair
+from tests.labelmap.own_edits import Beside, Done, Expected, Worker
+from tests.stage import stage
+
+
+@pytest.fixture
+def beside(tmp_path: Path) -> Iterator[Beside]:
+    with stage(tmp_path) as scene:
+        this = Beside(scene)
+        scene.merge(1, 2)
+        scene.merge(3, 4)
+        assert not this.follow()
+        yield this
+
+
+def test_a_label_that_the_destination_gave_is_never_taken_for_the_sources(beside: Beside) -> None:
+    own = beside.destination.cleave(3, 4)
+    theirs = beside.source.cleave(1, 2)
+    assert own.new == theirs.new
+    beside.source.merge(5, theirs.new)
+    beside.source.merge(7, 8)
+    cleave, merge = beside.follow()
+    told = f"body {own.new} is the destination's own work: trainee changed it last there, 2"
+    assert cleave.found.startswith(told)
+    assert merge.found.startswith(told)
+    bodies = beside.destination.bodies()
+    assert (bodies[1], bodies[3], bodies[own.new], bodies[5], bodies[7]) == ({1, 2}, {3}, {4}, {5}, {7, 8})
+
+
+def test_what_depends_on_what_was_left_out_is_left_out_in_later_runs(beside: Beside) -> None:
+    beside.destination.merge(1, 10)
+    first = beside.source.merge(11, 10)
+    (row,) = beside.follow()
+    assert row.mutation_id == first.number
+    assert beside.checkpoint is not None
+    beside.checkpoint = checkpoint_from_json(checkpoint_json(beside.checkpoint))
+    beside.source.merge(12, 11)
+    (later,) = beside.follow()
+    assert later.found == f"body 11 is not as at the source, as {row.where} was left out"
+    beside.source.merge(13, 12)
+    (last,) = beside.follow()
+    assert last.found == f"body 12 is not as at the source, as {later.where} was left out"
+    bodies = beside.destination.bodies()
+    assert (bodies[1], bodies[11], bodies[12], bodies[13]) == ({1, 2, 10}, {11}, {12}, {13})
+
+
+@pytest.mark.parametrize("apply", ["replay", "state"])
+def test_of_merges_that_are_one_request_those_that_touch_no_own_body_are_done(
+    beside: Beside, apply: str
+) -> None:
+    beside.apply = apply
+    beside.destination.merge(20, 21)
+    for label in (30, 31):
+        beside.source.merge(22, label)
+    beside.source.merge(22, 20)
+    beside.source.merge(22, 32)
+    assert len(beside.follow()) == 2
+    assert beside.destination.bodies()[22] == {22, 30, 31}
+
+
+def test_an_id_of_a_body_that_people_merged_away_is_free_for_the_source(beside: Beside) -> None:
+    own = beside.destination.cleave(3, 4)
+    beside.destination.merge(3, own.new)
+    theirs = beside.source.cleave(1, 2)
+    assert own.new == theirs.new
+    for checkpoint in (beside.checkpoint, None):
+        beside.checkpoint = checkpoint
+        assert not beside.follow()
+        assert beside.destination.bodies()[own.new] == {2}
+
+
+def test_after_a_repair_the_bodies_are_followed_again(beside: Beside) -> None:
+    beside.destination.merge(1, 10)
+    beside.destination.cleave(3, 4)
+    beside.source.merge(11, 10)
+    beside.source.merge(3, 9)
+    assert len(beside.follow()) == 2
+    config = beside.scene.config(**beside.fields())
+    done = repair(
+        config, config.destinations[0], checkpoint=beside.checkpoint, dry_run=False, still_owner=lambda: None
+    )
+    assert done.after is not None
+    assert not [row for row in done.after.differences if not row.ahead]
+    for target, label in ((1, 12), (11, 13), (3, 14), (16, 17)):
+        beside.source.merge(target, label)
+    assert not beside.follow()
+    beside.scene.assert_same()
+
+
+EXAMPLES = settings(
+    max_examples=3, deadline=None, phases=[Phase.explicit, Phase.reuse, Phase.generate], print_blob=True
+)
+"""Each starts servers: they are few and long, and none is made smaller."""
+
+
+@EXAMPLES
+@given(st.integers(0, 2**32), st.sampled_from(["replay", "state"]))
+def test_all_but_what_people_touched_is_as_at_the_source_and_the_rest_is_listed(
+    seed: int, apply: str
+) -> None:
+    for this, expected in runs(Random(seed), apply):
+        this.follow()
+        assert this.destination.bodies() == expected.bodies
+        assert sorted(row.mutation_id or 0 for row in this.conflicts) == sorted(expected.left_out)
+
+
+@EXAMPLES
+@given(st.integers(0, 2**32), st.sampled_from(["replay", "state"]))
+def test_runs_whose_checkpoints_are_lost_end_the_same_and_list_no_less(seed: int, apply: str) -> None:
+    """What such a run had done on a body that people changed before the next one is listed too."""
+    random = Random(seed)
+    for this, expected in runs(random, apply):
+        before = this.checkpoint
+        this.follow()
+        assert this.destination.bodies() == expected.bodies
+        assert {row.mutation_id for row in this.conflicts} >= set(expected.left_out)
+        if before is not None and random.random() < 0.4:
+            this.checkpoint = replace(before, clean=random.random() < 0.5)
+
+
+def runs(random: Random, apply: str) -> Iterator[tuple[Beside, Expected]]:
+    """People at work on both sides. Each time that it stands still a run is due, and what must come of it is
+    told."""
+    expected = Expected()
+    with TemporaryDirectory() as folder, stage(Path(folder)) as scene:
+        this = Beside(scene, apply)
+        assert not this.follow()
+        waiting: list[Done] = []
+        for left in reversed(range(random.randint(10, 40))):
+            if random.random() < 0.7:
+                waiting.append(any_operation(this.source, random))
+            else:
+                expected.own(any_operation(this.destination, random))
+            if random.random() < 0.3 or not left:
+                for done in waiting:
+                    expected.followed(done)
+                waiting.clear()
+                yield this, expected
+
+
+def any_operation(worker: Worker, random: Random) -> Done:
+    """Among few bodies, so that people meet."""
+    bodies = {body: parts for body, parts in worker.bodies().items() if min(parts) <= 12}
+    several = sorted(body for body, parts in bodies.items() if len(parts) > 1)
+    if several and random.random() < 0.5:
+        body = random.choice(several)
+        return worker.cleave(body, random.choice(sorted(bodies[body])))
+    target, label = random.sample(sorted(bodies), 2)
+    if random.random() < 0.2:
+        free = sorted(set(range(1000, 1010)) - bodies.keys())
+        return worker.renumber(random.choice(free), label)
+    return worker.merge(target, label)

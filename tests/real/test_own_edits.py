@@ -1,0 +1,75 @@
+"""On real servers: people at the destination change bodies in a version that it follows."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+from dvidsync_dagster.config import SyncConfig
+from dvidsync_dagster.destinations.protocol import ConflictRow
+from dvidsync_dagster.log.checkpoint import Checkpoint
+from tests.labelmap.own_edits import Worker
+from tests.one_run import followed
+from tests.real.harness import Stage, stage
+
+pytestmark = [pytest.mark.dvid, pytest.mark.kafka]
+
+
+def follow(
+    scene: Stage, checkpoint: Checkpoint | None, apply: str
+) -> tuple[Checkpoint | None, list[ConflictRow]]:
+    """Up to the end of what the source has handed over."""
+    scene.flush()
+    start = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(scene.copied_at - 1))
+    config = SyncConfig.model_validate(
+        {
+            "source": {"url": scene.source.url},
+            "repo": scene.root,
+            "settle_seconds": 0,
+            "instances": ["segmentation"],
+            "destinations": [
+                {
+                    "name": "copy",
+                    "url": scene.destination.url,
+                    "start": {"time": start},
+                    "on_conflict": "skip",
+                    "apply": apply,
+                }
+            ],
+        }
+    )
+    rows: list[ConflictRow] = []
+    waiting = 1
+    while waiting:
+        for report in followed(config, checkpoint=checkpoint):
+            rows += report.conflicts
+            checkpoint, waiting = report.checkpoint, report.lag_after.records
+    return checkpoint, rows
+
+
+@pytest.mark.parametrize("apply", ["replay", "state"])
+def test_no_operation_lands_on_another_body_than_at_the_source(tmp_path: Path, apply: str) -> None:
+    with stage(tmp_path, size=64, cube=16) as scene:
+        source = Worker(scene.root, scene.source.url, "amy")
+        copy = Worker(scene.root, scene.destination.url, "trainee")
+        source.merge(1, 2)
+        source.merge(3, 4)
+        checkpoint, rows = follow(scene, None, apply)
+        assert not rows
+        own = copy.cleave(3, 4)
+        theirs = source.cleave(1, 2)
+        assert own.new == theirs.new
+        source.merge(5, theirs.new)
+        source.merge(7, 8)
+        checkpoint, rows = follow(scene, checkpoint, apply)
+        assert len(rows) == 2
+        assert all(f"body {own.new} is the destination's own work: trainee" in row.found for row in rows)
+        source.merge(6, 5)
+        source.merge(9, 10)
+        checkpoint, (row,) = follow(scene, checkpoint, apply)
+        assert "body 5 is not as at the source" in row.found
+        bodies = copy.bodies()
+        found = [bodies[each] for each in (1, 3, own.new, 5, 6, 7, 9)]
+        assert found == [{1, 2}, {3}, {4}, {5}, {6}, {7, 8}, {9, 10}]
