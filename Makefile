@@ -19,7 +19,7 @@ demo: $(READY)
 	@$(BIN)/python -m demo $(if $(ONCE),--once) $(if $(BROKER),--broker $(BROKER)) $(if $(PORT),--port $(PORT))
 
 test: $(READY)
-	@$(BIN)/python -m pytest -n 4 --dist loadfile $(TESTS)
+	@$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder $(TESTS)
 
 lint: $(READY)
 	@$(BIN)/ruff check .

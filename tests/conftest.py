@@ -40,12 +40,30 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         pytest.skip(missing)
 
 
-_LONGEST = ("tests/system/test_demo.py", "tests/browser/test_ui.py", "tests/faults/test_killed.py")
+_LONGEST = (
+    "tests/system/test_demo.py",
+    "tests/browser/test_ui.py",
+    "tests/hostile/test_servers.py",
+    "tests/destinations/test_bucket_instances.py",
+    "tests/datatypes/test_snapshot_annotation.py",
+    "tests/datatypes/test_snapshot_keyvalue.py",
+    "tests/faults/",
+    "tests/repair/test_repairing.py",
+    "tests/destinations/",
+    "tests/practice/",
+    "tests/labelmap/test_own_edits.py",
+    "tests/compare/test_while_people_work.py",
+)
 """Files whose tests take minutes. They come first, so that no worker is left alone with one at the end."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    items.sort(key=lambda item: not item.nodeid.startswith(_LONGEST))
+    def place(item: pytest.Item) -> int:
+        return next(
+            (place for place, name in enumerate(_LONGEST) if item.nodeid.startswith(name)), len(_LONGEST)
+        )
+
+    items.sort(key=place)
 
 
 @pytest.fixture(scope="session")
