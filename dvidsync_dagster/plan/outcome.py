@@ -31,6 +31,8 @@ class Outcome:
 
 DONE = Outcome()
 ALREADY_THERE = Outcome(already_there=1)
+DEPENDS = "it depends on what was refused before it"
+"""What is found of a part that is not tried, as one before it on the same items was refused."""
 
 
 def refused(found: str, parts: int = 1, reason: RefusalReason = RefusalReason.OTHER) -> Outcome:

@@ -18,6 +18,7 @@ from deltalake.exceptions import CommitFailedError
 
 from dvidsync_dagster.errors import OwnershipLost, SnapshotDamaged, StorageUnreachable
 from dvidsync_dagster.snapshot.delta import DeltaTables
+from dvidsync_dagster.snapshot.pointer import Pointer
 from dvidsync_dagster.snapshot.store import Bucket
 from dvidsync_dagster.snapshot.table import Change
 from tests.snapshot.test_delta import MAPPING, batches, mapped, mapping, tables_at
@@ -115,6 +116,38 @@ def test_an_older_run_that_goes_on_is_taken_back_and_then_stops(tmp_path: Path) 
         with pytest.raises(OwnershipLost, match=f"{FOLDER}: run 2 has written it, and this is run 1"):
             attempt()
     assert mapped(newer, put(newer, {6: 6})) == {1: 1, 3: 3, 6: 6}
+
+
+LOOKS: dict[str, Callable[[DeltaTables, int], object]] = {
+    "rows": lambda tables, version: list(tables.rows({PATH: version}).batches(MAPPING)),
+    "find": lambda tables, version: tables.rows({PATH: version}).find(MAPPING, "sv", [1]),
+    "put": lambda tables, _: put(tables, {1: 2}),
+    "schema": lambda tables, version: tables.rows({PATH: version}).schema(MAPPING),
+    "count": lambda tables, version: tables.count(PATH, version),
+    "at": lambda tables, version: tables.at(PATH, version),
+}
+
+
+@pytest.mark.parametrize(
+    ("gone", "look"),
+    [(".parquet", "rows"), (".parquet", "find"), (".parquet", "put")]
+    + [("_delta_log/", look) for look in ("rows", "schema", "count", "at")],
+)
+def test_an_older_run_that_misses_what_a_newer_one_has_cleared_away_has_lost_the_bucket(
+    tmp_path: Path, gone: str, look: str
+) -> None:
+    bucket = Bucket.at(str(tmp_path))
+    Pointer.claimed(bucket, "repo")
+    older = tables_at(tmp_path)
+    version = created(older, {1: 1})
+    if gone != ".parquet":
+        older = tables_at(tmp_path)  # it has not opened the table
+    bucket.delete([name for name in bucket.names() if gone in name])
+    with pytest.raises(SnapshotDamaged):
+        LOOKS[look](older, version)
+    Pointer.claimed(bucket, "repo")
+    with pytest.raises(OwnershipLost, match="run 2 has it, and this is run 1"):
+        LOOKS[look](older, version)
 
 
 def test_a_first_content_that_an_older_run_makes_at_once_is_replaced(tmp_path: Path) -> None:

@@ -1,7 +1,8 @@
 """What a sequence of operations makes of bodies, all in all. Pure.
 
 Bodies are sets of supervoxels. Each operation is judged as DVID would judge it in its turn; what cannot be
-done is left out, and the rest goes on without it. So the outcome is that of one request for each.
+done is left out with all that depends on it, and the rest goes on. So the outcome is that of one request for
+each.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from dvidsync_dagster.datatypes.labelmap.events import (
     Merge,
     Renumber,
 )
+from dvidsync_dagster.plan.outcome import DEPENDS
 
 
 class CannotBeDone(Exception):
@@ -143,7 +145,7 @@ def do_all(net: NetChange, events: Sequence[BodyEvent]) -> Done:
         event = events[place]
         if not stopped.isdisjoint(event.bodies):
             stopped.update(event.bodies)
-            refused[place] = "it depends on what was refused before it"
+            refused[place] = DEPENDS
             return
         try:
             net.do(event)

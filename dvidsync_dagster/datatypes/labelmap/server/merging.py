@@ -9,7 +9,7 @@ from dvidsync_dagster.datatypes.labelmap.server.bodies import Bodies, signed
 from dvidsync_dagster.datatypes.labelmap.server.commands import Label, MergeBodies, RenumberBody
 from dvidsync_dagster.errors import RefusalReason, RequestRefused
 from dvidsync_dagster.events.event import Event
-from dvidsync_dagster.plan.outcome import ALREADY_THERE, DONE, Outcome, Refusal, refused_by
+from dvidsync_dagster.plan.outcome import ALREADY_THERE, DEPENDS, DONE, Outcome, Refusal, refused_by
 
 
 def merge(bodies: Bodies, command: MergeBodies, events: Sequence[Event]) -> Outcome:
@@ -38,7 +38,7 @@ def _one_by_one(bodies: Bodies, command: MergeBodies, events: Sequence[Event]) -
     for position, part in enumerate(command.parts):
         own = {part.target, *part.labels}
         if not behind.isdisjoint(own):
-            refusals.append(Refusal(position, "it depends on what was refused before it"))
+            refusals.append(Refusal(position, DEPENDS))
             behind |= own
             continue
         outcome = merge(bodies, part, events[position : position + 1])

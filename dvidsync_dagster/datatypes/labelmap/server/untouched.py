@@ -30,7 +30,7 @@ class Untouched:
     """What is known of a destination's labelmaps. It is asked by several threads.
 
     Args:
-        ancestors: of a version at the source, itself included.
+        ancestors: of a version at the source.
     """
 
     def __init__(self, ancestors: Callable[[str], Collection[str]]) -> None:
