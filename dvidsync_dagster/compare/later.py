@@ -89,7 +89,7 @@ class LaterRecords:
                 self._positions,
                 cut_key=_END_OF_TIME,
                 since=self._checkpoint.key_ns,
-                chunk_records=self._config.chunk_records,
+                chunk_records=self._config.records_together(),
             ):
                 self._add(decode_records(chunk.records, self._topics(), others, EraClock(), places).events)
             self._positions = log.positions()

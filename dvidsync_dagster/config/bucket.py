@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field, field_validator
 
@@ -13,6 +13,9 @@ from dvidsync_dagster.config.fields import WrongValue, in_range
 
 class BucketConfig(AnyDestination):
     """A bucket, or a folder, that holds a snapshot of one branch."""
+
+    # Whole files are written anew for each chunk.
+    usual_chunk: ClassVar[int] = 100_000
 
     bucket: str = Field(
         description="where the snapshot is: gs://, s3://, az:// or file://, or a folder's whole path. Logins "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -24,6 +24,9 @@ def kind_of(destination: object) -> str:
 
 class AnyDestination(Part):
     """One destination. Its kind is told by the field that says where it is: `url` or `bucket`."""
+
+    usual_chunk: ClassVar[int] = 20_000
+    """Records that are planned together, unless the configuration says how many."""
 
     name: str = Field(description="the destination's name in Dagster: letters, digits and _")
     own: list[str] = Field(

@@ -105,7 +105,11 @@ class SyncConfig(Part):
     settle_seconds: float = Field(
         default=10, description="how many seconds old a record must be to be read, so that no topic is behind"
     )
-    chunk_records: int = Field(default=20_000, description="records that are planned together, 100 to 100000")
+    chunk_records: int | None = Field(
+        default=None,
+        description="records that are planned together, 100 to 100000; unset: 20000 for a server, 100000 for "
+        "a bucket, which writes what changed of its tables after each chunk",
+    )
     on_undecodable: Literal["stop", "quarantine"] = Field(
         default="stop", description="what to do when a record cannot be decoded: stop or quarantine"
     )
@@ -197,8 +201,8 @@ class SyncConfig(Part):
 
     @field_validator("chunk_records")
     @classmethod
-    def _check_chunk(cls, records: int) -> int:
-        return in_range(records, 100, 100_000)
+    def _check_chunk(cls, records: int | None) -> int | None:
+        return None if records is None else in_range(records, 100, 100_000)
 
     @field_validator("archive", "quarantine")
     @classmethod
@@ -209,6 +213,12 @@ class SyncConfig(Part):
                 "Name a folder or a URI such as s3://bucket/log; the cloud's own variables hold secrets.",
             )
         return folder
+
+    def records_together(self, destination: AnyDestination | None = None) -> int:
+        """Of a chunk, for one destination or for none."""
+        if self.chunk_records is not None:
+            return self.chunk_records
+        return (destination or AnyDestination).usual_chunk
 
     def check_together(self) -> None:
         for index, destination in enumerate(self.destinations):

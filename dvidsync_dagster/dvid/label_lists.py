@@ -5,6 +5,7 @@ See docs/dvid.md, "Bulk reads".
 
 from __future__ import annotations
 
+import logging
 import struct
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -15,12 +16,13 @@ import numpy.typing as npt
 import orjson
 
 from dvidsync_dagster.dvid import protobuf
+from dvidsync_dagster.dvid.again import is_passing
 from dvidsync_dagster.dvid.index_arrays import IndexArrays, index_arrays
 from dvidsync_dagster.dvid.paths import node_path
 from dvidsync_dagster.dvid.patience import REPO, VALUE
 from dvidsync_dagster.dvid.proto.labelmap_pb2 import LabelIndex
-from dvidsync_dagster.dvid.transport import BINARY, NO_TEXT, Transport
-from dvidsync_dagster.errors import ServerFailed
+from dvidsync_dagster.dvid.transport import BINARY, JSON, NO_TEXT, Transport
+from dvidsync_dagster.errors import ServerError, ServerFailed
 
 Labels = npt.NDArray[np.uint64]
 """Shape (n,)."""
@@ -37,6 +39,8 @@ _NUMBER = 8
 _PAIR = 2 * _NUMBER
 _PIECE = 1 << 20
 """Pairs that are handed on together."""
+_TEXT = 1 << 20
+"""Bytes of a JSON list that are decoded together."""
 
 _HEADER = struct.Struct("<QQ")
 """Before each index: its bytes, its label."""
@@ -46,6 +50,8 @@ _STORED = struct.Struct("<BI")
 
 _LZ4 = 4 << 5
 """LZ4, without a checksum."""
+
+logger = logging.getLogger(__name__)
 
 
 def mapping_pairs(client: Transport, version: str, name: str) -> Iterator[Pairs]:
@@ -69,18 +75,55 @@ def mapping_pairs(client: Transport, version: str, name: str) -> Iterator[Pairs]
 
 def size_pairs(client: Transport, version: str, name: str) -> Iterator[Pairs]:
     """Bodies with their voxels, sorted, at most `LABELS_AT_ONCE` together."""
-    return _listed(client, version, name, 2)
+    return _listed(client, version, name, 2, 0)
 
 
 def existing_labels(client: Transport, version: str, name: str) -> Iterator[Labels]:
-    """Bodies, sorted, at most `LABELS_AT_ONCE` together. Takes half the time of `size_pairs`."""
-    return (page[:, 0] for page in _listed(client, version, name, 1))
-
-
-def _listed(client: Transport, version: str, name: str, width: int) -> Iterator[Pairs]:
-    """Rows of so many numbers, each beginning with a label."""
-    path = node_path(version, name, "listlabels")
+    """Bodies, sorted, some together. Takes a fifth of the time of `size_pairs`."""
     start = 0
+    try:
+        for labels in _existing(client, version, name):
+            yield _ascending(labels, start, node_path(version, name, "existing-labels"))
+            start = int(labels[-1]) + 1
+    except ServerError as error:
+        if not is_passing(error):
+            raise
+        logger.info("the list of bodies broke off; it is read on from label %d: %s", start, error)
+    # Where reading its store fails, DVID ends that list as if it was whole. This one tells.
+    for rows in _listed(client, version, name, 1, start):
+        yield rows[:, 0]
+
+
+def _existing(client: Transport, version: str, name: str) -> Iterator[Labels]:
+    """As they come, without a look at their order."""
+    path = node_path(version, name, "existing-labels")
+    kept = bytearray()
+    with client.stream(path, kind=JSON) as pieces:
+        for piece in pieces:
+            kept += piece
+            if len(kept) >= _TEXT:
+                end = kept.rfind(b",")
+                yield _numbers(kept[:end] + b"]", path)
+                kept[: end + 1] = b"["
+    if kept != b"[]":
+        yield _numbers(kept, path)
+
+
+def _numbers(text: bytearray, path: str) -> Labels:
+    """At least one, as a JSON list. Raises ServerFailed for anything else."""
+    try:
+        found = orjson.loads(text)
+        # A number from 2^64 up becomes a float.
+        if isinstance(found, list) and set(map(type, found)) == {int}:
+            return np.array(found, np.uint64)
+    except (orjson.JSONDecodeError, OverflowError):
+        pass
+    raise ServerFailed(f"GET {path}", f"answered no list of labels: {bytes(text[:100])!r}")
+
+
+def _listed(client: Transport, version: str, name: str, width: int, start: int) -> Iterator[Pairs]:
+    """Rows of so many numbers, each beginning with a label, the first of them not before `start`."""
+    path = node_path(version, name, "listlabels")
     while start < 2**64:
         query: dict[str, str | int] = {"start": start, "number": LABELS_AT_ONCE}
         if width > 1:
@@ -89,14 +132,18 @@ def _listed(client: Transport, version: str, name: str, width: int) -> Iterator[
         rows = _rows(client.read(path, query=query, limit=limit, kind=NO_TEXT), width, path)
         if not len(rows):
             return
-        labels = rows[:, 0]
         # Where reading its store fails, DVID ends the list with zeros.
-        if int(labels[0]) < start or (labels[1:] <= labels[:-1]).any():
-            raise ServerFailed(f"GET {path}", f"lists labels from {start} on, and not in their order")
+        _ascending(rows[:, 0], start, path)
         yield rows
         if len(rows) < LABELS_AT_ONCE:
             return
-        start = int(labels[-1]) + 1
+        start = int(rows[-1, 0]) + 1
+
+
+def _ascending(labels: Labels, start: int, path: str) -> Labels:
+    if int(labels[0]) < start or (labels[1:] <= labels[:-1]).any():
+        raise ServerFailed(f"GET {path}", f"lists labels from {start} on, and not in their order")
+    return labels
 
 
 def indices(

@@ -12,6 +12,7 @@ Query = Mapping[str, str | int]
 Body = bytes | IO[bytes]
 
 BINARY = "application/octet-stream"
+JSON = "application/json"
 TAR = "application/tar"
 NO_TEXT = "no text"
 """What DVID lets Go's library guess: it can be taken for an icon, but not for text. Nothing has no type."""

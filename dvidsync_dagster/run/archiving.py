@@ -57,7 +57,7 @@ def archive_log(
         reached = checkpoint.key_ns if checkpoint is not None else 0
         lag_before: Lag | None = None
         started = time.monotonic()
-        for chunk in log.chunks(stored, cut_key=cut, now=info.now, chunk_records=config.chunk_records):
+        for chunk in log.chunks(stored, cut_key=cut, now=info.now, chunk_records=config.records_together()):
             still_owner()
             drained = time.monotonic()
             records = len(chunk.records) + len(chunk.malformed) + chunk.duplicates + chunk.empty

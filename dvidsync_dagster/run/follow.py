@@ -81,7 +81,7 @@ def follow(
         begin = session.destination.meet(checkpoint) or _configured_start(destination, route.clock)
         archive = LogArchive(config.archive) if config.archive is not None else None
         log = stack.enter_context(MutationLog(route.connection, list(route.topics), archive))
-        source_log = SourceLog(config, route, log, archive, session.notes.say)
+        source_log = SourceLog(route, log, archive, config.records_together(destination), session.notes.say)
         known = begin if isinstance(begin, Checkpoint) else None
         reader = Reader(config, destination, session, source_log, known)
         run = _Run(session, reader, still_owner)

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import Enum, auto
 
-from dvidsync_dagster.config import SyncConfig
 from dvidsync_dagster.events.origin import key_text
 from dvidsync_dagster.log.archive import LogArchive
 from dvidsync_dagster.log.archived import archived_chunks
@@ -40,13 +39,14 @@ class SourceLog:
     Args:
         log: open.
         archive: where the log is kept, if it is.
+        chunk_records: that are read together.
         say: says something once per run.
     """
 
-    config: SyncConfig
     route: Route
     log: MutationLog
     archive: LogArchive | None
+    chunk_records: int
     say: Callable[[str], None]
 
     def onward(self, checkpoint: Checkpoint, cut: int) -> Iterator[LogChunk]:
@@ -117,7 +117,7 @@ class SourceLog:
             from_key=from_key,
             now=self.route.now,
             since=since,
-            chunk_records=self.config.chunk_records,
+            chunk_records=self.chunk_records,
         )
 
     def _may_be_dropped(self, positions: Positions) -> list[Partition]:

@@ -42,7 +42,6 @@ def test_a_short_configuration_has_defaults() -> None:
     assert config.branches == ["all"]
     assert config.instances == "all"
     assert config.settle_seconds == 10
-    assert config.chunk_records == 20_000
     assert config.repo_name == "repo_a78c418b"
     assert (config.source.user, config.source.requests_in_flight) == ("dvidsync", 4)
     (destination,) = config.servers
@@ -52,6 +51,15 @@ def test_a_short_configuration_has_defaults() -> None:
         "stop",
         4,
     )
+
+
+@pytest.mark.parametrize(("chosen", "of_server", "of_bucket"), [(None, 20_000, 100_000), (500, 500, 500)])
+def test_a_bucket_takes_more_records_together(chosen: int | None, of_server: int, of_bucket: int) -> None:
+    bucket = {"name": "cloud", "bucket": "gs://neu3-live"}
+    fields = {**GOOD, "destinations": [*GOOD["destinations"], bucket], "chunk_records": chosen}
+    config = SyncConfig.model_validate(fields)
+    assert [config.records_together(each) for each in config.destinations] == [of_server, of_bucket]
+    assert config.records_together() == of_server
 
 
 def test_from_python() -> None:

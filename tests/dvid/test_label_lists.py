@@ -22,7 +22,7 @@ from dvidsync_dagster.dvid.label_lists import (
 )
 from dvidsync_dagster.dvid.proto.labelmap_pb2 import LabelIndex
 from dvidsync_dagster.dvid.transport import Transport
-from dvidsync_dagster.errors import ServerFailed
+from dvidsync_dagster.errors import LoginRefused, ServerBusy, ServerFailed, ServerUnreachable
 
 
 class Answering:
@@ -81,19 +81,90 @@ def test_sizes_come_page_by_page(count: int, monkeypatch: pytest.MonkeyPatch) ->
     assert found == [list(body) for body in bodies]
 
 
-@pytest.mark.parametrize("count", [0, 1, 3, 4, 7])
-def test_labels_come_page_by_page(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(label_lists, "LABELS_AT_ONCE", 3)
-    labels = [5 * number for number in range(count - 1)] + [2**64 - 1] * (count > 0)
+class Listing:
+    """A server with some bodies, whose list of them ends early.
 
-    def listed(query: dict[str, Any]) -> bytes:
+    Args:
+        text: its `existing-labels`; by default all.
+        broken: what it ends with.
+    """
+
+    def __init__(self, labels: list[int], text: bytes | None = None, broken: Exception | None = None) -> None:
+        self._labels = labels
+        self._text = orjson.dumps(labels) if text is None else text
+        self._broken = broken
+        self.asked: list[int] = []
+
+    @contextmanager
+    def stream(self, path: str, **_more: Any) -> Iterator[Iterator[bytes]]:
+        assert path.endswith("/existing-labels")
+
+        def pieces() -> Iterator[bytes]:
+            yield from (self._text[start : start + 7] for start in range(0, len(self._text), 7))
+            if self._broken is not None:
+                raise self._broken
+
+        yield pieces()
+
+    def read(self, path: str, *, query: Any, **_more: Any) -> bytes:
+        assert path.endswith("/listlabels")
         assert "sizes" not in query
-        return np.array(
-            [each for each in labels if each >= query["start"]][: query["number"]], "<u8"
-        ).tobytes()
+        self.asked.append(query["start"])
+        listed = [each for each in self._labels if each >= query["start"]]
+        return np.array(listed[: query["number"]], "<u8").tobytes()
 
-    pages = list(existing_labels(server(listed), "v", "labels"))
-    assert [label for page in pages for label in page.tolist()] == labels
+    def existing(self) -> list[int]:
+        pages = existing_labels(cast(Transport, self), "v", "labels")
+        return [label for page in pages for label in page.tolist()]
+
+
+MANY = [3, 5, 10, 2**63 - 1, 2**63, 2**63 + 9, 2**64 - 7, 2**64 - 2]
+
+
+@pytest.mark.parametrize("at_once", [1, 8, 1000])
+@pytest.mark.parametrize("labels", [[], [0], [7], MANY[:3], MANY, [2**64 - 1]])
+def test_bodies_come_in_pieces_of_any_size(
+    labels: list[int], at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(label_lists, "_TEXT", max(at_once, 30))
+    listing = Listing(labels)
+    assert listing.existing() == labels
+    # Nothing comes after the last.
+    assert listing.asked == ([] if labels == [2**64 - 1] else [labels[-1] + 1 if labels else 0])
+
+
+@pytest.mark.parametrize("count", range(len(MANY)))
+@pytest.mark.parametrize(
+    "broken",
+    [None, ServerUnreachable("GET x", "gone"), ServerBusy("GET x", "later")],
+    ids=["as if whole", "connection", "busy"],
+)
+def test_a_list_of_bodies_that_ends_early_is_read_on(
+    count: int, broken: Exception | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(label_lists, "_TEXT", 30)
+    monkeypatch.setattr(label_lists, "LABELS_AT_ONCE", 3)
+    text = orjson.dumps(MANY[:count])
+    assert Listing(MANY, text[:-1] if broken else text, broken).existing() == MANY
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "[", "{}", "null", "[1,2", "1,2]", "[1,,2]", "[01]", "<html>,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,"),
+        *("[1.5]", "[-1]", "[18446744073709551616]", "[[1,2]]", "[1,[2]]", '["1"]', "[true]"),
+        *("[2,1]", "[1,1]"),
+    ],
+)
+def test_what_is_no_list_of_bodies_is_named(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(label_lists, "_TEXT", 30)
+    with pytest.raises(ServerFailed, match=r"existing-labels: (answered no list|lists labels from)"):
+        Listing([1, 2], text.encode()).existing()
+
+
+def test_a_refusal_of_the_list_of_bodies_is_raised() -> None:
+    with pytest.raises(LoginRefused):
+        Listing([1, 2], b"[1", LoginRefused("GET x", "no", "source.token_env")).existing()
 
 
 @pytest.mark.parametrize(

@@ -18,9 +18,8 @@ from dvidsync_dagster.dvid.labelmap import Labelmap
 from dvidsync_dagster.dvid.times import line_time
 from dvidsync_dagster.snapshot.table import HIGHEST
 
-INDICES_AT_ONCE = 4_000
+_INDICES_AT_ONCE = 16_000
 """Labels in one request: some megabytes, unless many large bodies come together."""
-
 _REQUESTS_AT_ONCE = 4
 
 
@@ -78,8 +77,8 @@ def read_bodies(source: Labelmap, version: str, table: str) -> AllBodies:
                     raise unfit(table, int(page.max()), f"the list of bodies of version {version}")
                 pages.append(page.astype(np.int64))
                 labels = page.tolist()
-                for start in range(0, len(labels), INDICES_AT_ONCE):
-                    some = labels[start : start + INDICES_AT_ONCE]
+                for start in range(0, len(labels), _INDICES_AT_ONCE):
+                    some = labels[start : start + _INDICES_AT_ONCE]
                     reading.append(pool.submit(_read_told, source, version, some, table))
             parts = [part.result() for part in reading]
         except BaseException:

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from dvidsync_dagster.datatypes.labelmap.comparison import MAPPING, SIZES
-from dvidsync_dagster.datatypes.labelmap.snapshot.all_bodies import INDICES_AT_ONCE, microseconds
+from dvidsync_dagster.datatypes.labelmap.snapshot.all_bodies import microseconds
 from dvidsync_dagster.datatypes.labelmap.snapshot.tables import Labels, LabelTables, ascending, unfit
 from dvidsync_dagster.datatypes.snapshot_side import Sift
 from dvidsync_dagster.differences.items import Found
@@ -26,6 +26,8 @@ REPAIR = "repair"
 """The action of edits that no operation has made."""
 
 _APP = "dvidsync"
+_INDICES_AT_ONCE = 4_000
+"""Labels in one request."""
 _NONE = np.empty(0, np.int64)
 
 
@@ -98,8 +100,8 @@ class _Together:
 
     def _read_bodies(self, labels: Labels) -> list[_Body]:
         read = []
-        for start in range(0, len(labels), INDICES_AT_ONCE):
-            some = labels[start : start + INDICES_AT_ONCE].tolist()
+        for start in range(0, len(labels), _INDICES_AT_ONCE):
+            some = labels[start : start + _INDICES_AT_ONCE].tolist()
             for label, index in indices(self._source.client, self._version, self._source.name, some):
                 read.append(_body(label, index, self._tables.bodies.path))
         self._bodies |= {body.label: body for body in read}

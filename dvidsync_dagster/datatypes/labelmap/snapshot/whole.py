@@ -6,19 +6,20 @@ Some arrays hold it: about 100 bytes for each supervoxel and each body.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_fixed
+from tenacity import retry, retry_if_exception, stop_after_attempt, wait_fixed
 
 from dvidsync_dagster.datatypes.labelmap.empty_supervoxels import empty_among
 from dvidsync_dagster.datatypes.labelmap.snapshot.all_bodies import AllBodies, places_in, read_bodies
 from dvidsync_dagster.datatypes.labelmap.snapshot.tables import Labels, LabelTables, unfit
+from dvidsync_dagster.dvid.again import is_passing
 from dvidsync_dagster.dvid.label_lists import mapping_pairs, split_halves
 from dvidsync_dagster.dvid.labelmap import Labelmap
-from dvidsync_dagster.errors import ServerUnreachable
 from dvidsync_dagster.snapshot.table import HIGHEST, Table
 
 ROWS = 500_000
@@ -34,12 +35,14 @@ def whole(
         Unfit: a label from 2^63 up.
         ServerError: the source does not answer.
     """
-    bodies = read_bodies(source, version, tables.bodies.path)
-    mapping = _mapping(source, version, tables, bodies)
+    with ThreadPoolExecutor(1) as beside:
+        moved = beside.submit(_read_moved, source, version, tables)
+        bodies = read_bodies(source, version, tables.bodies.path)
+        mapping = _mapping(source, version, bodies, *moved.result())
     counts = np.bincount(mapping.places, minlength=len(bodies))
     yield tables.mapping, mapping.batches(bodies, tables.mapping.schema)
     yield tables.edits, iter(())
-    del mapping
+    del mapping, moved
     yield tables.bodies, _body_batches(bodies, counts, tables.bodies.schema)
 
 
@@ -62,14 +65,13 @@ class _Mapping:
             yield pa.record_batch([pa.array(column) for column in columns], schema)
 
 
-def _mapping(source: Labelmap, version: str, tables: LabelTables, bodies: AllBodies) -> _Mapping:
+def _mapping(source: Labelmap, version: str, bodies: AllBodies, moved: Labels, into: Labels) -> _Mapping:
     """Every supervoxel with its body.
 
     DVID lists those that are in another body than their own. The others are bodies with their own label, as
     far as a body has the supervoxel of its own label: docs/dvid.md, "Bulk reads". A body that a cleave, a
     split or a renumber has named has none.
     """
-    moved, into = _read_moved(source, version, tables)
     itself = np.flatnonzero(bodies.holds_itself & ~places_in(moved, bodies.labels)[1])
     # Of a body that does not exist there are no voxels, whatever is mapped to it.
     places, there = places_in(bodies.labels, into)
@@ -84,7 +86,7 @@ def _mapping(source: Labelmap, version: str, tables: LabelTables, bodies: AllBod
 
 @retry(
     # An answer that broke off is read anew.
-    retry=retry_if_exception_type(ServerUnreachable),
+    retry=retry_if_exception(is_passing),
     stop=stop_after_attempt(5),
     wait=wait_fixed(1),
     reraise=True,
