@@ -334,6 +334,10 @@ class StorageUnreachable(StorageError):
     """No answer, or only such as ask for patience. Later it may do."""
 
 
+class Contended(StorageUnreachable):
+    """Another run writes the same table. Later it may do."""
+
+
 class StorageRefused(StorageError):
     """The bucket does not let us do that: an expired login, missing rights, no room, no such bucket."""
 

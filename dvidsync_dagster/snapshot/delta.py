@@ -15,8 +15,11 @@ from datetime import timedelta
 import pyarrow as pa
 from deltalake import CommitProperties, DeltaTable, Transaction
 from deltalake.exceptions import CommitFailedError
+from deltalake.transaction import AddAction
+from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
 from dvidsync_dagster.errors import (
+    Contended,
     DvidSyncError,
     OwnershipLost,
     SnapshotDamaged,
@@ -35,8 +38,15 @@ from dvidsync_dagster.snapshot.store import Bucket
 from dvidsync_dagster.snapshot.table import Change, Table, TableRows
 from dvidsync_dagster.snapshot.unfinished import is_unfinished
 
-_TRIES = 10
-"""How often a commit is tried while an earlier run still writes."""
+_PATIENCE = 60.0
+"""Seconds. For so long a commit is tried while an earlier run still writes; it stops at its next one."""
+
+_while_contended = retry(
+    retry=retry_if_exception_type(Contended),
+    stop=stop_after_delay(_PATIENCE),
+    wait=wait_random_exponential(multiplier=0.05, max=2),
+    reraise=True,
+)
 
 
 class DeltaTables:
@@ -72,7 +82,13 @@ class DeltaTables:
         check_types(table)
         path = table.path
         self._newest_or_cleared(path)
-        written = self._changing.written(table, batches)
+        self._known[path] = self._filled(table, self._changing.written(table, batches))
+        return self._known[path]
+
+    @_while_contended
+    def _filled(self, table: Table, written: list[AddAction]) -> int:
+        """Make what is written a table's content; its version."""
+        path = table.path
         there = self._newest_or_cleared(path)
         before = -1 if there is None else there.version()
         with self._errors(path):
@@ -84,8 +100,7 @@ class DeltaTables:
                     raise self._contended(path) from error
                 raise
             self._held[path] = opened(self._bucket, self._branch, path, before + commits)
-        self._known[path] = before + commits
-        return self._known[path]
+        return before + commits
 
     def commit(self, table: Table, change: Change, *, at: int, key_ns: int) -> int:
         """Change a table that this run has created or restored; its new version.
@@ -165,6 +180,7 @@ class DeltaTables:
         self._held.pop(path, None)  # so that nothing is deleted by a run that is the older one by now
         return self._from_known(path, cleared)
 
+    @_while_contended
     def _from_known(self, path: str, write: Callable[[DeltaTable], int]) -> int:
         """Write on top of the version that this run knows, whatever else there is; the new version.
 
@@ -172,24 +188,23 @@ class DeltaTables:
             write: tells how many commits it made. delta-rs lets some pass on top of others that came between,
                 which shows in the version.
         """
-        for _ in range(_TRIES):
-            with self._errors(path):
-                delta = self._held.pop(path, None) or self._newest_of_owner(path)
-                before = delta.version()
-                try:
-                    if before != self._known[path]:
-                        delta.restore(self._known[path], commit_properties=self._properties())
-                        before = self._known[path] = delta.version()
-                    expected = before + write(delta)
-                except CommitFailedError as error:
-                    if self._newest_of_owner(path).version() == before:
-                        raise storage_error(self._uri(path), error) from None
-                    continue
-            if delta.version() == expected:
-                self._known[path] = expected
-                self._held[path] = delta
-                return expected
-        raise self._contended(path)
+        with self._errors(path):
+            delta = self._held.pop(path, None) or self._newest_of_owner(path)
+            before = delta.version()
+            try:
+                if before != self._known[path]:
+                    delta.restore(self._known[path], commit_properties=self._properties())
+                    before = self._known[path] = delta.version()
+                expected = before + write(delta)
+            except CommitFailedError as error:
+                if self._newest_of_owner(path).version() == before:
+                    raise storage_error(self._uri(path), error) from None
+                raise self._contended(path) from error
+        if delta.version() != expected:
+            raise self._contended(path)
+        self._known[path] = expected
+        self._held[path] = delta
+        return expected
 
     def _newest_of_owner(self, path: str) -> DeltaTable:
         """The table as it is now, which is not before what this run knows."""
@@ -262,8 +277,8 @@ class DeltaTables:
     def _uri(self, path: str) -> str:
         return f"{self._bucket.uri}/{table_folder(self._branch, path)}"
 
-    def _contended(self, path: str) -> StorageUnreachable:
-        return StorageUnreachable(self._uri(path), "an earlier run still writes it", "Run again later.")
+    def _contended(self, path: str) -> Contended:
+        return Contended(self._uri(path), "an earlier run still writes it", "Run again later.")
 
 
 def _nothing(_: DeltaTable) -> int:

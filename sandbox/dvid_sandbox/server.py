@@ -39,6 +39,8 @@ async def serve(configuration: Configuration, listener: socket.socket, url: str)
             proxy_headers=False,
             lifespan="off",
             timeout_keep_alive=600,
+            # Nobody waits for a client that does not read its answer to the end.
+            timeout_graceful_shutdown=10,
         )
     )
     # The socket listens already: whoever reads the line can connect.

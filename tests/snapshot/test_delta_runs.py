@@ -168,6 +168,31 @@ def test_another_destination_in_the_same_folder_is_taken_back_too(tmp_path: Path
     assert mapped(tables, put(tables, {3: 3})) == {1: 1, 3: 3}
 
 
+def test_a_first_content_is_made_however_often_somebody_writes_in_between(tmp_path: Path) -> None:
+    tables = tables_at(tmp_path)
+    created(tables, {1: 1})
+    over = Event()
+
+    def somebody() -> int:
+        """How often, until it is over."""
+        times = 0
+        while not over.is_set() or not times:
+            with suppress(CommitFailedError):
+                write_deltalake(tmp_path / FOLDER, mapping({99: 99}), mode="append")
+                times += 1
+        return times
+
+    with ThreadPoolExecutor(1) as pool:
+        other = pool.submit(somebody)
+        try:
+            for number in range(8):
+                version = created(tables, {number: number})
+                assert mapped(tables, version) == {number: number}
+        finally:
+            over.set()
+        assert other.result()
+
+
 def restored(tables: DeltaTables, version: int) -> int:
     """However often somebody writes in between."""
     while True:
