@@ -51,55 +51,63 @@ def demo(folder: Path, *arguments: str) -> tuple[int, str]:
 
 
 def test_it_ends_by_itself_and_starts_anew(tmp_path: Path) -> None:
+    """The second one takes a broker that is there already, and somebody works at one of its destinations."""
     folder = tmp_path / "demo"
-    roots = []
+    code, first = demo(folder, "--once")
+    assert code == AGREED, first
+    assert "All agree." in first, first
     with EmbeddedBroker.start() as broker:
-        # The second one takes a broker that is there already.
-        for arguments in ((), ("--broker", broker.address)):
-            code, output = demo(folder, "--once", *arguments)
-            assert code == AGREED, output
-            assert output.count("The scheduled job runs: follow_demo_copy") == 3, output
-            # While its server was down, its run ended as an outage does, and nobody waited for it.
-            assert output.count("The scheduled job runs: follow_demo_spare") == 2, output
-            meanwhile = output.index("demo/spare: Outage: ")
-            assert f"\n  exit code    {OUTAGE};" in output[meanwhile:], output
-            assert output[:meanwhile].count("The scheduled job runs: follow_demo_copy") == 2, output
-            for name, comparisons in (("copy", 2), ("spare", 1)):
-                assert output.count(f"Source and {name} compared") == comparisons, output
-            assert "elements only at the source" in output, output
-            for word in ("records", "operations", "requests", "lag", "checkpoint"):
-                assert f"\n  {word}" in output, output
-            assert "All agree." in output, output
-            roots += re.findall(r"repo ([0-9a-f]{32})", output)
-    assert len(set(roots)) == 2
+        process = start(folder, "--once", "--broker", broker.address)
+        begun = until_servers_run(process)
+        destination = re.search(r"http://[0-9.:]+", begun.splitlines()[-2])
+        assert destination is not None
+        work_at(destination[0], root_in(begun))
+        rest, _ = process.communicate()
+    second = begun + rest
+    assert process.returncode == DIFFERED, second
+    assert "own-work" in rest
+    assert "Not everything was applied or agreed" in rest
+    for output in (first, second):
+        assert output.count("The scheduled job runs: follow_demo_copy") == 3, output
+        # While its server was down, its run ended as an outage does, and nobody waited for it.
+        assert output.count("The scheduled job runs: follow_demo_spare") == 2, output
+        meanwhile = output.index("demo/spare: Outage: ")
+        assert f"\n  exit code    {OUTAGE};" in output[meanwhile:], output
+        assert output[:meanwhile].count("The scheduled job runs: follow_demo_copy") == 2, output
+        for name, comparisons in (("copy", 2), ("spare", 1)):
+            assert output.count(f"Source and {name} compared") == comparisons, output
+        assert "elements only at the source" in output, output
+        for word in ("records", "operations", "requests", "lag", "checkpoint"):
+            assert f"\n  {word}" in output, output
+    assert root_in(first) != root_in(second)
 
 
-def test_a_difference_is_told_and_is_the_exit_code(tmp_path: Path) -> None:
-    process = start(tmp_path / "demo", "--once")
+def until_servers_run(process: subprocess.Popen[str]) -> str:
+    """What a demo prints up to the line of its last server."""
     assert process.stdout is not None
     lines = []
     for line in process.stdout:
         lines.append(line)
         if line.startswith("  spare "):
             break
-    root = re.search(r"repo ([0-9a-f]{32})", "".join(lines))
-    destination = re.search(r"http://[0-9.:]+", lines[-2])
-    assert root is not None
-    assert destination is not None
-    path = f"{destination[0]}/api/node/{root[1]}/segmentation_annotations/key/own-work"
+    return "".join(lines)
+
+
+def root_in(output: str) -> str:
+    root = re.search(r"repo ([0-9a-f]{32})", output)
+    assert root is not None, output
+    return root[1]
+
+
+def work_at(destination: str, root: str) -> None:
+    path = f"{destination}/api/node/{root}/segmentation_annotations/key/own-work"
     answer = httpx.post(path, params={"u": "amy", "admintoken": ADMIN_TOKEN}, content=b"{}")
     assert answer.status_code == 200, answer.text
-    output, _ = process.communicate()
-    assert process.returncode == DIFFERED, output
-    assert "own-work" in output
-    assert "Not everything was applied or agreed" in output
 
 
 def test_a_signal_ends_all_that_it_started(tmp_path: Path) -> None:
     process = start(tmp_path / "demo")
-    assert process.stdout is not None
-    lines = iter(process.stdout.readline, "")
-    assert any(line.startswith("  spare ") for line in lines)
+    until_servers_run(process)
     children = psutil.Process(process.pid).children(recursive=True)
     assert len(children) == 4
     process.send_signal(signal.SIGTERM)
