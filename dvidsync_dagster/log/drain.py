@@ -15,11 +15,12 @@ from dvidsync_dagster.log.bridge import BridgedFeed
 from dvidsync_dagster.log.checkpoint import PartitionPosition, Positions
 from dvidsync_dagster.log.chunk import LogChunk
 from dvidsync_dagster.log.feed import KafkaFeed
+from dvidsync_dagster.log.intake import LATEST_KEY
 from dvidsync_dagster.log.kafka import KafkaConnection
 from dvidsync_dagster.log.moment import MomentSeeker
 from dvidsync_dagster.log.partitions import TopicsAtBroker
 from dvidsync_dagster.log.ranges import Range, without
-from dvidsync_dagster.log.reading import LATEST_KEY, Feed, Reading
+from dvidsync_dagster.log.reading import Feed, Reading
 from dvidsync_dagster.log.record import Partition
 
 REORDER_NS = 10_000_000_000

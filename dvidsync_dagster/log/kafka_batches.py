@@ -17,6 +17,9 @@ from kafka.record import memory_records
 from kafka.record.default_records import DefaultRecordBatch
 from kafka.record.util import decode_varint
 
+_MORE = 0x80
+"""A byte from here on says that another one of the same number follows."""
+
 _Headers = list[tuple[str, bytes | None]]
 
 
@@ -54,25 +57,18 @@ class _Batch(DefaultRecordBatch):  # type: ignore[misc]
         headers: _Headers | tuple[()]
         try:
             for _ in range(count):
-                # A number is a byte or two in nearly all records; `decode_varint` is called for the others.
-                length, pos = decode_varint(content, pos)
+                length, pos = _number(content, pos)
                 end = pos + length
-                if content[pos] & 0x80:
-                    _, pos = decode_varint(content, pos)  # attributes, which mean nothing yet
-                else:
-                    pos += 1
-                time, pos = decode_varint(content, pos)
-                offset, pos = decode_varint(content, pos)
-                size = content[pos]
-                if size & 0x81:
-                    size, pos = decode_varint(content, pos)
-                else:
-                    size, pos = size >> 1, pos + 1
+                # Attributes, which mean nothing yet: one byte, as those of a record without headers.
+                _, pos = (None, pos + 1) if content[pos] < _MORE else _number(content, pos)
+                time, pos = _number(content, pos)
+                offset, pos = _number(content, pos)
+                size, pos = _number(content, pos)
                 key = None
                 if size >= 0:
                     key = content[pos : pos + size]
                     pos += size
-                size, pos = decode_varint(content, pos)
+                size, pos = _number(content, pos)
                 value = None
                 if size >= 0:
                     value = content[pos : pos + size]
@@ -91,6 +87,19 @@ class _Batch(DefaultRecordBatch):  # type: ignore[misc]
             raise CorruptRecordError(f"a record's structure is not Kafka's: {error!r}") from None
         if pos != len(content):
             raise CorruptRecordError(f"{len(content) - pos} bytes follow the last record of a batch")
+
+
+def _number(content: bytes, pos: int) -> tuple[int, int]:
+    """A number of variable length, and what follows it. A byte or two in nearly all records."""
+    first = content[pos]
+    if first < _MORE:
+        return (first >> 1) ^ -(first & 1), pos + 1
+    second = content[pos + 1]
+    if second < _MORE:
+        number = first - _MORE + (second << 7)
+        return (number >> 1) ^ -(number & 1), pos + 2
+    found: tuple[int, int] = decode_varint(content, pos)
+    return found
 
 
 def _headers(content: bytes, pos: int) -> tuple[_Headers, int]:
