@@ -5,12 +5,12 @@ from __future__ import annotations
 import gc
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 from kafka import KafkaAdminClient, KafkaConsumer
 
 from dvidsync_dagster.errors import LogGap, LogRecreated
 from dvidsync_dagster.events.origin import Origin, key_text
-from dvidsync_dagster.log.archive import LogArchive
 from dvidsync_dagster.log.bridge import BridgedFeed
 from dvidsync_dagster.log.checkpoint import PartitionPosition, Positions
 from dvidsync_dagster.log.chunk import LogChunk
@@ -22,6 +22,9 @@ from dvidsync_dagster.log.partitions import TopicsAtBroker
 from dvidsync_dagster.log.ranges import Range, without
 from dvidsync_dagster.log.reading import Feed, Reading
 from dvidsync_dagster.log.record import Partition
+
+if TYPE_CHECKING:
+    from dvidsync_dagster.log.archive import LogArchive
 
 REORDER_NS = 10_000_000_000
 """How far keys may be out of order inside a partition. What comes later than that is released late, with the
