@@ -14,11 +14,11 @@ from dvidsync_dagster.differences.touched import Touched
 from dvidsync_dagster.dvid.repo import Instance
 from dvidsync_dagster.errors import LogGap, LogRecreated
 from dvidsync_dagster.events.event import Event
-from dvidsync_dagster.log.archive import LogArchive
 from dvidsync_dagster.log.checkpoint import Checkpoint, Positions
 from dvidsync_dagster.log.drain import MutationLog
 from dvidsync_dagster.log.eras import EraClock
 from dvidsync_dagster.run.discovery import kafka_connection, log_topics
+from dvidsync_dagster.run.source_log import archive_of
 
 _END_OF_TIME = 1 << 62
 
@@ -103,7 +103,7 @@ class LaterRecords:
 
     def _opened(self) -> MutationLog:
         if self._log is None:
-            archive = LogArchive(self._config.archive) if self._config.archive is not None else None
+            archive = archive_of(self._config)
             connection = kafka_connection(self._config, self._sides.source_info)
             self._log = MutationLog(connection, list(self._topics()), archive).__enter__()
         return self._log

@@ -13,12 +13,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Any, ClassVar
 
-import numpy as np
-import numpy.typing as npt
-
 from dvidsync_dagster.datatypes.commands import Command
 from dvidsync_dagster.datatypes.server_side import CarryOut, Servers, ServerSide
-from dvidsync_dagster.datatypes.snapshot_side import SnapshotSide
 from dvidsync_dagster.dvid.repo import Instance
 from dvidsync_dagster.dvid.transport import Transport
 from dvidsync_dagster.events.event import Announcement, Consequence, Event
@@ -26,6 +22,10 @@ from dvidsync_dagster.events.message import Message
 from dvidsync_dagster.plan.claims import Claim, Key
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    from dvidsync_dagster.datatypes.snapshot_side import SnapshotSide
     from dvidsync_dagster.differences.findings import Difference
     from dvidsync_dagster.differences.items import Found, Pair, ServerPair
     from dvidsync_dagster.differences.touched import Touched
@@ -164,6 +164,8 @@ class DataComparison(ABC):
         Args:
             versions: that of the items and its ancestors.
         """
+        import numpy as np  # only a comparison needs it
+
         return np.zeros(len(found), bool)
 
 
@@ -213,8 +215,15 @@ class DataType(ABC):
     """Whether an instance must be told (`POST reload`) to sort what it has by a labelmap that it is newly
     synced to."""
 
-    comparison: DataComparison | None = None
-    repair: DataRepair | None = None
+    @property
+    def comparison(self) -> DataComparison | None:
+        """How instances are compared; None if they are not."""
+        return None
+
+    @property
+    def repair(self) -> DataRepair | None:
+        """How instances are repaired at a DVID server; None if they are not."""
+        return None
 
     # The log
 

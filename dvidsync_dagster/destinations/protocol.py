@@ -12,16 +12,18 @@ from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from enum import Enum, auto
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from dvidsync_dagster.datatypes.server_side import CarryOut
-from dvidsync_dagster.differences.sides import Side
 from dvidsync_dagster.dvid.repo import RepoInfo
 from dvidsync_dagster.events.batch import Batch
 from dvidsync_dagster.events.event import Event, NumberedEvent
 from dvidsync_dagster.log.checkpoint import Checkpoint, LogStart
 from dvidsync_dagster.outgoing_text import escaped
-from dvidsync_dagster.snapshot.table import TableReport
+
+if TYPE_CHECKING:
+    from dvidsync_dagster.differences.sides import Side
+    from dvidsync_dagster.snapshot.table import TableReport
 
 
 @dataclass(frozen=True, slots=True)

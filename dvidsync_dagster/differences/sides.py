@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from dvidsync_dagster.differences.digest import Numbers, Page, Wanted
 from dvidsync_dagster.dvid.transport import Transport
+
+if TYPE_CHECKING:
+    from dvidsync_dagster.differences.digest import Numbers, Page, Wanted
 
 
 @dataclass(frozen=True, slots=True)

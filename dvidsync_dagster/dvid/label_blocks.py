@@ -12,8 +12,6 @@ import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-import numpy as np
-
 from dvidsync_dagster.errors import ServerFailed
 
 BlockPoint = tuple[int, int, int]
@@ -33,11 +31,15 @@ class LabelBlock:
     @property
     def labels(self) -> tuple[int, ...]:
         """Its label table. A label can stand there more than once."""
+        import numpy as np  # only the mending of a split needs it
+
         count = _HEADER.unpack_from(self.content)[3]
         return tuple(np.frombuffer(self.content, "<u8", count, _HEADER.size).tolist())
 
     def renamed(self, names: Mapping[int, int]) -> LabelBlock:
         """The block with other labels in the place of some."""
+        import numpy as np
+
         labels = np.array([names.get(label, label) for label in self.labels], "<u8").tobytes()
         rest = self.content[_HEADER.size + len(labels) :]
         return LabelBlock(self.point, self.content[: _HEADER.size] + labels + rest)

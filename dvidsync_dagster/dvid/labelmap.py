@@ -7,10 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import orjson
 
-from dvidsync_dagster.dvid import label_lists, protobuf
+from dvidsync_dagster.dvid import protobuf
 from dvidsync_dagster.dvid.label_blocks import BlockPoint, LabelBlock, parse_blocks
 from dvidsync_dagster.dvid.paths import node_path, repo_path
 from dvidsync_dagster.dvid.patience import FEW, REPO
@@ -92,6 +91,8 @@ class Labelmap:
 
         One bulk read of the mapping, 16 bytes for each supervoxel that ever changed its body.
         """
+        import numpy as np  # takes time to load, and most runs need no whole mapping
+
         content = self.client.read(
             node_path(version, self.name, "mappings"), query={"format": "binary"}, kind=NO_TEXT
         )
@@ -160,6 +161,8 @@ class Labelmap:
 
     def indices(self, version: str, labels: Sequence[int]) -> Iterator[tuple[int, LabelIndex]]:
         """The indices of many bodies, `INDICES_AT_ONCE` in a request; without blocks where there is none."""
+        from dvidsync_dagster.dvid import label_lists  # its arrays take time to load
+
         for start in range(0, len(labels), INDICES_AT_ONCE):
             batch = list(labels[start : start + INDICES_AT_ONCE])
             yield from label_lists.indices(self.client, version, self.name, batch)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Iterator
+from typing import TYPE_CHECKING
 
 from dvidsync_dagster.events.origin import key_text
-from dvidsync_dagster.log.archive import LogArchive
 from dvidsync_dagster.log.chunk import LogChunk
+
+if TYPE_CHECKING:
+    from dvidsync_dagster.log.archive import LogArchive
 
 _log = logging.getLogger(__name__)
 

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Iterator, Mapping
+from typing import TYPE_CHECKING
 
 from dvidsync_dagster.errors import LogError
-from dvidsync_dagster.log.archive import ArchiveFile, LogArchive
+from dvidsync_dagster.log.intake import Polled
 from dvidsync_dagster.log.ranges import Range, without
-from dvidsync_dagster.log.reading import Feed, Polled
+from dvidsync_dagster.log.reading import Feed
 from dvidsync_dagster.log.record import Partition, Record
+
+if TYPE_CHECKING:
+    from dvidsync_dagster.log.archive import ArchiveFile, LogArchive
 
 _log = logging.getLogger(__name__)
 

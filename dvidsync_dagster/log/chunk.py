@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import takewhile
+from itertools import islice, takewhile
+from operator import eq
 
 from dvidsync_dagster.log.ahead import NOTHING_AHEAD, AheadOfClock
 from dvidsync_dagster.log.record import Record
@@ -41,11 +42,14 @@ class LogChunk:
     ahead: AheadOfClock = NOTHING_AHEAD
 
 
-def without_duplicates(records: Iterable[Record]) -> list[Record]:
+def without_duplicates(records: Sequence[Record]) -> Sequence[Record]:
     """The records without those that repeat an earlier one's topic, key and value.
 
     A producer that retries writes a message twice. Both have the same key, so they come in one chunk.
     """
+    keys = [record.key_ns for record in records]
+    if not any(map(eq, keys, islice(keys, 1, None))):
+        return records
     kept: list[Record] = []
     seen: set[tuple[str, bytes | None]] | None = None  # of the key at hand, once it comes again
     for record in records:

@@ -5,22 +5,26 @@ from __future__ import annotations
 import gc
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 from kafka import KafkaAdminClient, KafkaConsumer
 
 from dvidsync_dagster.errors import LogGap, LogRecreated
 from dvidsync_dagster.events.origin import Origin, key_text
-from dvidsync_dagster.log.archive import LogArchive
 from dvidsync_dagster.log.bridge import BridgedFeed
 from dvidsync_dagster.log.checkpoint import PartitionPosition, Positions
 from dvidsync_dagster.log.chunk import LogChunk
 from dvidsync_dagster.log.feed import KafkaFeed
+from dvidsync_dagster.log.intake import LATEST_KEY
 from dvidsync_dagster.log.kafka import KafkaConnection
 from dvidsync_dagster.log.moment import MomentSeeker
 from dvidsync_dagster.log.partitions import TopicsAtBroker
 from dvidsync_dagster.log.ranges import Range, without
-from dvidsync_dagster.log.reading import LATEST_KEY, Feed, Reading
+from dvidsync_dagster.log.reading import Feed, Reading
 from dvidsync_dagster.log.record import Partition
+
+if TYPE_CHECKING:
+    from dvidsync_dagster.log.archive import LogArchive
 
 REORDER_NS = 10_000_000_000
 """How far keys may be out of order inside a partition. What comes later than that is released late, with the

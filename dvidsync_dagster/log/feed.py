@@ -9,8 +9,8 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import KafkaTimeoutError, LogTruncationError, OffsetOutOfRangeError
 
+from dvidsync_dagster.log.intake import Polled
 from dvidsync_dagster.log.kafka import KafkaConnection
-from dvidsync_dagster.log.reading import Polled
 from dvidsync_dagster.log.record import Partition
 
 _POLL_MS = 500

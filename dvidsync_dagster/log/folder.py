@@ -7,12 +7,13 @@ import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-
-import pyarrow as pa
-import pyarrow.parquet as pq
-from pyarrow import fs
+from typing import TYPE_CHECKING
 
 from dvidsync_dagster.errors import ConfigurationError, LogError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from pyarrow import fs
 
 
 class Folder:
@@ -32,31 +33,41 @@ class Folder:
 
     def __init__(self, uri: str, field: str, *inside: str) -> None:
         self._field = field
-        try:
-            if "://" in uri:
-                self.files, folder = fs.FileSystem.from_uri(uri)
-            else:
-                self.files, folder = fs.LocalFileSystem(), str(Path(uri).expanduser().absolute())
-        except (pa.ArrowException, OSError, ValueError) as error:
-            raise ConfigurationError(
-                field,
-                f"pyarrow cannot use it ({type(error).__name__})",
-                "Give a folder, or a URI such as gs://BUCKET/FOLDER or s3://BUCKET/FOLDER.",
-            ) from None
+        self._store: fs.FileSystem | None = None
+        if "://" in uri:
+            self._store, folder = _opened(uri, field)
+        else:
+            folder = str(Path(uri).expanduser().absolute())
         self.path = "/".join([folder.rstrip("/"), *inside])
+
+    @property
+    def files(self) -> fs.FileSystem:
+        """Its store, as pyarrow has it."""
+        if self._store is None:
+            from pyarrow import fs  # takes time to load, and most runs keep nothing
+
+            self._store = fs.LocalFileSystem()
+        return self._store
 
     def names(self) -> list[str]:
         """The files of the folder, in order; none if there is no such folder yet."""
+        from pyarrow import fs
+
         with self.errors("read"):
             found = self.files.get_file_info(fs.FileSelector(self.path, allow_not_found=True))
         return sorted(info.base_name for info in found if info.type == fs.FileType.File)
 
     def has(self, name: str) -> bool:
+        from pyarrow import fs
+
         with self.errors("read", name):
             return bool(self.files.get_file_info(self.path_of(name)).type == fs.FileType.File)
 
     def write_table(self, name: str, table: pa.Table, metadata: Mapping[bytes, bytes] | None = None) -> None:
         """Write a table as a Parquet file; `metadata` is that of its schema."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
         with self.errors("written", name):
             sink = pa.BufferOutputStream()
             pq.write_table(table.replace_schema_metadata(metadata), sink, compression="zstd")
@@ -72,6 +83,8 @@ class Folder:
     @contextmanager
     def errors(self, done: str, name: str = "") -> Iterator[None]:
         """What goes wrong inside becomes a `LogError`; `done` is what could not be."""
+        import pyarrow as pa
+
         try:
             yield
         except (pa.ArrowException, OSError, KeyError, TypeError, ValueError, AttributeError) as error:
@@ -82,6 +95,8 @@ class Folder:
             ) from error
 
     def _put(self, path: str, content: pa.Buffer) -> None:
+        from pyarrow import fs
+
         if isinstance(self.files, fs.LocalFileSystem):
             _write_file(Path(path), content)
             return
@@ -93,6 +108,22 @@ class Folder:
         # One write of the whole: an object appears when its upload is complete.
         with stream:
             stream.write(content)
+
+
+def _opened(uri: str, field: str) -> tuple[fs.FileSystem, str]:
+    """A store and the folder in it. Raises ConfigurationError."""
+    import pyarrow as pa
+    from pyarrow import fs
+
+    try:
+        store, folder = fs.FileSystem.from_uri(uri)
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise ConfigurationError(
+            field,
+            f"pyarrow cannot use it ({type(error).__name__})",
+            "Give a folder, or a URI such as gs://BUCKET/FOLDER or s3://BUCKET/FOLDER.",
+        ) from None
+    return store, folder
 
 
 def _write_file(path: Path, content: pa.Buffer) -> None:

@@ -16,7 +16,7 @@ from kafka.errors import (
 )
 
 from dvidsync_dagster.errors import BrokerLoginRefused, BrokerUnreachable, ConfigurationError
-from dvidsync_dagster.log.header_names import accept_any_header_names
+from dvidsync_dagster.log.kafka_batches import read_batches_in_one_go
 
 _SECRETS = ("ssl_password", "sasl_plain_username", "sasl_plain_password")
 
@@ -61,7 +61,7 @@ class KafkaConnection:
             BrokerUnreachable: no broker answered in time.
             ConfigurationError: kafka-python does not take the options.
         """
-        accept_any_header_names()
+        read_batches_in_one_go()
         with self.errors(), self._option_errors():
             return KafkaConsumer(
                 **self._options(),

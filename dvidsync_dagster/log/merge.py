@@ -34,9 +34,8 @@ class _Unreleased:
         # Nearly sorted already, so this is linear. Records of one key stay in the order of their offsets.
         self.pending.sort(key=_KEY)
         count = bisect_left(self.pending, (last_key + 1,))
-        taken = self.pending[:count]
-        del self.pending[:count]
-        size = _size(taken)
+        taken, self.pending = self.pending[:count], self.pending[count:]
+        size = _size_of_taken(taken, self.pending, self.size)
         self.size -= size
         return taken, size
 
@@ -76,6 +75,7 @@ class KeyMerge:
         self._ready: list[Record] = []
         self._ready_size = 0
         self._tried_with = 0
+        self._tried_to = -1
         self._horizon = -1
 
     @property
@@ -133,20 +133,20 @@ class KeyMerge:
         limit = min(self._slowest() - self._reorder_ns, self._cut_key)
         if self.all_finished:
             limit = self._cut_key
-        elif not self._may_be_full():
+        elif not self._may_be_full(limit):
             return None
         self._make_ready(limit)
         if not self._ready:
             self._horizon = max(self._horizon, limit)
         if not self.all_finished and not self._is_full():
-            self._tried_with = self._inside()
+            self._tried_with, self._tried_to = self._inside(), limit
             return None
         if not self._ready:
             return None
         self._tried_with = 0
         count = self._chunk_end()
         taken, self._ready = self._ready[:count], self._ready[count:]
-        self._ready_size -= _size(taken)
+        self._ready_size -= _size_of_taken(taken, self._ready, self._ready_size)
         self._horizon = max(self._horizon, taken[-1].key_ns if self._ready else limit)
         return taken
 
@@ -177,9 +177,9 @@ class KeyMerge:
         size = self._ready_size + sum(each.size for each in self._unreleased.values())
         return max(10 * records // self._chunk_records, 10 * size // self._chunk_bytes)
 
-    def _may_be_full(self) -> bool:
+    def _may_be_full(self, limit: int) -> bool:
         # To look costs time, as all that is inside is put in order for it.
-        return self._inside() >= max(10, self._tried_with + 1)
+        return limit > self._tried_to and self._inside() >= max(10, self._tried_with + 2)
 
     def _is_full(self) -> bool:
         return len(self._ready) >= self._chunk_records or self._ready_size >= self._chunk_bytes
@@ -211,16 +211,20 @@ class KeyMerge:
         return len(self._ready)
 
 
+def _size_of_taken(taken: Sequence[Record], left: Sequence[Record], size: int) -> int:
+    """The bytes of `taken`, where it and what is left have `size`: the smaller part is counted."""
+    return size - _size(left) if len(left) < len(taken) else _size(taken)
+
+
 def _size(records: Sequence[Record]) -> int:
-    # Without a call for each: there are millions.
+    # Without a call or a loop's step for each: there are millions.
     size = sum(map(len, filter(None, map(_VALUE, records))))
-    for _, _, _, _, _, _, raw_key, _, headers in records:
-        if raw_key is not None:
-            size += len(raw_key)
-        if headers:
-            size += sum(len(name) + len(content or b"") for name, content in headers)
+    size += sum(map(len, filter(None, map(_RAW_KEY, records))))
+    for headers in filter(None, map(_HEADERS, records)):
+        size += sum(len(name) + len(content or b"") for name, content in headers)
     return size
 
 
-_KEY = itemgetter(Record._fields.index("key_ns"))
-_VALUE = itemgetter(Record._fields.index("value"))
+_KEY, _VALUE, _RAW_KEY, _HEADERS = (
+    itemgetter(Record._fields.index(name)) for name in ("key_ns", "value", "raw_key", "headers")
+)

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from kafka import KafkaConsumer
 
 from dvidsync_dagster.log.feed import KafkaFeed
+from dvidsync_dagster.log.intake import Polled, key_of
 from dvidsync_dagster.log.kafka import KafkaConnection
-from dvidsync_dagster.log.reading import Polled, key_of
 from dvidsync_dagster.log.record import Partition
 
 _SECOND = 1_000_000_000

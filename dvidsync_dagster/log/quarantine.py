@@ -13,10 +13,8 @@ import time
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Literal, NamedTuple, get_args
-
-import pyarrow as pa
-import pyarrow.parquet as pq
+from functools import cache
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
 from dvidsync_dagster.config import SyncConfig
 from dvidsync_dagster.errors import ConfigurationError
@@ -25,6 +23,9 @@ from dvidsync_dagster.log.folder import Folder
 from dvidsync_dagster.log.record import Record
 from dvidsync_dagster.outgoing_text import escaped
 
+if TYPE_CHECKING:
+    import pyarrow as pa
+
 State = Literal["stopped", "quarantined", "skipped", "applied"]
 """Runs stop at it; it was set aside; it was let pass by hand; it was applied later. Later ones outdo earlier
 ones."""
@@ -32,24 +33,6 @@ ones."""
 _STATES: Sequence[State] = get_args(State)
 _FOUND = 300
 _SUFFIX = ".parquet"
-_SCHEMA = pa.schema(
-    {
-        "topic": pa.string(),
-        "partition": pa.int32(),
-        "offset": pa.int64(),
-        "key": pa.int64(),
-        "raw_key": pa.large_binary(),
-        "value": pa.large_binary(),
-        "headers": pa.list_(pa.struct({"name": pa.string(), "value": pa.large_binary()})),
-        "timestamp": pa.int64(),
-        "found": pa.string(),
-        "state": pa.string(),
-        "since": pa.timestamp("us", "UTC"),
-        "destination": pa.string(),
-        "digest": pa.string(),
-        "size": pa.int64(),
-    }
-)
 _ROW = ["topic", "partition", "offset", "key", "found", "state", "since", "digest", "size"]
 
 
@@ -158,12 +141,14 @@ class Quarantine:
     def keep(self, records: Sequence[tuple[Record, str]], state: State) -> None:
         """Keep records, each with what is wrong with it; those that are kept already only change their state,
         and only forward."""
+        import pyarrow as pa
+
         states = self.states(record for record, _ in records)
         new = [kept for kept, known in zip(records, states, strict=True) if known is None]
         if new:
             since = time.time_ns() // 1000
             table = [_cells(record, found, state, since, self._destination) for record, found in new]
-            self._write(pa.Table.from_pylist(table, schema=_SCHEMA))
+            self._write(pa.Table.from_pylist(table, schema=_schema()))
         behind = {
             place_of(record)
             for (record, _), known in zip(records, states, strict=True)
@@ -179,12 +164,15 @@ class Quarantine:
             states = [
                 state if yes else old for yes, old in zip(chosen, table["state"].to_pylist(), strict=True)
             ]
-            return table.set_column(_SCHEMA.get_field_index("state"), _SCHEMA.field("state"), [states])
+            schema = _schema()
+            return table.set_column(schema.get_field_index("state"), schema.field("state"), [states])
 
         self._change(places, marked)
 
     def drop(self, places: Collection[TopicPartitionOffset]) -> None:
         """Forget records."""
+        import pyarrow as pa
+
         self._change(places, lambda table, chosen: table.filter(pa.array([not yes for yes in chosen])))
 
     def read(self, places: Collection[TopicPartitionOffset]) -> list[Record]:
@@ -224,11 +212,16 @@ class Quarantine:
         return rows
 
     def _table(self, name: str, columns: list[str] | None = None) -> pa.Table:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
         with self._folder.errors("read", name):
             table = pq.read_table(
                 self._folder.path_of(name), filesystem=self._folder.files, columns=columns, partitioning=None
             )
-            schema = _SCHEMA if columns is None else pa.schema([_SCHEMA.field(each) for each in columns])
+            schema = _schema()
+            if columns is not None:
+                schema = pa.schema([schema.field(each) for each in columns])
             return table.replace_schema_metadata().select(schema.names).cast(schema)
 
     def _write(self, table: pa.Table) -> str:
@@ -265,6 +258,30 @@ def digest(record: Record) -> str:
 
 def place_of(record: Record) -> TopicPartitionOffset:
     return TopicPartitionOffset(record.topic, record.partition, record.offset)
+
+
+@cache
+def _schema() -> pa.Schema:
+    import pyarrow as pa  # takes time to load, and most runs quarantine nothing
+
+    return pa.schema(
+        {
+            "topic": pa.string(),
+            "partition": pa.int32(),
+            "offset": pa.int64(),
+            "key": pa.int64(),
+            "raw_key": pa.large_binary(),
+            "value": pa.large_binary(),
+            "headers": pa.list_(pa.struct({"name": pa.string(), "value": pa.large_binary()})),
+            "timestamp": pa.int64(),
+            "found": pa.string(),
+            "state": pa.string(),
+            "since": pa.timestamp("us", "UTC"),
+            "destination": pa.string(),
+            "digest": pa.string(),
+            "size": pa.int64(),
+        }
+    )
 
 
 def _cells(record: Record, found: str, state: State, since: int, destination: str) -> dict[str, Any]:

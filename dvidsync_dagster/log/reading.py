@@ -3,48 +3,21 @@
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from itertools import islice
-from operator import attrgetter
-from typing import NamedTuple, Protocol
+from operator import attrgetter, itemgetter
+from typing import Protocol
 
 from dvidsync_dagster.events.origin import Origin
 from dvidsync_dagster.log.ahead import SetAside
 from dvidsync_dagster.log.checkpoint import Positions
 from dvidsync_dagster.log.chunk import LogChunk, without_duplicates
+from dvidsync_dagster.log.intake import KafkaRecord, Polled, log_records
 from dvidsync_dagster.log.ledger import OffsetLedger
 from dvidsync_dagster.log.merge import KeyMerge
-from dvidsync_dagster.log.record import Headers, Partition, Record
+from dvidsync_dagster.log.record import Partition, Record
 
-LATEST_KEY = (1 << 63) - 1
-_KEY_DIGITS = 19
-_ZERO = ord("0")
-_new = tuple.__new__  # a named tuple's own call takes thrice as long
-_NS_PER_MS = 1_000_000
 _WORTH_SEEKING = 5_000  # a seek throws away what has been fetched; reading over fewer records is cheaper
-
-
-class KafkaRecord(Protocol):
-    """What a consumer hands over. `timestamp` is in milliseconds since 1970, or -1."""
-
-    @property
-    def offset(self) -> int: ...
-    @property
-    def timestamp(self) -> int: ...
-    @property
-    def key(self) -> bytes | None: ...
-    @property
-    def value(self) -> bytes | None: ...
-    @property
-    def headers(self) -> Headers: ...
-
-
-class Polled(NamedTuple):
-    """Records of one partition, in offset order, and the offset after all that was read (holes included)."""
-
-    partition: Partition
-    records: Sequence[KafkaRecord]
-    next_offset: int
 
 
 class Feed(Protocol):
@@ -61,6 +34,8 @@ class Feed(Protocol):
 
 
 _offset = attrgetter("offset")
+# Without a call or a loop's step for each record: there are millions.
+_KEY, _OFFSET, _FOUND = (itemgetter(Record._fields.index(name)) for name in ("key_ns", "offset", "found"))
 
 
 class Reading:
@@ -131,45 +106,41 @@ class Reading:
         if partition not in self._ends:
             return
         end, now = self._ends[partition], max(self._now(), self._cut_key)
-        records: list[Record] = []
+        fresh, applied = self._unread(polled, end)
+        records = log_records(partition, fresh, self._cut_key)
+        self._empty += len(fresh) - len(records)
+        furthest = max(
+            _furthest(records, now), _furthest(log_records(partition, applied, self._cut_key), now)
+        )
         ahead: list[Record] = []
-        furthest = -1
-        for record, applied in self._fresh(polled, end):
-            if record.key_ns > now:
-                if not applied:
-                    ahead.append(record)
-                continue
-            if record.found is None and record.key_ns > furthest:
-                furthest = record.key_ns
-            if record.key_ns >= self._from_key and not applied:
-                records.append(record)
+        if max(map(_KEY, records), default=now) > now:
+            ahead = [record for record in records if record.key_ns > now]
+            records = [record for record in records if record.key_ns <= now]
+        if min(map(_KEY, records), default=self._from_key) < self._from_key:
+            records = [record for record in records if record.key_ns >= self._from_key]
         self._merge.read(partition, records, furthest)
-        outstanding = [record.offset for record in records]
+        outstanding = list(map(_OFFSET, records))
         if ahead:
             self._merge.set_aside(self._ahead.add(ahead, now))
-            outstanding += [record.offset for record in ahead]
+            outstanding += map(_OFFSET, ahead)
         self._ledger.read(partition, min(polled.next_offset, end), outstanding)
         self._go_on(partition)
 
-    def _fresh(self, polled: Polled, end: int) -> Iterator[tuple[Record, bool]]:
-        """The records before `end` that were not read before, each with whether it is applied already. Those
-        without key and value are counted alone."""
-        topic, number = polled.partition
-        known, skips = self._ledger.next_offset(polled.partition), self._skips[polled.partition]
-        first, last = bisect_left(polled.records, known, key=_offset), len(polled.records)
-        if last and polled.records[-1].offset >= end:
-            last = bisect_left(polled.records, end, key=_offset)
-        applied = False
-        for record in islice(polled.records, first, last):
-            if skips:
-                while skips and skips[0][1] <= record.offset:
-                    skips.pop(0)
-                applied = bool(skips) and skips[0][0] <= record.offset
-            key, value = record.key, record.value
-            if key or value:
-                yield self._record(topic, number, record, key, value), applied
-            else:
-                self._empty += not applied
+    def _unread(self, polled: Polled, end: int) -> tuple[Sequence[KafkaRecord], Sequence[KafkaRecord]]:
+        """The records before `end` that were not read before: those to be applied, and those that are."""
+        records, skips = polled.records, self._skips[polled.partition]
+        first = bisect_left(records, self._ledger.next_offset(polled.partition), key=_offset)
+        last = bisect_left(records, end, key=_offset)
+        records = records[first:last]
+        if not skips or not records or records[-1].offset < skips[0][0]:
+            return records, ()
+        fresh: list[KafkaRecord] = []
+        applied: list[KafkaRecord] = []
+        for record in records:
+            while skips and skips[0][1] <= record.offset:
+                skips.pop(0)
+            (applied if skips and skips[0][0] <= record.offset else fresh).append(record)
+        return fresh, applied
 
     def _go_on(self, partition: Partition) -> None:
         """Finish a partition that was read to its end, or jump over what is applied already."""
@@ -184,19 +155,20 @@ class Reading:
             self._feed.stop(partition)
 
     def _chunk(self, records: list[Record]) -> LogChunk:
-        offsets: dict[Partition, list[int]] = {}
-        for record in records:
-            offsets.setdefault((record.topic, record.partition), []).append(record.offset)
-        for partition, released in offsets.items():
-            self._ledger.release(partition, released)
+        offsets: defaultdict[str, defaultdict[int, list[int]]] = defaultdict(lambda: defaultdict(list))
+        for _, topic, number, offset, _, _, _, _, _ in records:  # a star would make a list for each
+            offsets[topic][number].append(offset)
+        for topic, numbers in offsets.items():
+            for number, released in numbers.items():
+                self._ledger.release((topic, number), released)
         kept = without_duplicates(records)
         last = self._merge.exhausted
         lookahead = self._merge.lookahead()
         empty, self._empty = self._empty, 0
         return LogChunk(
-            records=[record for record in kept if record.found is None],
+            records=_well_formed(kept),
             malformed=tuple(record for record in kept if record.found is not None),
-            lookahead=[record for record in lookahead if record.found is None],
+            lookahead=_well_formed(lookahead),
             horizon=self._merge.horizon,
             last=last,
             duplicates=len(records) - len(kept),
@@ -209,28 +181,15 @@ class Reading:
         unread = (end - self._ledger.next_offset(partition) for partition, end in self._ends.items())
         return self._ledger.outstanding + sum(max(0, count) for count in unread)
 
-    def _record(
-        self, topic: str, number: int, record: KafkaRecord, raw: bytes | None, value: bytes | None
-    ) -> Record:
-        timestamp, headers = record.timestamp, record.headers
-        # Kafka's client makes a list for each record that has no headers: millions to keep alive.
-        headers = tuple(headers) if headers else ()
-        key = key_of(raw)
-        if key is not None and raw is not None and value is not None:
-            odd = raw if raw[0] == _ZERO else None
-            return _new(Record, (key, topic, number, record.offset, value, None, odd, timestamp, headers))
-        if key is not None:
-            found = "it has no value"
-            return Record(key, topic, number, record.offset, None, found, raw, timestamp, headers)
-        found = "its key is missing" if raw is None else f"its key {raw[:40]!r} is not a time in nanoseconds"
-        # Without a time of its own it is placed by Kafka's, and never left behind the cut.
-        placed = min(max(timestamp, 0) * _NS_PER_MS, self._cut_key)
-        return Record(placed, topic, number, record.offset, value, found, raw, timestamp, headers)
+
+def _furthest(records: Sequence[Record], now: int) -> int:
+    """The latest key up to `now` of the well-formed ones, or -1."""
+    keys = list(map(_KEY, _well_formed(records)))
+    furthest = max(keys, default=-1)
+    return furthest if furthest <= now else max((key for key in keys if key <= now), default=-1)
 
 
-def key_of(raw: bytes | None) -> int | None:
-    """The time (ns since 1970) that a record's key says; None if it says none."""
-    if raw is None or len(raw) > _KEY_DIGITS or not raw.isdigit():
-        return None
-    key = int(raw)
-    return key if key <= LATEST_KEY else None
+def _well_formed(records: Sequence[Record]) -> Sequence[Record]:
+    if not any(map(_FOUND, records)):
+        return records
+    return [record for record in records if record.found is None]

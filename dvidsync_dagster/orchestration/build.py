@@ -6,13 +6,12 @@ import warnings
 
 import dagster as dg
 
-from dvidsync_dagster.config import SyncConfig
+from dvidsync_dagster.config import DestinationConfig, SyncConfig
 from dvidsync_dagster.orchestration.assets import follower_asset, kafka_spec
 from dvidsync_dagster.orchestration.checks import run_checks
 from dvidsync_dagster.orchestration.comparing import comparing_definitions
 from dvidsync_dagster.orchestration.followers import followers
 from dvidsync_dagster.orchestration.maintenance_job import maintenance_definitions
-from dvidsync_dagster.orchestration.practice_job import practice_definitions
 from dvidsync_dagster.orchestration.quarantine_job import quarantine_job
 from dvidsync_dagster.orchestration.repair_job import repair_job
 from dvidsync_dagster.orchestration.table_assets import Tables, table_specs, tables_known_here
@@ -37,6 +36,7 @@ def build_definitions(*configs: SyncConfig, tables: Tables | None = None) -> dg.
 
 def _repo_definitions(config: SyncConfig, tables: Tables) -> dg.Definitions:
     each = followers(config)
+    practising = [server for server in config.servers if server.practice is not None]
     assets = [follower_asset(one) for one in each]
     return dg.Definitions.merge(
         dg.Definitions(assets=[kafka_spec(config), *assets], asset_checks=[run_checks(one) for one in each]),
@@ -45,8 +45,14 @@ def _repo_definitions(config: SyncConfig, tables: Tables) -> dg.Definitions:
         dg.Definitions(jobs=[repair_job(config, each) for each in config.destinations]),
         dg.Definitions(jobs=[quarantine_job(config, each) for each in config.destinations]),
         *(maintenance_definitions(config, each) for each in config.buckets),
-        *(practice_definitions(config, each) for each in config.servers),
+        *(_practice_definitions(config, server) for server in practising),
         dg.Definitions(
             assets=[spec for each in config.buckets for spec in table_specs(config, each, tables)]
         ),
     )
+
+
+def _practice_definitions(config: SyncConfig, server: DestinationConfig) -> dg.Definitions:
+    from dvidsync_dagster.orchestration.practice_job import practice_definitions  # few people need it
+
+    return practice_definitions(config, server)

@@ -11,7 +11,6 @@ from dataclasses import replace
 import dagster as dg
 from pydantic import Field
 
-from dvidsync_dagster.compare.comparison import compare
 from dvidsync_dagster.config import AnyDestination, SyncConfig
 from dvidsync_dagster.differences.findings import Comparison
 from dvidsync_dagster.orchestration.catching_up import catching_up_here
@@ -105,6 +104,8 @@ def _check(destination: AnyDestination, follower: Follower) -> dg.AssetChecksDef
         try:
             with failures_told(step), logged_in_run(step):
                 reached = catching_up_here(step, follower, may_follow=config.catch_up)
+                from dvidsync_dagster.compare.comparison import compare
+
                 found = compare(
                     follower.config,
                     destination,

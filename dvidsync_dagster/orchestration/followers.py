@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from dvidsync_dagster.config import AnyDestination, BucketConfig, DestinationConfig, StartTime, SyncConfig
-from dvidsync_dagster.log.archive import LogArchive
 from dvidsync_dagster.log.checkpoint import Checkpoint
 from dvidsync_dagster.orchestration.names import ARCHIVE, destination_key, kafka_key, log_key
 from dvidsync_dagster.run.archiving import archive_log
@@ -151,6 +150,8 @@ def archive_follower(config: SyncConfig, uri: str) -> Follower:
     def keep(
         checkpoint: Checkpoint | None, epoch: int, still_owner: Callable[[], None], scope: Scope | None
     ) -> Generator[ChunkReport, None, None]:
+        from dvidsync_dagster.log.archive import LogArchive  # what writes tables takes time to load
+
         return archive_log(
             config,
             LogArchive(uri),

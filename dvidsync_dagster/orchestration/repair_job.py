@@ -18,7 +18,6 @@ from dvidsync_dagster.orchestration.pools import limit_to_one
 from dvidsync_dagster.orchestration.run_log import logged_in_run
 from dvidsync_dagster.orchestration.table_events import TableCatalog
 from dvidsync_dagster.orchestration.tables import table
-from dvidsync_dagster.repair.repairing import repair
 
 REPAIR_OP = "repair"
 """The step of each job that repairs; its configuration stands under this name."""
@@ -65,6 +64,8 @@ def _repair(
     checkpoint = reached()
     for note in reached.notes:
         context.log.warning(note)
+    from dvidsync_dagster.repair.repairing import repair
+
     done = repair(
         follower.config,
         destination,

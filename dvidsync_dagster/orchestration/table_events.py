@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
-import pyarrow as pa
 
 from dvidsync_dagster.errors import StorageError
 from dvidsync_dagster.orchestration.followers import Follower
@@ -22,7 +21,11 @@ from dvidsync_dagster.orchestration.table_assets import (
     table_key,
 )
 from dvidsync_dagster.outgoing_text import escaped, markdown
-from dvidsync_dagster.snapshot.table import Column, TableReport
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from dvidsync_dagster.snapshot.table import TableReport
 
 ROWS = "dagster/row_count"
 SIZE = "dagster/size_bytes"
@@ -150,6 +153,8 @@ def _dropped(table: KnownTable) -> dg.AssetMaterialization:
 
 def column_schema(schema: pa.Schema) -> dg.TableSchema:
     """The columns with their texts, as Dagster's catalog shows them."""
+    from dvidsync_dagster.snapshot.table import Column  # only runs of a bucket need it
+
     return dg.TableSchema(
         columns=[
             dg.TableColumn(

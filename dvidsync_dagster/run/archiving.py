@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Generator
+from typing import TYPE_CHECKING
 
 from dvidsync_dagster.config import SyncConfig
 from dvidsync_dagster.dvid.asking import ask_server
 from dvidsync_dagster.dvid.opening import open_source
-from dvidsync_dagster.log.archive import LogArchive
 from dvidsync_dagster.log.checkpoint import Checkpoint
 from dvidsync_dagster.log.drain import MutationLog
 from dvidsync_dagster.run.discovery import chosen_instances, kafka_connection, log_topics
 from dvidsync_dagster.run.report import ChunkReport, Lag
+
+if TYPE_CHECKING:
+    from dvidsync_dagster.log.archive import LogArchive
 
 _NS = 1_000_000_000
 

@@ -14,7 +14,6 @@ from dataclasses import dataclass, replace
 from dvidsync_dagster.config import AnyDestination, StartTime, SyncConfig
 from dvidsync_dagster.destinations.kinds import Opener, opened_destination
 from dvidsync_dagster.destinations.protocol import Brought, Standing
-from dvidsync_dagster.log.archive import LogArchive
 from dvidsync_dagster.log.checkpoint import Checkpoint, LogStart
 from dvidsync_dagster.log.chunk import LogChunk
 from dvidsync_dagster.log.drain import MutationLog
@@ -23,7 +22,7 @@ from dvidsync_dagster.run.passes import Again, Onward, Pass
 from dvidsync_dagster.run.reading import Reader, Taken
 from dvidsync_dagster.run.report import ChunkReport
 from dvidsync_dagster.run.session import Session, opened
-from dvidsync_dagster.run.source_log import BEGINNING, Now, SourceLog
+from dvidsync_dagster.run.source_log import BEGINNING, Now, SourceLog, archive_of
 from dvidsync_dagster.run.undecodable import Undecodable
 
 NANOSECONDS = 1_000_000_000
@@ -79,7 +78,7 @@ def follow(
         )
         route = session.route
         begin = session.destination.meet(checkpoint) or _configured_start(destination, route.clock)
-        archive = LogArchive(config.archive) if config.archive is not None else None
+        archive = archive_of(config)
         log = stack.enter_context(MutationLog(route.connection, list(route.topics), archive))
         source_log = SourceLog(route, log, archive, config.records_together(destination), session.notes.say)
         known = begin if isinstance(begin, Checkpoint) else None

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from dvidsync_dagster.destinations.protocol import ConflictRow
 from dvidsync_dagster.log.ahead import NOTHING_AHEAD, AheadOfClock
 from dvidsync_dagster.log.checkpoint import Checkpoint
-from dvidsync_dagster.snapshot.table import TableReport
+
+if TYPE_CHECKING:
+    from dvidsync_dagster.snapshot.table import TableReport
 
 
 @dataclass(frozen=True, slots=True)

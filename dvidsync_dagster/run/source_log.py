@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import Enum, auto
+from typing import TYPE_CHECKING
 
 from dvidsync_dagster.events.origin import key_text
-from dvidsync_dagster.log.archive import LogArchive
 from dvidsync_dagster.log.archived import archived_chunks
 from dvidsync_dagster.log.checkpoint import (
     Checkpoint,
@@ -20,6 +20,9 @@ from dvidsync_dagster.log.chunk import LogChunk
 from dvidsync_dagster.log.drain import MutationLog
 from dvidsync_dagster.log.record import Partition
 from dvidsync_dagster.run.discovery import Route
+
+if TYPE_CHECKING:
+    from dvidsync_dagster.log.archive import LogArchive
 
 
 class Now(Enum):
@@ -129,3 +132,16 @@ class SourceLog:
             for partition, position in partitions.items()
             if position.next == beginning[topic][partition].next > 0
         ]
+
+
+def archive_of(config: SyncConfig) -> LogArchive | None:
+    """The log's archive, if the configuration names one.
+
+    Raises:
+        ConfigurationError: there is no such kind of store.
+    """
+    if config.archive is None:
+        return None
+    from dvidsync_dagster.log.archive import LogArchive  # what reads tables takes time to load
+
+    return LogArchive(config.archive)

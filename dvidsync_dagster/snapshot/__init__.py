@@ -11,8 +11,6 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from dvidsync_dagster.snapshot.store import Bucket
-
 if TYPE_CHECKING:
     from dvidsync_dagster.snapshot.dataset import Dataset
 
@@ -36,6 +34,8 @@ def open(
             which there are), or packages are missing.
         StorageError: the bucket does not answer, or does not hold what was written.
     """
+    from dvidsync_dagster.snapshot.store import Bucket  # what reads tables takes time to load
+
     bucket = Bucket.at(uri, field="uri")
     # Needs the packages that Bucket.at has looked for.
     from dvidsync_dagster.snapshot.reading import dataset

@@ -6,7 +6,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from dvidsync_dagster.log.reading import Polled
+from dvidsync_dagster.log.intake import Polled
 from dvidsync_dagster.log.record import Partition
 
 

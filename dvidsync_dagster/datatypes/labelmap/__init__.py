@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 from dvidsync_dagster.datatypes.contract import DataType, Gathered, Rows, SourceSide, Stretch
 from dvidsync_dagster.datatypes.labelmap.claims import claims_of
-from dvidsync_dagster.datatypes.labelmap.comparison import LabelmapComparison
 from dvidsync_dagster.datatypes.labelmap.counter_rule import CounterState, left_by
 from dvidsync_dagster.datatypes.labelmap.decoding import decode
 from dvidsync_dagster.datatypes.labelmap.effects import apply
 from dvidsync_dagster.datatypes.labelmap.events import LabelEvent, SetNextLabel
 from dvidsync_dagster.datatypes.labelmap.gather import gather
-from dvidsync_dagster.datatypes.labelmap.repair import LabelmapRepair
 from dvidsync_dagster.datatypes.labelmap.server.side import LabelmapSide
-from dvidsync_dagster.datatypes.labelmap.snapshot.side import LabelmapSnapshot
 from dvidsync_dagster.datatypes.labelmap.unfinished import LabelmapSource
 from dvidsync_dagster.datatypes.server_side import Servers
 from dvidsync_dagster.dvid.labelmap import Labelmap
@@ -25,12 +24,28 @@ from dvidsync_dagster.events.event import Announcement, Event
 from dvidsync_dagster.events.message import Message
 from dvidsync_dagster.plan.claims import Claim
 
+if TYPE_CHECKING:
+    # What a run that only follows does without: it takes a good part of a second to load.
+    from dvidsync_dagster.datatypes.labelmap.comparison import LabelmapComparison
+    from dvidsync_dagster.datatypes.labelmap.repair import LabelmapRepair
+    from dvidsync_dagster.datatypes.labelmap.snapshot.side import LabelmapSnapshot
+
 
 class LabelmapType(DataType):
     typename = "labelmap"
-    comparison = LabelmapComparison()
-    repair = LabelmapRepair()
     numbers_events = True
+
+    @cached_property
+    def comparison(self) -> LabelmapComparison:
+        from dvidsync_dagster.datatypes.labelmap.comparison import LabelmapComparison
+
+        return LabelmapComparison()
+
+    @cached_property
+    def repair(self) -> LabelmapRepair:
+        from dvidsync_dagster.datatypes.labelmap.repair import LabelmapRepair
+
+        return LabelmapRepair()
 
     def decode(self, message: Message, instance: Instance | None) -> Announcement | None:
         return decode(message, instance.name) if instance is not None else None
@@ -60,6 +75,8 @@ class LabelmapType(DataType):
     def snapshot_side(
         self, source: Transport, instance: Instance, followed: Mapping[str, Instance]
     ) -> LabelmapSnapshot:
+        from dvidsync_dagster.datatypes.labelmap.snapshot.side import LabelmapSnapshot
+
         return LabelmapSnapshot(source, instance)
 
     def counter(self, source: Transport, instance: str, root: str) -> int | None:

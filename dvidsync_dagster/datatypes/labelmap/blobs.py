@@ -5,13 +5,15 @@ See docs/dvid.md, "Messages that point to a blob".
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import orjson
 
-from dvidsync_dagster.dvid import sparsevol
 from dvidsync_dagster.dvid.labelmap import Labelmap
 from dvidsync_dagster.errors import ServerFailed
+
+if TYPE_CHECKING:
+    from dvidsync_dagster.dvid import sparsevol
 
 
 class Cleaved(Protocol):
@@ -43,5 +45,7 @@ def cleaved_supervoxels(cleave: Cleaved, source: Labelmap) -> tuple[int, ...]:
 
 def split_volume(version: str, body: int, reference: str, source: Labelmap) -> sparsevol.Runs:
     """The voxels that are split off a body. Raises ServerFailed if the blob holds no runs."""
+    from dvidsync_dagster.dvid import sparsevol  # few runs split, and its arrays take time to load
+
     where = f"blob {reference} of {source.name} (split of body {body})"
     return sparsevol.parse_runs(source.blob(version, reference), where, header=False)

@@ -3,24 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 from dvidsync_dagster.datatypes.copied import CopiedType
-from dvidsync_dagster.datatypes.neuronjson.comparison import NeuronjsonComparison
 from dvidsync_dagster.datatypes.neuronjson.events import PostNeuron, decode
-from dvidsync_dagster.datatypes.neuronjson.repair import NeuronjsonRepair
 from dvidsync_dagster.datatypes.neuronjson.side import NeuronjsonSide
-from dvidsync_dagster.datatypes.neuronjson.snapshot import NeuronjsonSnapshot
 from dvidsync_dagster.datatypes.server_side import Servers
 from dvidsync_dagster.dvid.repo import Instance
 from dvidsync_dagster.dvid.transport import Transport
 from dvidsync_dagster.events.event import Announcement, Event
 from dvidsync_dagster.events.message import Message
 
+if TYPE_CHECKING:
+    # What a run that only follows does without: it takes a good part of a second to load.
+    from dvidsync_dagster.datatypes.neuronjson.comparison import NeuronjsonComparison
+    from dvidsync_dagster.datatypes.neuronjson.repair import NeuronjsonRepair
+    from dvidsync_dagster.datatypes.neuronjson.snapshot import NeuronjsonSnapshot
+
 
 class NeuronjsonType(CopiedType):
     typename = "neuronjson"
-    comparison = NeuronjsonComparison()
-    repair = NeuronjsonRepair()
+
+    @cached_property
+    def comparison(self) -> NeuronjsonComparison:
+        from dvidsync_dagster.datatypes.neuronjson.comparison import NeuronjsonComparison
+
+        return NeuronjsonComparison()
+
+    @cached_property
+    def repair(self) -> NeuronjsonRepair:
+        from dvidsync_dagster.datatypes.neuronjson.repair import NeuronjsonRepair
+
+        return NeuronjsonRepair()
 
     def decode(self, message: Message, instance: Instance | None) -> Announcement | None:
         event = decode(message, instance) if instance is not None else None
@@ -35,4 +50,6 @@ class NeuronjsonType(CopiedType):
     def snapshot_side(
         self, source: Transport, instance: Instance, followed: Mapping[str, Instance]
     ) -> NeuronjsonSnapshot:
+        from dvidsync_dagster.datatypes.neuronjson.snapshot import NeuronjsonSnapshot
+
         return NeuronjsonSnapshot(source, instance)

@@ -3,28 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 from dvidsync_dagster.datatypes.contract import DataType, Rows
 from dvidsync_dagster.datatypes.repo.claims import claim
-from dvidsync_dagster.datatypes.repo.comparison import RepoComparison
 from dvidsync_dagster.datatypes.repo.decoding import decode
-from dvidsync_dagster.datatypes.repo.repair import RepoRepair
 from dvidsync_dagster.datatypes.repo.side import RepoSide
-from dvidsync_dagster.datatypes.repo.snapshot import (
-    VERSIONS,
-    VersionsSnapshot,
-    held_versions,
-    renewed_version,
-)
 from dvidsync_dagster.datatypes.server_side import Servers
-from dvidsync_dagster.datatypes.snapshot_side import SnapshotSide
 from dvidsync_dagster.dvid.repo import Instance, Version
 from dvidsync_dagster.dvid.transport import Transport
 from dvidsync_dagster.events.event import Announcement, Event
 from dvidsync_dagster.events.message import Message
 from dvidsync_dagster.events.repo import Commit, NewInstance, NewVersion, RepoEvent
 from dvidsync_dagster.plan.claims import Claim
-from dvidsync_dagster.snapshot.table import Change, Table, TableRows
+
+if TYPE_CHECKING:
+    # What a run that only follows does without: it takes a good part of a second to load.
+    from dvidsync_dagster.datatypes.repo.comparison import RepoComparison
+    from dvidsync_dagster.datatypes.repo.repair import RepoRepair
+    from dvidsync_dagster.datatypes.snapshot_side import SnapshotSide
+    from dvidsync_dagster.snapshot.table import Change, Table, TableRows
 
 _VERSION, _INSTANCE = "version", "instance"
 
@@ -37,11 +36,21 @@ class RepoType(DataType):
     """
 
     typename = "repo"
-    comparison = RepoComparison()
-    repo_repair = RepoRepair()
 
     def __init__(self, sorts_anew: Collection[str]) -> None:
         self._sorts_anew = sorts_anew
+
+    @cached_property
+    def comparison(self) -> RepoComparison:
+        from dvidsync_dagster.datatypes.repo.comparison import RepoComparison
+
+        return RepoComparison()
+
+    @cached_property
+    def repo_repair(self) -> RepoRepair:
+        from dvidsync_dagster.datatypes.repo.repair import RepoRepair
+
+        return RepoRepair()
 
     def decode(self, message: Message, instance: Instance | None) -> Announcement | None:
         event = decode(message)
@@ -65,10 +74,14 @@ class RepoType(DataType):
 
     def versions_side(self, source: Transport, root: str, branch: str) -> SnapshotSide:
         """The repo's half of a snapshot of one branch."""
+        from dvidsync_dagster.datatypes.repo.snapshot import VersionsSnapshot
+
         return VersionsSnapshot(source, root, branch)
 
     def held_versions(self, rows: TableRows, uuids: Sequence[str]) -> Iterator[Version]:
         """Those of some versions that a snapshot holds, as it has them."""
+        from dvidsync_dagster.datatypes.repo.snapshot import held_versions
+
         return held_versions(rows, uuids)
 
     def renewed_version(self, version: Version, *, locked: bool) -> tuple[Table, Change]:
@@ -77,6 +90,8 @@ class RepoType(DataType):
         Args:
             locked: whether the snapshot holds it as committed.
         """
+        from dvidsync_dagster.datatypes.repo.snapshot import VERSIONS, renewed_version
+
         return VERSIONS, renewed_version(version, locked=locked)
 
     def server_side(self, servers: Servers) -> RepoSide:

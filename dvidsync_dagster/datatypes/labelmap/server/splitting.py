@@ -9,7 +9,6 @@ from dvidsync_dagster.datatypes.labelmap.server.bodies import Bodies, signed
 from dvidsync_dagster.datatypes.labelmap.server.cleaving import cleave_off
 from dvidsync_dagster.datatypes.labelmap.server.commands import SplitSupervoxels
 from dvidsync_dagster.datatypes.labelmap.server.torn_split import TornSplit
-from dvidsync_dagster.dvid import sparsevol
 from dvidsync_dagster.errors import RefusalReason, RequestRefused
 from dvidsync_dagster.events.event import Event
 from dvidsync_dagster.plan.outcome import DONE, Outcome, refused_by
@@ -69,6 +68,8 @@ def _cut(bodies: Bodies, command: SplitSupervoxels, cut: TornSplit) -> RequestRe
 
 
 def _post_cut(bodies: Bodies, command: SplitSupervoxels, cut: TornSplit) -> None:
+    from dvidsync_dagster.dvid import sparsevol  # few runs split, and its arrays take time to load
+
     volume = split_volume(command.version, command.body, command.volume, bodies.source)
     if command.new is not None:
         # It reaches over several supervoxels, and each split takes its own voxels only.

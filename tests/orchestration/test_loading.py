@@ -1,0 +1,83 @@
+"""What takes long to load is loaded by the runs that use it alone: a run starts a process each time."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tests.stage import Stage
+
+ARRAYS = {"numpy", "pandas", "pyarrow"}
+TABLES = {"deltalake", "duckdb", "obstore", "polars"}
+ROOMS = {f"dvidsync_dagster.{room}" for room in ("compare", "repair", "practice", "snapshot.store")}
+
+_LOADS = """
+from dvidsync_dagster.definitions import defs
+defs().resolve_all_asset_specs()
+"""
+_RUNS = """
+import sys
+from dvidsync_dagster.cli import main
+main(["run", sys.argv[1], "--destination", sys.argv[2]], standalone_mode=False)
+"""
+_TELLS = """
+import atexit, json, sys
+atexit.register(lambda: print(json.dumps(sorted(sys.modules))))  # `dvidsync run` ends its process itself
+"""
+
+
+def modules_after(program: str, *arguments: str, environment: Mapping[str, str]) -> set[str]:
+    """The modules that a process has loaded when it is through."""
+    done = subprocess.run(
+        [sys.executable, "-c", f"{_TELLS}{program}", *arguments],
+        check=True,
+        env={**os.environ, **environment},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    return set(json.loads(done.stdout.splitlines()[-1]))
+
+
+def configured(servers: Stage, folder: Path, **changes: Any) -> dict[str, str]:
+    """The environment of a process that loads a configuration with a server and a bucket."""
+    fields = servers.fields()
+    snapshot = {"name": "cloud", "bucket": str(folder / "bucket")}
+    fields = {**fields, "destinations": [*fields["destinations"], snapshot], **changes}
+    config, home = folder / "config.yaml", folder / "home"
+    config.write_text(yaml.safe_dump(fields))
+    home.mkdir()
+    (home / "dagster.yaml").write_text("telemetry:\n  enabled: false\n")
+    return {"DVIDSYNC_CONFIG": str(config), "DAGSTER_HOME": str(home)}
+
+
+def test_definitions_load_without_what_only_runs_use(servers: Stage, tmp_path: Path) -> None:
+    environment = configured(servers, tmp_path, archive=str(tmp_path / "archive"))
+    found = modules_after(_LOADS, environment=environment)
+    assert "dvidsync_dagster.orchestration.ticks" in found
+    assert found & (ARRAYS | TABLES | ROOMS) == set()
+
+
+def test_a_run_to_a_server_with_nothing_new_needs_no_arrays(servers: Stage, tmp_path: Path) -> None:
+    servers.merge_next()
+    environment = configured(servers, tmp_path)
+    config = environment["DVIDSYNC_CONFIG"]
+    modules_after(_RUNS, config, "copy", environment=environment)
+    found = modules_after(_RUNS, config, "copy", environment=environment)
+    assert "dvidsync_dagster.run.follow" in found
+    assert found & (ARRAYS | TABLES | ROOMS) == set()
+
+
+def test_the_archive_is_written_without_pandas(servers: Stage, tmp_path: Path) -> None:
+    servers.merge_next()
+    environment = configured(servers, tmp_path, archive=str(tmp_path / "archive"))
+    found = modules_after(_RUNS, environment["DVIDSYNC_CONFIG"], "mutation_log", environment=environment)
+    assert list((tmp_path / "archive").glob("*.parquet"))
+    assert "pyarrow.parquet" in found
+    assert found & (TABLES | {"pandas", "pyarrow.compute"}) == set()
