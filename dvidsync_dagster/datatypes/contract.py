@@ -245,6 +245,10 @@ class DataType(ABC):
     def claims(self, events: Sequence[Event]) -> list[Claim]:
         """What events touch, which are in log order: one claim for each."""
 
+    def items(self, event: Event) -> Sequence[Hashable]:
+        """What an event touches, as far as its message tells."""
+        return ()
+
     @abstractmethod
     def apply(self, event: Event, rows: Rows) -> None:
         """What an event changes. Pure: the rows are all that it reads and writes."""

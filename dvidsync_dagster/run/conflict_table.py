@@ -1,0 +1,211 @@
+"""The conflict table of a destination: all that its runs left out, or stopped at, over all runs.
+
+It is kept beside the destination's quarantine, as a Parquet file for each day of the log, which is replaced
+as a whole. An event is in the file of its record's day, and there once: a run that was killed and is repeated
+finds the row that it had listed. A row is open until a run has applied the event after all, or a repair has
+brought what it touches to the source's state.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, timedelta
+from itertools import islice
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from dvidsync_dagster.config import SyncConfig
+from dvidsync_dagster.destinations.protocol import ConflictRow, name_of
+from dvidsync_dagster.events.event import Event
+from dvidsync_dagster.log.folder import Folder
+from dvidsync_dagster.log.quarantine import quarantine_place
+from dvidsync_dagster.run.listed_conflict import SCHEMA, ClosedBy, ListedConflict, State
+
+_DAY_NS = 86_400 * 1_000_000_000
+_SUFFIX = ".parquet"
+_AT_ONCE = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """How many rows there are."""
+
+    open: int = 0
+    closed: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.open:,} open, {self.closed:,} closed"
+
+
+class ConflictTable:
+    """The conflict table of one destination. Only whoever owns the destination may change it.
+
+    Args:
+        uri: the quarantine's folder or URI.
+        root: the repo's root UUID.
+        destination: its name.
+
+    Every method raises `LogError` if the store cannot be read or written.
+
+    Raises:
+        ConfigurationError: no such kind of store.
+    """
+
+    def __init__(self, uri: str, root: str, destination: str) -> None:
+        self._folder = Folder(uri, "quarantine", root, destination, "conflicts")
+        self._files: set[str] | None = None
+        self._open: dict[str, frozenset[str]] = {}
+
+    @property
+    def path(self) -> str:
+        return self._folder.path
+
+    # Reading
+
+    def rows(self, *states: State) -> Iterator[ListedConflict]:
+        """The rows in log order; without states all."""
+        for name in self._names():
+            for batch in self._table(name).to_batches(max_chunksize=_AT_ONCE):
+                rows = map(ListedConflict.of, batch.to_pylist())
+                yield from (row for row in rows if not states or row.state in states)
+
+    def first(self, count: int) -> list[ListedConflict]:
+        """Some of the rows: the open ones first, each in log order."""
+        found = list(islice(self.rows("open"), count))
+        return [*found, *islice(self.rows("closed"), count - len(found))]
+
+    def counts(self) -> Counts:
+        closed = every = 0
+        for name in self._names():
+            table = self._table(name, "closed")
+            every += table.num_rows
+            closed += table.num_rows - table["closed"].null_count
+        return Counts(every - closed, closed)
+
+    def stopped_at(self) -> ListedConflict | None:
+        """The row at which runs stop, if there is one."""
+        return next((row for row in self.rows("open") if row.stops), None)
+
+    # Changing
+
+    def keep(self, rows: Sequence[ConflictRow], *, stops: bool = False) -> None:
+        """List what was left out, or what a run stops at. What is listed already stays the row that it is,
+        and is open again if it was closed."""
+        listed = _now()
+        for day, own in _by_day(rows).items():
+            name = _file(day)
+            fresh = {row.name: ListedConflict(row, stops, listed) for row in own}
+            known = self._read(name) if name in self._known() else []
+            changed = [_again(row, fresh.pop(row.row.name, None)) for row in known]
+            if fresh or changed != known:
+                self._write(name, [*changed, *fresh.values()])
+
+    def applied(self, events: Sequence[Event], *, but: Collection[str] = ()) -> int:
+        """Close the rows of events that are applied now; says how many.
+
+        Args:
+            but: names of those that were left out.
+        """
+        left_out, files = frozenset(but), self._known()
+        days = {event.origin.key_ns // _DAY_NS for event in events} if files else set()
+        is_open = {day: self._open_in(_file(day)) - left_out for day in days if _file(day) in files}
+        applied: dict[str, set[str]] = {}
+        for event in events if any(is_open.values()) else ():
+            day = event.origin.key_ns // _DAY_NS
+            if (name := name_of(event)) in is_open.get(day, ()):
+                applied.setdefault(_file(day), set()).add(name)
+        return sum(self._close(file, "applied", names) for file, names in applied.items())
+
+    def repaired(self, is_resolved: Callable[[ConflictRow], bool]) -> int:
+        """Close the open rows that a repair has resolved; says how many."""
+        return sum(
+            self._close(file, "repaired", {row.row.name for row in self._read(file) if is_resolved(row.row)})
+            for file in self._names()
+        )
+
+    def _close(self, file: str, by: ClosedBy, names: Collection[str]) -> int:
+        """Close those rows of a file that are open; says how many."""
+        now, before = _now(), self._read(file)
+        after = [
+            replace(row, closed=now, closed_by=by) if row.state == "open" and row.row.name in names else row
+            for row in before
+        ]
+        count = sum(one is not other for one, other in zip(before, after, strict=True))
+        if count:
+            self._write(file, after)
+        return count
+
+    # Files
+
+    def _names(self) -> list[str]:
+        return [name for name in self._folder.names() if name.endswith(_SUFFIX) and name[0] != "."]
+
+    def _known(self) -> set[str]:
+        """The files. Nobody else makes some meanwhile."""
+        if self._files is None:
+            self._files = set(self._names())
+        return self._files
+
+    def _open_in(self, file: str) -> frozenset[str]:
+        """The events whose rows are open in a file. Nobody else changes it meanwhile."""
+        if file not in self._open:
+            table = self._table(file, "name", "closed")
+            self._open[file] = frozenset(table.filter(pc.is_null(table["closed"]))["name"].to_pylist())
+        return self._open[file]
+
+    def _read(self, file: str) -> list[ListedConflict]:
+        return [ListedConflict.of(cells) for cells in self._table(file).to_pylist()]
+
+    def _table(self, name: str, *columns: str) -> pa.Table:
+        schema = pa.schema([SCHEMA.field(each) for each in columns]) if columns else SCHEMA
+        with self._folder.errors("read", name):
+            table = pq.read_table(
+                self._folder.path_of(name),
+                filesystem=self._folder.files,
+                columns=schema.names,
+                partitioning=None,
+            )
+            return table.replace_schema_metadata().select(schema.names).cast(schema)
+
+    def _write(self, name: str, rows: Sequence[ListedConflict]) -> None:
+        ordered = sorted(rows, key=lambda each: (each.row.key_ns, each.row.where))
+        self._folder.write_table(
+            name, pa.Table.from_pylist([each.cells() for each in ordered], schema=SCHEMA)
+        )
+        self._known().add(name)
+        self._open.pop(name, None)
+
+
+def conflict_table_of(config: SyncConfig, destination: str) -> ConflictTable:
+    """That of a destination: beside its quarantine.
+
+    Raises:
+        ConfigurationError: no such kind of store.
+    """
+    return ConflictTable(quarantine_place(config), config.repo, destination)
+
+
+def _again(known: ListedConflict, now: ListedConflict | None) -> ListedConflict:
+    """A row once the same is listed again."""
+    if now is None:
+        return known
+    return replace(now, listed=known.listed) if known.state == "open" else now
+
+
+def _by_day(rows: Collection[ConflictRow]) -> dict[int, list[ConflictRow]]:
+    days: dict[int, list[ConflictRow]] = {}
+    for row in rows:
+        days.setdefault(row.key_ns // _DAY_NS, []).append(row)
+    return days
+
+
+def _file(day: int) -> str:
+    return f"{date(1970, 1, 1) + timedelta(days=day)}{_SUFFIX}"
+
+
+def _now() -> datetime:
+    return datetime.fromtimestamp(time.time_ns() // 1000 / 1e6, UTC)
