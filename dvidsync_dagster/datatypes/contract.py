@@ -152,6 +152,14 @@ class DataComparison(ABC):
     def touch(self, event: Event, touched: Touched, source: Transport) -> None:
         """Note what an event touches, whether it is done or has only begun."""
 
+    def concerns(self, items: Collection[str], found: Found) -> bool:
+        """Whether items that differ may be among those that an event touched, or come of them.
+
+        Args:
+            items: those of the event, as text (`DataType.items`).
+        """
+        return True
+
     def tied(
         self,
         found: Found,

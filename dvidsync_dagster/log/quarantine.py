@@ -251,11 +251,11 @@ def quarantine_of(config: SyncConfig, destination: str) -> Quarantine:
     Raises:
         ConfigurationError: no such kind of store.
     """
-    return Quarantine(quarantine_place(config), config.repo, destination)
+    return Quarantine(quarantine_uri(config), config.repo, destination)
 
 
-def quarantine_place(config: SyncConfig) -> str:
-    """The folder or URI where the quarantines are."""
+def quarantine_uri(config: SyncConfig) -> str:
+    """The folder or URI with the quarantines of all repos."""
     home = os.environ.get("DAGSTER_HOME") or "~/.dvidsync"
     return config.quarantine or f"{home}/quarantine"
 

@@ -19,10 +19,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from dvidsync_dagster.config import SyncConfig
-from dvidsync_dagster.destinations.protocol import ConflictRow, name_of
-from dvidsync_dagster.events.event import Event
+from dvidsync_dagster.destinations.protocol import ConflictRow, items_of, name_of
+from dvidsync_dagster.events.event import Event, NumberedEvent
 from dvidsync_dagster.log.folder import Folder
-from dvidsync_dagster.log.quarantine import quarantine_place
+from dvidsync_dagster.log.quarantine import quarantine_uri
 from dvidsync_dagster.run.listed_conflict import SCHEMA, ClosedBy, ListedConflict, State
 
 _DAY_NS = 86_400 * 1_000_000_000
@@ -104,19 +104,25 @@ class ConflictTable:
             if fresh or changed != known:
                 self._write(name, [*changed, *fresh.values()])
 
-    def applied(self, events: Sequence[Event], *, but: Collection[str] = ()) -> int:
+    def applied(self, events: Sequence[Event], *, but: Collection[ConflictRow] = ()) -> int:
         """Close the rows of events that are applied now; says how many.
 
         Args:
-            but: names of those that were left out.
+            but: what was left out of them. Where only the last event on an item is tried, it stands for the
+                others.
         """
-        left_out, files = frozenset(but), self._known()
+        files = self._known()
         days = {event.origin.key_ns // _DAY_NS for event in events} if files else set()
-        is_open = {day: self._open_in(_file(day)) - left_out for day in days if _file(day) in files}
+        is_open = {day: self._open_in(_file(day)) for day in days if _file(day) in files}
+        names = {row.name for row in but}
+        places = {(row.instance, row.version, item) for row in but for item in row.items}
         applied: dict[str, set[str]] = {}
         for event in events if any(is_open.values()) else ():
-            day = event.origin.key_ns // _DAY_NS
-            if (name := name_of(event)) in is_open.get(day, ()):
+            day, name = event.origin.key_ns // _DAY_NS, name_of(event)
+            if name not in is_open.get(day, ()) or name in names:
+                continue
+            own = () if isinstance(event, NumberedEvent) else items_of(event)
+            if places.isdisjoint((event.instance, event.version, item) for item in own):
                 applied.setdefault(_file(day), set()).add(name)
         return sum(self._close(file, "applied", names) for file, names in applied.items())
 
@@ -186,7 +192,7 @@ def conflict_table_of(config: SyncConfig, destination: str) -> ConflictTable:
     Raises:
         ConfigurationError: no such kind of store.
     """
-    return ConflictTable(quarantine_place(config), config.repo, destination)
+    return ConflictTable(quarantine_uri(config), config.repo, destination)
 
 
 def _again(known: ListedConflict, now: ListedConflict | None) -> ListedConflict:

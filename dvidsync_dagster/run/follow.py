@@ -181,8 +181,7 @@ class _Run:
         """List what was left out, before a checkpoint passes it, and close the rows of what is applied; says
         how many."""
         self.conflicts.keep(brought.conflicts)
-        left_out = {row.name for row in brought.conflicts}
-        return self.conflicts.applied(brought.applied, but=left_out)
+        return self.conflicts.applied(brought.applied, but=brought.conflicts)
 
     def _standing(self, chunk: LogChunk, *, waits: bool) -> Standing:
         """The source's counters can be trusted where nothing is waiting to be applied. What is far ahead of a

@@ -109,7 +109,7 @@ def test_a_row_holds_what_is_known_of_the_event(place: Path) -> None:
 def test_what_is_applied_after_all_is_closed(place: Path) -> None:
     table(place).keep([row(1), row(2)])
     same = table(place)
-    assert same.applied([merge(1), merge(2), merge(3)], but=[row(2).name]) == 1
+    assert same.applied([merge(1), merge(2), merge(3)], but=[row(2)]) == 1
     assert same.applied([merge(1), merge(3)]) == 0
     assert table(place).applied([merge(1, key=20_001 * DAY)]) == 0
     assert listed(place) == [(1, "closed"), (2, "open")]
@@ -121,6 +121,21 @@ def test_what_is_applied_after_all_is_closed(place: Path) -> None:
     assert [each.row.mutation_id for each in table(place).rows("closed")] == [1]
     assert [each.row.mutation_id for each in table(place).first(2)] == [2, 1]
     assert [each.row.mutation_id for each in table(place).first(1)] == [2]
+
+
+def test_what_is_left_out_with_a_later_event_on_the_same_key_is_not_applied(place: Path) -> None:
+    """Of several events on a key only the last one is tried."""
+    first, last, other = (
+        PostKey(origin=Origin(number, "keys", 0, number), version=VERSION, instance="notes", key=key, size=1)
+        for number, key in ((1, "k"), (2, "k"), (3, "other"))
+    )
+    table(place).keep([ConflictRow.of(first, "changed there"), ConflictRow.of(other, "changed there")])
+    left_out = [ConflictRow.of(last, "changed there")]
+    assert table(place).applied([first, last, other], but=left_out) == 1
+    assert [(each.row.items, each.state) for each in table(place).rows()] == [
+        (("k",), "open"),
+        (("other",), "closed"),
+    ]
 
 
 def test_what_is_left_out_again_is_open_again(place: Path) -> None:
