@@ -17,7 +17,7 @@ from dvidsync_dagster.orchestration import metadata as meta
 from dvidsync_dagster.orchestration.checkpoint_file import read_checkpoint_file, write_checkpoint_file
 from dvidsync_dagster.orchestration.checkpoints import CheckpointStore, OwnerClaim
 from dvidsync_dagster.orchestration.checks import RunEnd, log_answers
-from dvidsync_dagster.orchestration.conflict_asset import conflicts_shown
+from dvidsync_dagster.orchestration.conflict_asset import show_conflicts
 from dvidsync_dagster.orchestration.failing import failures_told
 from dvidsync_dagster.orchestration.followers import Follower
 from dvidsync_dagster.orchestration.names import kafka_key
@@ -137,9 +137,8 @@ class FollowerRun:
                 materialized.update(touched)
 
     def _show_conflicts(self) -> None:
-        shown = conflicts_shown(self._follower)
-        if shown is not None:
-            self._context.log_event(shown)
+        context = self._context
+        show_conflicts(context.instance, self._follower, context.log_event, context.log.warning)
 
     def _touched(self, report: ChunkReport, selected: list[str], materialized: set[str]) -> list[str]:
         """The windows to materialize for this report: one at least, as that is what stores its checkpoint."""

@@ -5,12 +5,16 @@ The table itself is kept beside the quarantine; what Dagster shows of it is made
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import dagster as dg
 
 from dvidsync_dagster.config import AnyDestination, SyncConfig
+from dvidsync_dagster.errors import LogError
 from dvidsync_dagster.orchestration.followers import Follower, destination_follower
 from dvidsync_dagster.orchestration.names import conflicts_key
-from dvidsync_dagster.run.conflict_table import conflict_table_of
+from dvidsync_dagster.run.conflict_table import Counts, conflict_table_of
 from dvidsync_dagster.run.listed_conflict import COLUMNS, ListedConflict
 
 OPEN = "dvidsync/open"
@@ -26,6 +30,8 @@ _TEXTS = {
     "stops_runs": "each run stops there until it is resolved",
 }
 _ITEMS = 10
+_NOTHING: dict[str, dg.MetadataValue] = {OPEN: dg.MetadataValue.int(0), CLOSED: dg.MetadataValue.int(0)}
+"""What there is to show of a table without rows; where none was ever shown, it need not be said."""
 
 
 def conflicts_spec(config: SyncConfig, destination: AnyDestination) -> dg.AssetSpec:
@@ -41,26 +47,42 @@ def conflicts_spec(config: SyncConfig, destination: AnyDestination) -> dg.AssetS
     )
 
 
-def conflicts_shown(follower: Follower) -> dg.AssetMaterialization | None:
-    """A destination's conflict table as it is now, the open rows first; None where it never had one.
+def show_conflicts(
+    instance: dg.DagsterInstance,
+    follower: Follower,
+    log_event: Callable[[dg.AssetMaterialization], Any],
+    say: Callable[[str], Any],
+) -> None:
+    """Show a destination's conflict table as it is now, if Dagster shows another one.
 
-    Raises:
-        LogError: it cannot be read.
+    One that cannot be read is no failure: the next run shows it.
     """
     if not follower.is_destination:
-        return None
+        return
+    try:
+        now = _materialization(follower)
+    except LogError as error:
+        say(f"The conflict table is shown by the next run: {error}")
+        return
+    event = instance.get_latest_materialization_event(conflicts_key(follower.key))
+    before = event.asset_materialization if event is not None else None
+    if dict(before.metadata if before is not None else _NOTHING) != now.metadata:
+        log_event(now)
+
+
+def _materialization(follower: Follower) -> dg.AssetMaterialization:
+    """The open rows first."""
     table = conflict_table_of(follower.config, follower.name)
     counts = table.counts()
-    if not (counts.open or counts.closed):
-        return None
-    rows = table.first(SHOWN)
+    if counts == Counts():
+        return dg.AssetMaterialization(conflicts_key(follower.key), metadata=_NOTHING)
     return dg.AssetMaterialization(
         conflicts_key(follower.key),
         description=f"{counts}.",
         metadata={
             OPEN: dg.MetadataValue.int(counts.open),
             CLOSED: dg.MetadataValue.int(counts.closed),
-            TABLE: _table(rows),
+            TABLE: _table(table.first(SHOWN)),
             "dvidsync/path": dg.MetadataValue.text(table.path),
         },
     )

@@ -5,12 +5,12 @@
 import dagster as dg
 from pydantic import Field
 
-from dvidsync_dagster.config import AnyDestination, SyncConfig
+from dvidsync_dagster.config import AnyDestination, DestinationConfig, SyncConfig
 from dvidsync_dagster.differences.work import Repair
 from dvidsync_dagster.orchestration.catching_up import catching_up_here
 from dvidsync_dagster.orchestration.checks import evaluation, log_evaluation
 from dvidsync_dagster.orchestration.comparing import COPIES_AGREE, shown
-from dvidsync_dagster.orchestration.conflict_asset import SHOWN, conflicts_shown
+from dvidsync_dagster.orchestration.conflict_asset import SHOWN, show_conflicts
 from dvidsync_dagster.orchestration.failing import failures_told
 from dvidsync_dagster.orchestration.followers import Follower, destination_follower
 from dvidsync_dagster.orchestration.op_job import RESULT, op_job
@@ -21,6 +21,7 @@ from dvidsync_dagster.orchestration.table_events import TableCatalog
 from dvidsync_dagster.orchestration.tables import own_edits_table, table
 from dvidsync_dagster.repair.repairing import repair
 from dvidsync_dagster.run.conflict_table import conflict_table_of
+from dvidsync_dagster.run.listed_conflict import ListedConflict
 
 REPAIR_OP = "repair"
 """The step of each job that repairs; its configuration stands under this name."""
@@ -74,8 +75,7 @@ def _repair(
     checkpoint = reached()
     for note in reached.notes:
         context.log.warning(note)
-    # A dry run does not follow, so it does not see whether it could.
-    stopped = conflict_table_of(follower.config, follower.name).stopped_at() if dry_run else None
+    stopped = _stopped_at(follower, destination) if dry_run else None
     if stopped is not None:
         context.log.warning(_STOPPED.format(where=stopped.row.where, version=stopped.row.version))
     done = repair(
@@ -92,12 +92,17 @@ def _repair(
         materialization, answer = shown(context.instance, follower, done.after)
         context.log_event(materialization)
         log_evaluation(context, evaluation(materialization.asset_key, COPIES_AGREE, answer))
-    table_now = conflicts_shown(follower) if not dry_run and done.conflicts else None
-    if table_now is not None:
-        context.log_event(table_now)
     if not dry_run:
+        show_conflicts(context.instance, follower, context.log_event, context.log.warning)
         TableCatalog(context.instance, follower, context.log_event, context.log.info).tell_rest()
     return done
+
+
+def _stopped_at(follower: Follower, destination: AnyDestination) -> ListedConflict | None:
+    """Where runs stop. A dry run does not follow, so it does not see whether it could."""
+    if not isinstance(destination, DestinationConfig) or destination.on_conflict != "stop":
+        return None
+    return conflict_table_of(follower.config, follower.name).stopped_at()
 
 
 _STOPPED = (

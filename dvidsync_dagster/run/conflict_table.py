@@ -68,10 +68,8 @@ class ConflictTable:
 
     def rows(self, *states: State) -> Iterator[ListedConflict]:
         """The rows in log order; without states all."""
-        for name in self._names():
-            for batch in self._table(name).to_batches(max_chunksize=_AT_ONCE):
-                rows = map(ListedConflict.of, batch.to_pylist())
-                yield from (row for row in rows if not states or row.state in states)
+        for file in self._names():
+            yield from (row for row in self._read(file) if not states or row.state in states)
 
     def first(self, count: int) -> list[ListedConflict]:
         """Some of the rows: the open ones first, each in log order."""
@@ -80,8 +78,8 @@ class ConflictTable:
 
     def counts(self) -> Counts:
         closed = every = 0
-        for name in self._names():
-            table = self._table(name, "closed")
+        for file in self._names():
+            table = self._table(file, "closed")
             every += table.num_rows
             closed += table.num_rows - table["closed"].null_count
         return Counts(every - closed, closed)
@@ -97,12 +95,16 @@ class ConflictTable:
         and is open again if it was closed."""
         listed = _now()
         for day, own in _by_day(rows).items():
-            name = _file(day)
+            file = _file(day)
             fresh = {row.name: ListedConflict(row, stops, listed) for row in own}
-            known = self._read(name) if name in self._known() else []
-            changed = [_again(row, fresh.pop(row.row.name, None)) for row in known]
+            before = self._table(file) if file in self._known() else SCHEMA.empty_table()
+            is_known = _is_among(before, fresh)
+            known = list(map(ListedConflict.of, before.filter(is_known).to_pylist()))
+            changed = [_again(row, fresh.pop(row.row.name)) for row in known]
             if fresh or changed != known:
-                self._write(name, [*changed, *fresh.values()])
+                cells = [each.cells() for each in (*changed, *fresh.values())]
+                others = before.filter(pc.invert(is_known))
+                self._write(file, pa.concat_tables([others, pa.Table.from_pylist(cells, schema=SCHEMA)]))
 
     def applied(self, events: Sequence[Event], *, but: Collection[ConflictRow] = ()) -> int:
         """Close the rows of events that are applied now; says how many.
@@ -128,21 +130,23 @@ class ConflictTable:
 
     def repaired(self, is_resolved: Callable[[ConflictRow], bool]) -> int:
         """Close the open rows that a repair has resolved; says how many."""
-        return sum(
-            self._close(file, "repaired", {row.row.name for row in self._read(file) if is_resolved(row.row)})
-            for file in self._names()
-        )
+        count = 0
+        for file in self._names():
+            rows = (each for each in self._read(file) if each.state == "open")
+            count += self._close(file, "repaired", {each.row.name for each in rows if is_resolved(each.row)})
+        return count
 
     def _close(self, file: str, by: ClosedBy, names: Collection[str]) -> int:
         """Close those rows of a file that are open; says how many."""
-        now, before = _now(), self._read(file)
-        after = [
-            replace(row, closed=now, closed_by=by) if row.state == "open" and row.row.name in names else row
-            for row in before
-        ]
-        count = sum(one is not other for one, other in zip(before, after, strict=True))
+        table = self._table(file)
+        chosen = pc.and_(_is_among(table, names), pc.is_null(table["closed"]))
+        count: int = pc.sum(chosen).as_py() or 0
         if count:
-            self._write(file, after)
+            for name, value in (("closed", _now()), ("closed_by", by)):
+                field = SCHEMA.field(name)
+                cells = pc.if_else(chosen, pa.scalar(value, field.type), table[name])
+                table = table.set_column(SCHEMA.get_field_index(name), field, cells)
+            self._write(file, table)
         return count
 
     # Files
@@ -163,27 +167,25 @@ class ConflictTable:
             self._open[file] = frozenset(table.filter(pc.is_null(table["closed"]))["name"].to_pylist())
         return self._open[file]
 
-    def _read(self, file: str) -> list[ListedConflict]:
-        return [ListedConflict.of(cells) for cells in self._table(file).to_pylist()]
+    def _read(self, file: str) -> Iterator[ListedConflict]:
+        for batch in self._table(file).to_batches(max_chunksize=_AT_ONCE):
+            yield from map(ListedConflict.of, batch.to_pylist())
 
-    def _table(self, name: str, *columns: str) -> pa.Table:
+    def _table(self, file: str, *columns: str) -> pa.Table:
         schema = pa.schema([SCHEMA.field(each) for each in columns]) if columns else SCHEMA
-        with self._folder.errors("read", name):
+        with self._folder.errors("read", file):
             table = pq.read_table(
-                self._folder.path_of(name),
+                self._folder.path_of(file),
                 filesystem=self._folder.files,
                 columns=schema.names,
                 partitioning=None,
             )
             return table.replace_schema_metadata().select(schema.names).cast(schema)
 
-    def _write(self, name: str, rows: Sequence[ListedConflict]) -> None:
-        ordered = sorted(rows, key=lambda each: (each.row.key_ns, each.row.where))
-        self._folder.write_table(
-            name, pa.Table.from_pylist([each.cells() for each in ordered], schema=SCHEMA)
-        )
-        self._known().add(name)
-        self._open.pop(name, None)
+    def _write(self, file: str, rows: pa.Table) -> None:
+        self._folder.write_table(file, rows.sort_by([("key", "ascending"), ("where", "ascending")]))
+        self._known().add(file)
+        self._open.pop(file, None)
 
 
 def conflict_table_of(config: SyncConfig, destination: str) -> ConflictTable:
@@ -200,6 +202,11 @@ def _again(known: ListedConflict, now: ListedConflict | None) -> ListedConflict:
     if now is None:
         return known
     return replace(now, listed=known.listed) if known.state == "open" else now
+
+
+def _is_among(table: pa.Table, names: Collection[str]) -> pa.ChunkedArray:
+    """By row, whether it is one of these events'."""
+    return pc.is_in(table["name"], value_set=pa.array(list(names), pa.string()))
 
 
 def _by_day(rows: Collection[ConflictRow]) -> dict[int, list[ConflictRow]]:

@@ -71,6 +71,13 @@ def shown(servers: Stage) -> dict[str, dg.MetadataValue]:
     return dict(event.asset_materialization.metadata)
 
 
+def times_shown(servers: Stage) -> int:
+    config = servers.config()
+    key = conflicts_key(destination_key(config, config.destinations[0]))
+    with dg.DagsterInstance.get() as instance:
+        return len(instance.fetch_materializations(key, limit=10).records)
+
+
 def counts(servers: Stage) -> tuple[object, object]:
     metadata = shown(servers)
     return (metadata[OPEN].value, metadata[CLOSED].value) if metadata else (0, 0)
@@ -118,8 +125,10 @@ def test_a_run_that_stops_is_in_it_until_that_is_resolved(servers: Stage, tmp_pa
     stopped = rows(config, "--open")
     assert [(row["items"], row["stops_runs"]) for row in stopped] == [(["11", "10"], True)]
     assert counts(servers) == (1, 0)
+    before = times_shown(servers)
     assert dvidsync("run", config).exit_code == CONFLICT
     assert rows(config) == stopped
+    assert times_shown(servers) == before == 1
     assert "stops runs  merge " in dvidsync("conflicts", "list", config).output
 
     # Left out from now on: it is the same row.

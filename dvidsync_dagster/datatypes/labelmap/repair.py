@@ -51,7 +51,7 @@ class LabelmapRepair(DataRepair):
             work.leave(version, name, f"supervoxels {what}", found.keys[mask].tolist(), _VOXELS)
         moved = found.only(found.at_source & found.at_destination)
         planned = _plan(moved, pair, work)
-        _note_own_edits(sorted(set(moved.destination.tolist())), pair, work)
+        _note_own_edits(sorted({*moved.source.tolist(), *moved.destination.tolist()}), pair, work)
         _note(planned, version, name, work)
         if planned:
             _carry_out(planned, pair, work, carry_out)
