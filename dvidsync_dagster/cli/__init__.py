@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from dvidsync_dagster.cli import compare, practice, quarantine, run, status
+from dvidsync_dagster.cli import compare, conflicts, practice, quarantine, run, status
 
 
 @click.group()
@@ -20,5 +20,6 @@ for _command in (
     compare.repair,
     practice.practice,
     quarantine.quarantine,
+    conflicts.conflicts,
 ):
     main.add_command(_command)

@@ -91,9 +91,19 @@ def verify(
     default=False,
     help="Change the destination. Without, only what would be changed is shown.",
 )
+@click.option(
+    "--version",
+    metavar="V",
+    help="Take only this version back to the source's state: its UUID, or its first letters.",
+)
 @arguments.verbose
-def repair(config: Path, destination: str | None, as_json: bool, applies: bool, verbose: bool) -> None:
+def repair(
+    config: Path, destination: str | None, as_json: bool, applies: bool, version: str | None, verbose: bool
+) -> None:
     """Show what it takes to bring each destination to its source's state, and with --apply do it.
+
+    It also shows which edits of the destination's own that takes back, and closes the rows of the conflict
+    table that it resolves.
 
     What the destination's configuration names as its `own` is never touched.
     """
@@ -101,7 +111,7 @@ def repair(config: Path, destination: str | None, as_json: bool, applies: bool, 
     from dvidsync_dagster.repair.text import repair_text
 
     def mend(instance: dg.DagsterInstance, follower: Follower) -> Answer:
-        done = repair_once(instance, follower, _progress(as_json), dry_run=not applies)
+        done = repair_once(instance, follower, _progress(as_json), dry_run=not applies, version=version)
         return done.agree, done.as_json(), repair_text(done)
 
     _each_destination(config, destination, as_json, verbose, mend)

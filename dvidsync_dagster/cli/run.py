@@ -59,7 +59,8 @@ def _run(instance: dg.DagsterInstance, follower: Follower, windows: tuple[str, s
         return DONE
     click.echo(
         f"{follower.title}: LEFT OUT: {summary.conflicts:,} operations skipped, {summary.quarantined:,} "
-        f"records quarantined (`dvidsync quarantine list`). Run {summary.run_id} of Dagster tells of them.",
+        f"records quarantined (`dvidsync conflicts list`, `dvidsync quarantine list`). Run "
+        f"{summary.run_id} of Dagster tells of them.",
         err=True,
     )
     return LEFT_OUT

@@ -57,7 +57,18 @@ def _status(instance: dg.DagsterInstance, follower: Follower) -> None:
         click.echo(f"  run         {run.run_id} {state}")
     if follower.look is not None:
         _positions(follower.look(checkpoint), checkpoint)
+    if follower.is_destination:
+        _conflicts(follower)
     _own(follower)
+
+
+def _conflicts(follower: Follower) -> None:
+    """What it could not take, if it ever could not."""
+    from dvidsync_dagster.run.conflict_table import conflict_table_of
+
+    counts = conflict_table_of(follower.config, follower.name).counts()
+    if counts.open or counts.closed:
+        click.echo(f"  conflicts   {counts}")
 
 
 def _own(follower: Follower) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection
+from dataclasses import dataclass
 from functools import partial
 
 from dvidsync_dagster.compare.apart import apart
@@ -78,6 +79,46 @@ def compare_sides(
     say: Say = lambda _: None,
 ) -> Comparison:
     """The same with both open."""
+    return compare_and_keep(
+        config,
+        destination,
+        source,
+        follower,
+        agreed=agreed,
+        versions=versions,
+        lower_scales=lower_scales,
+        reached=reached,
+        say=say,
+    ).comparison
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """A comparison with what it was made from.
+
+    Args:
+        sides: both, as they were at its end.
+        left: what differs, and what is pending.
+    """
+
+    comparison: Comparison
+    sides: BothSides
+    left: Differing
+
+
+def compare_and_keep(
+    config: SyncConfig,
+    destination: AnyDestination,
+    source: Transport,
+    follower: Comparable,
+    *,
+    agreed: Collection[str] = (),
+    versions: Collection[str] = (),
+    lower_scales: bool = False,
+    reached: Reached = lambda: None,
+    say: Say = lambda _: None,
+) -> Compared:
+    """The same, with all that differs and not only the first of each kind."""
     began = time.monotonic()
     look = partial(
         look_at,
@@ -109,7 +150,8 @@ def compare_sides(
         more, pending = _told_apart(config, sides, checkpoint, still, notes)
         differences.rows += more.rows
         differences.items += more.items
-    return Comparison(
+    left = Differing([*differences.rows, *pending.rows], [*differences.items, *pending.items])
+    comparison = Comparison(
         differences=differences.table(),
         pending=pending.table(),
         point=point,
@@ -122,6 +164,7 @@ def compare_sides(
         seconds=time.monotonic() - began,
         own=reading.own,
     )
+    return Compared(comparison, sides, left)
 
 
 def _place(checkpoint: Checkpoint) -> tuple[int, Positions]:

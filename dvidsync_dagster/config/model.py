@@ -115,8 +115,8 @@ class SyncConfig(Part):
     )
     quarantine: str | None = Field(
         default=None,
-        description="where records that cannot be decoded are kept as Parquet (a folder or URI); unset: the "
-        "folder `quarantine` of DAGSTER_HOME",
+        description="where records that cannot be decoded and the tables of conflicts are kept as Parquet (a "
+        "folder or URI); unset: the folder `quarantine` of DAGSTER_HOME",
     )
     windows: WindowsConfig = Field(
         default_factory=lambda: WindowsConfig(),

@@ -152,6 +152,14 @@ class DataComparison(ABC):
     def touch(self, event: Event, touched: Touched, source: Transport) -> None:
         """Note what an event touches, whether it is done or has only begun."""
 
+    def concerns(self, items: Collection[str], found: Found) -> bool:
+        """Whether items that differ may be among those that an event touched, or come of them.
+
+        Args:
+            items: those of the event, as text (`DataType.items`).
+        """
+        return True
+
     def tied(
         self,
         found: Found,
@@ -253,6 +261,10 @@ class DataType(ABC):
     @abstractmethod
     def claims(self, events: Sequence[Event]) -> list[Claim]:
         """What events touch, which are in log order: one claim for each."""
+
+    def items(self, event: Event) -> Sequence[Hashable]:
+        """What an event touches, as far as its message tells."""
+        return ()
 
     @abstractmethod
     def apply(self, event: Event, rows: Rows) -> None:

@@ -14,8 +14,10 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Protocol
 
+from dvidsync_dagster.datatypes.registry import ALL
 from dvidsync_dagster.datatypes.server_side import CarryOut
 from dvidsync_dagster.dvid.repo import RepoInfo
+from dvidsync_dagster.errors import Conflict
 from dvidsync_dagster.events.batch import Batch
 from dvidsync_dagster.events.event import Event, NumberedEvent
 from dvidsync_dagster.log.checkpoint import Checkpoint, LogStart
@@ -28,25 +30,66 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class ConflictRow:
-    """An event that was left out because the destination could not take it."""
+    """An event that was left out because the destination could not take it.
 
+    Args:
+        name: the same for each row about this event.
+        key_ns: when it happened, by the source's clock.
+        where: the place of the record that told of it.
+        items: what it touches, as its data type names it: bodies, keys.
+        user: who did it; "" where the log does not tell.
+        found: why it was left out.
+        cause: the place of the record on which it depends and that was left out before it; "" if there is
+            none.
+    """
+
+    name: str
+    key_ns: int
     where: str
     action: str
     instance: str
     version: str
     mutation_id: int | None
+    items: tuple[str, ...]
+    user: str
     found: str
+    cause: str = ""
 
     @classmethod
-    def of(cls, event: Event, found: str) -> ConflictRow:
+    def of(cls, event: Event, found: str, cause: str = "") -> ConflictRow:
+        numbered = event if isinstance(event, NumberedEvent) else None
         return cls(
+            name=name_of(event),
+            key_ns=event.origin.key_ns,
             where=str(event.origin),
             action=event.action,
             instance=event.instance,
             version=event.version,
-            mutation_id=event.mutation_id if isinstance(event, NumberedEvent) else None,
+            mutation_id=numbered.mutation_id if numbered is not None else None,
+            items=items_of(event),
+            user=escaped(numbered.user, 200) if numbered is not None else "",
             found=escaped(found, 1500),
+            cause=cause,
         )
+
+
+def name_of(event: Event) -> str:
+    """What names an event in every run, also where another copy of its record was read."""
+    identity = event.identity
+    return "/".join(map(str, identity)) if isinstance(identity, tuple) else str(identity)
+
+
+def items_of(event: Event) -> tuple[str, ...]:
+    """What an event touches, for people."""
+    return tuple(escaped(str(item), 200) for item in ALL[event.typename].items(event))
+
+
+class StoppedAt(Conflict):
+    """A run ends at an event, as the destination cannot take it."""
+
+    def __init__(self, row: ConflictRow, text: str) -> None:
+        super().__init__(text)
+        self.row = row
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +161,7 @@ class Destination(AbstractContextManager["Destination"], Protocol):
         """Apply a batch; each event once, however often it comes.
 
         Raises:
-            Conflict: an event cannot be applied, and such events are not left out here.
+            StoppedAt: an event cannot be applied, and such events are not left out here.
         """
         ...
 

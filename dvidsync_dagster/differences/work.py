@@ -87,17 +87,47 @@ def _columns(row: Change | Pending | NotRepaired) -> dict[str, Any]:
 
 
 @dataclass(frozen=True, slots=True)
+class OwnEdit:
+    """Something of the destination's own that a repair takes back.
+
+    Args:
+        item: such as "body 5".
+        user, time: who changed it there last, and when, as the destination tells.
+    """
+
+    version: str
+    instance: str
+    item: str
+    user: str
+    time: str
+
+    def as_json(self) -> dict[str, Any]:
+        """What is shown of it: the columns of the table."""
+        return {
+            "version": self.version,
+            "instance": self.instance,
+            "item": self.item,
+            "user": escaped(self.user, 200),
+            "time": escaped(self.time, 200),
+        }
+
+
+@dataclass(frozen=True, slots=True)
 class Repair:
     """What a repair came to.
 
     Args:
         after: the comparison at its end; a dry run has none.
+        own_edits: what of the destination's own goes, as far as it shows who made it.
+        conflicts: how many rows of the conflict table it closed; in a dry run those that it may close.
     """
 
     changes: tuple[Change, ...]
     not_repaired: tuple[NotRepaired, ...]
     after: Comparison | None
     pending: tuple[Pending, ...] = ()
+    own_edits: tuple[OwnEdit, ...] = ()
+    conflicts: int = 0
 
     @property
     def agree(self) -> bool:
@@ -107,13 +137,21 @@ class Repair:
     def summary(self) -> str:
         """One line: how much was changed, or in a dry run would be."""
         total = sum(change.count for change in self.changes)
-        return f"{total:,} changes {'would be' if self.after is None else 'were'} made"
+        if self.after is None:
+            more = (
+                f", and up to {self.conflicts:,} rows of the conflict table closed" if self.conflicts else ""
+            )
+            return f"{total:,} changes would be made{more}"
+        more = f", and {self.conflicts:,} rows of the conflict table closed" if self.conflicts else ""
+        return f"{total:,} changes were made{more}"
 
     def as_json(self) -> dict[str, Any]:
         """For `--json`."""
         return {
             "dry_run": self.after is None,
             "changes": [change.as_json() for change in self.changes],
+            "own_edits": [edit.as_json() for edit in self.own_edits],
+            "conflicts_closed": self.conflicts,
             "left": [row.as_json() for row in self.not_repaired],
             "pending": [row.as_json() for row in self.pending],
             "after": self.after.as_json() if self.after is not None else None,
@@ -128,11 +166,16 @@ class Work:
         dry_run: nothing may be changed.
         in_flight: how many reads may run side by side.
         shares_ids: people practise at the destination and take ids from its counters, which then are ahead.
+        met_at: the destination's next mutation id when it was first met; 0 if that is not known.
+        shown: how many items of each change are named.
     """
 
     dry_run: bool
     in_flight: int = 4
     shares_ids: bool = False
+    met_at: int = 0
+    shown: int = EXAMPLES
+    own_edits: list[OwnEdit] = field(default_factory=list)
     changes: list[Change] = field(default_factory=list)
     not_repaired: list[NotRepaired] = field(default_factory=list)
     pending: list[Pending] = field(default_factory=list)
@@ -140,7 +183,7 @@ class Work:
     def plan(self, version: str, instance: str, kind: ChangeKind, items: Sequence[Any]) -> bool:
         """Note what is about to be done. True if it is to be done: there are items and this is no dry run."""
         if len(items):
-            self.changes.append(Change(version, instance, kind, len(items), examples(items)))
+            self.changes.append(Change(version, instance, kind, len(items), examples(items, self.shown)))
         return bool(len(items)) and not self.dry_run
 
     def wait(self, version: str, instance: str, what: str, items: Sequence[Any]) -> None:
@@ -161,6 +204,6 @@ class Work:
         return [change for change in self.changes if change.instance == instance and change.kind in kinds]
 
 
-def examples(items: Sequence[Any]) -> tuple[str, ...]:
+def examples(items: Sequence[Any], count: int = EXAMPLES) -> tuple[str, ...]:
     """The first items as text, each of a bounded length."""
-    return tuple(escaped(str(item), 120) for item in items[:EXAMPLES])
+    return tuple(escaped(str(item), 120) for item in items[:count])

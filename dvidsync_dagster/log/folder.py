@@ -51,11 +51,23 @@ class Folder:
 
     def names(self) -> list[str]:
         """The files of the folder, in order; none if there is no such folder yet."""
+        if self._store is None:
+            return self._local_names()
         from pyarrow import fs
 
         with self.errors("read"):
             found = self.files.get_file_info(fs.FileSelector(self.path, allow_not_found=True))
         return sorted(info.base_name for info in found if info.type == fs.FileType.File)
+
+    def _local_names(self) -> list[str]:
+        """Those of a folder on this machine. Each run asks, and most find none."""
+        try:
+            with os.scandir(self.path) as found:
+                return sorted(each.name for each in found if each.is_file())
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise self._failed("read", "", error) from error
 
     def has(self, name: str) -> bool:
         from pyarrow import fs
@@ -88,11 +100,13 @@ class Folder:
         try:
             yield
         except (pa.ArrowException, OSError, KeyError, TypeError, ValueError, AttributeError) as error:
-            raise LogError(
-                f"the {self._field} {self.path_of(name)} cannot be {done}: {type(error).__name__}: {error}. "
-                f"Check that the store is reachable, that this user may use it and that the file is "
-                f"dvidsync's."
-            ) from error
+            raise self._failed(done, name, error) from error
+
+    def _failed(self, done: str, name: str, error: Exception) -> LogError:
+        return LogError(
+            f"the {self._field} {self.path_of(name)} cannot be {done}: {type(error).__name__}: {error}. "
+            f"Check that the store is reachable, that this user may use it and that the file is dvidsync's."
+        )
 
     def _put(self, path: str, content: pa.Buffer) -> None:
         from pyarrow import fs

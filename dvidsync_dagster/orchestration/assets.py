@@ -11,12 +11,13 @@ from datetime import timedelta
 import dagster as dg
 
 from dvidsync_dagster.config import SyncConfig
-from dvidsync_dagster.errors import DvidSyncError, LogGap, LogRecreated
+from dvidsync_dagster.errors import Conflict, DvidSyncError, LogGap, LogRecreated
 from dvidsync_dagster.log.checkpoint import Checkpoint
 from dvidsync_dagster.orchestration import metadata as meta
 from dvidsync_dagster.orchestration.checkpoint_file import read_checkpoint_file, write_checkpoint_file
 from dvidsync_dagster.orchestration.checkpoints import CheckpointStore, OwnerClaim
 from dvidsync_dagster.orchestration.checks import RunEnd, log_answers
+from dvidsync_dagster.orchestration.conflict_asset import show_conflicts
 from dvidsync_dagster.orchestration.failing import failures_told
 from dvidsync_dagster.orchestration.followers import Follower
 from dvidsync_dagster.orchestration.names import kafka_key
@@ -110,13 +111,19 @@ class FollowerRun:
             if isinstance(error, LogGap | LogRecreated):
                 self._end.log_error = error
             log_answers(self._context, self._follower.key, self._end)
+            if isinstance(error, Conflict) or self._end.changed_conflicts:
+                self._show_conflicts()
             raise
         log_answers(self._context, self._follower.key, self._end)
+        if self._end.changed_conflicts:
+            self._show_conflicts()
 
     def _follow(self, selected: list[str], scope: Scope | None) -> None:
         claim = self._store.claim(self._context.log_event)
         checkpoint = self._checkpoint(claim)
         self._end.reached = checkpoint.key_ns if checkpoint is not None else 0
+        # What a run before listed, and did not come to show.
+        self._end.changed_conflicts = checkpoint is not None and not checkpoint.clean
         self._context.log.info(meta.start_text(checkpoint, claim.epoch))
         materialized: set[str] = set()
         reports = self._follower.follow(
@@ -128,6 +135,10 @@ class FollowerRun:
                 touched = self._touched(report, selected, materialized)
                 self._log(report, claim, touched)
                 materialized.update(touched)
+
+    def _show_conflicts(self) -> None:
+        context = self._context
+        show_conflicts(context.instance, self._follower, context.log_event, context.log.warning)
 
     def _touched(self, report: ChunkReport, selected: list[str], materialized: set[str]) -> list[str]:
         """The windows to materialize for this report: one at least, as that is what stores its checkpoint."""

@@ -10,6 +10,7 @@ from dvidsync_dagster.config import DestinationConfig, SyncConfig
 from dvidsync_dagster.orchestration.assets import follower_asset, kafka_spec
 from dvidsync_dagster.orchestration.checks import run_checks
 from dvidsync_dagster.orchestration.comparing import comparing_definitions
+from dvidsync_dagster.orchestration.conflict_asset import conflicts_spec
 from dvidsync_dagster.orchestration.followers import followers
 from dvidsync_dagster.orchestration.maintenance_job import maintenance_definitions
 from dvidsync_dagster.orchestration.quarantine_job import quarantine_job
@@ -42,6 +43,7 @@ def _repo_definitions(config: SyncConfig, tables: Tables) -> dg.Definitions:
         dg.Definitions(assets=[kafka_spec(config), *assets], asset_checks=[run_checks(one) for one in each]),
         *(follower_ticks(one) for one in each),
         *(comparing_definitions(config, each) for each in config.destinations),
+        dg.Definitions(assets=[conflicts_spec(config, each) for each in config.destinations]),
         dg.Definitions(jobs=[repair_job(config, each) for each in config.destinations]),
         dg.Definitions(jobs=[quarantine_job(config, each) for each in config.destinations]),
         *(maintenance_definitions(config, each) for each in config.buckets),

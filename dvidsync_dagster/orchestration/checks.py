@@ -41,7 +41,10 @@ class RunEnd:
     lag_told: float = 0.0
     """Our own steady clock (`time.monotonic`) when the lag was told."""
     ahead: AheadOfClock = NOTHING_AHEAD
-    conflicts: list[ConflictRow] = field(default_factory=list)
+    conflicts: int = 0
+    first_conflicts: list[ConflictRow] = field(default_factory=list)
+    changed_conflicts: bool = False
+    """Whether the conflict table may be another one than was shown last."""
     quarantined: int = 0
     first_quarantined: list[QuarantinedRecord] = field(default_factory=list)
     log_error: LogGap | LogRecreated | None = None
@@ -56,7 +59,9 @@ class RunEnd:
         self.reached = report.checkpoint.key_ns
         self.lag_told = time.monotonic()
         self.ahead = report.ahead
-        self.conflicts += report.conflicts
+        self.conflicts += len(report.conflicts)
+        self.first_conflicts = [*self.first_conflicts, *report.conflicts[:SHOWN]][:SHOWN]
+        self.changed_conflicts |= bool(report.conflicts or report.resolved)
         self.quarantined += len(report.quarantined)
         self.first_quarantined = [*self.first_quarantined, *report.quarantined[:SHOWN]][:SHOWN]
         self.open_for_long = report.open_for_long
@@ -113,14 +118,15 @@ def check_nothing_left_out(end: RunEnd) -> dg.AssetCheckResult | None:
         return None
     metadata: dict[str, dg.MetadataValue] = {}
     if end.conflicts:
-        metadata["conflicts"] = conflict_table(end.conflicts)
+        metadata["conflicts"] = conflict_table(end.first_conflicts)
     if end.quarantined:
         metadata["quarantined"] = quarantine_table(end.first_quarantined)
     return dg.AssetCheckResult(
         check_name="nothing_left_out",
         passed=not metadata,
         severity=dg.AssetCheckSeverity.WARN,
-        description=f"{len(end.conflicts):,} operations skipped, {end.quarantined:,} records quarantined"
+        description=f"{end.conflicts:,} operations skipped, {end.quarantined:,} records quarantined"
+        + (" (`dvidsync conflicts list` shows them all)" if end.conflicts else "")
         + (" (`dvidsync quarantine list` shows them all)" if end.quarantined else ""),
         metadata=metadata,
     )

@@ -92,15 +92,26 @@ def _catching_up(
     return CatchingUp(instance, follower, follow if may_follow else None)
 
 
-def repair_once(instance: dg.DagsterInstance, follower: Follower, say: Say, *, dry_run: bool) -> Repair:
+def repair_once(
+    instance: dg.DagsterInstance,
+    follower: Follower,
+    say: Say,
+    *,
+    dry_run: bool,
+    version: str | None = None,
+) -> Repair:
     """Run the job that repairs a destination once.
+
+    Args:
+        version: UUID, or its first letters: only this one.
 
     Raises:
         Busy: a run is under way there.
         DvidSyncError: what the repair raised.
     """
+    settings = {"dry_run": dry_run} | ({} if version is None else {"version": version})
     done = job_once(
-        instance, follower, follower.repair_job, {REPAIR_OP: {"config": {"dry_run": dry_run}}}, REPAIR_OP, say
+        instance, follower, follower.repair_job, {REPAIR_OP: {"config": settings}}, REPAIR_OP, say
     )
     if not isinstance(done, Repair):
         raise DvidSyncError(f"{follower.title}: the repair gave no result.")

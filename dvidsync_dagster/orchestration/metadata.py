@@ -37,6 +37,7 @@ NOT_FOLLOWED = "dvidsync/not_followed"
 UNKNOWN_ACTIONS = "dvidsync/unknown_actions"
 CONFLICTS = "dvidsync/conflicts"
 CONFLICTS_TABLE = "dvidsync/conflicts_table"
+"""The first `SHOWN` of them."""
 QUARANTINED = "dvidsync/quarantined"
 QUARANTINED_TABLE = "dvidsync/quarantined_table"
 """The first `SHOWN` of them, without their content."""
@@ -164,7 +165,7 @@ def lag_text(lag: Lag) -> str:
 
 
 def conflict_table(rows: Sequence[ConflictRow]) -> dg.TableMetadataValue:
-    """The operations that were left out, one per row."""
+    """The first `SHOWN` operations that were left out, one per row."""
     records = [
         dg.TableRecord(
             {
@@ -176,7 +177,7 @@ def conflict_table(rows: Sequence[ConflictRow]) -> dg.TableMetadataValue:
                 "where": row.where,
             }
         )
-        for row in rows
+        for row in rows[:SHOWN]
     ]
     return dg.MetadataValue.table(records, schema=_CONFLICT_COLUMNS)
 

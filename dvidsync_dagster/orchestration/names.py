@@ -24,6 +24,11 @@ def comparison_key(destination: dg.AssetKey) -> dg.AssetKey:
     return dg.AssetKey([*destination.path, "comparison"])
 
 
+def conflicts_key(destination: dg.AssetKey) -> dg.AssetKey:
+    """What a destination could not take, over all runs."""
+    return dg.AssetKey([*destination.path, "conflicts"])
+
+
 def destination_key(config: SyncConfig, destination: AnyDestination) -> dg.AssetKey:
     """A destination."""
     return dg.AssetKey([config.repo_name, destination.name])

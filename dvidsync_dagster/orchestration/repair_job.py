@@ -5,11 +5,12 @@
 import dagster as dg
 from pydantic import Field
 
-from dvidsync_dagster.config import AnyDestination, SyncConfig
+from dvidsync_dagster.config import AnyDestination, DestinationConfig, SyncConfig
 from dvidsync_dagster.differences.work import Repair
 from dvidsync_dagster.orchestration.catching_up import catching_up_here
 from dvidsync_dagster.orchestration.checks import evaluation, log_evaluation
 from dvidsync_dagster.orchestration.comparing import COPIES_AGREE, shown
+from dvidsync_dagster.orchestration.conflict_asset import SHOWN, show_conflicts
 from dvidsync_dagster.orchestration.failing import failures_told
 from dvidsync_dagster.orchestration.followers import Follower, destination_follower
 from dvidsync_dagster.orchestration.op_job import RESULT, op_job
@@ -17,7 +18,9 @@ from dvidsync_dagster.orchestration.owning import claimed
 from dvidsync_dagster.orchestration.pools import limit_to_one
 from dvidsync_dagster.orchestration.run_log import logged_in_run
 from dvidsync_dagster.orchestration.table_events import TableCatalog
-from dvidsync_dagster.orchestration.tables import table
+from dvidsync_dagster.orchestration.tables import own_edits_table, table
+from dvidsync_dagster.run.conflict_table import conflict_table_of
+from dvidsync_dagster.run.listed_conflict import ListedConflict
 
 REPAIR_OP = "repair"
 """The step of each job that repairs; its configuration stands under this name."""
@@ -27,6 +30,11 @@ class RepairConfig(dg.Config):
     """What a repair may do."""
 
     dry_run: bool = Field(default=True, description="Show what would be changed, and change nothing.")
+    version: str | None = Field(
+        default=None,
+        description="Bring only this version to the source's state: its UUID, or its first letters. Without: "
+        "all that is followed.",
+    )
 
 
 def repair_job(config: SyncConfig, destination: AnyDestination) -> dg.JobDefinition:
@@ -43,7 +51,7 @@ def repair_job(config: SyncConfig, destination: AnyDestination) -> dg.JobDefinit
     def repair_destination(context: dg.OpExecutionContext, config: RepairConfig) -> Repair:
         limit_to_one(context.instance, follower.pool)
         with failures_told(context), logged_in_run(context):
-            done = _repair(context, follower, destination, config.dry_run)
+            done = _repair(context, follower, destination, config)
         context.log.info(done.summary())
         context.add_output_metadata(repair_metadata(done))
         return done
@@ -53,26 +61,32 @@ def repair_job(config: SyncConfig, destination: AnyDestination) -> dg.JobDefinit
         name=follower.repair_job,
         alias=REPAIR_OP,
         description=f"Brings {destination.place} to the state of {config.source.url} where they differ. "
-        "`dry_run: false` in its configuration lets it; otherwise it only shows what it would change.",
+        "`dry_run: false` in its configuration lets it; otherwise it only shows what it would change. "
+        "`version` takes only one version back.",
     )
 
 
 def _repair(
-    context: dg.OpExecutionContext, follower: Follower, destination: AnyDestination, dry_run: bool
+    context: dg.OpExecutionContext, follower: Follower, destination: AnyDestination, chosen: RepairConfig
 ) -> Repair:
+    dry_run = chosen.dry_run
     reached = catching_up_here(context, follower, may_follow=not dry_run)
     checkpoint = reached()
     for note in reached.notes:
         context.log.warning(note)
     from dvidsync_dagster.repair.repairing import repair
 
+    stopped = _stopped_at(follower, destination) if dry_run else None
+    if stopped is not None:
+        context.log.warning(_STOPPED.format(where=stopped.row.where, version=stopped.row.version))
     done = repair(
         follower.config,
         destination,
         dry_run=dry_run,
         still_owner=_nobody_minds if dry_run else claimed(context, follower),
         checkpoint=checkpoint,
-        stuck=reached.stuck is not None,
+        stuck=reached.stuck is not None or stopped is not None,
+        version=chosen.version,
         say=context.log.info,
     )
     if done.after is not None:
@@ -80,8 +94,22 @@ def _repair(
         context.log_event(materialization)
         log_evaluation(context, evaluation(materialization.asset_key, COPIES_AGREE, answer))
     if not dry_run:
+        show_conflicts(context.instance, follower, context.log_event, context.log.warning)
         TableCatalog(context.instance, follower, context.log_event, context.log.info).tell_rest()
     return done
+
+
+def _stopped_at(follower: Follower, destination: AnyDestination) -> ListedConflict | None:
+    """Where runs stop. A dry run does not follow, so it does not see whether it could."""
+    if not isinstance(destination, DestinationConfig) or destination.on_conflict != "stop":
+        return None
+    return conflict_table_of(follower.config, follower.name).stopped_at()
+
+
+_STOPPED = (
+    "Runs stop at {where}, in version {version}: what the log tells of after it, and is not followed yet, is "
+    "brought over too."
+)
 
 
 def _nobody_minds() -> None:
@@ -94,6 +122,9 @@ def repair_metadata(done: Repair) -> dict[str, dg.MetadataValue]:
         "dvidsync/dry_run": dg.MetadataValue.bool(done.after is None),
         "dvidsync/changes": dg.MetadataValue.int(sum(change.count for change in done.changes)),
         "dvidsync/changes_table": table(done.changes),
+        "dvidsync/own_edits": dg.MetadataValue.int(len(done.own_edits)),
+        "dvidsync/own_edits_table": own_edits_table(done.own_edits[:SHOWN]),
+        "dvidsync/conflicts_closed": dg.MetadataValue.int(0 if done.after is None else done.conflicts),
         "dvidsync/not_repaired_table": table(done.not_repaired, "why"),
         "dvidsync/pending_table": table(done.pending),
     }

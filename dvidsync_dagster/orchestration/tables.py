@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import dagster as dg
 
 from dvidsync_dagster.differences.findings import Difference
-from dvidsync_dagster.differences.work import Change, NotRepaired, Pending
+from dvidsync_dagster.differences.work import Change, NotRepaired, OwnEdit, Pending
 
 _COLUMNS = ("version", "instance", "what", "count", "examples")
 
@@ -21,4 +21,12 @@ def table(rows: Sequence[Difference | Change | Pending | NotRepaired], *more: st
         cells["examples"] = "; ".join(row.examples)
         records.append(dg.TableRecord({name: cells[name] for name in names}))
     columns = [dg.TableColumn(name, "int" if name == "count" else "string") for name in names]
+    return dg.MetadataValue.table(records, schema=dg.TableSchema(columns=columns))
+
+
+def own_edits_table(edits: Sequence[OwnEdit]) -> dg.TableMetadataValue:
+    """What of the destination's own a repair takes back, one record for each."""
+    names = ("version", "instance", "item", "user", "time")
+    columns = [dg.TableColumn(name, "string") for name in names]
+    records = [dg.TableRecord(edit.as_json()) for edit in edits]
     return dg.MetadataValue.table(records, schema=dg.TableSchema(columns=columns))

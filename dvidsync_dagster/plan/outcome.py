@@ -14,11 +14,13 @@ class Refusal:
     Args:
         found: for people.
         reason: what it means.
+        cause: the place of the record on which it depends, where that is known: its event was left out.
     """
 
     part: int
     found: str
     reason: RefusalReason = RefusalReason.OTHER
+    cause: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,6 +58,9 @@ class BucketMender:
         return ordered(self._sides.source_repo, self._sides.versions)
 
     def instances(self) -> None:
+        """They are the whole repo's."""
+        if self._sides.chosen:
+            return
         missing = {each.name for each in self._sides.instances.missing}
         for row in self._sides.instances.differences:
             why = _JOINS if row.instance in missing else _OWN_NAMES

@@ -5,16 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from dvidsync_dagster.compare.both_sides import look_at, opened_source
-from dvidsync_dagster.compare.comparison import compare_sides
+from dvidsync_dagster.compare.both_sides import BothSides, look_at, opened_source
+from dvidsync_dagster.compare.comparison import compare_and_keep
 from dvidsync_dagster.compare.later import LaterRecords
 from dvidsync_dagster.compare.reading import Say
 from dvidsync_dagster.config import AnyDestination, SyncConfig
+from dvidsync_dagster.differences.findings import EXAMPLES, Comparison
 from dvidsync_dagster.differences.mender import Mender
 from dvidsync_dagster.differences.work import NotRepaired, Repair, Work
 from dvidsync_dagster.log.checkpoint import Checkpoint
 from dvidsync_dagster.repair.menders import opened_mending
 from dvidsync_dagster.repair.pending import PendingRecords
+from dvidsync_dagster.repair.resolved import is_resolved
+from dvidsync_dagster.run.conflict_table import conflict_table_of
+
+ALL_SHOWN = 200
+"""Items of each change that are named where one version is repaired, so that people see what goes."""
 
 
 def repair(
@@ -25,6 +31,7 @@ def repair(
     still_owner: Callable[[], None],
     checkpoint: Checkpoint | None = None,
     stuck: bool = False,
+    version: str | None = None,
     say: Say = lambda _: None,
 ) -> Repair:
     """Bring a destination to its source's state, as far as that can be done.
@@ -35,6 +42,8 @@ def repair(
         checkpoint: from which on the log brings what it tells of, so that it is left alone. Without, a repair
             runs ahead of the log.
         stuck: the destination cannot follow. Then the repair runs ahead of what the log tells up to now.
+        version: UUID, or its first letters: bring only this one to the source's state, and nothing that is
+            the whole repo's. None: all.
         dry_run: change nothing, and tell what would be changed. What a version inherits from its parent then
             shows in both.
         still_owner: raises OwnershipLost if a newer run owns the destination.
@@ -51,21 +60,59 @@ def repair(
             config, destination, source, dry_run=dry_run, still_owner=still_owner, say=say
         ) as mending,
     ):
-        look = partial(look_at, config, destination, source, mending.follower)
+        versions = () if version is None else (version,)
+        look = partial(look_at, config, destination, source, mending.follower, versions=versions)
         sides = look()
-        work = Work(dry_run, mending.reads_at_once, shares_ids=sides.own.practises)
+        work = Work(
+            dry_run,
+            mending.reads_at_once,
+            shares_ids=sides.own.practises,
+            met_at=checkpoint.contact if checkpoint is not None else 0,
+            shown=EXAMPLES if version is None else ALL_SHOWN,
+        )
+        _tell_of_children(sides, say)
         with LaterRecords(config, sides, checkpoint, say, from_now=stuck) as later:
             pending = PendingRecords(later, config.settle_seconds)
             with mending.mender(sides, look, pending, work) as mender:
                 mend(mender, say)
+        conflicts = conflict_table_of(config, destination.name)
         if dry_run:
-            return Repair(tuple(work.changes), tuple(work.not_repaired), None, tuple(work.pending))
+            return _done(work, None, sum(row.row.version in sides.versions for row in conflicts.rows("open")))
         say("Comparing once more.")
-        after = compare_sides(config, destination, source, mending.follower, reached=lambda: checkpoint)
-        for row in after.differences:
+        after = compare_and_keep(
+            config, destination, source, mending.follower, versions=versions, reached=lambda: checkpoint
+        )
+        for row in after.comparison.differences:
             if (why := mender.why_left(row)) is not None:
                 work.not_repaired.append(NotRepaired.of(row, why))
-        return Repair(tuple(work.changes), tuple(work.not_repaired), after, tuple(work.pending))
+        still_owner()
+        closed = conflicts.repaired(lambda row: is_resolved(row, after))
+        return _done(work, after.comparison, closed)
+
+
+def _done(work: Work, after: Comparison | None, conflicts: int) -> Repair:
+    return Repair(
+        changes=tuple(work.changes),
+        not_repaired=tuple(work.not_repaired),
+        after=after,
+        pending=tuple(work.pending),
+        own_edits=tuple(work.own_edits),
+        conflicts=conflicts,
+    )
+
+
+def _tell_of_children(sides: BothSides, say: Say) -> None:
+    """What is the destination's own there changes too, as far as it was not changed itself."""
+    if not sides.chosen:
+        return
+    repo = sides.destination_repo
+    for uuid in sides.versions:
+        below = [each.uuid for each in repo.versions.values() if uuid in each.parents]
+        if below:
+            say(
+                f"{uuid}: what its children {', '.join(below)} take over from it, and have not changed "
+                f"themselves, changes with it"
+            )
 
 
 def mend(mender: Mender, say: Say) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from dvidsync_dagster.compare.both_sides import BothSides
 from dvidsync_dagster.compare.instances import InstancePair
@@ -62,6 +63,9 @@ class ServerMender:
         return ordered(self._sides.source_repo, self._sides.versions)
 
     def instances(self) -> None:
+        """They are the whole repo's."""
+        if self._sides.chosen:
+            return
         self._leave_other_versions()
         repair_instances(self._sides, self._pending, self._work, self._carry_out)
         self._look_again()
@@ -126,7 +130,14 @@ class ServerMender:
             return
         locked = self._sides.destination_repo.versions[version].locked
         forbidden = locked and not self._changes_committed
-        own = Work(self._work.dry_run or forbidden, self._work.in_flight)
+        own = replace(
+            self._work,
+            dry_run=self._work.dry_run or forbidden,
+            changes=[],
+            not_repaired=[],
+            pending=[],
+            own_edits=[],
+        )
         pair = _server_pair(self._pending.pair(self._sides, version, instance, own))
         try:
             carry_out = _nothing if forbidden else self._carry_out
@@ -139,6 +150,7 @@ class ServerMender:
             self._work.not_repaired += [NotRepaired.of(change, _COMMITTED) for change in own.changes]
         else:
             self._work.changes += own.changes
+            self._work.own_edits += own.own_edits
 
     def _foresee(self, steps: Sequence[Step]) -> Sequence[Outcome]:
         self._foreseen += [step.command for step in steps]

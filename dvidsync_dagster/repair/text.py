@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 
-from dvidsync_dagster.differences.findings import Comparison, Difference
+from dvidsync_dagster.differences.findings import EXAMPLES, Comparison, Difference
 from dvidsync_dagster.differences.work import Change, NotRepaired, Pending, Repair
+from dvidsync_dagster.outgoing_text import escaped
 
 Row = Difference | Change | Pending | NotRepaired
+
+_OWN_SHOWN = 1000
+_WIDTH = 100
 
 _COLUMNS = ("version", "instance", "what", "count", "first examples")
 
@@ -25,6 +30,16 @@ def comparison_text(comparison: Comparison) -> str:
 def repair_text(done: Repair) -> str:
     """What was changed, what was not and why, and what differs still."""
     lines = [done.summary(), *_table(done.changes)]
+    if done.own_edits:
+        lines.append(f"  of the destination's own {'would go' if done.after is None else 'went'}:")
+        lines += [
+            f"    {edit.version}  {edit.instance}  {edit.item}  changed last by "
+            f"{escaped(edit.user, 200) or 'somebody'} {escaped(edit.time, 200)}".rstrip()
+            for edit in done.own_edits[:_OWN_SHOWN]
+        ]
+        if len(done.own_edits) > _OWN_SHOWN:
+            lines.append(f"    and {len(done.own_edits) - _OWN_SHOWN:,} more (--json)")
+    lines += [line for change in done.changes for line in _named(change)]
     if done.not_repaired:
         lines += ["  not repaired:", *_table(done.not_repaired)]
         reasons = dict.fromkeys(row.why for row in done.not_repaired)
@@ -36,6 +51,16 @@ def repair_text(done: Repair) -> str:
         if own := done.after.own.line():
             lines.append(f"  {own}")
     return "\n".join(lines)
+
+
+def _named(change: Change) -> list[str]:
+    """All items that are named, where these are more than the table has room for."""
+    if len(change.examples) <= EXAMPLES:
+        return []
+    named = textwrap.wrap("; ".join(change.examples), _WIDTH, break_on_hyphens=False)
+    more = change.count - len(change.examples)
+    title = f"    {change.what} of {change.instance} in {change.version}:"
+    return [title, *(f"      {line}" for line in named), *([f"      and {more:,} more"] if more else [])]
 
 
 def _table(rows: Sequence[Row]) -> list[str]:
@@ -51,4 +76,10 @@ def _table(rows: Sequence[Row]) -> list[str]:
 
 
 def _cells(row: Row) -> tuple[str, ...]:
-    return row.version or "-", row.instance or "-", row.what, f"{row.count:,}", "; ".join(row.examples)
+    return (
+        row.version or "-",
+        row.instance or "-",
+        row.what,
+        f"{row.count:,}",
+        "; ".join(row.examples[:EXAMPLES]),
+    )

@@ -13,10 +13,12 @@ from dataclasses import dataclass, replace
 
 from dvidsync_dagster.config import AnyDestination, StartTime, SyncConfig
 from dvidsync_dagster.destinations.kinds import Opener, opened_destination
-from dvidsync_dagster.destinations.protocol import Brought, Standing
+from dvidsync_dagster.destinations.protocol import Brought, Standing, StoppedAt
+from dvidsync_dagster.events.batch import Batch
 from dvidsync_dagster.log.checkpoint import Checkpoint, LogStart
 from dvidsync_dagster.log.chunk import LogChunk
 from dvidsync_dagster.log.drain import MutationLog
+from dvidsync_dagster.run.conflict_table import ConflictTable, conflict_table_of
 from dvidsync_dagster.run.discovery import refuse_future
 from dvidsync_dagster.run.passes import Again, Onward, Pass
 from dvidsync_dagster.run.reading import Reader, Taken
@@ -61,7 +63,8 @@ def follow(
 
     Raises:
         ConfigurationError, LogError, ServerError, Conflict, OwnershipLost: nothing is in flight anymore, and
-            everything up to the last report's checkpoint is applied. UndecodableRecord comes after the last
+            everything up to the last report's checkpoint is applied. What a run stops at is in the conflict
+            table. UndecodableRecord comes after the last
             report: what does not depend on that record is applied.
     """
     with ExitStack() as stack:
@@ -83,7 +86,7 @@ def follow(
         source_log = SourceLog(route, log, archive, config.records_together(destination), session.notes.say)
         known = begin if isinstance(begin, Checkpoint) else None
         reader = Reader(config, destination, session, source_log, known)
-        run = _Run(session, reader, still_owner)
+        run = _Run(session, reader, conflict_table_of(config, destination.name), still_owner)
         stopped: list[Undecodable] = []
         for each in _passes(config, reader, begin, epoch, scope):
             yield from run.chunks(each)
@@ -133,6 +136,7 @@ def _passes(
 class _Run:
     session: Session
     reader: Reader
+    conflicts: ConflictTable
     still_owner: Callable[[], None]
 
     def chunks(self, this: Pass) -> Iterator[ChunkReport]:
@@ -145,18 +149,38 @@ class _Run:
             drained = time.monotonic() - clock
             requests = destination.requests
             taken = self.reader.take_in(chunk, this)
-            brought = destination.bring(taken.batch)
+            brought = self._bring(taken.batch)
             self.reader.postpone(brought)
             self.still_owner()
+            resolved = self._list(brought)
             chunk = self.reader.let_pass(chunk)
             unapplied = self.reader.unapplied(brought)
             checkpoint = this.checkpoint(taken, chunk, brought, unapplied)
             kept = destination.keep(checkpoint, self._standing(chunk, waits=bool(unapplied)))
             report = self._report(chunk, taken, brought, requests=destination.requests - requests)
-            seconds = {"drain": drained, **brought.seconds}
-            yield this.told(replace(report, checkpoint=kept, seconds=seconds), taken, chunk, len(unapplied))
+            report = replace(
+                report,
+                checkpoint=kept,
+                resolved=resolved,
+                seconds={"drain": drained, **brought.seconds},
+            )
+            yield this.told(report, taken, chunk, len(unapplied))
             self.reader.next_chunk(brought)
             clock = time.monotonic()
+
+    def _bring(self, batch: Batch) -> Brought:
+        try:
+            return self.session.destination.bring(batch)
+        except StoppedAt as stopped:
+            self.still_owner()
+            self.conflicts.keep([stopped.row], stops=True)
+            raise
+
+    def _list(self, brought: Brought) -> int:
+        """List what was left out, before a checkpoint passes it, and close the rows of what is applied; says
+        how many."""
+        self.conflicts.keep(brought.conflicts)
+        return self.conflicts.applied(brought.applied, but=brought.conflicts)
 
     def _standing(self, chunk: LogChunk, *, waits: bool) -> Standing:
         """The source's counters can be trusted where nothing is waiting to be applied. What is far ahead of a

@@ -66,7 +66,8 @@ class ChunkReport:
     `requests` what was sent to the destination to repeat it, `seconds` the time per stage. `open_for_long`
     tells of operations that began long ago and whose end nobody knows, `ahead` of records that wait as their
     keys are ahead of the source's clock, `unexplained` of what the log may lack, `tables` of what became of a
-    snapshot's tables. `notes` are said once per run. `final` marks the last report of a run.
+    snapshot's tables. `resolved` counts rows of the conflict table that were closed, as their events are
+    applied now. `notes` are said once per run. `final` marks the last report of a run.
     """
 
     checkpoint: Checkpoint = Checkpoint(epoch=0)  # noqa: RUF009 (it is frozen)
@@ -87,6 +88,7 @@ class ChunkReport:
     not_followed: Mapping[str, int] = field(default_factory=dict)
     unknown_actions: Mapping[str, int] = field(default_factory=dict)
     conflicts: tuple[ConflictRow, ...] = ()
+    resolved: int = 0
     tables: Sequence[TableReport] = ()
     quarantined: tuple[QuarantinedRecord, ...] = ()
     seconds: Mapping[str, float] = field(default_factory=dict)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import TYPE_CHECKING
 
+from dvidsync_dagster.config import SyncConfig
 from dvidsync_dagster.events.origin import key_text
 from dvidsync_dagster.log.archived import archived_chunks
 from dvidsync_dagster.log.checkpoint import (

@@ -40,9 +40,17 @@ def test_verify_and_repair(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
         planned = dvidsync("repair", str(path))
         assert planned.exit_code == DIFFERENT, planned.output
         assert "neurons put right" in planned.output
+        of_one = dvidsync("repair", str(path), "--version", here.head[:8])
+        assert of_one.exit_code == DIFFERENT, of_one.output
+        assert "neurons put right" in of_one.output
         assert "they agree" in succeeds("repair", str(path), "--apply")
         assert not here.content()[NEURONS]
         succeeds("verify", str(path))
+        here.post(f"{NEURONS}/key/1", {"bodyid": 1, "type": "KC"})
+        succeeds("run", str(path))
+        httpx.delete(f"{here.source.url}/api/node/{here.head}/{NEURONS}/key/1?u=amy").raise_for_status()
+        assert "they agree" in succeeds("repair", str(path), "--version", here.head, "--apply")
+        assert not here.content()[NEURONS]
         here.put_key("a", "1")
         succeeds("run", str(path))
         succeeds("verify", str(path))

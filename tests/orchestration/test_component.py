@@ -121,10 +121,13 @@ def test_definitions() -> None:
         "kafka/repo_a78c418b",
         "repo_a78c418b/copy",
         "repo_a78c418b/copy/comparison",
+        "repo_a78c418b/copy/conflicts",
         "repo_a78c418b/training",
         "repo_a78c418b/training/comparison",
+        "repo_a78c418b/training/conflicts",
         "repo_a78c418b/cloud",
         "repo_a78c418b/cloud/comparison",
+        "repo_a78c418b/cloud/conflicts",
     }
     copy = graph.get(dg.AssetKey(["repo_a78c418b", "copy"]))
     assert copy.parent_keys == {dg.AssetKey(["kafka", "repo_a78c418b"])}

@@ -49,6 +49,7 @@ def test_a_configuration_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
         "kafka/repo_01234567",
         "repo_01234567/copy",
         "repo_01234567/copy/comparison",
+        "repo_01234567/copy/conflicts",
     }
     for job in loaded.get_repository_def().get_all_jobs():
         assert job.executor_def == dg.in_process_executor

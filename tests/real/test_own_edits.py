@@ -10,6 +10,8 @@ import pytest
 from dvidsync_dagster.config import SyncConfig
 from dvidsync_dagster.destinations.protocol import ConflictRow
 from dvidsync_dagster.log.checkpoint import Checkpoint
+from dvidsync_dagster.repair.repairing import repair
+from dvidsync_dagster.run.conflict_table import Counts, conflict_table_of
 from tests.labelmap.own_edits import Worker
 from tests.one_run import followed
 from tests.real.harness import Stage, stage
@@ -17,29 +19,33 @@ from tests.real.harness import Stage, stage
 pytestmark = [pytest.mark.dvid, pytest.mark.kafka]
 
 
+def configured(scene: Stage, apply: str = "replay") -> SyncConfig:
+    start = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(scene.copied_at - 1))
+    destination = {
+        "name": "copy",
+        "url": scene.destination.url,
+        "start": {"time": start},
+        "on_conflict": "skip",
+        "apply": apply,
+        "practice": {"branch": "practice"},
+    }
+    fields = {
+        "source": {"url": scene.source.url},
+        "repo": scene.root,
+        "settle_seconds": 0,
+        "instances": ["segmentation"],
+        "destinations": [destination],
+        "quarantine": str(scene.source.folder.with_name("quarantine")),
+    }
+    return SyncConfig.model_validate(fields)
+
+
 def follow(
     scene: Stage, checkpoint: Checkpoint | None, apply: str
 ) -> tuple[Checkpoint | None, list[ConflictRow]]:
     """Up to the end of what the source has handed over."""
     scene.flush()
-    start = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(scene.copied_at - 1))
-    config = SyncConfig.model_validate(
-        {
-            "source": {"url": scene.source.url},
-            "repo": scene.root,
-            "settle_seconds": 0,
-            "instances": ["segmentation"],
-            "destinations": [
-                {
-                    "name": "copy",
-                    "url": scene.destination.url,
-                    "start": {"time": start},
-                    "on_conflict": "skip",
-                    "apply": apply,
-                }
-            ],
-        }
-    )
+    config = configured(scene, apply)
     rows: list[ConflictRow] = []
     waiting = 1
     while waiting:
@@ -73,3 +79,40 @@ def test_no_operation_lands_on_another_body_than_at_the_source(tmp_path: Path, a
         bodies = copy.bodies()
         found = [bodies[each] for each in (1, 3, own.new, 5, 6, 7, 9)]
         assert found == [{1, 2}, {3}, {4}, {5}, {6}, {7, 8}, {9, 10}]
+
+
+def test_the_version_goes_back_and_is_followed_again(tmp_path: Path) -> None:
+    with stage(tmp_path, size=64, cube=16) as scene:
+        config = configured(scene)
+        source = Worker(scene.root, scene.source.url, "amy")
+        copy = Worker(scene.root, scene.destination.url, "trainee")
+        source.merge(3, 4)
+        checkpoint, _ = follow(scene, None, "replay")
+        copy.merge(1, 10)
+        copy.cleave(3, 4)
+        source.merge(11, 10)
+        source.merge(3, 9)
+        checkpoint, rows = follow(scene, checkpoint, "replay")
+        assert len(rows) == 2
+        planned, done = (
+            repair(
+                config,
+                config.destinations[0],
+                checkpoint=checkpoint,
+                dry_run=dry_run,
+                version=scene.root[:8],
+                still_owner=lambda: None,
+            )
+            for dry_run in (True, False)
+        )
+        edits = {(edit.item, edit.user) for edit in planned.own_edits}
+        assert {("body 1", "trainee"), ("body 3", "trainee")} <= edits
+        assert edits == {(edit.item, edit.user) for edit in done.own_edits}
+        assert done.agree
+        assert (planned.conflicts, done.conflicts) == (2, 2)
+        assert conflict_table_of(config, "copy").counts() == Counts(open=0, closed=2)
+        for target, label in ((1, 12), (11, 13), (3, 14)):
+            source.merge(target, label)
+        _, rows = follow(scene, checkpoint, "replay")
+        assert not rows
+        assert copy.bodies() == source.bodies()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from concurrent.futures import Executor
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -12,7 +12,7 @@ from dvidsync_dagster.datatypes.labelmap.claims import claims_of
 from dvidsync_dagster.datatypes.labelmap.counter_rule import CounterState, left_by
 from dvidsync_dagster.datatypes.labelmap.decoding import decode
 from dvidsync_dagster.datatypes.labelmap.effects import apply
-from dvidsync_dagster.datatypes.labelmap.events import LabelEvent, SetNextLabel
+from dvidsync_dagster.datatypes.labelmap.events import BodyEvent, LabelEvent, SetNextLabel
 from dvidsync_dagster.datatypes.labelmap.gather import gather
 from dvidsync_dagster.datatypes.labelmap.server.side import LabelmapSide
 from dvidsync_dagster.datatypes.labelmap.unfinished import LabelmapSource
@@ -64,6 +64,10 @@ class LabelmapType(DataType):
     def claims(self, events: Sequence[Event]) -> list[Claim]:
         own = [event for event in events if isinstance(event, LabelEvent)]
         return claims_of(own, lambda _: CounterState(next_label=1, was_set=False))
+
+    def items(self, event: Event) -> Sequence[Hashable]:
+        """Bodies."""
+        return [body for body in event.bodies if body] if isinstance(event, BodyEvent) else ()
 
     def apply(self, event: Event, rows: Rows) -> None:
         assert isinstance(event, LabelEvent)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 import numpy as np
 
@@ -109,6 +109,14 @@ class LabelmapComparison(DataComparison):
         count = abs(here - there)
         kind, ahead = DifferenceKind.COUNTER, there > here
         return [Difference("", pair.source.name, what, count, (example,), kind, ahead=ahead)]
+
+    def concerns(self, items: Collection[str], found: Found) -> bool:
+        """By its bodies. What is derived (lower scales) can come of any."""
+        if found.kind not in (MAPPING, SIZES):
+            return True
+        columns = (found.source, found.destination) if found.kind is MAPPING else (found.keys,)
+        bodies = np.array([int(each) for each in items if each.isdecimal()], np.uint64)
+        return len(bodies) < len(items) or any(bool(np.isin(column, bodies).any()) for column in columns)
 
     def touch(self, event: Event, touched: Touched, source: Transport) -> None:
         touched.counters.add(event.instance)

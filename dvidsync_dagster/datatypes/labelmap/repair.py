@@ -20,9 +20,11 @@ from dvidsync_dagster.datatypes.labelmap.server.commands import (
     Signature,
     TakeLabel,
 )
+from dvidsync_dagster.datatypes.labelmap.server.seen import Contact
+from dvidsync_dagster.datatypes.labelmap.server.untouched import is_own
 from dvidsync_dagster.datatypes.server_side import CarryOut
 from dvidsync_dagster.differences.items import Found, ServerPair, find
-from dvidsync_dagster.differences.work import ChangeKind, Work
+from dvidsync_dagster.differences.work import ChangeKind, OwnEdit, Work
 from dvidsync_dagster.dvid.labelmap import Labelmap, LastMod
 
 MERGE = ChangeKind("merge")
@@ -47,7 +49,9 @@ class LabelmapRepair(DataRepair):
         here, there = found.at_source & ~found.at_destination, ~found.at_source & found.at_destination
         for what, mask in (("only at the source", here), ("only at the destination", there)):
             work.leave(version, name, f"supervoxels {what}", found.keys[mask].tolist(), _VOXELS)
-        planned = _plan(found.only(found.at_source & found.at_destination), pair, work)
+        moved = found.only(found.at_source & found.at_destination)
+        planned = _plan(moved, pair, work)
+        _note_own_edits(sorted({*moved.source.tolist(), *moved.destination.tolist()}), pair, work)
         _note(planned, version, name, work)
         if planned:
             _carry_out(planned, pair, work, carry_out)
@@ -102,6 +106,21 @@ def _note(planned: Sequence[Planned], version: str, name: str, work: Work) -> No
                 texts[RENUMBER].append(f"{_label(renumber.orig)} to {_label(renumber.new)}")
     for kind, items in texts.items():
         work.plan(version, name, kind, items)
+
+
+def _note_own_edits(bodies: Sequence[int], pair: ServerPair, work: Work) -> None:
+    """Which of these bodies, that are not as at the source, people at the destination changed last."""
+    if not work.met_at:
+        return
+    version, name = pair.source.version, pair.source.name
+    destination = Labelmap(pair.destination.client, pair.destination.name)
+    with ThreadPoolExecutor(work.in_flight) as pool:
+        lasts = pool.map(lambda body: destination.last_mod(version, body), bodies)
+        work.own_edits += [
+            OwnEdit(version, name, f"body {body}", last.user, last.time)
+            for body, last in zip(bodies, lasts, strict=True)
+            if last is not None and is_own(last, Contact(work.met_at))
+        ]
 
 
 def _label(label: Label) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Hashable, Iterator, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -58,6 +58,15 @@ class RepoType(DataType):
 
     def claims(self, events: Sequence[Event]) -> list[Claim]:
         return [claim(event) for event in events if isinstance(event, RepoEvent)]
+
+    def items(self, event: Event) -> Sequence[Hashable]:
+        """The version or instance that is made."""
+        match event:
+            case NewVersion():
+                return [event.child]
+            case NewInstance():
+                return [event.name]
+        return ()
 
     def apply(self, event: Event, rows: Rows) -> None:
         """A version begins with all that its parent has."""

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from dvidsync_dagster.datatypes.commands import Step
 from dvidsync_dagster.destinations.dvid_server.planner import Plan, Sides, make_plan
-from dvidsync_dagster.destinations.protocol import Brought, ConflictRow
+from dvidsync_dagster.destinations.protocol import Brought, ConflictRow, StoppedAt
 from dvidsync_dagster.dvid.repo import read_server_info
 from dvidsync_dagster.dvid.transport import Transport
 from dvidsync_dagster.errors import (
@@ -22,7 +22,7 @@ from dvidsync_dagster.errors import (
 )
 from dvidsync_dagster.events.batch import Batch
 from dvidsync_dagster.events.event import Event, NumberedEvent
-from dvidsync_dagster.plan.outcome import Outcome
+from dvidsync_dagster.plan.outcome import Outcome, Refusal
 
 _ATTEMPTS = 4
 
@@ -68,6 +68,15 @@ class _Tally:
 
     already_there: int = 0
     conflicts: list[ConflictRow] = field(default_factory=list)
+    _last: dict[tuple[str, str, str], str] = field(default_factory=dict)
+
+    def row(self, event: Event, refusal: Refusal) -> ConflictRow:
+        """The row of an event that was refused. What was left out before it on one of its items is why."""
+        row = ConflictRow.of(event, refusal.found, refusal.cause)
+        places = [(row.instance, row.version, item) for item in row.items]
+        cause = row.cause or next((self._last[place] for place in places if place in self._last), "")
+        self._last |= dict.fromkeys(places, row.where)
+        return replace(row, cause=cause)
 
 
 def bring(batch: Batch, server: Server, *, looking: bool) -> tuple[Plan, Brought]:
@@ -77,7 +86,7 @@ def bring(batch: Batch, server: Server, *, looking: bool) -> tuple[Plan, Brought
         looking: ask the destination first what it has.
 
     Raises:
-        Conflict: an event cannot be applied and `on_conflict` is ``stop``.
+        StoppedAt: an event cannot be applied and `on_conflict` is ``stop``.
         ServerError: the destination does not answer, time and again.
     """
     postponed = set(batch.postponed)
@@ -144,13 +153,14 @@ def _settled(tally: _Tally, server: Server, batch: Batch, *, looking: bool) -> S
         if early and server.skips:
             raise _Early(early)
         tally.already_there += outcome.already_there
-        for refusal in outcome.refusals:
-            row = ConflictRow.of(step.answering[refusal.part], refusal.found)
+        for refusal in sorted(outcome.refusals, key=lambda each: each.part):
+            row = tally.row(step.answering[refusal.part], refusal)
             if not server.skips:
-                raise Conflict(
+                raise StoppedAt(
+                    row,
                     f"{row.action} at {row.where} cannot be applied to {server.name}: {row.found}. "
                     f"Nothing that depends on it is applied. Compare source and destination there, or set "
-                    f"`on_conflict: skip` to leave such operations out."
+                    f"`on_conflict: skip` to leave such operations out.",
                 )
             tally.conflicts.append(row)
             server.left_out(step.answering[refusal.part])

@@ -204,14 +204,14 @@ class LabelmapSide(ServerSide):
         kept = [place for place in range(len(events)) if place not in why]
         if not why:
             return writer.carry_out(command, events, doubtful=doubtful)
-        left_out = [Refusal(place, found) for place, found in why.items()]
+        left_out = list(why.values())
         if not kept:
             return Outcome(refusals=tuple(left_out))
         outcome = writer.carry_out(part_of(command, events, kept), [events[place] for place in kept])
         left_out += [replace(each, part=kept[each.part]) for each in outcome.refusals]
         return replace(outcome, refusals=tuple(left_out))
 
-    def _why_not(self, command: LabelCommand, events: Sequence[Event]) -> Mapping[int, str]:
+    def _why_not(self, command: LabelCommand, events: Sequence[Event]) -> Mapping[int, Refusal]:
         if not self.servers.skips:
             return {}
         labelmap = self._labelmap(command.instance)

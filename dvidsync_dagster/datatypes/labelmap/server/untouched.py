@@ -21,6 +21,7 @@ from dvidsync_dagster.datatypes.labelmap.server.seen import Contact, body_of
 from dvidsync_dagster.dvid.labelmap import Labelmap, LastMod
 from dvidsync_dagster.events.event import Event
 from dvidsync_dagster.log.checkpoint import Behind
+from dvidsync_dagster.plan.outcome import Refusal
 
 _ONE_BY_ONE = 20
 """So many bodies are asked for one by one; more are read in bulk, which tells more than is needed."""
@@ -56,7 +57,7 @@ class Untouched:
 
     def why_not(
         self, events: Sequence[Event], labelmap: Labelmap, pool: Executor, contact: Contact
-    ) -> dict[int, str]:
+    ) -> dict[int, Refusal]:
         """Which operations of one version (by position, in their order) cannot be done, and why."""
         own = {place: event for place, event in enumerate(events) if isinstance(event, BodyEvent)}
         if not own:
@@ -67,14 +68,14 @@ class Untouched:
         touched = {each for event in own.values() for each in (*event.bodies, *_brought(event))}
         labels = sorted((touched | set(homes.values())) - {0})
         lasts = _last_mods(labelmap, version, labels, pool)
-        refused: dict[int, str] = {}
+        refused: dict[int, Refusal] = {}
         depending: set[int] = set()
         for place, event in own.items():
-            why = self._why_not(event, lasts, homes, contact)
-            if why is None and not depending.isdisjoint(event.bodies):
-                why = "it depends on what was left out before it"
-            if why is not None:
-                refused[place] = why
+            found, cause = self._why_not(event, lasts, homes, contact)
+            if not found and not depending.isdisjoint(event.bodies):
+                found = "it depends on what was left out before it"
+            if found:
+                refused[place] = Refusal(place, found, cause=cause)
                 depending.update(filter(None, event.bodies))
         return refused
 
@@ -100,20 +101,22 @@ class Untouched:
         lasts: Mapping[int, LastMod | None],
         homes: Mapping[int, int],
         contact: Contact,
-    ) -> str | None:
+    ) -> tuple[str, str]:
+        """Why an operation cannot be done, and on which record that depends; "" for each if there is none."""
         for label in filter(None, event.bodies):
             last = lasts[label]
             if last is not None and is_own(last, contact):
-                return f"body {label} is the destination's own work: {_who(last)}"
+                return f"body {label} is the destination's own work: {_who(last)}", ""
             cause = self._cause(event, label, None if last is None else body_of(last, contact))
             if cause is not None:
-                return f"body {label} is not as at the source, as {cause.where} was left out"
+                found = f"body {label} is not as at the source, as {cause.where} was left out"
+                return found, cause.where
         for each in _brought(event):
             for body in filter(None, (each, homes[each])):
                 last = lasts[body]
                 if last is not None and is_own(last, contact):
-                    return f"the destination gave id {each} itself, to body {body}: {_who(last)}"
-        return None
+                    return f"the destination gave id {each} itself, to body {body}: {_who(last)}", ""
+        return "", ""
 
     def _cause(self, event: BodyEvent, label: int, body: Body | None) -> Behind | None:
         """What was left out before an event on one of its bodies, if that was not repaired since."""
