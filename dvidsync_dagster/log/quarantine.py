@@ -251,8 +251,13 @@ def quarantine_of(config: SyncConfig, destination: str) -> Quarantine:
     Raises:
         ConfigurationError: no such kind of store.
     """
+    return Quarantine(quarantine_uri(config), config.repo, destination)
+
+
+def quarantine_uri(config: SyncConfig) -> str:
+    """The folder or URI with the quarantines of all repos."""
     home = os.environ.get("DAGSTER_HOME") or "~/.dvidsync"
-    return Quarantine(config.quarantine or f"{home}/quarantine", config.repo, destination)
+    return config.quarantine or f"{home}/quarantine"
 
 
 def digest(record: Record) -> str:

@@ -1,0 +1,187 @@
+"""What people at the destination changed in a version that it follows stays as it is, and is listed as soon
+as the source changes the same."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from random import Random
+from tempfile import TemporaryDirectory
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+from dvid_sandbox.broker import EmbeddedBroker
+from dvidsync_dagster.datatypes.keyvalue.batches import MAX_BYTES
+from dvidsync_dagster.repair.repairing import repair
+from tests.datatypes.own_values import Beside, Keys, Worker
+from tests.datatypes.source_and_destination import SourceAndDestination
+from tests.datatypes.source_and_destination import scene as open_scene
+
+KINDS: list[type[Worker]] = [Keys]
+
+of_each_kind = pytest.mark.parametrize("kind", KINDS)
+
+EXAMPLES = settings(
+    max_examples=2,
+    deadline=None,
+    phases=[Phase.explicit, Phase.reuse, Phase.generate],
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    print_blob=True,
+)
+"""Each starts servers: they are few and long, and none is made smaller."""
+
+
+def beside(scene: SourceAndDestination, kind: type[Worker], seed: int = 0) -> Beside:
+    """Both, once the destination was met."""
+    source, copy = kind(scene, scene.source, "amy"), kind(scene, scene.destination, "trainee")
+    this = Beside(source, copy, Random(seed), scene.root)
+    assert this.follow() == this.expected() == set()
+    return this
+
+
+def put(worker: Worker, this: Beside, *names: str) -> None:
+    for name in names:
+        this.number += 1
+        worker.put(name, worker.value(this.number), this.version)
+
+
+@of_each_kind
+def test_what_people_made_changed_and_deleted_is_left_alone(
+    scene: SourceAndDestination, kind: type[Worker]
+) -> None:
+    this = beside(scene, kind)
+    changed, deleted, made, other = kind.items[:4]
+    put(this.source, this, changed, deleted, other)
+    assert this.follow() == set()
+    put(this.copy, this, changed, made)
+    this.copy.delete(deleted, this.version)
+    own = this.copy.all(this.version)
+    for _ in range(2):
+        put(this.source, this, changed, deleted, made, other)
+        assert this.follow() == {changed, deleted, made}
+        source = this.source.all(this.version)
+        assert this.copy.all(this.version) == {**own, other: source[other]}
+
+
+@of_each_kind
+def test_a_version_that_is_made_has_what_people_did_in_its_parent(
+    scene: SourceAndDestination, kind: type[Worker]
+) -> None:
+    this = beside(scene, kind)
+    changed, made, other = kind.items[:3]
+    put(this.source, this, changed, other)
+    assert this.follow() == set()
+    put(this.copy, this, changed, made)
+    this.new_version()
+    assert this.follow() == set()
+    own = this.copy.all(this.version)
+    put(this.source, this, changed, made, other)
+    assert this.follow() == {changed, made}
+    source = this.source.all(this.version)
+    assert this.copy.all(this.version) == {**own, other: source[other]}
+
+
+@of_each_kind
+def test_after_a_repair_what_people_changed_is_followed_again(
+    scene: SourceAndDestination, kind: type[Worker]
+) -> None:
+    this = beside(scene, kind)
+    changed, made, untouched = kind.items[:3]
+    put(this.source, this, changed, untouched)
+    assert this.follow() == set()
+    put(this.copy, this, changed, made, untouched)
+    put(this.source, this, changed)
+    assert this.follow() == {changed}
+    config = this.config()
+    done = repair(
+        config, config.destinations[0], checkpoint=this.checkpoint, dry_run=False, still_owner=lambda: None
+    )
+    assert done.after is not None
+    assert done.after.agree
+    put(this.source, this, changed, made, untouched)
+    assert this.follow() == set()
+    scene.assert_same()
+
+
+@of_each_kind
+def test_what_a_killed_run_wrote_is_not_taken_for_peoples_work(
+    scene: SourceAndDestination, kind: type[Worker]
+) -> None:
+    this = beside(scene, kind)
+    for _ in range(3):
+        put(this.source, this, *kind.items)
+        this.follow_killed()
+    put(this.source, this, *kind.items)
+    assert this.follow() == set()
+    scene.assert_same()
+
+
+@of_each_kind
+def test_where_nothing_is_known_anymore_the_source_is_followed(
+    scene: SourceAndDestination, kind: type[Worker]
+) -> None:
+    this = beside(scene, kind)
+    put(this.source, this, *kind.items)
+    assert this.follow() == set()
+    shutil.rmtree(scene.quarantine)
+    put(this.source, this, *kind.items)
+    assert this.follow() == set()
+    scene.assert_same()
+    put(this.copy, this, kind.items[0])
+    put(this.source, this, *kind.items)
+    assert this.follow() == {kind.items[0]}
+
+
+def test_a_large_value_that_people_changed_is_left_alone(scene: SourceAndDestination) -> None:
+    this = beside(scene, Keys)
+    small, large = Keys.items[:2]
+    this.source.put(large, b"a" * (MAX_BYTES + 1), this.version)
+    assert this.follow() == set()
+    assert len(this.copy.all(this.version)[large]) == MAX_BYTES + 1
+    this.source.put(large, b"b" * (MAX_BYTES + 1), this.version)
+    assert this.follow() == set()
+    this.copy.put(large, b"own", this.version)
+    this.source.put(large, b"c" * (MAX_BYTES + 1), this.version)
+    this.source.put(small, b"d", this.version)
+    assert this.follow() == {large}
+    assert this.copy.all(this.version) == {large: b"own", small: b"d"}
+
+
+@pytest.fixture
+def opened(
+    broker: EmbeddedBroker, made: tuple[Path, str]
+) -> Iterator[Callable[[type[Worker], int], Iterator[Beside]]]:
+    def opened(kind: type[Worker], seed: int) -> Iterator[Beside]:
+        with TemporaryDirectory() as folder, open_scene(Path(folder), broker, made) as scene:
+            yield beside(scene, kind, seed)
+
+    return opened
+
+
+@of_each_kind
+@EXAMPLES
+@given(seed=st.integers(0, 2**32))
+def test_own_work_stays_and_each_difference_is_listed(
+    opened: Callable[[type[Worker], int], Iterator[Beside]], kind: type[Worker], seed: int
+) -> None:
+    """Runs are killed and checkpoints lost on the way; versions are committed."""
+    for this in opened(kind, seed):
+        for _ in range(12):
+            for _ in range(this.random.randint(1, 6)):
+                this.work(this.copy if this.random.random() < 0.3 else this.source)
+            roll = this.random.random()
+            if roll < 0.2:
+                this.expected_of_killed()
+                this.follow_killed()
+            elif roll < 0.3:
+                this.lose_checkpoint()
+            else:
+                expected = this.expected()
+                assert this.follow() == expected
+                assert this.copy.all(this.version) == this.there()
+                if this.random.random() < 0.2:
+                    this.new_version()
+                    assert this.follow() == this.expected() == set()
