@@ -33,6 +33,10 @@ class Worker:
     items: ClassVar[Sequence[str]]
     announces_deletes: ClassVar[bool] = True
 
+    def told(self, item: str) -> str:
+        """How a row of the report names it."""
+        raise NotImplementedError
+
     def value(self, number: int) -> Value:
         raise NotImplementedError
 
@@ -54,6 +58,9 @@ class Worker:
 class Keys(Worker):
     items = ("a b", "é", "\ufffd", *(f"key {number}" for number in range(5)))
 
+    def told(self, item: str) -> str:
+        return f"key {item!r}:"
+
     def value(self, number: int) -> Value:
         return b"value %d" % number
 
@@ -68,6 +75,69 @@ class Keys(Worker):
             item: self.request("GET", self.scene.key("segmentation_annotations", item), version).content
             for item in self.request("GET", "segmentation_annotations/keys", version).json() or ()
         }
+
+
+class Neurons(Worker):
+    """With a field of text. The source announces no deletes."""
+
+    items = tuple(map(str, range(1, 9)))
+    announces_deletes = False
+
+    def told(self, item: str) -> str:
+        return f"neuron {item}:"
+
+    def value(self, number: int) -> Value:
+        return f"class {number}"
+
+    def put(self, item: str, value: Value, version: str) -> None:
+        self.request("POST", f"neurons/key/{item}", version, json={"bodyid": int(item), "class": value})
+
+    def delete(self, item: str, version: str) -> None:
+        self.request("DELETE", f"neurons/key/{item}", version)
+
+    def all(self, version: str) -> dict[str, Value]:
+        neurons = self.request("GET", "neurons/all", version).json() or ()
+        return {str(neuron["bodyid"]): neuron["class"] for neuron in neurons}
+
+
+class Elements(Worker):
+    """With a tag and a property, some of them related to each other."""
+
+    items = ("1,2,3", "4,5,6", "30,30,30", "70,5,5", "-1,2,3", "70,6,5")
+
+    def told(self, item: str) -> str:
+        return f"elements at ({item.replace(',', ', ')}):"
+
+    def value(self, number: int) -> Value:
+        return ("a" if number % 2 else "b", str(number))
+
+    def put(self, item: str, value: Value, version: str) -> None:
+        tag, note = value
+        place = self.items.index(item)
+        to = [self.items[place - int(note) % 3 - 1]] if int(note) % 2 else []
+        element = {
+            "Pos": _point(item),
+            "Kind": "Note",
+            "Tags": [tag],
+            "Prop": {"note": note},
+            "Rels": [{"Rel": "GroupedWith", "To": _point(each)} for each in to],
+        }
+        self.request("POST", "synapses/elements", version, json=[element])
+
+    def delete(self, item: str, version: str) -> None:
+        self.request("DELETE", f"synapses/element/{item.replace(',', '_')}", version)
+
+    def all(self, version: str) -> dict[str, Value]:
+        blocks = self.request("GET", "synapses/all-elements", version).json() or {}
+        return {
+            ",".join(map(str, element["Pos"])): (element["Tags"][0], element["Prop"]["note"])
+            for found in blocks.values()
+            for element in found or ()
+        }
+
+
+def _point(item: str) -> list[int]:
+    return [int(number) for number in item.split(",")]
 
 
 @dataclass
@@ -140,7 +210,7 @@ class Beside:
         for report in self._reports(lambda: None):
             rows += report.conflicts
             self.checkpoint = report.checkpoint
-        return {item for item in self.source.items for row in rows if f"{item!r}" in row.found}
+        return {item for item in self.source.items for row in rows if self.source.told(item) in row.found}
 
     def follow_killed(self) -> None:
         """A run that dies when its first chunk is brought."""

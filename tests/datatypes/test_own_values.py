@@ -16,11 +16,11 @@ from hypothesis import strategies as st
 from dvid_sandbox.broker import EmbeddedBroker
 from dvidsync_dagster.datatypes.keyvalue.batches import MAX_BYTES
 from dvidsync_dagster.repair.repairing import repair
-from tests.datatypes.own_values import Beside, Keys, Worker
+from tests.datatypes.own_values import Beside, Elements, Keys, Neurons, Worker
 from tests.datatypes.source_and_destination import SourceAndDestination
 from tests.datatypes.source_and_destination import scene as open_scene
 
-KINDS: list[type[Worker]] = [Keys]
+KINDS: list[type[Worker]] = [Keys, Neurons, Elements]
 
 of_each_kind = pytest.mark.parametrize("kind", KINDS)
 
@@ -151,9 +151,7 @@ def test_a_large_value_that_people_changed_is_left_alone(scene: SourceAndDestina
 
 
 @pytest.fixture
-def opened(
-    broker: EmbeddedBroker, made: tuple[Path, str]
-) -> Iterator[Callable[[type[Worker], int], Iterator[Beside]]]:
+def opened(broker: EmbeddedBroker, made: tuple[Path, str]) -> Callable[[type[Worker], int], Iterator[Beside]]:
     def opened(kind: type[Worker], seed: int) -> Iterator[Beside]:
         with TemporaryDirectory() as folder, open_scene(Path(folder), broker, made) as scene:
             yield beside(scene, kind, seed)
