@@ -57,7 +57,7 @@ class OwnValues:
         self.digests: Digests | None = None
         """None: nothing is known, and all is written."""
         self._parents = parents
-        self._checks = checks
+        self.checks = checks
         self._leaves_out = leaves_out
 
     def about_to_make(self, version: str, instance: str = "") -> None:
@@ -73,7 +73,7 @@ class OwnValues:
         if digests is None:
             return set()
         differing = {key: both for key, both in items.items() if both.source != both.destination}
-        own = self._own(digests, version, instance, differing, at_source) if self._checks else set()
+        own = self._own(digests, version, instance, differing, at_source) if self.checks else set()
         changes = {
             both.item: (both.destination, both.source) for key, both in differing.items() if key not in own
         }

@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import threading
 import uuid
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from dvidsync_dagster.config import SyncConfig
@@ -24,7 +25,9 @@ from dvidsync_dagster.log.quarantine import quarantine_uri
 MAX_FILES = 64
 """When there are more, they become one."""
 
-_SUFFIX = ".parquet"
+_SUFFIX = ".digests"
+"""They are Parquet."""
+
 _SCHEMA = pa.schema(
     {
         "version": pa.string(),
@@ -47,27 +50,24 @@ NOTHING = 0
 
 _ALL_ITEMS = 0
 _Row = tuple[str, str, int, int, int | None]
+_Numbers = npt.NDArray[np.uint64]
 
 
 class _Sorted:
     """Digests by item, in few bytes."""
 
     def __init__(self) -> None:
-        self._items: npt.NDArray[np.uint64] = np.empty(0, np.uint64)
-        self._now: npt.NDArray[np.uint64] = np.empty(0, np.uint64)
+        self.items: _Numbers = np.empty(0, np.uint64)
+        self.now: _Numbers = np.empty(0, np.uint64)
 
     def get(self, item: int) -> Now | None:
-        at = int(np.searchsorted(self._items, np.uint64(item)))
-        return (int(self._now[at]),) if at < len(self._items) and int(self._items[at]) == item else None
+        at = int(np.searchsorted(self.items, np.uint64(item)))
+        return (int(self.now[at]),) if at < len(self.items) and int(self.items[at]) == item else None
 
-    def take_in(self, digests: Mapping[int, int]) -> None:
-        items = np.concatenate([np.fromiter(digests, np.uint64, len(digests)), self._items])
-        now = np.concatenate([np.fromiter(digests.values(), np.uint64, len(digests)), self._now])
-        self._items, first = np.unique(items, return_index=True)
-        self._now = now[first]
-
-    def __iter__(self) -> Iterator[tuple[int, int]]:
-        return zip(self._items.tolist(), self._now.tolist(), strict=True)
+    def take_in(self, items: _Numbers, now: _Numbers) -> None:
+        """The last word is theirs."""
+        self.items, first = np.unique(np.concatenate([items, self.items]), return_index=True)
+        self.now = np.concatenate([now, self.now])[first]
 
 
 class Digests:
@@ -147,7 +147,7 @@ class Digests:
             whole = _rows_whole(self._whole)
             if self._dropped or len(names) > MAX_FILES:
                 self._fold()
-                self._write([*whole, *self._rows_known(), *self._rows_since()])
+                self._write([*whole, *self._rows_since()], self._known)
                 outdated = names
             elif self._since or self._unkept:
                 self._write([*whole, *self._rows_since()])
@@ -167,7 +167,10 @@ class Digests:
     def read(self) -> None:
         """Take in what is kept."""
         for name in self._names():
-            self._take_in(self._rows_of(name))
+            with self._folder.errors("read", name):
+                path = self._folder.path_of(name)
+                table = pq.read_table(path, filesystem=self._folder.files, partitioning=None)
+                self._take_in(table.replace_schema_metadata().select(_SCHEMA.names).cast(_SCHEMA))
             self._number = _number_of(name)
 
     def begin_anew(self, found: Iterable[tuple[Place, Mapping[int, int]]]) -> None:
@@ -175,9 +178,9 @@ class Digests:
         outdated = self._folder.names()
         for place, now in found:
             self._known[place] = _Sorted()
-            self._known[place].take_in(now)
+            self._known[place].take_in(*_arrays(now))
             self._whole.add(place)
-        self._write([*_rows_whole(self._whole), *self._rows_known()])
+        self._write(_rows_whole(self._whole), self._known)
         for name in outdated:
             self._folder.remove(name)
 
@@ -188,7 +191,7 @@ class Digests:
         """What is sure takes less room in order."""
         for place, since in self._since.items():
             sure = {item: now[0] for item, now in since.items() if len(now) == 1}
-            self._known.setdefault(place, _Sorted()).take_in(sure)
+            self._known.setdefault(place, _Sorted()).take_in(*_arrays(sure))
         unsure = {
             place: {item: now for item, now in since.items() if len(now) > 1}
             for place, since in self._since.items()
@@ -200,34 +203,35 @@ class Digests:
             for item, now in since.items():
                 yield (*place, item, now[-1], now[0] if len(now) > 1 else None)
 
-    def _rows_known(self) -> Iterator[_Row]:
-        for place, known in self._known.items():
-            yield from ((*place, item, now, None) for item, now in known)
+    def _take_in(self, table: pa.Table) -> None:
+        for both in table.group_by(["version", "instance"]).aggregate([]).to_pylist():
+            place = (both["version"], both["instance"])
+            rows = table.filter((pc.field("version") == place[0]) & (pc.field("instance") == place[1]))
+            items, now = rows["item"].to_numpy(), rows["now"].to_numpy()
+            if (items == _ALL_ITEMS).any():
+                self._whole.add(place)
+            unsure = rows["before"].is_valid().to_numpy()
+            sure = ~unsure & (items != _ALL_ITEMS)
+            since = self._since.setdefault(place, {})
+            for item in np.intersect1d(np.fromiter(since, np.uint64, len(since)), items[sure]).tolist():
+                del since[item]
+            self._known.setdefault(place, _Sorted()).take_in(items[sure], now[sure])
+            before = rows["before"].filter(pa.array(unsure)).to_numpy()
+            pairs = zip(before.tolist(), now[unsure].tolist(), strict=True)
+            since.update(zip(items[unsure].tolist(), pairs, strict=True))
 
-    def _rows_of(self, name: str) -> Iterator[_Row]:
-        with self._folder.errors("read", name):
-            path = self._folder.path_of(name)
-            table = pq.read_table(path, filesystem=self._folder.files, partitioning=None)
-            columns = table.replace_schema_metadata().select(_SCHEMA.names).cast(_SCHEMA).columns
-            return zip(*(column.to_pylist() for column in columns), strict=True)
-
-    def _take_in(self, rows: Iterable[_Row]) -> None:
-        for version, instance, item, now, before in rows:
-            if item == _ALL_ITEMS:
-                self._whole.add((version, instance))
-            else:
-                since = self._since.setdefault((version, instance), {})
-                since[item] = (now,) if before is None else (before, now)
-        self._fold()
-
-    def _write(self, rows: Iterable[_Row]) -> str:
+    def _write(self, rows: Sequence[_Row], known: Mapping[Place, _Sorted] | None = None) -> str:
         columns = list(zip(*rows, strict=True)) or [()] * len(_SCHEMA)
-        table = pa.table(
-            [pa.array(own, kind.type) for own, kind in zip(columns, _SCHEMA, strict=True)], _SCHEMA
-        )
+        arrays = [pa.array(own, kind.type) for own, kind in zip(columns, _SCHEMA, strict=True)]
+        tables = [pa.table(arrays, _SCHEMA)]
+        for (version, instance), own in (known or {}).items():
+            count = len(own.items)
+            names = [pa.repeat(version, count), pa.repeat(instance, count)]
+            tables.append(pa.table([*names, own.items, own.now, pa.nulls(count, pa.uint64())], _SCHEMA))
         self._number += 1
-        name = f"{self.name}-{self._number:012d}{_SUFFIX}"
-        self._folder.write_table(name, table)
+        # A run that lost the destination writes no file of the run that has it.
+        name = f"{self.name}-{self._number:012d}-{uuid.uuid4().hex[:8]}{_SUFFIX}"
+        self._folder.write_table(name, pa.concat_tables(tables))
         return name
 
 
@@ -248,7 +252,7 @@ def digests_of(config: SyncConfig, destination: str, name: str) -> Digests:
 def last_digests_of(config: SyncConfig, destination: str) -> Digests | None:
     """What is kept of a destination, under whatever name; None if nothing is. Raises as `digests_of`."""
     names = _folder(config, destination).names()
-    return digests_of(config, destination, names[-1].rpartition("-")[0]) if names else None
+    return digests_of(config, destination, names[-1].partition("-")[0]) if names else None
 
 
 def _folder(config: SyncConfig, destination: str) -> Folder:
@@ -260,5 +264,10 @@ def _rows_whole(places: Iterable[Place]) -> list[_Row]:
 
 
 def _number_of(name: str) -> int:
-    number = name.removesuffix(_SUFFIX).rpartition("-")[2]
+    number = name.partition("-")[2].partition("-")[0]
     return int(number) if number.isascii() and number.isdigit() else 0
+
+
+def _arrays(digests: Mapping[int, int]) -> tuple[_Numbers, _Numbers]:
+    count = len(digests)
+    return np.fromiter(digests, np.uint64, count), np.fromiter(digests.values(), np.uint64, count)

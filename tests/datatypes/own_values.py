@@ -167,6 +167,7 @@ class Beside:
     copy: Worker
     random: Random
     version: str
+    on_conflict: str = "skip"
     items: dict[tuple[str, str], Item] = field(default_factory=dict)
     changed: list[tuple[str, str]] = field(default_factory=list)
     at: int = 0
@@ -225,7 +226,7 @@ class Beside:
 
     def config(self) -> SyncConfig:
         scene = self.source.scene
-        fields = {**scene.destination_fields(), "on_conflict": "skip"}
+        fields = {**scene.destination_fields(), "on_conflict": self.on_conflict}
         del fields["admin_token_env"]
         return SyncConfig.model_validate(
             {

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from dvid_sandbox.broker import EmbeddedBroker
 from dvidsync_dagster.datatypes.keyvalue.batches import MAX_BYTES
+from dvidsync_dagster.errors import Conflict
 from dvidsync_dagster.repair.repairing import repair
 from tests.datatypes.own_values import Beside, Elements, Keys, Neurons, Worker
 from tests.datatypes.source_and_destination import SourceAndDestination
@@ -46,6 +47,15 @@ def put(worker: Worker, this: Beside, *names: str) -> None:
     for name in names:
         this.number += 1
         worker.put(name, worker.value(this.number), this.version)
+
+
+def mend(this: Beside) -> None:
+    config = this.config()
+    done = repair(
+        config, config.destinations[0], checkpoint=this.checkpoint, dry_run=False, still_owner=lambda: None
+    )
+    assert done.after is not None
+    assert not [row for row in done.after.differences if not row.ahead]
 
 
 @of_each_kind
@@ -95,12 +105,7 @@ def test_after_a_repair_what_people_changed_is_followed_again(
     put(this.copy, this, changed, made, untouched)
     put(this.source, this, changed)
     assert this.follow() == {changed}
-    config = this.config()
-    done = repair(
-        config, config.destinations[0], checkpoint=this.checkpoint, dry_run=False, still_owner=lambda: None
-    )
-    assert done.after is not None
-    assert done.after.agree
+    mend(this)
     put(this.source, this, changed, made, untouched)
     assert this.follow() == set()
     scene.assert_same()
@@ -133,6 +138,52 @@ def test_where_nothing_is_known_anymore_the_source_is_followed(
     put(this.copy, this, kind.items[0])
     put(this.source, this, *kind.items)
     assert this.follow() == {kind.items[0]}
+
+
+@of_each_kind
+def test_a_run_that_stops_at_what_people_changed_stops_there_until_it_is_resolved(
+    scene: SourceAndDestination, kind: type[Worker]
+) -> None:
+    this = beside(scene, kind)
+    this.on_conflict = "stop"
+    changed, deleted, made, other = kind.items[:4]
+    put(this.source, this, changed, deleted, other)
+    assert this.follow() == set()
+    before = this.copy.all(this.version)
+    put(this.copy, this, changed, made)
+    this.copy.delete(deleted, this.version)
+    own = this.copy.all(this.version)
+    put(this.source, this, changed, deleted, made)
+    for _ in range(2):
+        with pytest.raises(Conflict) as stopped:
+            this.follow()
+        assert all(this.source.told(item) in str(stopped.value) for item in (changed, deleted, made))
+        assert this.copy.all(this.version) == own
+    this.copy.delete(made, this.version)
+    this.copy.put(changed, before[changed], this.version)
+    this.copy.put(deleted, before[deleted], this.version)
+    assert this.follow() == set()
+    assert this.copy.all(this.version) == this.source.all(this.version)
+
+
+@of_each_kind
+def test_after_it_was_left_out_and_repaired_a_run_that_stopped_goes_on(
+    scene: SourceAndDestination, kind: type[Worker]
+) -> None:
+    this = beside(scene, kind)
+    this.on_conflict = "stop"
+    item = kind.items[0]
+    put(this.copy, this, item)
+    put(this.source, this, *kind.items)
+    with pytest.raises(Conflict):
+        this.follow()
+    this.on_conflict = "skip"
+    assert this.follow() == {item}
+    mend(this)
+    this.on_conflict = "stop"
+    put(this.source, this, *kind.items)
+    assert this.follow() == set()
+    scene.assert_same()
 
 
 def test_a_large_value_that_people_changed_is_left_alone(scene: SourceAndDestination) -> None:

@@ -74,9 +74,11 @@ def item_of(point: Point) -> int:
 
 def elements_digest(elements: Sequence[Element]) -> int:
     """Of all elements at a point."""
-    if not elements:
-        return NOTHING
-    return hashed(b"\n".join(sorted(canonical(_plain(element)) for element in elements)))
+    return hashed(_text_of(elements)) if elements else NOTHING
+
+
+def _text_of(elements: Sequence[Element]) -> bytes:
+    return b"\n".join(sorted(canonical(_plain(element)) for element in elements))
 
 
 def _plain(element: Element) -> Element:
@@ -100,8 +102,10 @@ def digests(side: DvidSide) -> dict[int, int] | None:
                     raise ServerFailed(
                         f"GET {path}", f"block {block[:40]!r} has no elements: {error}"
                     ) from None
-                size += len(canonical(element))
+            for point, own in at.items():
+                text = _text_of(own)
+                size += len(text)
+                found[item_of(point)] = hashed(text)
             if size > MAX_BYTES_FOUND:
                 return None
-            found.update((item_of(point), elements_digest(own)) for point, own in at.items())
     return found

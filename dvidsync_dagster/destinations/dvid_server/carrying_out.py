@@ -104,5 +104,6 @@ class _Commands:
         self._ownership.check()
         return self._sides[step.command.typename].carry_out(step, doubtful=False)
 
-    def settled(self, index: int, outcome: Outcome) -> None:
+    def settled(self, index: int, outcome: Outcome) -> bool:
         self.outcomes[index] = outcome
+        return True

@@ -31,17 +31,16 @@ def opened_server(
         check_server(config, destination, source.client, source.info, client)
         if is_new:
             refuse_twins(config, destination, client)
-        skips = destination.on_conflict == "skip"
         with DvidServer(
             destination.name,
             source,
             client,
             requests_in_flight=destination.requests_in_flight,
-            skips=skips,
+            skips=destination.on_conflict == "skip",
             history=destination.history,
             shares_ids=destination.practice is not None,
             apply=destination.apply,
-            digests=partial(digests_of, config, destination.name) if skips else None,
+            digests=partial(digests_of, config, destination.name),
             still_owner=still_owner,
             note=note,
         ) as server:

@@ -22,6 +22,7 @@ from dvidsync_dagster.destinations.protocol import Brought, Standing
 from dvidsync_dagster.destinations.source import Source
 from dvidsync_dagster.dvid.repo import RepoInfo, read_repo_info
 from dvidsync_dagster.dvid.transport import Transport
+from dvidsync_dagster.errors import LogError
 from dvidsync_dagster.events.batch import Batch
 from dvidsync_dagster.events.event import Event
 from dvidsync_dagster.events.repo import Commit
@@ -44,8 +45,7 @@ class DvidServer:
         history: which merges may be combined.
         shares_ids: people practise there, and take ids from the same counters.
         apply: how operations on bodies are brought.
-        digests: opens what is kept of the values that were brought, by the name that a checkpoint has for it;
-            without it no changes of others to values are told.
+        digests: opens what is kept of the values that were brought, by the name that a checkpoint has for it.
         still_owner: raises OwnershipLost if a newer run owns the destination; asked between requests.
         note: says something once per run.
     """
@@ -61,7 +61,7 @@ class DvidServer:
         history: History,
         shares_ids: bool,
         apply: Apply,
-        digests: Callable[[str], Digests] | None,
+        digests: Callable[[str], Digests],
         still_owner: Callable[[], None],
         note: Callable[[str], None],
     ) -> None:
@@ -119,15 +119,26 @@ class DvidServer:
         self._remembered = max(side.meet(checkpoint) for side in self.sides.values())
         if self._looking.is_needed:
             self.come_to_rest()
-        if self._open_digests is not None and self._own_values.digests is None:
-            self._own_values.digests = self._open_digests(self._checkpoint.values)
-            if self._own_values.digests.is_new:
-                self._own_values.digests.begin_anew(self._found())
+        if self._own_values.digests is None:
+            self._know_values(self._checkpoint.values)
+
+    def _know_values(self, name: str) -> None:
+        """Open what is kept of values. Whoever leaves out what people changed needs it."""
+        try:
+            digests = self._open_digests(name)
+            if digests.is_new:
+                digests.begin_anew(self._found())
+            self._own_values.digests = digests
+        except LogError as error:
+            if self.skips:
+                raise
+            self._note(f"values that people changed here are not told from others: {error}")
 
     def contents(self) -> RepoInfo:
         return read_repo_info(self.client, self._repo.root)
 
     def bring(self, batch: Batch) -> Brought:
+        self._own_values.checks = not batch.asked_for
         if self._looking.is_untried:
             self._looking.tried(is_past=self._is_past(batch.events))
         plan, brought = bring(batch, self, looking=self._looking.is_needed)
