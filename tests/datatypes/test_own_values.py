@@ -186,6 +186,38 @@ def test_after_it_was_left_out_and_repaired_a_run_that_stopped_goes_on(
     scene.assert_same()
 
 
+@pytest.mark.parametrize("changed", [0, 1], ids=["at its start", "at its end"])
+def test_an_element_is_not_moved_if_people_changed_what_is_at_either_end(
+    scene: SourceAndDestination, changed: int
+) -> None:
+    this = beside(scene, Elements)
+    start, end, other = Elements.items[:3]
+    put(this.source, this, start, other)
+    assert this.follow() == set()
+    put(this.copy, this, (start, end)[changed])
+    own = this.copy.all(this.version)
+    path = f"synapses/move/{start.replace(',', '_')}/{end.replace(',', '_')}"
+    this.source.request("POST", path, this.version)
+    assert this.follow() == {(start, end)[changed]}
+    assert this.copy.all(this.version) == own
+    put(this.source, this, start, end, other)
+    assert this.follow() == {start, end}
+    assert this.copy.all(this.version) == {**own, other: this.source.all(this.version)[other]}
+
+
+def test_blocks_that_are_replaced_leave_what_people_changed(scene: SourceAndDestination) -> None:
+    this = beside(scene, Elements)
+    first, second, third = ("1,2,3", "4,5,6", "30,30,30")
+    put(this.source, this, first, second, third)
+    assert this.follow() == set()
+    put(this.copy, this, first)
+    own = this.copy.all(this.version)
+    note = {"Pos": [4, 5, 6], "Kind": "Note", "Tags": ["c"], "Prop": {"note": "new"}, "Rels": []}
+    this.source.request("POST", "synapses/blocks", this.version, json={"0,0,0": [note]})
+    assert this.follow() == {first}
+    assert this.copy.all(this.version) == {first: own[first], second: ("c", "new")}
+
+
 def test_a_large_value_that_people_changed_is_left_alone(scene: SourceAndDestination) -> None:
     this = beside(scene, Keys)
     small, large = Keys.items[:2]

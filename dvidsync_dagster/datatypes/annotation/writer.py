@@ -55,14 +55,13 @@ class AnnotationWriter:
                 return Outcome(refusals=tuple(Refusal(at, str(refusal)) for at in range(len(places))))
             told = self.own.are_told
             both = self.own.compared(source, destination, touched.points) if told else {}
-            own = _with_moves(touched, places, self.own.own(source, both))
-            left_alone = [Refusal(touched.points[point], why_left_alone(point)) for point in own]
-            if told:
-                own |= _linked_and_changed(touched, source, destination)
+            changed = self.own.own(source, both)
+            left_alone = [Refusal(touched.points[point], why_left_alone(point)) for point in changed]
+            own = _with_moves(touched, places, changed)
             written = list(self._write(touched, source, destination, places, own))
         refused = {refusal.part for refusal in written}
         refused_points = [point for point in both if touched.points[point] in refused and point not in own]
-        self.own.written(version, both, own & both.keys(), refused_points)
+        self.own.written(version, both, own, refused_points)
         refusals = [*touched.refusals, *written, *left_alone]
         return Outcome(refusals=tuple({refusal.part: refusal for refusal in refusals}.values()))
 
@@ -87,7 +86,7 @@ class AnnotationWriter:
                         break
             except RequestRefused as refusal:
                 yield refusal_of(at, refusal)
-        for poster, posts in _by_user(_posts(touched, source, destination, own), places).items():
+        for poster, posts in _by_user(self._posts(touched, source, destination, own), places).items():
             for some in _slices(posts):
                 elements = [element for _, own in some for element in own]
                 try:
@@ -98,6 +97,28 @@ class AnnotationWriter:
                         destination.read({destination.block_of(position(element)) for element in elements})
                         some = [(at, own) for at, own in some if own != destination.at(position(own[0]))]
                     yield from (refusal_of(at, refusal) for at, _ in some)
+
+    def _posts(
+        self, touched: Touched, source: Region, destination: Region, own: Collection[Point]
+    ) -> Iterator[tuple[int, list[Element]]]:
+        """What to post: the place that answers for it, and the elements at one point.
+
+        A delete takes along what leads to the element, in all blocks that the element leads to itself. At the
+        source it may have stayed: blocks that are replaced whole take nothing along. What leads there and is
+        another element than at the source is left: an event of its own brings it, or people changed it.
+        """
+        deleted = {point for point in touched.points if _deletes(point, source, destination)}
+        changed = (touched.arrivals | deleted).difference(own)
+        for point in dict.fromkeys((*touched.points, *(point for point, _ in source.everything()))):
+            elements = source.at(point) if point not in own else []
+            ends = changed.intersection(end for each in elements for end in related(each))
+            if point in touched.points and elements and (ends or elements != destination.at(point)):
+                yield touched.points[point], elements
+            elif point not in touched.points and ends and self._may_post(elements, destination.at(point)):
+                yield max(touched.points[end] for end in ends), elements
+
+    def _may_post(self, elements: Sequence[Element], there: Sequence[Element]) -> bool:
+        return not self.own.are_told or elements_digest(elements) == elements_digest(there)
 
 
 def _read(touched: Touched, source: Region, destination: Region, *, all_there: bool) -> None:
@@ -110,7 +131,8 @@ def _read(touched: Touched, source: Region, destination: Region, *, all_there: b
             touched.points.setdefault(point, at)
     # A move or a delete changes what leads to the element, as far as the element leads back there.
     moved = [element for point in touched.arrivals for element in source.at(point)]
-    linked = [element for point in touched.points for element in destination.at(point)]
+    deleted = [point for point in touched.points if _deletes(point, source, destination)]
+    linked = [element for point in deleted for element in destination.at(point)]
     ends = {source.block_of(point) for element in (*moved, *linked) for point in related(element)}
     source.read(ends)
     if all_there:
@@ -123,16 +145,6 @@ def _with_moves(touched: Touched, places: Sequence[Place], own: set[Point]) -> s
     return own | {point for at in stay for point in places[at].points if touched.points[point] == at}
 
 
-def _linked_and_changed(touched: Touched, source: Region, destination: Region) -> set[Point]:
-    """Points with elements that lead to what is touched, and are others than at the source: an event of their
-    own brings them, or people changed them."""
-    return {
-        point
-        for point, elements in source.everything()
-        if point not in touched.points and elements_digest(elements) != elements_digest(destination.at(point))
-    }
-
-
 def _deletes(point: Point, source: Region, destination: Region) -> int:
     """How often to delete at a point (docs/dvid.md, "Several elements at one point"). DVID replaces one by
     one; several at one point are posted anew."""
@@ -140,25 +152,6 @@ def _deletes(point: Point, source: Region, destination: Region) -> int:
     if len(here) > 1 and here != there:
         return _MOST_AT_ONE_POINT
     return len(there) if len(there) > len(here) else 0
-
-
-def _posts(
-    touched: Touched, source: Region, destination: Region, own: Collection[Point]
-) -> Iterator[tuple[int, list[Element]]]:
-    """What to post: the place that answers for it, and the elements at one point.
-
-    A delete takes along what leads to the element, in all blocks that the element leads to itself. At the
-    source it may have stayed: blocks that are replaced whole take nothing along.
-    """
-    changed = touched.arrivals | {point for point in touched.points if _deletes(point, source, destination)}
-    changed -= frozenset(own)
-    for point in dict.fromkeys((*touched.points, *(point for point, _ in source.everything()))):
-        elements = source.at(point) if point not in own else []
-        ends = changed.intersection(end for each in elements for end in related(each))
-        if point in touched.points and elements and (ends or elements != destination.at(point)):
-            yield touched.points[point], elements
-        elif point not in touched.points and ends:
-            yield max(touched.points[end] for end in ends), elements
 
 
 def _by_user(
