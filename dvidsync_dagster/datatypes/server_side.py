@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from dvidsync_dagster.datatypes.commands import Command, Step
+from dvidsync_dagster.datatypes.own_values import OwnValues
 from dvidsync_dagster.dvid.repo import RepoInfo
 from dvidsync_dagster.dvid.transport import Transport
 from dvidsync_dagster.events.event import Event
@@ -70,6 +71,7 @@ class Servers:
         names: of instances with another name at the destination, by the source's.
         shares_ids: people practise at the destination, and take ids from the same counters.
         apply: how operations on bodies are brought.
+        own_values: which keys, neurons and elements people changed there.
     """
 
     source: Transport
@@ -88,6 +90,7 @@ class Servers:
     names: Mapping[str, str] = field(default_factory=dict)
     shares_ids: bool = False
     apply: Apply = "replay"
+    own_values: OwnValues = field(default_factory=lambda: OwnValues(lambda _: ()))
 
     def at_destination(self, instance: str) -> str:
         """What the source's instance is called at the destination."""
@@ -142,6 +145,11 @@ class ServerSide(ABC):
             events: the first that come after the checkpoint.
         """
         return False
+
+    def digests(self, version: str, instance: str) -> Mapping[int, int] | None:
+        """What an instance of the destination has in a version, as digests by item (see `OwnValues`). None
+        where items are not told apart, or are too much to read."""
+        return None
 
     def forget(self) -> None:
         """What was known of the destination may no longer be true."""

@@ -85,11 +85,11 @@ def items_of(event: Event) -> tuple[str, ...]:
 
 
 class StoppedAt(Conflict):
-    """A run ends at an event, as the destination cannot take it."""
+    """A run ends at events that the destination cannot take."""
 
-    def __init__(self, row: ConflictRow, text: str) -> None:
+    def __init__(self, rows: Sequence[ConflictRow], text: str) -> None:
         super().__init__(text)
-        self.row = row
+        self.rows = rows
 
 
 @dataclass(frozen=True, slots=True)

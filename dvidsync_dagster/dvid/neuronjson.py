@@ -33,6 +33,15 @@ class Neuronjson:
         """The records of those bodies that have one, with every field's ``_user`` and ``_time``. That a body
         has none, DVID must say of it alone: its lists can hold what is deleted (docs/dvid.md, "Lists of
         neurons")."""
+        listed = self._listed(version, bodies)
+        records = {body: value or self._record(version, body) for body, value in listed.items()}
+        return {body: record for body, record in records.items() if record}
+
+    def listed(self, version: str, bodies: Sequence[int]) -> dict[int, bytes]:
+        """The same in one request, for those who need no proof that a body has none."""
+        return {body: record for body, record in self._listed(version, bodies).items() if record}
+
+    def _listed(self, version: str, bodies: Sequence[int]) -> dict[int, bytes]:
         path = node_path(version, self.name, "keyvalues")
         content = self.client.read(
             path, query={"show": "all"}, body=protobuf.keys([str(body) for body in bodies]), kind=BINARY
@@ -43,8 +52,7 @@ class Neuronjson:
             raise ServerFailed(f"GET {path}", f"is no protobuf of neurons: {error}") from error
         if found.keys() != set(bodies):
             raise ServerFailed(f"GET {path}", f"answered {len(found)} of {len(set(bodies))} neurons")
-        records = {body: value or self._record(version, body) for body, value in found.items()}
-        return {body: record for body, record in records.items() if record}
+        return found
 
     def _record(self, version: str, body: int) -> bytes | None:
         try:

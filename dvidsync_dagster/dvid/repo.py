@@ -101,6 +101,10 @@ class RepoInfo:
                 waiting.extend(self.versions[version].parents)
         return found
 
+    def parents(self, uuid: str) -> Sequence[str]:
+        """Of a version; none of one that is not known."""
+        return self.versions[uuid].parents if uuid in self.versions else ()
+
     def born(self, instance: str) -> int:
         """When an instance was made (ns since 1970, whole seconds), from the repo's log; 0 if that does not
         say. What it was called then makes no difference."""

@@ -26,6 +26,7 @@ class Batch:
         may_be_early: whether an event that is refused may only be early: something before it is late.
         records: how many records of the log it was read from.
         again: it was read before; what the destination lacks of it is applied.
+        asked_for: somebody chose just these events: they come before what people changed at the destination.
     """
 
     events: Sequence[Event]
@@ -34,3 +35,4 @@ class Batch:
     may_be_early: Callable[[NumberedEvent], bool] = _never
     records: int = 0
     again: bool = False
+    asked_for: bool = False

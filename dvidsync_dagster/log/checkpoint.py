@@ -56,7 +56,8 @@ class Checkpoint:
     `contact` is the destination's next mutation id when it was first met, or 0: see `Contact` of labelmaps.
     `topics` holds the id that Kafka gave each topic when it was made, as far as the broker tells. `ids` are
     the mutation ids of the current era that the log has told of. `behind` is what events that were left out
-    touched: nothing is done to it.
+    touched: nothing is done to it. `values` names what is kept of the values that were brought: see
+    `Digests`.
     """
 
     epoch: int
@@ -70,6 +71,7 @@ class Checkpoint:
     topics: Mapping[str, str] = field(default_factory=dict)
     ids: HeardIds = field(default_factory=HeardIds)
     behind: tuple[Behind, ...] = ()
+    values: str = ""
 
     def as_of(self, clock: int) -> Checkpoint:
         """The checkpoint with a key that is not ahead of the source's clock (ns since 1970).

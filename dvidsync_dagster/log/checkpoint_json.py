@@ -34,10 +34,11 @@ _KEYED = {"positions": 2, "topics": 1}
 def checkpoint_json(checkpoint: Checkpoint) -> dict[str, Any]:
     """The checkpoint as JSON: `format`, the fields by name, positions by topic and partition (as text).
 
-    `key_ns` has the name `key` there. `behind` is left out where nothing is.
+    `key_ns` has the name `key` there. `behind` and `values` are left out where nothing is.
     """
     stored = _Checkpoint.model_validate(checkpoint, from_attributes=True, by_alias=False, by_name=True)
-    written = stored.model_dump(mode="json", by_alias=True, exclude=None if stored.behind else {"behind"})
+    empty = {name for name in ("behind", "values") if not getattr(stored, name)}
+    written = stored.model_dump(mode="json", by_alias=True, exclude=empty)
     return {"format": FORMAT, **written}
 
 
@@ -149,6 +150,7 @@ class _Checkpoint(BaseModel):
     topics: dict[str, str] = {}
     ids: _Ids = _Ids(following=0, key=0, gaps=())
     behind: _List[_Behind] = ()
+    values: str = ""
     positions: dict[str, dict[Annotated[int, BeforeValidator(_number)], _Position]]
 
     def checkpoint(self) -> Checkpoint:

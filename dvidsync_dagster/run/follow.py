@@ -173,7 +173,7 @@ class _Run:
             return self.session.destination.bring(batch)
         except StoppedAt as stopped:
             self.still_owner()
-            self.conflicts.keep([stopped.row], stops=True)
+            self.conflicts.keep(stopped.rows, stops=True)
             raise
 
     def _list(self, brought: Brought) -> int:

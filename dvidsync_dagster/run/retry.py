@@ -104,7 +104,7 @@ def _apply(
     at_hand = AtHand({}, route.versions)
     at_hand.take_in(replace(decoded, announcements=wanted), [], ended_before=0)
     session.destination.begin_pass(checkpoint, again=True)
-    brought = session.destination.bring(Batch(events=at_hand.events(), again=True))
+    brought = session.destination.bring(Batch(events=at_hand.events(), again=True, asked_for=True))
     left |= {event.origin: "what it depends on is not there" for event in brought.held}
     refused = {row.where: row.found for row in brought.conflicts}
     for origin in (record.origin for record in readable):

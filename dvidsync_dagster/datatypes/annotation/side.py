@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from dvidsync_dagster.datatypes.annotation.commands import CopyElements, Place
 from dvidsync_dagster.datatypes.annotation.events import (
@@ -12,9 +12,11 @@ from dvidsync_dagster.datatypes.annotation.events import (
     PostBlocks,
     PostElements,
 )
+from dvidsync_dagster.datatypes.annotation.own_elements import digests
 from dvidsync_dagster.datatypes.annotation.writer import AnnotationWriter, new_writer
 from dvidsync_dagster.datatypes.commands import Command, Step
 from dvidsync_dagster.datatypes.copied import CopyingSide
+from dvidsync_dagster.differences.sides import DvidSide
 from dvidsync_dagster.dvid.annotation import Annotation
 from dvidsync_dagster.events.event import Event
 from dvidsync_dagster.plan.claims import Key
@@ -48,7 +50,12 @@ class AnnotationSide(CopyingSide[ElementEvent, AnnotationWriter]):
             Annotation(servers.source, instance),
             Annotation(servers.destination, servers.at_destination(instance)),
             servers.repo.instances,
+            servers.own_values,
         )
+
+    def digests(self, version: str, instance: str) -> Mapping[int, int] | None:
+        name = self.servers.at_destination(instance)
+        return digests(DvidSide(self.servers.destination, version, name))
 
     def carry_out(self, step: Step, *, doubtful: bool) -> Outcome:
         assert isinstance(step.command, CopyElements)

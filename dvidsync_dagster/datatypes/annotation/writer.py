@@ -6,14 +6,16 @@ a move that comes again doubles it. What the source has at a position can be cop
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from dvidsync_dagster.datatypes.annotation.commands import CopyElements, Place
+from dvidsync_dagster.datatypes.annotation.own_elements import OwnElements, elements_digest, why_left_alone
 from dvidsync_dagster.datatypes.annotation.region import Region, block_edge
 from dvidsync_dagster.datatypes.annotation.touched import Touched, read_touched
 from dvidsync_dagster.datatypes.copied import is_committed
+from dvidsync_dagster.datatypes.own_values import OwnValues
 from dvidsync_dagster.dvid.annotation import Annotation, Element, Point, position, related
 from dvidsync_dagster.dvid.repo import Instance
 from dvidsync_dagster.errors import RequestRefused
@@ -32,11 +34,13 @@ class AnnotationWriter:
 
     Args:
         edge: voxels along each side of a block.
+        own: tells what people changed at the destination.
     """
 
     source: Annotation
     destination: Annotation
     edge: Point
+    own: OwnElements
 
     def carry_out(self, command: CopyElements) -> Outcome:
         """Copy what is at the places of a command. What the source refuses to tell is a refusal too."""
@@ -46,18 +50,35 @@ class AnnotationWriter:
             try:
                 source = Region(self.source, version, self.edge, pool)
                 destination = Region(self.destination, version, self.edge, pool)
-                _read(touched, source, destination)
+                _read(touched, source, destination, all_there=self.own.are_told)
             except RequestRefused as refusal:
                 return Outcome(refusals=tuple(Refusal(at, str(refusal)) for at in range(len(places))))
-            refusals = [*touched.refusals, *self._write(touched, source, destination, places)]
+            told = self.own.are_told
+            both = self.own.compared(source, destination, touched.points) if told else {}
+            changed = self.own.own(source, both)
+            left_alone = [Refusal(touched.points[point], why_left_alone(point)) for point in changed]
+            own = _with_moves(touched, places, changed)
+            written = list(self._write(touched, source, destination, places, own))
+        refused = {refusal.part for refusal in written}
+        refused_points = [point for point in both if touched.points[point] in refused and point not in own]
+        self.own.written(version, both, own, refused_points)
+        refusals = [*touched.refusals, *written, *left_alone]
         return Outcome(refusals=tuple({refusal.part: refusal for refusal in refusals}.values()))
 
     def _write(
-        self, touched: Touched, source: Region, destination: Region, places: Sequence[Place]
+        self,
+        touched: Touched,
+        source: Region,
+        destination: Region,
+        places: Sequence[Place],
+        own: Collection[Point],
     ) -> Iterator[Refusal]:
-        """Delete first: it takes relations along, and what is posted has the last word."""
+        """Delete first: it takes relations along, and what is posted has the last word. Nothing at the points
+        that are people's `own`."""
         version = source.version
         for point, at in touched.points.items():
+            if point in own:
+                continue
             user = places[at].user or None
             try:
                 for _ in range(_deletes(point, source, destination)):
@@ -65,7 +86,7 @@ class AnnotationWriter:
                         break
             except RequestRefused as refusal:
                 yield refusal_of(at, refusal)
-        for poster, posts in _by_user(_posts(touched, source, destination), places).items():
+        for poster, posts in _by_user(self._posts(touched, source, destination, own), places).items():
             for some in _slices(posts):
                 elements = [element for _, own in some for element in own]
                 try:
@@ -77,19 +98,51 @@ class AnnotationWriter:
                         some = [(at, own) for at, own in some if own != destination.at(position(own[0]))]
                     yield from (refusal_of(at, refusal) for at, _ in some)
 
+    def _posts(
+        self, touched: Touched, source: Region, destination: Region, own: Collection[Point]
+    ) -> Iterator[tuple[int, list[Element]]]:
+        """What to post: the place that answers for it, and the elements at one point.
 
-def _read(touched: Touched, source: Region, destination: Region) -> None:
-    """Read what is needed to tell what to delete and what to post."""
+        A delete takes along what leads to the element, in all blocks that the element leads to itself. At the
+        source it may have stayed: blocks that are replaced whole take nothing along. What leads there and is
+        another element than at the source is left: an event of its own brings it, or people changed it.
+        """
+        deleted = {point for point in touched.points if _deletes(point, source, destination)}
+        changed = (touched.arrivals | deleted).difference(own)
+        for point in dict.fromkeys((*touched.points, *(point for point, _ in source.everything()))):
+            elements = source.at(point) if point not in own else []
+            ends = changed.intersection(end for each in elements for end in related(each))
+            if point in touched.points and elements and (ends or elements != destination.at(point)):
+                yield touched.points[point], elements
+            elif point not in touched.points and ends and self._may_post(elements, destination.at(point)):
+                yield max(touched.points[end] for end in ends), elements
+
+    def _may_post(self, elements: Sequence[Element], there: Sequence[Element]) -> bool:
+        return not self.own.are_told or elements_digest(elements) == elements_digest(there)
+
+
+def _read(touched: Touched, source: Region, destination: Region, *, all_there: bool) -> None:
+    """Read what is needed to tell what to delete and what to post; `all_there`: and what people changed."""
     source.read({source.block_of(point) for point in touched.points} | touched.blocks.keys())
-    gone = [point for point in touched.points if not source.at(point)]
+    gone = [point for point in touched.points if all_there or not source.at(point)]
     destination.read({destination.block_of(point) for point in gone} | touched.blocks.keys())
     for block, at in touched.blocks.items():
         for point in (*source.points_in(block), *destination.points_in(block)):
             touched.points.setdefault(point, at)
     # A move or a delete changes what leads to the element, as far as the element leads back there.
     moved = [element for point in touched.arrivals for element in source.at(point)]
-    linked = [element for point in touched.points for element in destination.at(point)]
-    source.read({source.block_of(point) for element in (*moved, *linked) for point in related(element)})
+    deleted = [point for point in touched.points if _deletes(point, source, destination)]
+    linked = [element for point in deleted for element in destination.at(point)]
+    ends = {source.block_of(point) for element in (*moved, *linked) for point in related(element)}
+    source.read(ends)
+    if all_there:
+        destination.read(ends)
+
+
+def _with_moves(touched: Touched, places: Sequence[Place], own: set[Point]) -> set[Point]:
+    """An element that cannot go, or cannot arrive, is not moved."""
+    stay = {touched.points[point] for point in own if places[touched.points[point]].arrival is not None}
+    return own | {point for at in stay for point in places[at].points if touched.points[point] == at}
 
 
 def _deletes(point: Point, source: Region, destination: Region) -> int:
@@ -99,22 +152,6 @@ def _deletes(point: Point, source: Region, destination: Region) -> int:
     if len(here) > 1 and here != there:
         return _MOST_AT_ONE_POINT
     return len(there) if len(there) > len(here) else 0
-
-
-def _posts(touched: Touched, source: Region, destination: Region) -> Iterator[tuple[int, list[Element]]]:
-    """What to post: the place that answers for it, and the elements at one point.
-
-    A delete takes along what leads to the element, in all blocks that the element leads to itself. At the
-    source it may have stayed: blocks that are replaced whole take nothing along.
-    """
-    changed = touched.arrivals | {point for point in touched.points if _deletes(point, source, destination)}
-    for point in dict.fromkeys((*touched.points, *(point for point, _ in source.everything()))):
-        elements = source.at(point)
-        ends = changed.intersection(end for each in elements for end in related(each))
-        if point in touched.points and elements and (ends or elements != destination.at(point)):
-            yield touched.points[point], elements
-        elif point not in touched.points and ends:
-            yield max(touched.points[end] for end in ends), elements
 
 
 def _by_user(
@@ -140,9 +177,9 @@ def _slices(posts: Sequence[tuple[int, list[Element]]]) -> Iterator[list[tuple[i
 
 
 def new_writer(
-    source: Annotation, destination: Annotation, instances: Mapping[str, Instance]
+    source: Annotation, destination: Annotation, instances: Mapping[str, Instance], own_values: OwnValues
 ) -> AnnotationWriter:
-    """The writer of an instance."""
+    """The writer of an instance; `own_values` tells what people changed at the destination."""
     synced = instances[source.name].syncs if source.name in instances else ()
     edge = block_edge(instances[name] for name in synced if name in instances)
-    return AnnotationWriter(source, destination, edge)
+    return AnnotationWriter(source, destination, edge, OwnElements(source, own_values))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 
 from dvidsync_dagster.datatypes.commands import Command, Step
@@ -10,7 +10,9 @@ from dvidsync_dagster.datatypes.copied import CopyingSide
 from dvidsync_dagster.datatypes.keyvalue.batches import fitting
 from dvidsync_dagster.datatypes.keyvalue.commands import CopyKeys
 from dvidsync_dagster.datatypes.keyvalue.events import KeyEvent, PostKey
+from dvidsync_dagster.datatypes.keyvalue.own_keys import digests
 from dvidsync_dagster.datatypes.keyvalue.writer import KeyvalueWriter
+from dvidsync_dagster.differences.sides import DvidSide
 from dvidsync_dagster.dvid.keyvalue import Keyvalue
 from dvidsync_dagster.events.event import Event
 from dvidsync_dagster.plan.outcome import Outcome
@@ -38,7 +40,12 @@ class KeyvalueSide(CopyingSide[KeyEvent, KeyvalueWriter]):
         return KeyvalueWriter(
             Keyvalue(self.servers.source, instance),
             Keyvalue(self.servers.destination, self.servers.at_destination(instance)),
+            self.servers.own_values,
         )
+
+    def digests(self, version: str, instance: str) -> Mapping[int, int] | None:
+        name = self.servers.at_destination(instance)
+        return digests(DvidSide(self.servers.destination, version, name))
 
     def carry_out(self, step: Step, *, doubtful: bool) -> Outcome:
         assert isinstance(step.command, CopyKeys)

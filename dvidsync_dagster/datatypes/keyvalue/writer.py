@@ -8,26 +8,39 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import InitVar, dataclass, field
 from tempfile import TemporaryFile
+from typing import IO
 
 from dvidsync_dagster.datatypes.copied import is_committed
 from dvidsync_dagster.datatypes.keyvalue.batches import MAX_BYTES
 from dvidsync_dagster.datatypes.keyvalue.commands import CopyKeys
+from dvidsync_dagster.datatypes.keyvalue.own_keys import OwnKeys, file_digest, item_of
+from dvidsync_dagster.datatypes.own_values import NOT_THE_SOURCES, Both, OwnValues
 from dvidsync_dagster.dvid.keyvalue import UNREADABLE, Keyvalue, fits_path
 from dvidsync_dagster.errors import RequestRefused
-from dvidsync_dagster.plan.outcome import Outcome, Refusal, refusal_of
+from dvidsync_dagster.log.digests import NOTHING
+from dvidsync_dagster.plan.outcome import Outcome, Refusal, refusal_of, refused
 
 _LARGE_AT_A_TIME = 2
 
 
 @dataclass(slots=True)
 class KeyvalueWriter:
-    """Copies values of one instance from source to destination."""
+    """Copies values of one instance from source to destination, as far as people there did not change them.
+
+    Args:
+        own_values: tells what they changed.
+    """
 
     source: Keyvalue
     destination: Keyvalue
+    own_values: InitVar[OwnValues]
+    _own: OwnKeys = field(init=False)
     _large: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(_LARGE_AT_A_TIME))
+
+    def __post_init__(self, own_values: OwnValues) -> None:
+        self._own = OwnKeys(self.source, self.destination, own_values)
 
     def carry_out(self, command: CopyKeys) -> Outcome:
         """Copy the keys of a command."""
@@ -47,12 +60,27 @@ class KeyvalueWriter:
                     return None
             except RequestRefused as refusal:
                 return Outcome(refusals=(Refusal(0, f"source: {refusal}"),))
+            both = self._compared_large(version, key, kept) if self._own.are_told else {}
+            if self._own.own(version, both):
+                self._own.written(version, both, {key}, set())
+                return refused(_left_alone(key))
             try:
                 self.destination.write_from(version, key, kept)
             except RequestRefused as refusal:
                 if not (is_committed(refusal) and self.destination.holds(version, key, kept)):
                     return Outcome(refusals=(refusal_of(0, refusal),))
+            self._own.written(version, both, set(), set())
         return Outcome()
+
+    def _compared_large(self, version: str, key: str, kept: IO[bytes]) -> dict[str, Both]:
+        """A value that is in a file, on both sides."""
+        kept.seek(0)
+        here = file_digest(kept)
+        kept.seek(0)
+        with TemporaryFile() as there:
+            size = self.destination.read_into(version, key, there)
+            there.seek(0)
+            return {key: Both(item_of(key), here, file_digest(there) if size else NOTHING)}
 
     def _copy(self, command: CopyKeys) -> Outcome:
         parts = {key: part for part, key in enumerate(command.keys)}
@@ -63,13 +91,16 @@ class KeyvalueWriter:
         return Outcome(refusals=tuple(refusals))
 
     def _copy_named(self, command: CopyKeys, parts: Mapping[str, int]) -> list[Refusal]:
-        version = command.version
+        version, keys = command.version, list(parts)
+        server = "source"
         try:
-            found = _read(self.source, version, list(parts))
+            found = _read(self.source, version, keys)
+            server = "destination"
+            wanted = [key for key in keys if key in found or key not in command.stays]
+            both = self._own.compared(version, found, wanted) if self._own.are_told else {}
         except RequestRefused as refusal:
-            keys = list(parts)
             if len(keys) == 1:
-                return [Refusal(parts[keys[0]], f"source: {refusal}")]
+                return [Refusal(parts[keys[0]], f"{server}: {refusal}")]
             # One of them can be at fault, such as a key that no request line holds: the others go without it.
             halves = keys[: len(keys) // 2], keys[len(keys) // 2 :]
             return [
@@ -77,11 +108,16 @@ class KeyvalueWriter:
                 for half in halves
                 for refused in self._copy_named(command, {key: parts[key] for key in half})
             ]
-        refusals = [refusal_of(parts[key], why) for key, why in self._write(version, list(found.items()))]
+        own = self._own.own(version, both)
+        left = own | {key for key, sides in both.items() if sides.source == sides.destination != NOTHING}
+        written = [(key, value) for key, value in found.items() if key not in left]
+        refusals = [refusal_of(parts[key], why) for key, why in self._write(version, written)]
         for key, part in parts.items():
-            if key not in found and key not in command.stays:
+            if key not in found and key not in command.stays and key not in left:
                 refusals += self._delete(version, key, part)
-        return refusals
+        refused_parts = {refusal.part for refusal in refusals}
+        self._own.written(version, both, own, {key for key in both if parts[key] in refused_parts})
+        return [*refusals, *(Refusal(parts[key], _left_alone(key)) for key in own)]
 
     def _copy_written_as(self, command: CopyKeys, text: str, part: int) -> list[Refusal]:
         """Copy all keys that the message can mean: a byte that is no UTF-8 is a U+FFFD in it."""
@@ -90,12 +126,15 @@ class KeyvalueWriter:
             found, there = (_read_written_as(side, version, text) for side in (self.source, self.destination))
         except RequestRefused as refusal:
             return [Refusal(part, str(refusal))]
-        missing = [(key, value) for key, value in found.items() if there.get(key) != value]
+        keys = set(found) if text in command.stays else {text, *found, *there}
+        both = self._own.compared_with(there, found, sorted(keys)) if self._own.are_told else {}
+        own = self._own.own(version, both)
+        missing = [(key, value) for key, value in found.items() if there.get(key) != value and key not in own]
         refusals = [refusal_of(part, why) for _, why in self._write(version, missing)]
-        if text not in command.stays:
-            for key in there.keys() - found.keys():
-                refusals += self._delete(version, key, part)
-        return refusals
+        for key in (keys & there.keys()) - found.keys() - own:
+            refusals += self._delete(version, key, part)
+        self._own.written(version, both, own, set(both) - own if refusals else set())
+        return [*refusals, *(Refusal(part, _left_alone(key)) for key in own)]
 
     def _delete(self, version: str, key: str, part: int) -> list[Refusal]:
         try:
@@ -132,6 +171,10 @@ class KeyvalueWriter:
         earlier run, or since the copy was made."""
         there = _read(self.destination, version, list(values))
         return [(key, why) for key, value in values.items() if there.get(key) != value]
+
+
+def _left_alone(key: str) -> str:
+    return f"key {key!r:.200}: {NOT_THE_SOURCES}"
 
 
 def _read_written_as(server: Keyvalue, version: str, text: str) -> dict[str, bytes]:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from dvidsync_dagster.datatypes.commands import Command, Step
 from dvidsync_dagster.datatypes.copied import CopyingSide
 from dvidsync_dagster.datatypes.neuronjson.commands import CopyNeurons
 from dvidsync_dagster.datatypes.neuronjson.events import SCHEMAS, PostNeuron
+from dvidsync_dagster.datatypes.neuronjson.own_neurons import digests
 from dvidsync_dagster.datatypes.neuronjson.writer import NeuronjsonWriter
+from dvidsync_dagster.differences.sides import DvidSide
 from dvidsync_dagster.dvid.neuronjson import Neuronjson
 from dvidsync_dagster.events.event import Event
 from dvidsync_dagster.plan.outcome import Outcome
@@ -39,7 +41,12 @@ class NeuronjsonSide(CopyingSide[PostNeuron, NeuronjsonWriter]):
         return NeuronjsonWriter(
             Neuronjson(self.servers.source, instance),
             Neuronjson(self.servers.destination, self.servers.at_destination(instance)),
+            self.servers.own_values,
         )
+
+    def digests(self, version: str, instance: str) -> Mapping[int, int] | None:
+        name = self.servers.at_destination(instance)
+        return digests(DvidSide(self.servers.destination, version, name))
 
     def carry_out(self, step: Step, *, doubtful: bool) -> Outcome:
         assert isinstance(step.command, CopyNeurons)

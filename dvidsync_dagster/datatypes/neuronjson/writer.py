@@ -3,30 +3,42 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import InitVar, dataclass, field
 
 import orjson
 
 from dvidsync_dagster.datatypes.copied import is_committed
 from dvidsync_dagster.datatypes.neuronjson.commands import CopyNeurons
+from dvidsync_dagster.datatypes.neuronjson.own_neurons import OwnNeurons, same, why_left_alone
+from dvidsync_dagster.datatypes.own_values import NOT_THE_SOURCES, OwnValues
 from dvidsync_dagster.dvid.neuronjson import Neuronjson
 from dvidsync_dagster.errors import RequestRefused
 from dvidsync_dagster.plan.outcome import Outcome, Refusal, refusal_of
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class NeuronjsonWriter:
-    """Copies records of one instance from source to destination."""
+    """Copies records of one instance from source to destination, as far as people there did not change them.
+
+    Args:
+        own_values: tells what they changed.
+    """
 
     source: Neuronjson
     destination: Neuronjson
+    own_values: InitVar[OwnValues]
+    _own: OwnNeurons = field(init=False)
+
+    def __post_init__(self, own_values: OwnValues) -> None:
+        self._own = OwnNeurons(self.source, self.destination, own_values)
 
     def carry_out(self, command: CopyNeurons) -> Outcome:
         """Copy the records and schemas of a command."""
         refusals = []
         for part, kind in enumerate(command.schemas, len(command.bodies)):
             try:
-                self._copy_schema(command.version, kind)
+                if not self._copy_schema(command.version, kind):
+                    refusals.append(Refusal(part, f"{kind!r}: {NOT_THE_SOURCES}"))
             except RequestRefused as refusal:
                 refusals.append(Refusal(part, str(refusal), refusal.reason))
         if command.bodies:
@@ -34,8 +46,17 @@ class NeuronjsonWriter:
             refusals += self._copy(command.version, parts)
         return Outcome(refusals=tuple(refusals))
 
-    def _copy_schema(self, version: str, kind: str) -> None:
+    def _copy_schema(self, version: str, kind: str) -> bool:
+        """False if people changed it."""
         schema = self.source.schema(version, kind)
+        both = self._own.compared_schema(version, kind, schema) if self._own.are_told else {}
+        own = self._own.own(version, both)
+        if not own:
+            self._write_schema(version, kind, schema)
+        self._own.written(version, both, own, ())
+        return not own
+
+    def _write_schema(self, version: str, kind: str, schema: bytes | None) -> None:
         if schema is not None:
             self.destination.write_schema(version, kind, schema)
         elif self.destination.schema(version, kind) is not None:
@@ -43,18 +64,35 @@ class NeuronjsonWriter:
 
     def _copy(self, version: str, parts: Mapping[int, int]) -> list[Refusal]:
         """Copy records; `parts` gives for each body its part of the command."""
+        server = "source"
         try:
             found = self.source.records(version, list(parts))
+            server = "destination"
+            there = self.destination.listed(version, list(parts)) if self._own.are_told else {}
         except RequestRefused as refusal:
-            return [Refusal(part, f"source: {refusal}") for part in parts.values()]
-        refusals = self._write(version, [(body, found[body]) for body in parts if body in found], parts)
+            return [Refusal(part, f"{server}: {refusal}") for part in parts.values()]
+        both = self._own.compared(found, there, parts) if self._own.are_told else {}
+        own = self._own.own(version, both)
+        left = own | {body for body in there if same(found.get(body), there[body])}
+        written = [(body, found[body]) for body in parts if body in found and body not in left]
+        refusals = self._write(version, written, parts)
+        refusals += self._delete(version, {body: parts[body] for body in parts.keys() - found.keys() - left})
+        refused = {refusal.part for refusal in refusals}
+        self._own.written(version, both, own, [body for body, part in parts.items() if part in refused])
+        left_alone = ((body, parts[body]) for body in parts if body in own)
+        return [
+            *refusals,
+            *(Refusal(part, why_left_alone(body, there.get(body))) for body, part in left_alone),
+        ]
+
+    def _delete(self, version: str, parts: Mapping[int, int]) -> list[Refusal]:
+        refusals = []
         for body, part in parts.items():
-            if body not in found:
-                try:
-                    self.destination.delete(version, body)
-                except RequestRefused as refusal:
-                    if not (is_committed(refusal) and not self.destination.records(version, [body])):
-                        refusals.append(refusal_of(part, refusal))
+            try:
+                self.destination.delete(version, body)
+            except RequestRefused as refusal:
+                if not (is_committed(refusal) and not self.destination.records(version, [body])):
+                    refusals.append(refusal_of(part, refusal))
         return refusals
 
     def _write(

@@ -43,6 +43,7 @@ class InstanceWriter:
     Args:
         source: the source's repo, as discovered.
         followed: whether an instance (by name) is one of those that are followed.
+        about_to_make: told of each instance before it is made, with the version.
         sorts_anew: data types whose instances must be told to sort what they have by a new labelmap.
         note: says something once per run.
     """
@@ -54,6 +55,7 @@ class InstanceWriter:
         root: str,
         *,
         followed: Callable[[str], bool],
+        about_to_make: Callable[[str, str], None],
         sorts_anew: Collection[str],
         note: Callable[[str], None],
     ) -> None:
@@ -61,6 +63,7 @@ class InstanceWriter:
         self._destination = destination
         self._root = root
         self._followed = followed
+        self._about_to_make = about_to_make
         self._sorts_anew = sorts_anew
         self._note = note
 
@@ -81,6 +84,7 @@ class InstanceWriter:
         if not self._followed(new.instance):
             self._note(f"{new.data_type} {new.instance} was made at the source and is not followed")
             return DONE
+        self._about_to_make(new.version, new.instance)
         try:
             make_instance(self._destination, new.version, creation_settings(instance))
         except RequestRefused as refusal:

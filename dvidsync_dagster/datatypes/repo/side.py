@@ -34,13 +34,16 @@ class RepoSide(ServerSide):
 
     def __init__(self, servers: Servers, sorts_anew: Collection[str]) -> None:
         super().__init__(servers)
-        self._versions = VersionWriter(servers.source, servers.destination, servers.root)
+        self._versions = VersionWriter(
+            servers.source, servers.destination, servers.root, servers.own_values.about_to_make
+        )
         self._syncs = SyncWriter(servers, sorts_anew)
         self._instances = InstanceWriter(
             servers.repo,
             servers.destination,
             servers.root,
             followed=servers.followed,
+            about_to_make=servers.own_values.about_to_make,
             sorts_anew=sorts_anew,
             note=servers.note,
         )

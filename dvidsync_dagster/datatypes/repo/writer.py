@@ -6,6 +6,8 @@ is there already is left alone.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from dvidsync_dagster.datatypes.repo.commands import (
     CommitVersion,
     MakeVersion,
@@ -33,12 +35,20 @@ class VersionWriter:
     Args:
         source: asked for the times of log lines, which tell what the destination has of them.
         root: the repo on both servers.
+        about_to_make: told of each version (UUID) before it is made.
     """
 
-    def __init__(self, source: Transport, destination: Transport, root: str) -> None:
+    def __init__(
+        self,
+        source: Transport,
+        destination: Transport,
+        root: str,
+        about_to_make: Callable[[str], None] = lambda _: None,
+    ) -> None:
         self._source = source
         self._destination = destination
         self._root = root
+        self._about_to_make = about_to_make
 
     def carry_out(self, command: RepoCommand) -> Outcome:
         """Raises what `Transport.change` raises; a refusal is an outcome."""
@@ -73,6 +83,7 @@ class VersionWriter:
             body = {"branch": command.branch, "note": command.note, "uuid": command.child}
         else:
             endpoint, body = "newversion", {"note": command.note, "uuid": command.child}
+        self._about_to_make(command.child)
         new_version(self._destination, command.version, endpoint, body)
         return DONE
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -26,8 +26,12 @@ from dvidsync_dagster.plan.outcome import Outcome, Refusal
 
 _ATTEMPTS = 4
 
-Settled = Callable[[Step, Outcome], None]
-"""Told of the final outcome of each step; what it raises ends the flight."""
+Settled = Callable[[Step, Outcome], bool]
+"""Told of the final outcome of each step; what it raises ends the flight. If it says False, what waits for
+the step is not done."""
+
+_ROWS = 20
+"""Conflicts that the message of a run which stops tells of."""
 
 
 class Server(Protocol):
@@ -100,6 +104,8 @@ def bring(batch: Batch, server: Server, *, looking: bool) -> tuple[Plan, Brought
         _add(seconds, "look" if looking else "plan", planned - started)
         try:
             server.carry_out_plan(plan, _settled(tally, server, batch, looking=looking))
+            if tally.conflicts and not server.skips:
+                raise _stopped(tally.conflicts, server.name)
             return plan, _brought(plan, tally, postponed, seconds)
         except _Early as early:
             postponed |= early.identities
@@ -141,7 +147,7 @@ def _may_be_done(error: ServerError) -> bool:
 
 
 def _settled(tally: _Tally, server: Server, batch: Batch, *, looking: bool) -> Settled:
-    def settled(step: Step, outcome: Outcome) -> None:
+    def settled(step: Step, outcome: Outcome) -> bool:
         if outcome.already_there and not looking and _is_numbered(step):
             raise _LookFirst
         refused = [step.answering[refusal.part] for refusal in outcome.refusals]
@@ -154,18 +160,27 @@ def _settled(tally: _Tally, server: Server, batch: Batch, *, looking: bool) -> S
             raise _Early(early)
         tally.already_there += outcome.already_there
         for refusal in sorted(outcome.refusals, key=lambda each: each.part):
-            row = tally.row(step.answering[refusal.part], refusal)
-            if not server.skips:
-                raise StoppedAt(
-                    row,
-                    f"{row.action} at {row.where} cannot be applied to {server.name}: {row.found}. "
-                    f"Nothing that depends on it is applied. Compare source and destination there, or set "
-                    f"`on_conflict: skip` to leave such operations out.",
-                )
-            tally.conflicts.append(row)
-            server.left_out(step.answering[refusal.part])
+            event = step.answering[refusal.part]
+            tally.conflicts.append(tally.row(event, refusal))
+            if server.skips:
+                server.left_out(event)
+        return server.skips or not outcome.refusals
 
     return settled
+
+
+def _stopped(rows: Sequence[ConflictRow], name: str) -> StoppedAt:
+    first, *others = rows
+    more = [f"{row.action} at {row.where}: {row.found}" for row in others[: _ROWS - 1]]
+    if len(rows) > _ROWS:
+        more.append(f"and {len(rows) - _ROWS} more")
+    also = f" Likewise {'; '.join(more)}." if more else ""
+    return StoppedAt(
+        rows,
+        f"{first.action} at {first.where} cannot be applied to {name}: {first.found}.{also} "
+        f"Nothing that depends on it is applied. Compare source and destination there, or set "
+        f"`on_conflict: skip` to leave such operations out.",
+    )
 
 
 def _is_numbered(step: Step) -> bool:

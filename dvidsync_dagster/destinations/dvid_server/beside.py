@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from functools import partial
 
 from dvidsync_dagster.config import DestinationConfig, SyncConfig
 from dvidsync_dagster.datatypes.server_side import CarryOut
@@ -16,6 +17,7 @@ from dvidsync_dagster.dvid.opening import open_destination
 from dvidsync_dagster.dvid.repo import RepoInfo, read_repo_info
 from dvidsync_dagster.dvid.transport import Transport
 from dvidsync_dagster.dvid.writing import SourcesVersions
+from dvidsync_dagster.log.digests import Digests, last_digests_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +30,7 @@ class ServerBesideSource:
         requests_in_flight: how many commands may be carried out at a time.
         shares_ids: people practise there, and take ids from the same counters.
         still_owner: raises OwnershipLost if a newer run owns the destination.
+        digests: opens what is kept of the values that runs brought, if anything is.
         note: says something.
     """
 
@@ -37,6 +40,7 @@ class ServerBesideSource:
     requests_in_flight: int
     shares_ids: bool
     still_owner: Callable[[], None]
+    digests: Callable[[], Digests | None]
     note: Callable[[str], None]
 
     def contents(self, source: RepoInfo) -> RepoInfo:
@@ -68,6 +72,7 @@ class ServerBesideSource:
             names=names,
             requests_in_flight=self.requests_in_flight,
             shares_ids=self.shares_ids,
+            digests=self.digests(),
             still_owner=self.still_owner,
             note=self.note,
         )
@@ -104,5 +109,6 @@ def opened_beside(
             destination.requests_in_flight,
             destination.practice is not None,
             still_owner,
+            partial(last_digests_of, config, destination.name),
             note,
         )

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 from dvidsync_dagster.datatypes.commands import Step
+from dvidsync_dagster.datatypes.own_values import OwnValues
 from dvidsync_dagster.datatypes.registry import ALL
 from dvidsync_dagster.datatypes.server_side import CarryOut, Servers
 from dvidsync_dagster.destinations.dvid_server.flight import run_steps
@@ -14,6 +15,7 @@ from dvidsync_dagster.destinations.dvid_server.ownership import Ownership
 from dvidsync_dagster.destinations.dvid_server.planner import Sides
 from dvidsync_dagster.dvid.repo import RepoInfo
 from dvidsync_dagster.dvid.transport import Transport
+from dvidsync_dagster.log.digests import Digests
 from dvidsync_dagster.plan.outcome import Outcome, refused
 
 
@@ -27,6 +29,7 @@ def opened_for_commands(
     names: Mapping[str, str],
     requests_in_flight: int,
     shares_ids: bool,
+    digests: Digests | None,
     still_owner: Callable[[], None],
     note: Callable[[str], None],
 ) -> Iterator[CarryOut]:
@@ -39,6 +42,7 @@ def opened_for_commands(
         names: of instances with another name there, by the source's.
         requests_in_flight: how many steps may run at a time.
         shares_ids: people practise there, and take ids from the same counters.
+        digests: what is kept of the values that runs brought: what is written here is kept there too.
         still_owner: raises OwnershipLost if a newer run owns the destination; asked between steps.
         note: says something.
     """
@@ -46,6 +50,8 @@ def opened_for_commands(
         ThreadPoolExecutor(requests_in_flight, thread_name_prefix="apply") as pool,
         ThreadPoolExecutor(max(4, requests_in_flight), thread_name_prefix="look") as reads,
     ):
+        own_values = OwnValues(source_repo.parents, checks=False)
+        own_values.digests = digests
         servers = Servers(
             source=source,
             destination=client,
@@ -59,6 +65,7 @@ def opened_for_commands(
             note=note,
             names=names,
             shares_ids=shares_ids,
+            own_values=own_values,
         )
         sides = {typename: each.server_side(servers) for typename, each in ALL.items()}
         ownership = Ownership(still_owner)
@@ -77,6 +84,8 @@ def opened_for_commands(
             return [flight.outcomes[index] for index in range(len(steps))]
 
         yield carry_out
+        if digests is not None:
+            digests.keep()
 
 
 class _Commands:
@@ -95,5 +104,6 @@ class _Commands:
         self._ownership.check()
         return self._sides[step.command.typename].carry_out(step, doubtful=False)
 
-    def settled(self, index: int, outcome: Outcome) -> None:
+    def settled(self, index: int, outcome: Outcome) -> bool:
         self.outcomes[index] = outcome
+        return True

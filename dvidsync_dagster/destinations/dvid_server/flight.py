@@ -34,14 +34,15 @@ def run_steps(
     pool: Executor,
     in_flight: int,
     put_off: Callable[[int], Collection[int]],
-    settled: Callable[[int, Outcome], None],
+    settled: Callable[[int, Outcome], bool],
 ) -> None:
     """Do every step, each when all that it waits for is done, at most `in_flight` at a time.
 
     Args:
         do: does a step (by index), in a thread of `pool`.
         put_off: for a refused step, the steps after which it should be tried once more.
-        settled: told of each final outcome, in the calling thread; what it raises ends the flight.
+        settled: told of each final outcome, in the calling thread; what it raises ends the flight. If it says
+            False, what waits for the step is not done.
 
     Whatever ends the flight, an error or an interruption, waits until nothing is in flight anymore.
     """
@@ -54,8 +55,10 @@ def run_steps(
             index, outcome = flight.land()
             if outcome.refusals and waiting.is_put_off(index, put_off):
                 continue
-            settled(index, outcome)
-            waiting.done(index)
+            if settled(index, outcome):
+                waiting.done(index)
+            else:
+                waiting.stop()
         waiting.check()
     finally:
         while flight.running:
@@ -103,6 +106,7 @@ class _Waiting:
         self._again: dict[int, set[int]] = {}
         self._tried: set[int] = set()
         self._released: set[int] = set()
+        self._is_stopped = False
 
     def next(self) -> int:
         return heapq.heappop(self.ready)[1]
@@ -128,9 +132,13 @@ class _Waiting:
                 del self._again[other]
                 self._push(other)
 
+    def stop(self) -> None:
+        """Some steps will never be started."""
+        self._is_stopped = True
+
     def check(self) -> None:
-        """Raises RuntimeError if steps were never started."""
-        if len(self._released) < len(self._steps):
+        """Raises RuntimeError if steps were never started, and should have been."""
+        if not self._is_stopped and len(self._released) < len(self._steps):
             stuck = next(index for index in range(len(self._steps)) if index not in self._released)
             command = self._steps[stuck].command
             raise RuntimeError(f"steps wait for each other, the first of them: {command!r}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 
 from dvidsync_dagster.config import DestinationConfig, SyncConfig
 from dvidsync_dagster.destinations.dvid_server.checks import check_server, refuse_twins
@@ -11,6 +12,7 @@ from dvidsync_dagster.destinations.dvid_server.server import DvidServer
 from dvidsync_dagster.destinations.source import Source
 from dvidsync_dagster.dvid.opening import open_destination
 from dvidsync_dagster.dvid.writing import SourcesVersions
+from dvidsync_dagster.log.digests import digests_of
 
 
 @contextmanager
@@ -38,6 +40,7 @@ def opened_server(
             history=destination.history,
             shares_ids=destination.practice is not None,
             apply=destination.apply,
+            digests=partial(digests_of, config, destination.name),
             still_owner=still_owner,
             note=note,
         ) as server:

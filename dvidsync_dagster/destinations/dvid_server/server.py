@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from types import TracebackType
 
 from dvidsync_dagster.datatypes.commands import Step
+from dvidsync_dagster.datatypes.own_values import OwnValues
 from dvidsync_dagster.datatypes.registry import ALL
 from dvidsync_dagster.datatypes.server_side import Apply, History, Servers
 from dvidsync_dagster.destinations.dvid_server.attempts import Settled, bring
@@ -21,10 +22,12 @@ from dvidsync_dagster.destinations.protocol import Brought, Standing
 from dvidsync_dagster.destinations.source import Source
 from dvidsync_dagster.dvid.repo import RepoInfo, read_repo_info
 from dvidsync_dagster.dvid.transport import Transport
+from dvidsync_dagster.errors import LogError
 from dvidsync_dagster.events.batch import Batch
 from dvidsync_dagster.events.event import Event
 from dvidsync_dagster.events.repo import Commit
 from dvidsync_dagster.log.checkpoint import Checkpoint
+from dvidsync_dagster.log.digests import Digests, Place
 from dvidsync_dagster.plan.outcome import Outcome, refused
 
 REST_SECONDS = 2.0
@@ -42,6 +45,7 @@ class DvidServer:
         history: which merges may be combined.
         shares_ids: people practise there, and take ids from the same counters.
         apply: how operations on bodies are brought.
+        digests: opens what is kept of the values that were brought, by the name that a checkpoint has for it.
         still_owner: raises OwnershipLost if a newer run owns the destination; asked between requests.
         note: says something once per run.
     """
@@ -57,6 +61,7 @@ class DvidServer:
         history: History,
         shares_ids: bool,
         apply: Apply,
+        digests: Callable[[str], Digests],
         still_owner: Callable[[], None],
         note: Callable[[str], None],
     ) -> None:
@@ -75,6 +80,8 @@ class DvidServer:
         # Reads run inside a step, so they need threads that steps cannot occupy.
         self._pool = ThreadPoolExecutor(requests_in_flight, thread_name_prefix="apply")
         self._reads = ThreadPoolExecutor(max(4, requests_in_flight), thread_name_prefix="look")
+        self._open_digests = digests
+        self._own_values = OwnValues(source.repo.parents, leaves_out=skips)
         self._servers = Servers(
             source=source.client,
             destination=client,
@@ -88,6 +95,7 @@ class DvidServer:
             note=note,
             shares_ids=shares_ids,
             apply=apply,
+            own_values=self._own_values,
         )
         self.sides: Sides = {typename: each.server_side(self._servers) for typename, each in ALL.items()}
 
@@ -111,11 +119,26 @@ class DvidServer:
         self._remembered = max(side.meet(checkpoint) for side in self.sides.values())
         if self._looking.is_needed:
             self.come_to_rest()
+        if self._own_values.digests is None:
+            self._know_values(self._checkpoint.values)
+
+    def _know_values(self, name: str) -> None:
+        """Open what is kept of values. Whoever leaves out what people changed needs it."""
+        try:
+            digests = self._open_digests(name)
+            if digests.is_new:
+                digests.begin_anew(self._found())
+            self._own_values.digests = digests
+        except LogError as error:
+            if self.skips:
+                raise
+            self._note(f"values that people changed here are not told from others: {error}")
 
     def contents(self) -> RepoInfo:
         return read_repo_info(self.client, self._repo.root)
 
     def bring(self, batch: Batch) -> Brought:
+        self._own_values.checks = not batch.asked_for
         if self._looking.is_untried:
             self._looking.tried(is_past=self._is_past(batch.events))
         plan, brought = bring(batch, self, looking=self._looking.is_needed)
@@ -132,9 +155,10 @@ class DvidServer:
                 at_cut=standing is not Standing.UNDER_WAY,
                 caught_up=standing is Standing.CAUGHT_UP,
             )
+        values = self._keep_digests(applied)
         self._checkpoint = max(self._checkpoint, checkpoint, key=lambda each: each.key_ns)
         behind = tuple(each for side in self.sides.values() for each in side.behind())
-        return replace(checkpoint, contact=self._remembered, behind=behind)
+        return replace(checkpoint, contact=self._remembered, behind=behind, values=values)
 
     @property
     def requests(self) -> int:
@@ -148,6 +172,29 @@ class DvidServer:
         self._versions = frozenset()
         for side in self.sides.values():
             side.forget()
+
+    def _found(self) -> Iterator[tuple[Place, Mapping[int, int]]]:
+        """What it has at first, in versions that can still be changed."""
+        there = self.contents()
+        for version in there.versions.values():
+            for name, instance in self._repo.instances.items():
+                both = version.uuid in self._repo.versions and name in there.instances
+                if not both or version.locked or not self._servers.followed(name):
+                    continue
+                digests = self.sides[instance.typename].digests(version.uuid, name)
+                if digests is not None:
+                    yield (version.uuid, name), digests
+
+    def _keep_digests(self, applied: Collection[Event]) -> str:
+        """What is kept of values, as the checkpoint names it. A version before a committed one is settled."""
+        digests = self._own_values.digests
+        if digests is None:
+            return ""
+        committed = {event.version for event in applied if isinstance(event, Commit)}
+        before = set().union(*(self._repo.ancestors(version) for version in committed)) - committed
+        digests.drop(before)
+        digests.keep()
+        return digests.name
 
     def _is_past(self, events: Collection[Event]) -> bool:
         """A checkpoint that says that its run ended in order can have been set back since."""

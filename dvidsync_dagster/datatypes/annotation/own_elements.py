@@ -1,0 +1,111 @@
+"""At which points people at a destination changed elements."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from functools import partial
+
+from dvidsync_dagster.datatypes.annotation.region import Region
+from dvidsync_dagster.datatypes.own_values import MAX_BYTES_FOUND, NOT_THE_SOURCES, Both, OwnValues
+from dvidsync_dagster.differences.digest import canonical, hashed
+from dvidsync_dagster.differences.sides import DvidSide
+from dvidsync_dagster.dvid.annotation import Annotation, Element, Point, position
+from dvidsync_dagster.dvid.json_stream import object_fields
+from dvidsync_dagster.dvid.paths import node_path
+from dvidsync_dagster.errors import ServerFailed
+from dvidsync_dagster.log.digests import NOTHING
+
+
+@dataclass(frozen=True, slots=True)
+class OwnElements:
+    """An instance on both sides. Relations are not looked at: deletes and moves change those of others.
+
+    Args:
+        values: what is known of the destination.
+    """
+
+    source: Annotation
+    values: OwnValues
+
+    @property
+    def are_told(self) -> bool:
+        """Or nothing is known, and nothing need be asked."""
+        return self.values.digests is not None
+
+    def compared(self, source: Region, destination: Region, points: Iterable[Point]) -> dict[Point, Both]:
+        """Points on both sides; the regions hold their blocks."""
+        return {
+            point: Both(
+                item_of(point), elements_digest(source.at(point)), elements_digest(destination.at(point))
+            )
+            for point in points
+        }
+
+    def own(self, source: Region, both: Mapping[Point, Both]) -> set[Point]:
+        """Those that people changed, which must not be written; all others that differ are going to be."""
+        in_version = partial(_digests_in, self.source, source.edge, source.pool)
+        return self.values.about_to_write(source.version, self.source.name, both, in_version)
+
+    def written(
+        self, version: str, both: Mapping[Point, Both], own: Collection[Point], refused: Collection[Point]
+    ) -> None:
+        """What became of them."""
+        self.values.written(version, self.source.name, both, own=own, refused=refused)
+
+
+def _digests_in(
+    server: Annotation, edge: Point, pool: Executor, version: str, points: Sequence[Point]
+) -> dict[Point, int]:
+    region = Region(server, version, edge, pool)
+    region.read({region.block_of(point) for point in points})
+    return {point: elements_digest(region.at(point)) for point in points}
+
+
+def why_left_alone(point: Point) -> str:
+    return f"elements at {point}: {NOT_THE_SOURCES}"
+
+
+def item_of(point: Point) -> int:
+    """What tells a point apart."""
+    return hashed(b"%d,%d,%d" % point)
+
+
+def elements_digest(elements: Sequence[Element]) -> int:
+    """Of all elements at a point."""
+    return hashed(_text_of(elements)) if elements else NOTHING
+
+
+def _text_of(elements: Sequence[Element]) -> bytes:
+    return b"\n".join(sorted(canonical(_plain(element)) for element in elements))
+
+
+def _plain(element: Element) -> Element:
+    """Tags are a set, and an absent one is an empty one."""
+    tags, properties = sorted(element.get("Tags") or (), key=str), element.get("Prop") or {}
+    return {**element, "Tags": tags, "Prop": properties, "Rels": None}
+
+
+def digests(side: DvidSide) -> dict[int, int] | None:
+    """Of all points with elements; None if they are too much to read."""
+    found: dict[int, int] = {}
+    size = 0
+    path = node_path(side.version, side.name, "all-elements")
+    with side.client.stream(path) as pieces:
+        for block, elements in object_fields(pieces, f"GET {path}"):
+            at: dict[Point, list[Element]] = {}
+            for element in elements or ():
+                try:
+                    at.setdefault(position(element), []).append(element)
+                except (AttributeError, ValueError) as error:
+                    raise ServerFailed(
+                        f"GET {path}", f"block {block[:40]!r} has no elements: {error}"
+                    ) from None
+            for point, own in at.items():
+                text = _text_of(own)
+                size += len(text)
+                found[item_of(point)] = hashed(text)
+            if size > MAX_BYTES_FOUND:
+                return None
+    return found

@@ -1,0 +1,96 @@
+"""Which keys people at a destination changed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from hashlib import blake2b
+from itertools import islice
+from typing import IO
+
+from dvidsync_dagster.datatypes.keyvalue.reading import KEYS_PER_REQUEST, read_keys, read_values
+from dvidsync_dagster.datatypes.own_values import MAX_BYTES_FOUND, Both, OwnValues
+from dvidsync_dagster.differences.digest import hashed
+from dvidsync_dagster.differences.sides import DvidSide
+from dvidsync_dagster.dvid.keyvalue import Keyvalue, key_bytes
+from dvidsync_dagster.log.digests import NOTHING
+
+_PIECE = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class OwnKeys:
+    """An instance on both sides. An empty value is taken for none: only a listing tells them apart.
+
+    Args:
+        values: what is known of the destination.
+    """
+
+    source: Keyvalue
+    destination: Keyvalue
+    values: OwnValues
+
+    @property
+    def are_told(self) -> bool:
+        """Or nothing is known, and nothing need be asked."""
+        return self.values.digests is not None
+
+    def compared(self, version: str, found: Mapping[str, bytes], keys: Sequence[str]) -> dict[str, Both]:
+        """Keys on both sides; `found` is what the source has of them."""
+        return self.compared_with(self.destination.values(version, keys), found, keys)
+
+    def compared_with(
+        self, there: Mapping[str, bytes], found: Mapping[str, bytes], keys: Sequence[str]
+    ) -> dict[str, Both]:
+        return {
+            key: Both(item_of(key), value_digest(found.get(key)), value_digest(there.get(key)))
+            for key in keys
+        }
+
+    def own(self, version: str, both: Mapping[str, Both]) -> set[str]:
+        """The keys that people changed, which must not be written; all others that differ are going to be."""
+        in_version = partial(_digests_in, self.source)
+        return self.values.about_to_write(version, self.source.name, both, in_version)
+
+    def written(self, version: str, both: Mapping[str, Both], own: set[str], refused: set[str]) -> None:
+        """What became of keys."""
+        self.values.written(version, self.source.name, both, own=own, refused=refused)
+
+
+def _digests_in(server: Keyvalue, version: str, keys: Sequence[str]) -> dict[str, int]:
+    values = server.values(version, keys)
+    return {key: value_digest(values.get(key)) for key in keys}
+
+
+def item_of(key: str) -> int:
+    """What tells a key apart."""
+    return hashed(key_bytes(key))
+
+
+def value_digest(value: bytes | None) -> int:
+    return hashed(value) if value else NOTHING
+
+
+def file_digest(file: IO[bytes]) -> int:
+    """The same, of what can be read from here on."""
+    digest, size = blake2b(digest_size=8), 0
+    while piece := file.read(_PIECE):
+        digest.update(piece)
+        size += len(piece)
+    return int.from_bytes(digest.digest(), "little") if size else NOTHING
+
+
+def digests(side: DvidSide) -> dict[int, int] | None:
+    """Of all keys; None if their values are too much to read."""
+    found: dict[int, int] = {}
+    size = 0
+    keys = read_keys(side)
+    while batch := list(islice(keys, KEYS_PER_REQUEST)):
+        for key, file in zip(batch, read_values(side, batch), strict=True):
+            content = file.read(MAX_BYTES_FOUND - size + 1)
+            size += len(content) + len(key)
+            if size > MAX_BYTES_FOUND:
+                return None
+            found[item_of(key)] = value_digest(content)
+    return found

@@ -1,0 +1,136 @@
+"""Which neurons people at a destination changed."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from dvidsync_dagster.datatypes.neuronjson.comparison import read_neurons
+from dvidsync_dagster.datatypes.neuronjson.events import SCHEMAS
+from dvidsync_dagster.datatypes.own_values import MAX_BYTES_FOUND, NOT_THE_SOURCES, Both, OwnValues
+from dvidsync_dagster.differences.digest import hashed
+from dvidsync_dagster.differences.sides import DvidSide
+from dvidsync_dagster.dvid.exact_json import canonical, fields_of
+from dvidsync_dagster.dvid.neuronjson import Neuronjson
+from dvidsync_dagster.errors import ServerFailed
+from dvidsync_dagster.log.digests import NOTHING
+
+_STAMPS = ("_user", "_time")
+
+Neuron = int | str
+"""A body, or the name of a schema."""
+
+
+@dataclass(frozen=True, slots=True)
+class OwnNeurons:
+    """An instance on both sides. Who changed a field, and when, makes no other neuron: a run that was killed
+    can have left DVID's own stamps.
+
+    Args:
+        values: what is known of the destination.
+    """
+
+    source: Neuronjson
+    destination: Neuronjson
+    values: OwnValues
+
+    @property
+    def are_told(self) -> bool:
+        """Or nothing is known, and nothing need be asked."""
+        return self.values.digests is not None
+
+    def compared(
+        self, found: Mapping[int, bytes], there: Mapping[int, bytes], bodies: Collection[int]
+    ) -> dict[Neuron, Both]:
+        """Neurons on both sides."""
+        return {
+            body: Both(item_of(body), record_digest(found.get(body)), record_digest(there.get(body)))
+            for body in bodies
+        }
+
+    def compared_schema(self, version: str, kind: str, schema: bytes | None) -> dict[Neuron, Both]:
+        there = self.destination.schema(version, kind)
+        return {kind: Both(item_of(kind), schema_digest(schema), schema_digest(there))}
+
+    def own(self, version: str, both: Mapping[Neuron, Both]) -> set[Neuron]:
+        """Those that people changed, which must not be written; all others that differ are going to be."""
+        in_version = partial(_digests_in, self.source)
+        return self.values.about_to_write(version, self.source.name, both, in_version)
+
+    def written(
+        self, version: str, both: Mapping[Neuron, Both], own: Collection[Neuron], refused: Collection[Neuron]
+    ) -> None:
+        """What became of them."""
+        self.values.written(version, self.source.name, both, own=own, refused=refused)
+
+
+def _digests_in(server: Neuronjson, version: str, neurons: Sequence[Neuron]) -> dict[Neuron, int]:
+    bodies = [each for each in neurons if isinstance(each, int)]
+    records = server.listed(version, bodies) if bodies else {}
+    return {
+        each: record_digest(records.get(each))
+        if isinstance(each, int)
+        else schema_digest(server.schema(version, each))
+        for each in neurons
+    }
+
+
+def why_left_alone(body: int, record: bytes | None) -> str:
+    """With who changed the neuron last, as far as its fields tell."""
+    fields = _fields(record) if record else {}
+    stamps = [
+        (str(fields[name]), str(fields.get(f"{name.removesuffix('_time')}_user") or "somebody"))
+        for name in fields
+        if name.endswith("_time") and name.removesuffix("_time") in fields
+    ]
+    if not stamps:
+        return f"neuron {body}: {NOT_THE_SOURCES}"
+    when, who = max(stamps)
+    return f"neuron {body}: {NOT_THE_SOURCES}; {who} changed it last there, {when}"
+
+
+def item_of(neuron: Neuron) -> int:
+    """What tells a neuron or a schema apart."""
+    return hashed(f"{neuron}".encode())
+
+
+def same(one: bytes | None, other: bytes | None) -> bool:
+    """Whether two records are the same, with all stamps."""
+    if one is None or other is None:
+        return one is other
+    return one == other or canonical(_fields(one)) == canonical(_fields(other))
+
+
+def record_digest(record: bytes | None) -> int:
+    return _digest(_fields(record)) if record else NOTHING
+
+
+def schema_digest(schema: bytes | None) -> int:
+    return hashed(schema) if schema else NOTHING
+
+
+def _digest(fields: Mapping[str, Any]) -> int:
+    stamps = {name + end for name in fields for end in _STAMPS}
+    return hashed(canonical({name: value for name, value in fields.items() if name not in stamps}))
+
+
+def _fields(record: bytes) -> dict[str, Any]:
+    try:
+        return fields_of(record.decode())
+    except ValueError as error:
+        raise ServerFailed("GET keyvalues", f"has a neuron that is no JSON: {error}") from None
+
+
+def digests(side: DvidSide) -> dict[int, int] | None:
+    """Of all neurons and schemas; None if they are too much to read."""
+    server = Neuronjson(side.client, side.name)
+    found = {item_of(kind): schema_digest(server.schema(side.version, kind)) for kind in SCHEMAS}
+    size = 0
+    for neuron in read_neurons(side):
+        size += len(neuron.text)
+        if size > MAX_BYTES_FOUND:
+            return None
+        found[item_of(neuron.body)] = _digest(neuron.fields)
+    return found

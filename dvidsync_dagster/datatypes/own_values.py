@@ -1,0 +1,140 @@
+"""Whether items that are copied are, at a destination, what the source had there before.
+
+A destination does not tell who changed a key, a neuron or an element. But what it must have is known: what
+the source had when the item was last looked at, in this version or in the parent. Of an item that was never
+looked at it is what the source has in the parent version, which is committed. Whatever else is there, people
+made it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from dvidsync_dagster.log.digests import NOTHING, Digests
+
+K = TypeVar("K")
+
+NOT_THE_SOURCES = "it is the destination's own work: what is there is not what the source had"
+"""Why an item is left alone."""
+
+MAX_BYTES_FOUND = 64 << 20
+"""Of an instance and a version that are read when a destination is first met. Of more nothing is known."""
+
+_BACK = 10
+"""Versions."""
+
+InVersion = Callable[[str, Sequence[K]], Mapping[K, int]]
+"""Asks the source for the digests of items in one version."""
+
+
+@dataclass(frozen=True, slots=True)
+class Both:
+    """An item on both sides, by digests of what is there.
+
+    Args:
+        item: what tells it apart: a digest too.
+    """
+
+    item: int
+    source: int
+    destination: int
+
+
+class OwnValues:
+    """What is known of the items of a destination. It is asked by several threads.
+
+    Args:
+        parents: of a version at the source.
+        checks: what is people's is not written; else all is.
+        leaves_out: what is not taken is left out for good, and not tried again.
+    """
+
+    def __init__(
+        self, parents: Callable[[str], Sequence[str]], *, checks: bool = True, leaves_out: bool = True
+    ) -> None:
+        self.digests: Digests | None = None
+        """None: nothing is known, and all is written."""
+        self._parents = parents
+        self.checks = checks
+        self._leaves_out = leaves_out
+
+    def about_to_make(self, version: str, instance: str = "") -> None:
+        """A version that is made has what its parent has, an instance (where one is named) nothing."""
+        if self.digests is not None:
+            self.digests.make(("", instance) if instance else (version, ""))
+
+    def about_to_write(
+        self, version: str, instance: str, items: Mapping[K, Both], at_source: InVersion[K]
+    ) -> set[K]:
+        """Which items are people's, and must not be written. All others that differ are going to be."""
+        digests = self.digests
+        if digests is None:
+            return set()
+        differing = {key: both for key, both in items.items() if both.source != both.destination}
+        own = self._own(digests, version, instance, differing, at_source) if self.checks else set()
+        changes = {
+            both.item: (both.destination, both.source) for key, both in differing.items() if key not in own
+        }
+        if changes:
+            digests.begin(version, instance, changes)
+        return own
+
+    def written(
+        self,
+        version: str,
+        instance: str,
+        items: Mapping[K, Both],
+        *,
+        own: Collection[K],
+        refused: Collection[K],
+    ) -> None:
+        """What became of items: of those that are not people's, some were `refused` by the destination."""
+        if self.digests is not None:
+            unsure = {*refused, *(() if self._leaves_out else own)}
+            now = {both.item: both.source for key, both in items.items() if key not in unsure}
+            self.digests.done(version, instance, now)
+
+    def _own(
+        self,
+        digests: Digests,
+        version: str,
+        instance: str,
+        items: Mapping[K, Both],
+        at_source: InVersion[K],
+    ) -> set[K]:
+        own: set[K] = set()
+        unknown: list[K] = []
+        parent = self._parent(version) if digests.was_made(version) else None
+        for key, both in items.items():
+            known = digests.get(version, instance, both.item)
+            if known is None and parent is not None:
+                known = digests.get(parent, instance, both.item)
+            if known is None:
+                unknown.append(key)
+            elif both.destination not in known:
+                own.add(key)
+        if parent is not None:
+            own |= self._made_by_people(parent, items, unknown, at_source)
+        return own
+
+    def _made_by_people(
+        self, version: str | None, items: Mapping[K, Both], unknown: Sequence[K], at_source: InVersion[K]
+    ) -> set[K]:
+        """Those of the items that are not as at the source in a version. What the source does not have there
+        it can have deleted without a word: then the version before that counts."""
+        own: set[K] = set()
+        for _ in range(_BACK):
+            if not unknown or version is None:
+                break
+            there = at_source(version, unknown)
+            other = [key for key in unknown if items[key].destination != there[key]]
+            own.update(key for key in other if there[key] != NOTHING)
+            unknown = [key for key in other if there[key] == NOTHING]
+            version = self._parent(version)
+        return own.union(unknown)
+
+    def _parent(self, version: str) -> str | None:
+        parents = self._parents(version)
+        return parents[0] if len(parents) == 1 else None
