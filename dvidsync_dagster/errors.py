@@ -22,6 +22,7 @@
     │   └── ServerFailed          DVID's own 5xx, or an answer that is not what DVID promises
     ├── StorageError              a bucket, or what stands before it
     │   ├── StorageUnreachable    no answer, or only 429 and 5xx, for as long as one waits
+    │   │   └── Contended         another run writes the same table
     │   ├── StorageRefused        it does not let us do that: login, rights, no room, no such bucket
     │   ├── SnapshotDamaged       something is missing or is not what was written
     │   ├── AlreadyThere          an object that is written once has another content
@@ -33,9 +34,8 @@ Each message says what was found, where, and what can be done. None of them ever
 
 from __future__ import annotations
 
-from enum import Enum, auto
-
 from dvidsync_dagster.outgoing_text import escaped, scrubbed
+from dvidsync_dagster.refusal_reason import RefusalReason
 
 
 class DvidSyncError(Exception):
@@ -259,35 +259,6 @@ class ForeignVersion(ServerError):
             f"error in dvidsync: please report it",
         )
         self.version = version
-
-
-class RefusalReason(Enum):
-    """Why DVID refuses a request, as far as it matters here: docs/dvid.md, "Refusals"."""
-
-    VERSION_COMMITTED = auto()
-    UNKNOWN_VERSION = auto()
-    UNKNOWN_INSTANCE = auto()
-    NO_KEY = auto()
-    NO_ELEMENT = auto()
-    NO_LABELS = auto()
-    """A labelmap without labels has no highest one."""
-    NOT_FOUND = auto()
-    """404 of anything else: a body, a blob, a schema."""
-    ALREADY_IN_INDEX = auto()
-    """A merge of a body whose supervoxels the target has already."""
-    LABEL_EXISTS = auto()
-    """A renumber to a label that there is already."""
-    SUPERVOXEL_SPLIT = auto()
-    """A supervoxel that has been split is not there anymore."""
-    OUTSIDE_SUPERVOXEL = auto()
-    """A split whose voxels are not those of the supervoxel's index."""
-    AGAINST_SCHEMA = auto()
-    """A neuron that the instance's JSON schema does not allow."""
-    OTHER = auto()
-
-
-NOT_HERE = (RefusalReason.UNKNOWN_VERSION, RefusalReason.UNKNOWN_INSTANCE)
-"""The server has no such version, or no such instance."""
 
 
 class RequestRefused(ServerError):

@@ -14,7 +14,7 @@ import dvidsync_dagster
 PACKAGE = Path(dvidsync_dagster.__file__).parent
 
 FLOORS = [
-    {"outgoing_text"},
+    {"outgoing_text", "refusal_reason"},
     {"errors"},
     {"events", "config"},
     {"dvid"},

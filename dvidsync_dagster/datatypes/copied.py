@@ -15,9 +15,10 @@ from dvidsync_dagster.datatypes.commands import Command, Step
 from dvidsync_dagster.datatypes.contract import DataType, Rows
 from dvidsync_dagster.datatypes.server_side import Servers, ServerSide, Unit
 from dvidsync_dagster.dvid.repo import Instance
-from dvidsync_dagster.errors import RefusalReason, RequestRefused
+from dvidsync_dagster.errors import RequestRefused
 from dvidsync_dagster.events.event import Event
 from dvidsync_dagster.plan.claims import Claim, Key
+from dvidsync_dagster.refusal_reason import RefusalReason
 
 E = TypeVar("E", bound=Event)
 W = TypeVar("W")

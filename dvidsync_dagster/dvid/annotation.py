@@ -10,7 +10,8 @@ import orjson
 
 from dvidsync_dagster.dvid.paths import node_path
 from dvidsync_dagster.dvid.transport import BINARY, Transport
-from dvidsync_dagster.errors import RefusalReason, RequestRefused, ServerFailed
+from dvidsync_dagster.errors import RequestRefused, ServerFailed
+from dvidsync_dagster.refusal_reason import RefusalReason
 
 Point = tuple[int, int, int]
 """x, y, z in voxels."""

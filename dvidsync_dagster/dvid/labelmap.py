@@ -15,7 +15,8 @@ from dvidsync_dagster.dvid.paths import node_path, repo_path
 from dvidsync_dagster.dvid.patience import FEW, REPO
 from dvidsync_dagster.dvid.proto.labelmap_pb2 import LabelIndex
 from dvidsync_dagster.dvid.transport import BINARY, NO_TEXT, Transport
-from dvidsync_dagster.errors import RefusalReason, RequestRefused, ServerFailed
+from dvidsync_dagster.errors import RequestRefused, ServerFailed
+from dvidsync_dagster.refusal_reason import RefusalReason
 
 INDICES_AT_ONCE = 20_000
 _MAPPING_BATCH = 100_000

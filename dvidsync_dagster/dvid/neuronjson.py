@@ -14,7 +14,8 @@ from dvidsync_dagster.dvid import protobuf
 from dvidsync_dagster.dvid.paths import node_path
 from dvidsync_dagster.dvid.refusal import check_no_key
 from dvidsync_dagster.dvid.transport import BINARY, Query, Transport
-from dvidsync_dagster.errors import RefusalReason, RequestRefused, ServerFailed
+from dvidsync_dagster.errors import RequestRefused, ServerFailed
+from dvidsync_dagster.refusal_reason import RefusalReason
 
 _JSON_SCHEMA = "json_schema"
 _LIFTING = threading.Lock()

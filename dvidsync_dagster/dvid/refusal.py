@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import re
 
-from dvidsync_dagster.errors import NotDvid, RefusalReason, RequestRefused
+from dvidsync_dagster.errors import NotDvid, RequestRefused
+from dvidsync_dagster.refusal_reason import RefusalReason
 
 _TEXTS: tuple[tuple[re.Pattern[str], RefusalReason], ...] = tuple(
     (re.compile(pattern), reason)

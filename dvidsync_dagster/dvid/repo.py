@@ -16,7 +16,8 @@ from dvidsync_dagster.dvid.paths import node_path, repo_path
 from dvidsync_dagster.dvid.patience import FEW, REPO
 from dvidsync_dagster.dvid.times import go_time, json_time, nanoseconds
 from dvidsync_dagster.dvid.transport import Transport
-from dvidsync_dagster.errors import RefusalReason, RequestRefused, ServerFailed
+from dvidsync_dagster.errors import RequestRefused, ServerFailed
+from dvidsync_dagster.refusal_reason import RefusalReason
 
 _RUNNING = re.compile(r" m=\+(\d{1,12})\.(\d{1,9})$")
 """How long the process has been running, from Go's monotonic clock."""

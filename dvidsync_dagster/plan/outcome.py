@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from dvidsync_dagster.errors import RefusalReason, RequestRefused
+from dvidsync_dagster.errors import RequestRefused
+from dvidsync_dagster.refusal_reason import RefusalReason
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,8 @@ import pytest
 
 from dvidsync_dagster.dvid.answer import Asked, raise_for
 from dvidsync_dagster.dvid.refusal import reason_of
-from dvidsync_dagster.errors import RefusalReason, RequestRefused
+from dvidsync_dagster.errors import RequestRefused
+from dvidsync_dagster.refusal_reason import RefusalReason
 from tests.recordings import every_op
 
 NODE = "/api/node/ccbf"

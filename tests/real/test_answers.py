@@ -17,7 +17,8 @@ from dvidsync_dagster.dvid.neuronjson import Neuronjson
 from dvidsync_dagster.dvid.paths import node_path, repo_path
 from dvidsync_dagster.dvid.repo import commit_version, new_version, read_repo_info
 from dvidsync_dagster.dvid.sparsevol import parse_runs, request_body
-from dvidsync_dagster.errors import NOT_HERE, LoginRefused, RefusalReason, RequestRefused, ServerReadOnly
+from dvidsync_dagster.errors import LoginRefused, RequestRefused, ServerReadOnly
+from dvidsync_dagster.refusal_reason import NOT_HERE, RefusalReason
 
 pytestmark = pytest.mark.dvid
 

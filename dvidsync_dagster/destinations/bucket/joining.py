@@ -23,8 +23,9 @@ from dvidsync_dagster.destinations.bucket.sides import Sides, paths
 from dvidsync_dagster.destinations.source import Source
 from dvidsync_dagster.dvid import repo_log
 from dvidsync_dagster.dvid.repo import read_repo_info
-from dvidsync_dagster.errors import NOT_HERE, RequestRefused, ServerFailed
+from dvidsync_dagster.errors import RequestRefused, ServerFailed
 from dvidsync_dagster.outgoing_text import escaped
+from dvidsync_dagster.refusal_reason import NOT_HERE
 from dvidsync_dagster.snapshot.points import POINTS
 
 _SHOWN = 100

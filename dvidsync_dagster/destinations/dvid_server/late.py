@@ -13,10 +13,10 @@ from enum import Enum
 
 from dvidsync_dagster.datatypes.place import is_after_commit, is_late
 from dvidsync_dagster.dvid.repo import RepoInfo
-from dvidsync_dagster.errors import RefusalReason
 from dvidsync_dagster.events.event import Event
 from dvidsync_dagster.events.repo import Commit, NewVersion
 from dvidsync_dagster.plan.outcome import Outcome, Refusal
+from dvidsync_dagster.refusal_reason import RefusalReason
 
 
 class Timing(Enum):

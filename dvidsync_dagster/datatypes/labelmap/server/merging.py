@@ -7,9 +7,10 @@ from dataclasses import replace
 
 from dvidsync_dagster.datatypes.labelmap.server.bodies import Bodies, signed
 from dvidsync_dagster.datatypes.labelmap.server.commands import Label, MergeBodies, RenumberBody
-from dvidsync_dagster.errors import RefusalReason, RequestRefused
+from dvidsync_dagster.errors import RequestRefused
 from dvidsync_dagster.events.event import Event
 from dvidsync_dagster.plan.outcome import ALREADY_THERE, DEPENDS, DONE, Outcome, Refusal, refused_by
+from dvidsync_dagster.refusal_reason import RefusalReason
 
 
 def merge(bodies: Bodies, command: MergeBodies, events: Sequence[Event]) -> Outcome:

@@ -12,7 +12,8 @@ from collections.abc import Iterable, Iterator
 from dvidsync_dagster.datatypes.labelmap.events import BodyEvent, Cleave, Split
 from dvidsync_dagster.datatypes.labelmap.server.tags import rank_of
 from dvidsync_dagster.dvid.labelmap import Labelmap
-from dvidsync_dagster.errors import NOT_HERE, RequestRefused
+from dvidsync_dagster.errors import RequestRefused
+from dvidsync_dagster.refusal_reason import NOT_HERE
 
 _PARTS = 10
 """Supervoxels of one operation that are looked for."""

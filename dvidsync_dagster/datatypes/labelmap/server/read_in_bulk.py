@@ -14,7 +14,8 @@ from dvidsync_dagster.datatypes.labelmap.changed_indices import grouped, supervo
 from dvidsync_dagster.datatypes.labelmap.events import BodyEvent
 from dvidsync_dagster.dvid.labelmap import Labelmap, LastMod
 from dvidsync_dagster.dvid.proto.labelmap_pb2 import LabelIndex
-from dvidsync_dagster.errors import NOT_HERE, RequestRefused
+from dvidsync_dagster.errors import RequestRefused
+from dvidsync_dagster.refusal_reason import NOT_HERE
 
 REST_LOOKS = 30
 

@@ -20,9 +20,10 @@ from dvidsync_dagster.datatypes.labelmap.server.presence import Body, Seen, find
 from dvidsync_dagster.datatypes.labelmap.server.tags import rank_of
 from dvidsync_dagster.dvid.labelmap import Labelmap, LastMod
 from dvidsync_dagster.dvid.times import line_time
-from dvidsync_dagster.errors import NOT_HERE, RequestRefused, ServerFailed
+from dvidsync_dagster.errors import RequestRefused, ServerFailed
 from dvidsync_dagster.plan.claims import Key
 from dvidsync_dagster.plan.order import order
+from dvidsync_dagster.refusal_reason import NOT_HERE
 
 SLOW_SECONDS = 0.05
 """A look at a body of usual size is quicker."""

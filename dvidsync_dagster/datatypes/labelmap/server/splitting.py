@@ -9,9 +9,10 @@ from dvidsync_dagster.datatypes.labelmap.server.bodies import Bodies, signed
 from dvidsync_dagster.datatypes.labelmap.server.cleaving import cleave_off
 from dvidsync_dagster.datatypes.labelmap.server.commands import SplitSupervoxels
 from dvidsync_dagster.datatypes.labelmap.server.torn_split import TornSplit
-from dvidsync_dagster.errors import RefusalReason, RequestRefused
+from dvidsync_dagster.errors import RequestRefused
 from dvidsync_dagster.events.event import Event
 from dvidsync_dagster.plan.outcome import DONE, Outcome, refused_by
+from dvidsync_dagster.refusal_reason import RefusalReason
 
 _TORN_SPLIT = (RefusalReason.SUPERVOXEL_SPLIT, RefusalReason.OUTSIDE_SUPERVOXEL)
 """Why a supervoxel split is refused that a killed server left half done."""
