@@ -10,9 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-from dvidsync_dagster.log.digests import NOTHING, Digests
+from dvidsync_dagster.log.digests import NOTHING
+
+if TYPE_CHECKING:
+    from dvidsync_dagster.log.kept_digests import Digests
 
 K = TypeVar("K")
 

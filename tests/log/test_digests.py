@@ -9,7 +9,8 @@ import pytest
 
 from dvidsync_dagster.config import SyncConfig
 from dvidsync_dagster.errors import LogError
-from dvidsync_dagster.log.digests import MAX_FILES, NOTHING, Digests, digests_of, last_digests_of
+from dvidsync_dagster.log.digests import NOTHING, digests_of, last_digests_of
+from dvidsync_dagster.log.kept_digests import MAX_FILES, Digests
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import partial
+from typing import TYPE_CHECKING
 
 from dvidsync_dagster.config import DestinationConfig, SyncConfig
 from dvidsync_dagster.datatypes.server_side import CarryOut
@@ -17,7 +18,10 @@ from dvidsync_dagster.dvid.opening import open_destination
 from dvidsync_dagster.dvid.repo import RepoInfo, read_repo_info
 from dvidsync_dagster.dvid.transport import Transport
 from dvidsync_dagster.dvid.writing import SourcesVersions
-from dvidsync_dagster.log.digests import Digests, last_digests_of
+from dvidsync_dagster.log.digests import last_digests_of
+
+if TYPE_CHECKING:
+    from dvidsync_dagster.log.kept_digests import Digests
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from dvidsync_dagster.datatypes.commands import Step
 from dvidsync_dagster.datatypes.own_values import OwnValues
@@ -15,8 +16,10 @@ from dvidsync_dagster.destinations.dvid_server.ownership import Ownership
 from dvidsync_dagster.destinations.dvid_server.planner import Sides
 from dvidsync_dagster.dvid.repo import RepoInfo
 from dvidsync_dagster.dvid.transport import Transport
-from dvidsync_dagster.log.digests import Digests
 from dvidsync_dagster.plan.outcome import Outcome, refused
+
+if TYPE_CHECKING:
+    from dvidsync_dagster.log.kept_digests import Digests
 
 
 @contextmanager

@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 from dvidsync_dagster.datatypes.commands import Step
 from dvidsync_dagster.datatypes.own_values import OwnValues
@@ -27,8 +28,11 @@ from dvidsync_dagster.events.batch import Batch
 from dvidsync_dagster.events.event import Event
 from dvidsync_dagster.events.repo import Commit
 from dvidsync_dagster.log.checkpoint import Checkpoint
-from dvidsync_dagster.log.digests import Digests, Place
+from dvidsync_dagster.log.digests import Place
 from dvidsync_dagster.plan.outcome import Outcome, refused
+
+if TYPE_CHECKING:
+    from dvidsync_dagster.log.kept_digests import Digests
 
 REST_SECONDS = 2.0
 
@@ -75,6 +79,7 @@ class DvidServer:
         self._looking = Looking(None, again=False)
         self._checkpoint = Checkpoint(epoch=0)
         self._remembered = 0
+        self._values = ""
         self._applied: list[Event] = []
         self._versions: frozenset[str] = frozenset()
         # Reads run inside a step, so they need threads that steps cannot occupy.
@@ -120,24 +125,32 @@ class DvidServer:
         if self._looking.is_needed:
             self.come_to_rest()
         if self._own_values.digests is None:
-            self._know_values(self._checkpoint.values)
+            self._values = self._checkpoint.values
+            if not self._values:
+                self._know_values()
 
-    def _know_values(self, name: str) -> None:
+    def _know_values(self) -> None:
         """Open what is kept of values. Whoever leaves out what people changed needs it."""
         try:
-            digests = self._open_digests(name)
+            digests = self._open_digests(self._values)
             if digests.is_new:
                 digests.begin_anew(self._found())
-            self._own_values.digests = digests
         except LogError as error:
             if self.skips:
                 raise
+            # What is written without them is not in them.
+            self._values = ""
             self._note(f"values that people changed here are not told from others: {error}")
+        else:
+            self._own_values.digests = digests
+            self._values = digests.name
 
     def contents(self) -> RepoInfo:
         return read_repo_info(self.client, self._repo.root)
 
     def bring(self, batch: Batch) -> Brought:
+        if batch.events and self._own_values.digests is None:
+            self._know_values()
         self._own_values.checks = not batch.asked_for
         if self._looking.is_untried:
             self._looking.tried(is_past=self._is_past(batch.events))
@@ -189,12 +202,12 @@ class DvidServer:
         """What is kept of values, as the checkpoint names it. A version before a committed one is settled."""
         digests = self._own_values.digests
         if digests is None:
-            return ""
+            return self._values
         committed = {event.version for event in applied if isinstance(event, Commit)}
         before = set().union(*(self._repo.ancestors(version) for version in committed)) - committed
         digests.drop(before)
         digests.keep()
-        return digests.name
+        return self._values
 
     def _is_past(self, events: Collection[Event]) -> bool:
         """A checkpoint that says that its run ended in order can have been set back since."""

@@ -1,0 +1,232 @@
+"""What is kept of values, as files. See `digests`."""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from dvidsync_dagster.log.digests import NOTHING, Now, Place
+from dvidsync_dagster.log.folder import Folder
+
+MAX_FILES = 64
+"""When there are more, they become one."""
+
+_SUFFIX = ".digests"
+"""They are Parquet."""
+
+_SCHEMA = pa.schema(
+    {
+        "version": pa.string(),
+        "instance": pa.string(),
+        "item": pa.uint64(),
+        "now": pa.uint64(),
+        "before": pa.uint64(),
+    }
+)
+
+_ALL_ITEMS = 0
+_Row = tuple[str, str, int, int, int | None]
+_Numbers = npt.NDArray[np.uint64]
+
+
+class _Sorted:
+    """Digests by item, in few bytes."""
+
+    def __init__(self) -> None:
+        self.items: _Numbers = np.empty(0, np.uint64)
+        self.now: _Numbers = np.empty(0, np.uint64)
+
+    def get(self, item: int) -> Now | None:
+        at = int(np.searchsorted(self.items, np.uint64(item)))
+        return (int(self.now[at]),) if at < len(self.items) and int(self.items[at]) == item else None
+
+    def take_in(self, items: _Numbers, now: _Numbers) -> None:
+        """The last word is theirs."""
+        self.items, first = np.unique(np.concatenate([items, self.items]), return_index=True)
+        self.now = np.concatenate([now, self.now])[first]
+
+
+class Digests:
+    """What is kept of one destination. It is asked by several threads.
+
+    Every method raises `LogError` if the folder cannot be read or written.
+
+    Args:
+        name: what a checkpoint calls it.
+    """
+
+    def __init__(self, folder: Folder, name: str) -> None:
+        self.name = name
+        self._folder = folder
+        self._known: dict[Place, _Sorted] = {}
+        self._since: dict[Place, dict[int, Now]] = {}
+        self._whole: set[Place] = set()
+        self._unkept: list[str] = []
+        self._dropped = False
+        self._number = 0
+        self._lock = threading.Lock()
+
+    def get(self, version: str, instance: str, item: int) -> Now | None:
+        """What the item has if it is as the source had it; None if that is not known."""
+        place = (version, instance)
+        with self._lock:
+            now = self._since.get(place, {}).get(item)
+            if now is None and place in self._known:
+                now = self._known[place].get(item)
+            if now is None and self._is_whole(place):
+                return (NOTHING,)
+            return now
+
+    def _is_whole(self, place: Place) -> bool:
+        """Whether what is not known of an item is that it is not there."""
+        version, instance = place
+        return place in self._whole or (("", instance) in self._whole and not self.was_made(version))
+
+    def was_made(self, version: str) -> bool:
+        """Whether a version was made since anything is kept."""
+        return (version, "") in self._whole
+
+    def make(self, place: Place) -> None:
+        """A version or an instance is about to be made."""
+        with self._lock:
+            self._whole.add(place)
+            self._unkept.append(self._write(_rows_whole([place])))
+
+    def begin(self, version: str, instance: str, changes: Mapping[int, tuple[int, int]]) -> None:
+        """Items are about to be written: by item, what it has and what it will have."""
+        with self._lock:
+            self._since.setdefault((version, instance), {}).update(changes)
+            rows = [(version, instance, item, now, before) for item, (before, now) in changes.items()]
+            self._unkept.append(self._write(rows))
+
+    def done(self, version: str, instance: str, now: Mapping[int, int]) -> None:
+        """By item what the source has, which is to be at the destination."""
+        with self._lock:
+            since = self._since.setdefault((version, instance), {})
+            since.update((item, (digest,)) for item, digest in now.items())
+
+    def drop(self, versions: Collection[str]) -> None:
+        """Forget versions in which nothing changes anymore."""
+        with self._lock:
+            places = {*self._known, *self._since, *self._whole}
+            gone = [place for place in places if place[0] in versions]
+            for place in gone:
+                self._known.pop(place, None)
+                self._since.pop(place, None)
+            self._whole.difference_update(gone)
+            self._dropped |= bool(gone)
+
+    def keep(self) -> None:
+        """A chunk ends."""
+        with self._lock:
+            names = self._names()
+            whole = _rows_whole(self._whole)
+            if self._dropped or len(names) > MAX_FILES:
+                self._fold()
+                self._write([*whole, *self._rows_since()], self._known)
+                outdated = names
+            elif self._since or self._unkept:
+                self._write([*whole, *self._rows_since()])
+                self._fold()
+                outdated = self._unkept
+            else:
+                return
+            for name in outdated:
+                self._folder.remove(name)
+            self._unkept, self._dropped = [], False
+
+    @property
+    def is_new(self) -> bool:
+        """Nothing is kept yet."""
+        return not self._number
+
+    def read(self) -> None:
+        """Take in what is kept."""
+        for name in self._names():
+            with self._folder.errors("read", name):
+                path = self._folder.path_of(name)
+                table = pq.read_table(path, filesystem=self._folder.files, partitioning=None)
+                self._take_in(table.replace_schema_metadata().select(_SCHEMA.names).cast(_SCHEMA))
+            self._number = _number_of(name)
+
+    def begin_anew(self, found: Iterable[tuple[Place, Mapping[int, int]]]) -> None:
+        """Keep all that a destination has at first in some places, by item; what was kept before goes."""
+        outdated = self._folder.names()
+        for place, now in found:
+            self._known[place] = _Sorted()
+            self._known[place].take_in(*_arrays(now))
+            self._whole.add(place)
+        self._write(_rows_whole(self._whole), self._known)
+        for name in outdated:
+            self._folder.remove(name)
+
+    def _names(self) -> list[str]:
+        return [name for name in self._folder.names() if name.startswith(f"{self.name}-")]
+
+    def _fold(self) -> None:
+        """What is sure takes less room in order."""
+        for place, since in self._since.items():
+            sure = {item: now[0] for item, now in since.items() if len(now) == 1}
+            self._known.setdefault(place, _Sorted()).take_in(*_arrays(sure))
+        unsure = {
+            place: {item: now for item, now in since.items() if len(now) > 1}
+            for place, since in self._since.items()
+        }
+        self._since = {place: since for place, since in unsure.items() if since}
+
+    def _rows_since(self) -> Iterator[_Row]:
+        for place, since in self._since.items():
+            for item, now in since.items():
+                yield (*place, item, now[-1], now[0] if len(now) > 1 else None)
+
+    def _take_in(self, table: pa.Table) -> None:
+        for both in table.group_by(["version", "instance"]).aggregate([]).to_pylist():
+            place = (both["version"], both["instance"])
+            rows = table.filter((pc.field("version") == place[0]) & (pc.field("instance") == place[1]))
+            items, now = rows["item"].to_numpy(), rows["now"].to_numpy()
+            if (items == _ALL_ITEMS).any():
+                self._whole.add(place)
+            unsure = rows["before"].is_valid().to_numpy()
+            sure = ~unsure & (items != _ALL_ITEMS)
+            since = self._since.setdefault(place, {})
+            for item in np.intersect1d(np.fromiter(since, np.uint64, len(since)), items[sure]).tolist():
+                del since[item]
+            self._known.setdefault(place, _Sorted()).take_in(items[sure], now[sure])
+            before = rows["before"].filter(pa.array(unsure)).to_numpy()
+            pairs = zip(before.tolist(), now[unsure].tolist(), strict=True)
+            since.update(zip(items[unsure].tolist(), pairs, strict=True))
+
+    def _write(self, rows: Sequence[_Row], known: Mapping[Place, _Sorted] | None = None) -> str:
+        columns = list(zip(*rows, strict=True)) or [()] * len(_SCHEMA)
+        arrays = [pa.array(own, kind.type) for own, kind in zip(columns, _SCHEMA, strict=True)]
+        tables = [pa.table(arrays, _SCHEMA)]
+        for (version, instance), own in (known or {}).items():
+            count = len(own.items)
+            names = [pa.repeat(version, count), pa.repeat(instance, count)]
+            tables.append(pa.table([*names, own.items, own.now, pa.nulls(count, pa.uint64())], _SCHEMA))
+        self._number += 1
+        # A run that lost the destination writes no file of the run that has it.
+        name = f"{self.name}-{self._number:012d}-{uuid.uuid4().hex[:8]}{_SUFFIX}"
+        self._folder.write_table(name, pa.concat_tables(tables))
+        return name
+
+
+def _rows_whole(places: Iterable[Place]) -> list[_Row]:
+    return [(*place, _ALL_ITEMS, NOTHING, None) for place in places]
+
+
+def _number_of(name: str) -> int:
+    number = name.partition("-")[2].partition("-")[0]
+    return int(number) if number.isascii() and number.isdigit() else 0
+
+
+def _arrays(digests: Mapping[int, int]) -> tuple[_Numbers, _Numbers]:
+    count = len(digests)
+    return np.fromiter(digests, np.uint64, count), np.fromiter(digests.values(), np.uint64, count)
