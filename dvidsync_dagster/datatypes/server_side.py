@@ -128,9 +128,14 @@ class ServerSide(ABC):
 
     # What the destination has
 
-    def meet(self, checkpoint: Checkpoint | None) -> int:
-        """A pass over the log begins at this checkpoint. What of the destination is to be remembered as it
-        was when it was first met, as a number for the checkpoint; 0 if nothing."""
+    def meet(self, checkpoint: Checkpoint | None) -> None:
+        """A pass over the log begins at this checkpoint."""
+        return
+
+    @property
+    def remembered(self) -> int:
+        """What of the destination is to be remembered as it was when it was first met, as a number for the
+        checkpoint; 0 if nothing."""
         return 0
 
     def find_present(self, units: Sequence[Unit], ordering: Ordering) -> Presence:

@@ -53,7 +53,8 @@ class Checkpoint:
     are the furthest that were applied. `clean` says that the run which wrote it ended in order: nothing was
     in flight afterwards. `era` is the key at which the source last began to count its mutation ids again
     (restored from a backup), or 0; `boot` when the source was last started, as far as its messages told.
-    `contact` is the destination's next mutation id when it was first met, or 0: see `Contact` of labelmaps.
+    `contact` is the destination's next mutation id when it was first met, or the first that people got there
+    before, as far as that was seen; or 0: see `Contact` of labelmaps.
     `topics` holds the id that Kafka gave each topic when it was made, as far as the broker tells. `ids` are
     the mutation ids of the current era that the log has told of. `behind` is what events that were left out
     touched: nothing is done to it. `values` names what is kept of the values that were brought: see

@@ -78,7 +78,6 @@ class DvidServer:
         self._ownership = Ownership(still_owner)
         self._looking = Looking(None, again=False)
         self._checkpoint = Checkpoint(epoch=0)
-        self._remembered = 0
         self._values = ""
         self._applied: list[Event] = []
         self._versions: frozenset[str] = frozenset()
@@ -121,7 +120,8 @@ class DvidServer:
     def begin_pass(self, checkpoint: Checkpoint | None, *, again: bool) -> None:
         self._checkpoint = checkpoint or Checkpoint(epoch=0)
         self._looking = Looking(checkpoint, again=again)
-        self._remembered = max(side.meet(checkpoint) for side in self.sides.values())
+        for side in self.sides.values():
+            side.meet(checkpoint)
         if self._looking.is_needed:
             self.come_to_rest()
         if self._own_values.digests is None:
@@ -171,7 +171,8 @@ class DvidServer:
         values = self._keep_digests(applied)
         self._checkpoint = max(self._checkpoint, checkpoint, key=lambda each: each.key_ns)
         behind = tuple(each for side in self.sides.values() for each in side.behind())
-        return replace(checkpoint, contact=self._remembered, behind=behind, values=values)
+        contact = max(side.remembered for side in self.sides.values())
+        return replace(checkpoint, contact=contact, behind=behind, values=values)
 
     @property
     def requests(self) -> int:

@@ -60,6 +60,7 @@ class Seen:
         left: cleaves and splits (instance, version, rank) whose new body is gone and whose supervoxels are in
             bodies that the source put them into later.
         slow: how many seconds the server took to tell of a body, where that was long.
+        own_from: the lowest mutation id that people are seen to have got before the destination was met.
     """
 
     bodies: Mapping[Key, Body]
@@ -67,6 +68,7 @@ class Seen:
     gone: frozenset[Key] = frozenset()
     left: frozenset[tuple[str, str, Rank]] = frozenset()
     slow: Mapping[Key, float] = field(default_factory=dict)
+    own_from: int | None = None
 
     def __or__(self, other: Seen) -> Seen:
         """What was read of both."""
@@ -76,6 +78,7 @@ class Seen:
             self.gone | other.gone,
             self.left | other.left,
             {**self.slow, **other.slow},
+            min((each.own_from for each in (self, other) if each.own_from is not None), default=None),
         )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 
@@ -16,6 +16,7 @@ from dvidsync_dagster.datatypes.labelmap.events import (
     Split,
     SplitSupervoxel,
 )
+from dvidsync_dagster.datatypes.labelmap.server.copied_folder import first_own_number
 from dvidsync_dagster.datatypes.labelmap.server.presence import Body, Seen, find_presence
 from dvidsync_dagster.datatypes.labelmap.server.tags import rank_of
 from dvidsync_dagster.dvid.labelmap import Labelmap, LastMod
@@ -34,8 +35,9 @@ class Contact:
     """How the destination was found when dvidsync first met it.
 
     Args:
-        next_mutation_id: the destination's own at that time. An untagged change below it came with the copy
-            and is the source's; one above is the destination's own.
+        next_mutation_id: the destination's own at that time, or the first that people are seen to have got
+            there before. An untagged change below it came with the copy and is the source's; one above is
+            the destination's own.
         era: the key at which the source last began to count its ids again, or 0.
     """
 
@@ -61,6 +63,7 @@ def look(
     contact: Contact,
     *,
     alone: bool = False,
+    is_copied: bool = False,
 ) -> Seen:
     """Ask for every body that the events of one instance touch, and for every supervoxel they split.
 
@@ -69,6 +72,7 @@ def look(
 
     Args:
         alone: only what the bodies that exist tell, not what became of those that are gone.
+        is_copied: the instance came with the source's folder, so that both give ids in one range.
     """
     bodies = {
         (event.version, label)
@@ -95,14 +99,37 @@ def look(
     answers = list(pool.map(ask, wanted))
     tagged = [answer.mutation_id for answer in answers if answer and _is_repeated(answer)]
     contact = replace(contact, next_mutation_id=min((contact.next_mutation_id, *tagged)))
+    missing = [where for where, answer in zip(wanted, answers, strict=True) if answer is None]
+    _check_missing(labelmap, missing)
+    homes = {} if alone else _bodies(labelmap, missing)
+    taken_by = {
+        (version, home): labelmap.last_mod(version, home)
+        for version, bodies in homes.items()
+        for home in sorted(set(bodies.values()) - {0})
+    }
+    lasts = {**dict(zip(wanted, answers, strict=True)), **taken_by}
+    own_from = _own_from(events, lasts, labelmap, contact) if is_copied else None
+    if own_from is not None:
+        contact = replace(contact, next_mutation_id=own_from)
     for (version, label), answer in zip(wanted, answers, strict=True):
         if answer is not None:
             found[body_key(labelmap.name, version, label)] = body_of(answer, contact)
-    missing = [where for where, answer in zip(wanted, answers, strict=True) if answer is None]
-    _check_missing(labelmap, missing)
     gone = frozenset(body_key(labelmap.name, version, label) for version, label in missing)
-    existed = frozenset[Key]() if alone else _existed(labelmap, gone, contact)
-    return Seen(found, _gone(events, labelmap), existed, _left(events, labelmap, gone, contact), slow)
+    existed = _existed(labelmap, homes, taken_by, contact)
+    left = _left(events, labelmap, gone, contact)
+    return Seen(found, _gone(events, labelmap), existed, left, slow, own_from)
+
+
+def _own_from(
+    events: Sequence[LabelEvent],
+    lasts: Mapping[tuple[str, int], LastMod | None],
+    labelmap: Labelmap,
+    contact: Contact,
+) -> int | None:
+    def homes(version: str, supervoxels: Sequence[int]) -> Mapping[int, int]:
+        return _bodies(labelmap, [(version, each) for each in supervoxels]).get(version, {})
+
+    return first_own_number(events, lasts, homes, era=contact.era, below=contact.next_mutation_id)
 
 
 def _is_repeated(last: LastMod) -> bool:
@@ -138,27 +165,34 @@ def _check_missing(labelmap: Labelmap, missing: Sequence[tuple[str, int]]) -> No
                 )
 
 
-def _existed(labelmap: Labelmap, gone: frozenset[Key], contact: Contact) -> frozenset[Key]:
+def _existed(
+    labelmap: Labelmap,
+    homes: Mapping[str, Mapping[int, int]],
+    taken_by: Mapping[tuple[str, int], LastMod | None],
+    contact: Contact,
+) -> frozenset[Key]:
     """Those of the bodies that are gone which the source took away, as far as the destination proves it.
 
     The supervoxel of a body's name lies in another body, which the source changed last. Or there is none of
     that name, but the server knows the label: a cleave or a renumber gave it, or the supervoxel was split.
     What the destination never had is in neither.
+
+    Args:
+        homes: by version and label of a body that is gone, the body in which its supervoxel is; 0 for none.
+        taken_by: the last changes of these.
     """
-    bodies = _bodies(labelmap, [(str(key[2]), int(key[3])) for key in sorted(gone)])
     found = set()
-    for version, homes in bodies.items():
-        given = labelmap.retired(version) if 0 in homes.values() else frozenset()
+    for version, own in homes.items():
+        given = labelmap.retired(version) if 0 in own.values() else frozenset()
         # A body that is not there gets it yet: a run that made it in bulk was killed.
         sources = {
             home
-            for home in set(homes.values()) - {0}
-            if (last := labelmap.last_mod(version, home)) is None
-            or body_of(last, contact).reached is not None
+            for home in set(own.values()) - {0}
+            if (last := taken_by[version, home]) is None or body_of(last, contact).reached is not None
         }
         found |= {
             body_key(labelmap.name, version, label)
-            for label, home in homes.items()
+            for label, home in own.items()
             if home in sources or (home == 0 and label in given)
         }
     return frozenset(found)

@@ -7,6 +7,7 @@ import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 from dvidsync_dagster.datatypes.commands import Step
 from dvidsync_dagster.datatypes.labelmap.claims import claims_of
@@ -112,15 +113,20 @@ class LabelmapSide(ServerSide):
 
     # What the destination has
 
-    def meet(self, checkpoint: Checkpoint | None) -> int:
+    def meet(self, checkpoint: Checkpoint | None) -> None:
         met_at = checkpoint.contact if checkpoint is not None else 0
         era = checkpoint.era if checkpoint is not None else 0
         if not met_at:
             met_at = read_repo_info(self.servers.destination, self.servers.root).next_mutation_id
+            if self._copied:
+                met_at = min(met_at, self.servers.repo.next_mutation_id)
         self.contact = Contact(met_at, era)
         if checkpoint is not None:
             self._untouched.met(checkpoint.behind)
-        return met_at
+
+    @property
+    def remembered(self) -> int:
+        return self.contact.next_mutation_id
 
     def find_present(self, units: Sequence[Unit], ordering: Ordering) -> Presence:
         """By their bodies; torn ones are mended on the way."""
@@ -163,8 +169,20 @@ class LabelmapSide(ServerSide):
             labelmap = self._labelmap(instance)
             if self.servers.apply != "replay":
                 labelmap = known_bodies(labelmap, own, SHORT_SECONDS)
-            seen |= look(own, labelmap, self.servers.pool, self.contact)
+            is_copied = instance in self._copied
+            seen |= look(own, labelmap, self.servers.pool, self.contact, is_copied=is_copied)
+        if seen.own_from is not None:
+            self.contact = replace(self.contact, next_mutation_id=seen.own_from)
         return seen
+
+    @cached_property
+    def _copied(self) -> frozenset[str]:
+        """The labelmaps that came with the source's folder."""
+        there = read_repo_info(self.servers.destination, self.servers.root).instances
+        here = self.servers.repo.instances.values()
+        labelmaps = [each for each in here if each.typename == LabelEvent.typename]
+        known = {each.data_uuid for each in there.values()}
+        return frozenset(each.name for each in labelmaps if each.data_uuid in known)
 
     def is_past(self, events: Sequence[Event], checkpoint: Checkpoint) -> bool:
         first = [event for event in events if isinstance(event, BodyEvent)][:_PROBES]
