@@ -229,6 +229,6 @@ class SandboxServer(DvidServer):
             arguments.append("--split-endpoint")
         if not self.mutation_list:
             arguments.append("--no-mutation-list")
-        process = ChildProcess(Forked("dvid_sandbox.server", arguments, environment), ready="ready http://")
+        process = ChildProcess(Forked(arguments, environment), ready="ready http://")
         self.port = int(process.ready_line.rpartition(":")[2])
         return process
