@@ -33,7 +33,7 @@ def schema() -> pa.Schema:
             "action": pa.string(),
             "instance": pa.string(),
             "version": pa.string(),
-            "mutation_id": pa.int64(),
+            "mutation_id": pa.uint64(),
             "items": pa.list_(pa.string()),
             "user": pa.string(),
             "found": pa.string(),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import sys
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ from typing import Any, ClassVar, Self
 
 import httpx
 
+from dvid_sandbox.forked import Forked
 from dvid_sandbox.process import ChildProcess
 
 ADMIN_TOKEN_ENV = "DVID_ADMIN_TOKEN"
@@ -229,7 +229,6 @@ class SandboxServer(DvidServer):
             arguments.append("--split-endpoint")
         if not self.mutation_list:
             arguments.append("--no-mutation-list")
-        command = [sys.executable, "-m", "dvid_sandbox.server", *arguments]
-        process = ChildProcess(command, environment, ready="ready http://")
+        process = ChildProcess(Forked(arguments, environment), ready="ready http://")
         self.port = int(process.ready_line.rpartition(":")[2])
         return process

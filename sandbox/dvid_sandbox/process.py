@@ -8,42 +8,40 @@ import threading
 from collections import deque
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any, Protocol, TextIO
 
 STOP_SECONDS = 90.0
 KEPT_LINES = 50
+
+
+class Started(Protocol):
+    """A process as `subprocess` has it."""
+
+    @property
+    def args(self) -> Any: ...
+    @property
+    def pid(self) -> int: ...
+    @property
+    def stdout(self) -> TextIO | Any: ...
+    def poll(self) -> int | None: ...
+    def wait(self, timeout: float | None = None) -> int: ...
+    def terminate(self) -> None: ...
+    def kill(self) -> None: ...
 
 
 class ChildProcess:
     """A program that this process has started.
 
     Args:
-        command: program and arguments.
-        environment: added to this process's own.
+        process: with a pipe for what it prints.
         ready: what the line begins with that says that it is ready; None waits for none.
-        folder: its working folder; None is this process's.
 
     Raises:
         RuntimeError: it ended before it was ready; the message holds what it printed.
     """
 
-    def __init__(
-        self,
-        command: Sequence[str],
-        environment: Mapping[str, str],
-        *,
-        ready: str | None = None,
-        folder: Path | None = None,
-    ) -> None:
-        self._process = subprocess.Popen(
-            command,
-            cwd=folder,
-            env={**os.environ, **environment},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-        )
+    def __init__(self, process: Started, *, ready: str | None = None) -> None:
+        self._process = process
         self._lines: deque[str] = deque(maxlen=KEPT_LINES)
         self.ready_line = "" if ready is None else self._await(ready)
         """The line that said that it is ready."""
@@ -90,11 +88,9 @@ class ChildProcess:
     def _ended(self) -> None:
         self._process.wait()
         self._reader.join()
-        if self._process.stdout is not None:
-            self._process.stdout.close()
+        self._process.stdout.close()
 
     def _await(self, ready: str) -> str:
-        assert self._process.stdout is not None
         for line in self._process.stdout:
             self._lines.append(line)
             if line.startswith(ready):
@@ -105,5 +101,26 @@ class ChildProcess:
 
     def _keep_output(self) -> None:
         # Read to the end, so that the pipe never fills up.
-        assert self._process.stdout is not None
         self._lines.extend(self._process.stdout)
+
+
+def started(
+    command: Sequence[str], environment: Mapping[str, str], *, folder: Path | None = None
+) -> subprocess.Popen[str]:
+    """A process that runs a command.
+
+    Args:
+        command: program and arguments.
+        environment: added to this process's own.
+        folder: its working folder; None is this process's.
+    """
+    return subprocess.Popen(
+        command,
+        cwd=folder,
+        env={**os.environ, **environment},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+    )

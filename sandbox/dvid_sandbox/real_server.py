@@ -20,7 +20,7 @@ from typing import ClassVar
 import httpx
 
 from dvid_sandbox.launcher import ADMIN_TOKEN_ENV, DvidServer
-from dvid_sandbox.process import ChildProcess
+from dvid_sandbox.process import ChildProcess, started
 
 BINARY_ENV = "DVID_BIN"
 START_SECONDS = 60.0
@@ -77,7 +77,8 @@ class RealServer(DvidServer):
         self.port, self.rpc_port = self.port or free[0], self.rpc_port or free[1]
         self._write_configuration()
         command = [path, "serve", "config.toml"]
-        process = ChildProcess(command, {ADMIN_TOKEN_ENV: self.admin_token}, folder=self.folder)
+        environment = {ADMIN_TOKEN_ENV: self.admin_token}
+        process = ChildProcess(started(command, environment, folder=self.folder))
         self._wait_until_it_answers(process)
         return process
 

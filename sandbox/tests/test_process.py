@@ -9,7 +9,7 @@ import pytest
 
 from dvid_sandbox import process
 from dvid_sandbox.launcher import SandboxServer
-from dvid_sandbox.process import ChildProcess
+from dvid_sandbox.process import ChildProcess, started
 from dvid_sandbox.real_server import RealServer, dvid_binary
 from repos import Repo
 
@@ -23,12 +23,12 @@ signal.pause()
 
 def test_one_that_ends_before_it_is_ready_tells_what_it_printed() -> None:
     with pytest.raises(RuntimeError, match="before it was ready:\nno such volume"):
-        ChildProcess([sys.executable, "-c", "print('no such volume')"], {}, ready="ready")
+        ChildProcess(started([sys.executable, "-c", "print('no such volume')"], {}), ready="ready")
 
 
 def test_one_that_does_not_stop_is_killed_and_that_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(process, "STOP_SECONDS", 0.1)
-    child = ChildProcess([sys.executable, "-c", DEAF], {}, ready="ready")
+    child = ChildProcess(started([sys.executable, "-c", DEAF], {}), ready="ready")
     with pytest.raises(RuntimeError, match=r"did not stop within .* was killed"):
         child.stop()
     assert not child.running
