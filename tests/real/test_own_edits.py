@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -79,6 +80,30 @@ def test_no_operation_lands_on_another_body_than_at_the_source(tmp_path: Path, a
         bodies = copy.bodies()
         found = [bodies[each] for each in (1, 3, own.new, 5, 6, 7, 9)]
         assert found == [{1, 2}, {3}, {4}, {5}, {6}, {7, 8}, {9, 10}]
+
+
+@pytest.mark.parametrize("apply", ["replay", "state"])
+def test_so_it_is_where_people_began_before_the_first_run(tmp_path: Path, apply: str) -> None:
+    """What the source did between the start and the copy is the source's all the same."""
+    with stage(tmp_path, size=64, cube=16) as scene:
+        source = Worker(scene.root, scene.source.url, "amy")
+        copy = Worker(scene.root, scene.destination.url, "trainee")
+        source.merge(1, 2)
+        copy.merge(3, 4)
+        theirs = source.cleave(1, 2)
+        own = copy.cleave(3, 4)
+        assert own == replace(theirs, named=(3,), moved=frozenset({4}))
+        copy.merge(20, 21)
+        source.merge(22, 21)
+        source.merge(7, 8)
+        checkpoint, rows = follow(scene, None, apply)
+        assert sorted(row.action for row in rows) == ["cleave", "merge"]
+        source.merge(20, 30)
+        checkpoint, (row,) = follow(scene, checkpoint, apply)
+        assert "body 20 is the destination's own work: trainee" in row.found
+        bodies = copy.bodies()
+        found = [bodies[each] for each in (1, 3, own.new, 7, 20, 22, 30)]
+        assert found == [{1, 2}, {3}, {4}, {7, 8}, {20, 21}, {22}, {30}]
 
 
 def test_the_version_goes_back_and_is_followed_again(tmp_path: Path) -> None:
