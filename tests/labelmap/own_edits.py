@@ -105,10 +105,10 @@ class Expected:
             self._do(done)
 
     def stopped(self, pending: Sequence[Done], source: Mapping[int, set[int]]) -> set[int]:
-        """A run that stops at what it cannot do; at what.
+        """What a run cannot do that stops; the rest is done, unless it waits for an id after one of these.
 
         Args:
-            pending: all that it is to do, in order.
+            pending: all that the run is to do, in order.
             source: the source's bodies after these.
         """
         left_out: set[int] = set()
@@ -116,7 +116,7 @@ class Expected:
             own = any(self._is_apart(done) for done in together)
             labels = set().union(*(done.touched for done in together))
             ends = {label: source[label] for label in labels if label in source}
-            if own and self._of(labels) == ends:
+            if own and self.of(labels) == ends:
                 continue
             if own and self._leads_to(together, labels, ends):
                 self.apart -= labels
@@ -134,7 +134,7 @@ class Expected:
     def _is_apart(self, done: Done) -> bool:
         return any(label in self.apart and label in self.bodies for label in done.touched)
 
-    def _of(self, labels: Collection[int]) -> dict[int, set[int]]:
+    def of(self, labels: Collection[int]) -> dict[int, set[int]]:
         return {label: self.bodies[label] for label in labels if label in self.bodies}
 
     def _leads_to(
@@ -147,7 +147,7 @@ class Expected:
             if any(body not in tried.bodies for body in done.named) or done.new in tried.bodies or not whole:
                 return False
             tried._do(done)
-        return tried._of(labels) == ends
+        return tried.of(labels) == ends
 
     def _do(self, done: Done) -> None:
         match done.kind:
