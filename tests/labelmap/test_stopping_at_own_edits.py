@@ -40,14 +40,12 @@ def beside(tmp_path: Path) -> Iterator[Beside]:
         yield this
 
 
-@pytest.mark.parametrize("apply", ["replay", "state"])
-def test_it_stops_at_each_run_until_people_have_put_it_back(beside: Beside, apply: str) -> None:
-    beside.apply = apply
+def test_it_stops_at_each_run_until_people_have_put_it_back(beside: Beside) -> None:
     own = beside.destination.cleave(3, 4)
     beside.destination.merge(20, 21)
     at_cleave, at_merge = beside.source.merge(5, 3), beside.source.merge(20, 22)
     beside.source.merge(7, 8)
-    for _ in range(2):
+    for beside.apply in ("replay", "state"):
         assert beside.stopped() == [at_cleave.number, at_merge.number]
         bodies = beside.destination.bodies()
         found = [bodies[each] for each in (3, own.new, 5, 7, 20, 22)]
@@ -147,12 +145,13 @@ def test_what_people_touched_stays_and_stops_each_run_until_it_is_repaired(seed:
         expected = Expected()
         assert not this.stopped()
         pending: list[Done] = []
-        for left in reversed(range(random.randint(10, 30))):
+        for left in reversed(range(random.randint(8, 16))):
             if random.random() < 0.7:
-                pending.append(any_operation(this.source, random))
+                # docs/design.md tells what is not covered.
+                pending.append(any_operation(this.source, random, renumbers_given=False))
             else:
                 expected.own(any_operation(this.destination, random))
-            if random.random() < 0.3 or not left:
+            if random.random() < 0.2 or not left:
                 wanted = expected.stopped(pending, this.source.bodies())
                 for _ in range(2 if wanted else 0):
                     stopped = set(this.stopped())
