@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 
-from dvidsync_dagster.datatypes.labelmap.changed_indices import supervoxels_of, tied
+from dvidsync_dagster.datatypes.labelmap.changed_indices import tied
 from dvidsync_dagster.datatypes.labelmap.events import BodyEvent, Split, SplitSupervoxel
 from dvidsync_dagster.datatypes.labelmap.net_change import do_all
 from dvidsync_dagster.datatypes.labelmap.server.batch_look import Findings
@@ -18,6 +18,9 @@ from dvidsync_dagster.datatypes.labelmap.server.bulk import net_change, whole
 from dvidsync_dagster.dvid.labelmap import Labelmap
 from dvidsync_dagster.plan.outcome import Refusal
 from dvidsync_dagster.refusal_reason import RefusalReason
+
+_Parts = Mapping[int, Mapping[int, int]]
+"""By body and supervoxel how many voxels it has."""
 
 
 def without_what_ends_as_at_the_source(
@@ -30,76 +33,58 @@ def without_what_ends_as_at_the_source(
         events: all at hand of this version, in their order.
     """
     root_of = tied(events)
-    together: dict[int, list[int]] = {}
+    together: dict[int, list[int]] = {root_of(events[place].bodies[0]): [] for place in refused}
     for place, event in enumerate(events):
-        together.setdefault(root_of(event.bodies[0]), []).append(place)
+        if (root := root_of(event.bodies[0])) in together:
+            together[root].append(place)
+    asked = sorted({label for own in together.values() for place in own for label in events[place].bodies})
+    here, there = (_parts(side, version, asked) for side in (bodies.destination, bodies.source))
     left = dict(refused)
     present: set[int] = set()
     for places in together.values():
-        reasons = {refused[place].reason for place in places if place in refused}
-        if not reasons:
-            continue
         own = [events[place] for place in places]
-        ends = _Ends(bodies, version, own)
-        if ends.is_there:
+        before, after = (_of(own, side) for side in (here, there))
+        gave = any(left[place].reason is RefusalReason.LABEL_EXISTS for place in places if place in left)
+        if any(isinstance(event, Split | SplitSupervoxel) for event in own):
+            continue  # they change voxels
+        if before == after:
             present.update(places)
-        # A label that the destination gave itself must not be given again.
-        elif RefusalReason.LABEL_EXISTS in reasons or not ends.is_reached():
-            continue
+        elif gave or not _leads(own, bodies, version, before, after):
+            continue  # a label that the destination gave itself must not be given again
         for place in places:
             left.pop(place, None)
     return Findings(left, frozenset(present))
 
 
-class _Ends:
-    """Bodies that belong together on both sides, and operations on them."""
-
-    def __init__(self, bodies: Bodies, version: str, events: Sequence[BodyEvent]) -> None:
-        self._bodies = bodies
-        self._version = version
-        self._events = [whole(event, bodies) for event in events]
-        labels = sorted({label for event in events for label in event.bodies if label})
-        self._here = _Parts(bodies.destination, version, labels)
-        self._there = _Parts(bodies.source, version, labels)
-
-    @property
-    def is_there(self) -> bool:
-        """Whether the destination is already as the source."""
-        return self._comparable and self._here.bodies == self._there.bodies
-
-    def is_reached(self) -> bool:
-        """Whether the operations can be done, and lead there."""
-        if not self._comparable:
-            return False
-        before = {label: set(supervoxels) for label, supervoxels in self._here.bodies.items()}
-        net = net_change(before, self._bodies, self._version, self._events)
-        return not do_all(net, self._events).refused and _existing(net.bodies) == self._there.bodies
-
-    @property
-    def _comparable(self) -> bool:
-        """Splits change voxels; a supervoxel of one id can be another one after splits on both sides."""
-        split = any(isinstance(event, Split | SplitSupervoxel) for event in self._events)
-        return not split and self._here.is_sound and self._here.voxels == self._there.voxels
+def _parts(labelmap: Labelmap, version: str, labels: Sequence[int]) -> _Parts:
+    found: dict[int, dict[int, int]] = {}
+    for label, index in labelmap.indices(version, [label for label in labels if label]):
+        for block in index.blocks:
+            parts = found.setdefault(label, {})
+            for entry in block.value.counts:
+                parts[entry.key] = parts.get(entry.key, 0) + entry.value
+    return found
 
 
-class _Parts:
-    """The supervoxels of some bodies at one side, by body, and their voxels."""
-
-    def __init__(self, labelmap: Labelmap, version: str, labels: Sequence[int]) -> None:
-        self.bodies: dict[int, set[int]] = {}
-        self.voxels: dict[int, int] = {}
-        for label, index in labelmap.indices(version, labels):
-            if index.blocks:
-                self.bodies[label] = supervoxels_of(index)
-            for block in index.blocks:
-                for entry in block.value.counts:
-                    self.voxels[entry.key] = self.voxels.get(entry.key, 0) + entry.value
-
-    @property
-    def is_sound(self) -> bool:
-        """Whether no supervoxel is in two of the bodies."""
-        return sum(map(len, self.bodies.values())) == len(self.voxels)
+def _of(events: Sequence[BodyEvent], parts: _Parts) -> _Parts:
+    return {label: parts[label] for event in events for label in event.bodies if label in parts}
 
 
-def _existing(bodies: Mapping[int, Collection[int]]) -> dict[int, Collection[int]]:
-    return {label: supervoxels for label, supervoxels in bodies.items() if supervoxels}
+def _voxels(parts: _Parts) -> list[tuple[int, int]]:
+    """Of all supervoxels. Those of one id need not be the same, after splits on both sides."""
+    return sorted(each for supervoxels in parts.values() for each in supervoxels.items())
+
+
+def _leads(events: Sequence[BodyEvent], bodies: Bodies, version: str, before: _Parts, after: _Parts) -> bool:
+    """Whether the operations can be done, and lead from one state of their bodies to the other."""
+    if _voxels(before) != _voxels(after):
+        return False
+    whole_events = [whole(event, bodies) for event in events]
+    net = net_change(_sets(before), bodies, version, whole_events)
+    if do_all(net, whole_events).refused:
+        return False
+    return {label: each for label, each in net.bodies.items() if each} == _sets(after)
+
+
+def _sets(parts: Mapping[int, Collection[int]]) -> dict[int, set[int]]:
+    return {label: set(supervoxels) for label, supervoxels in parts.items()}
