@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from dvidsync_dagster.datatypes.commands import Command, Step
+from dvidsync_dagster.datatypes.others_at_work import OthersAtWork
 from dvidsync_dagster.datatypes.own_values import OwnValues
 from dvidsync_dagster.dvid.repo import RepoInfo
 from dvidsync_dagster.dvid.transport import Transport
@@ -72,6 +73,7 @@ class Servers:
         shares_ids: people practise at the destination, and take ids from the same counters.
         apply: how operations on bodies are brought.
         own_values: which keys, neurons and elements people changed there.
+        others: whether people may have changed bodies there.
     """
 
     source: Transport
@@ -91,6 +93,7 @@ class Servers:
     shares_ids: bool = False
     apply: Apply = "replay"
     own_values: OwnValues = field(default_factory=lambda: OwnValues(lambda _: ()))
+    others: OthersAtWork = field(default_factory=OthersAtWork)
 
     def at_destination(self, instance: str) -> str:
         """What the source's instance is called at the destination."""
@@ -160,6 +163,9 @@ class ServerSide(ABC):
         """What was known of the destination may no longer be true."""
 
     # Carrying out
+
+    def about_to_carry_out(self, steps: Sequence[Step]) -> None:
+        """These steps of a plan come now, as far as nothing ends it."""
 
     @abstractmethod
     def carry_out(self, step: Step, *, doubtful: bool) -> Outcome:

@@ -58,7 +58,8 @@ class Checkpoint:
     `topics` holds the id that Kafka gave each topic when it was made, as far as the broker tells. `ids` are
     the mutation ids of the current era that the log has told of. `behind` is what events that were left out
     touched: nothing is done to it. `values` names what is kept of the values that were brought: see
-    `Digests`.
+    `Digests`. `alone` is the destination's next mutation id, if nobody but dvidsync can have changed bodies
+    there up to it since it was met; else 0: see `OthersAtWork`.
     """
 
     epoch: int
@@ -73,6 +74,7 @@ class Checkpoint:
     ids: HeardIds = field(default_factory=HeardIds)
     behind: tuple[Behind, ...] = ()
     values: str = ""
+    alone: int = 0
 
     def as_of(self, clock: int) -> Checkpoint:
         """The checkpoint with a key that is not ahead of the source's clock (ns since 1970).

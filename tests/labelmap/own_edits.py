@@ -1,17 +1,19 @@
 """People at the destination work in a version that it follows, beside those at the source; and a model of
-what must come of it when what cannot be taken is left out."""
+what must come of it when what cannot be taken is left out, or ends the run."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import count
 from typing import Any, Literal
 
 import httpx
 
-from dvidsync_dagster.destinations.protocol import ConflictRow
+from dvidsync_dagster.destinations.protocol import ConflictRow, StoppedAt
 from dvidsync_dagster.log.checkpoint import Checkpoint
-from tests.one_run import followed
+from dvidsync_dagster.repair.repairing import repair
+from dvidsync_dagster.run.follow import follow
 from tests.stage import INSTANCE, Stage
 
 Kind = Literal["merge", "cleave", "renumber"]
@@ -102,6 +104,51 @@ class Expected:
         else:
             self._do(done)
 
+    def stopped(self, pending: Sequence[Done], source: Mapping[int, set[int]]) -> set[int]:
+        """What a run cannot do that stops; the rest is done, unless it waits for an id after one of these.
+
+        Args:
+            pending: all that the run is to do, in order.
+            source: the source's bodies after these.
+        """
+        left_out: set[int] = set()
+        for together in _tied(pending):
+            own = any(self._is_apart(done) for done in together)
+            labels = set().union(*(done.touched for done in together))
+            ends = {label: source[label] for label in labels if label in source}
+            if own and self.of(labels) == ends:
+                continue
+            if own and self._leads_to(together, labels, ends):
+                self.apart -= labels
+            refused: set[int] = set()
+            for done in together:
+                lacks = any(body not in self.bodies for body in done.named)
+                if lacks or self._is_apart(done) or not refused.isdisjoint(done.touched):
+                    refused |= done.touched
+                    left_out.add(done.number)
+                else:
+                    self._do(done)
+                    self.apart -= done.touched
+        return left_out
+
+    def _is_apart(self, done: Done) -> bool:
+        return any(label in self.apart and label in self.bodies for label in done.touched)
+
+    def of(self, labels: Collection[int]) -> dict[int, set[int]]:
+        return {label: self.bodies[label] for label in labels if label in self.bodies}
+
+    def _leads_to(
+        self, together: Sequence[Done], labels: Collection[int], ends: Mapping[int, set[int]]
+    ) -> bool:
+        """Whether all of it can be done, and ends so."""
+        tried = Expected({label: set(parts) for label, parts in self.bodies.items()})
+        for done in together:
+            whole = done.named[0] in tried.bodies and done.moved < tried.bodies[done.named[0]]
+            if any(body not in tried.bodies for body in done.named) or done.new in tried.bodies or not whole:
+                return False
+            tried._do(done)
+        return tried.of(labels) == ends
+
     def _do(self, done: Done) -> None:
         match done.kind:
             case "merge":
@@ -115,12 +162,27 @@ class Expected:
                 self.bodies[done.new] = self.bodies.pop(done.named[0])
 
 
+def _tied(pending: Sequence[Done]) -> list[list[Done]]:
+    """What belongs together, as it shares bodies."""
+    groups: list[list[Done]] = []
+    for done in pending:
+        shared = [group for group in groups if any(done.touched & other.touched for other in group)]
+        groups = [group for group in groups if group not in shared]
+        groups.append([*sorted((each for group in shared for each in group), key=_number), done])
+    return groups
+
+
+def _number(done: Done) -> int:
+    return done.number
+
+
 @dataclass
 class Beside:
     """Both at work, and runs that follow from the last checkpoint."""
 
     scene: Stage
     apply: str = "replay"
+    on_conflict: str = "skip"
     checkpoint: Checkpoint | None = None
     conflicts: list[ConflictRow] = field(default_factory=list)
 
@@ -134,14 +196,52 @@ class Beside:
 
     def fields(self) -> dict[str, Any]:
         fields = self.scene.fields()
-        fields["destinations"][0] |= {"on_conflict": "skip", "apply": self.apply}
+        fields["destinations"][0] |= {"on_conflict": self.on_conflict, "apply": self.apply}
         return fields
 
-    def follow(self) -> Sequence[ConflictRow]:
-        """What a run left out."""
+    def follow(self, meanwhile: Callable[[], object] = lambda: None) -> Sequence[ConflictRow]:
+        """What a run left out.
+
+        Args:
+            meanwhile: is done when a chunk is brought, before its checkpoint.
+        """
+        config = self.scene.config(**self.fields())
+        asked = count(1)
+
+        def still_owner() -> None:
+            # By the run, by its first step, and by the run again.
+            if next(asked) == 3:
+                meanwhile()
+
         rows: list[ConflictRow] = []
-        for report in followed(self.scene.config(**self.fields()), checkpoint=self.checkpoint):
+        reports = follow(
+            config, config.destinations[0], checkpoint=self.checkpoint, epoch=1, still_owner=still_owner
+        )
+        for report in reports:
             rows += report.conflicts
             self.checkpoint = report.checkpoint
         self.conflicts += rows
         return rows
+
+    def stopped(self) -> list[int]:
+        """The mutation ids of the operations at which a run stops; none if it goes on."""
+        try:
+            assert not self.follow()
+        except StoppedAt as stopped:
+            return sorted(row.mutation_id or 0 for row in stopped.rows)
+        return []
+
+    def mend(self) -> None:
+        """A repair of a destination that cannot follow. It takes ids, so the counters differ."""
+        config = self.scene.config(**self.fields())
+        done = repair(
+            config,
+            config.destinations[0],
+            checkpoint=self.checkpoint,
+            dry_run=False,
+            stuck=True,
+            version=self.scene.root,
+            still_owner=lambda: None,
+        )
+        assert not done.pending
+        self.scene.assert_same()

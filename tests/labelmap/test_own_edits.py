@@ -173,15 +173,19 @@ def runs(random: Random, apply: str, *, is_met: bool = True) -> Iterator[tuple[B
                 yield this, expected
 
 
-def any_operation(worker: Worker, random: Random) -> Done:
-    """Among few bodies, so that people meet."""
+def any_operation(worker: Worker, random: Random, *, renumbers_given: bool = True) -> Done:
+    """Among few bodies, so that people meet.
+
+    Args:
+        renumbers_given: also bodies with a label that a cleave or a renumber gave.
+    """
     bodies = {body: parts for body, parts in worker.bodies().items() if min(parts) <= 12}
     several = sorted(body for body, parts in bodies.items() if len(parts) > 1)
     if several and random.random() < 0.5:
         body = random.choice(several)
         return worker.cleave(body, random.choice(sorted(bodies[body])))
     target, label = random.sample(sorted(bodies), 2)
-    if random.random() < 0.2:
+    if random.random() < 0.2 and (renumbers_given or label <= 64):
         free = sorted(set(range(1000, 1010)) - bodies.keys())
         return worker.renumber(random.choice(free), label)
     return worker.merge(target, label)

@@ -51,6 +51,7 @@ CHECKPOINTS = st.builds(
         ),
         max_size=2,
     ).map(tuple),
+    alone=COUNTS,
 )
 WHOLE = Checkpoint(
     epoch=3,

@@ -133,6 +133,10 @@ def test_the_copy_ends_as_the_source(
         scene.flush()
         reports = run(scene, None)
         assert not any(report.conflicts or report.quarantined for report in reports)
+        # Nobody else is at work: the ids tell it.
+        checkpoint = reports[-1].checkpoint
+        assert checkpoint is not None
+        assert checkpoint.alone == next_mutation_id(scene)
         # The requests that repeat a split of a body take one id more than it did.
         scene.assert_same(instances=FOLLOWED, next_labels="split" not in weights)
 

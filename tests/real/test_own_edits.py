@@ -6,10 +6,11 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import httpx
 import pytest
 
 from dvidsync_dagster.config import SyncConfig
-from dvidsync_dagster.destinations.protocol import ConflictRow
+from dvidsync_dagster.destinations.protocol import ConflictRow, StoppedAt
 from dvidsync_dagster.log.checkpoint import Checkpoint
 from dvidsync_dagster.repair.repairing import repair
 from dvidsync_dagster.run.conflict_table import Counts, conflict_table_of
@@ -20,13 +21,13 @@ from tests.real.harness import Stage, stage
 pytestmark = [pytest.mark.dvid, pytest.mark.kafka]
 
 
-def configured(scene: Stage, apply: str = "replay") -> SyncConfig:
+def configured(scene: Stage, apply: str = "replay", on_conflict: str = "skip") -> SyncConfig:
     start = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(scene.copied_at - 1))
     destination = {
         "name": "copy",
         "url": scene.destination.url,
         "start": {"time": start},
-        "on_conflict": "skip",
+        "on_conflict": on_conflict,
         "apply": apply,
         "practice": {"branch": "practice"},
     }
@@ -42,11 +43,11 @@ def configured(scene: Stage, apply: str = "replay") -> SyncConfig:
 
 
 def follow(
-    scene: Stage, checkpoint: Checkpoint | None, apply: str
+    scene: Stage, checkpoint: Checkpoint | None, apply: str, on_conflict: str = "skip"
 ) -> tuple[Checkpoint | None, list[ConflictRow]]:
     """Up to the end of what the source has handed over."""
     scene.flush()
-    config = configured(scene, apply)
+    config = configured(scene, apply, on_conflict)
     rows: list[ConflictRow] = []
     waiting = 1
     while waiting:
@@ -141,3 +142,46 @@ def test_the_version_goes_back_and_is_followed_again(tmp_path: Path) -> None:
         _, rows = follow(scene, checkpoint, "replay")
         assert not rows
         assert copy.bodies() == source.bodies()
+
+
+@pytest.mark.parametrize("apply", ["replay", "state"])
+def test_a_run_stops_until_it_is_put_back(tmp_path: Path, apply: str) -> None:
+    with stage(tmp_path, size=64, cube=16) as scene:
+        source = Worker(scene.root, scene.source.url, "amy")
+        copy = Worker(scene.root, scene.destination.url, "trainee")
+        checkpoint: Checkpoint | None = None
+        for target in (1, 3):
+            source.merge(target, target + 1)
+            source.renumber(1000 + target, source.cleave(target, target + 1).new)
+            source.merge(target, 1000 + target)
+            checkpoint, _ = follow(scene, checkpoint, apply, "stop")
+            assert checkpoint is not None
+            assert checkpoint.alone == next_mutation_id(scene), "nobody else is at work"
+        own = copy.cleave(3, 4)
+        copy.merge(20, 21)
+        cleave, merge = source.cleave(1, 2), source.merge(20, 22)
+        assert cleave.new == own.new
+        source.merge(7, 8)
+        for _ in range(2):
+            with pytest.raises(StoppedAt) as stopped:
+                follow(scene, checkpoint, apply, "stop")
+            assert [row.mutation_id for row in stopped.value.rows] == [cleave.number, merge.number]
+            bodies = copy.bodies()
+            assert [bodies[each] for each in (1, 3, own.new, 7, 20, 22)] == [
+                {1, 2},
+                {3},
+                {4},
+                {7, 8},
+                {20, 21},
+                {22},
+            ]
+        copy.merge(3, own.new)
+        copy.renumber(21, copy.cleave(20, 21).new)
+        checkpoint, rows = follow(scene, checkpoint, apply, "stop")
+        assert not rows
+        assert copy.bodies() == source.bodies()
+
+
+def next_mutation_id(scene: Stage) -> int:
+    info = httpx.get(f"{scene.destination.url}/api/repo/{scene.root}/info").json()
+    return int(info["MutationID"])

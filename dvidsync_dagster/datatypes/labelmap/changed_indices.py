@@ -128,7 +128,7 @@ def in_posting_order(changed: ChangedIndices, events: Iterable[BodyEvent]) -> It
     are gone last: where a server dies in between, some supervoxel is in two bodies, which shows.
     """
     groups: dict[int, list[LabelIndex]] = {}
-    root_of = _tied(events)
+    root_of = tied(events)
     for label, index in changed.after.items():
         groups.setdefault(root_of(label), []).append(index)
 
@@ -142,7 +142,7 @@ def in_posting_order(changed: ChangedIndices, events: Iterable[BodyEvent]) -> It
         yield sorted(group, key=turn)
 
 
-def _tied(events: Iterable[BodyEvent]) -> Callable[[int], int]:
+def tied(events: Iterable[BodyEvent]) -> Callable[[int], int]:
     """For each body one that stands for all that operations tie it to."""
     parent: dict[int, int] = {}
 

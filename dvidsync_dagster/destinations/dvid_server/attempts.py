@@ -170,7 +170,7 @@ def _settled(tally: _Tally, server: Server, batch: Batch, *, looking: bool) -> S
 
 
 def _stopped(rows: Sequence[ConflictRow], name: str) -> StoppedAt:
-    first, *others = rows
+    first, *others = rows = sorted(rows, key=lambda row: (row.key_ns, row.where))
     more = [f"{row.action} at {row.where}: {row.found}" for row in others[: _ROWS - 1]]
     if len(rows) > _ROWS:
         more.append(f"and {len(rows) - _ROWS} more")

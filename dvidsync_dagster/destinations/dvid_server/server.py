@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from dvidsync_dagster.datatypes.commands import Step
+from dvidsync_dagster.datatypes.others_at_work import OthersAtWork
 from dvidsync_dagster.datatypes.own_values import OwnValues
 from dvidsync_dagster.datatypes.registry import ALL
 from dvidsync_dagster.datatypes.server_side import Apply, History, Servers
@@ -86,6 +87,8 @@ class DvidServer:
         self._reads = ThreadPoolExecutor(max(4, requests_in_flight), thread_name_prefix="look")
         self._open_digests = digests
         self._own_values = OwnValues(source.repo.parents, leaves_out=skips)
+        # Whoever leaves out what people changed always looks.
+        self._others = OthersAtWork(matters=not skips)
         self._servers = Servers(
             source=source.client,
             destination=client,
@@ -100,6 +103,7 @@ class DvidServer:
             shares_ids=shares_ids,
             apply=apply,
             own_values=self._own_values,
+            others=self._others,
         )
         self.sides: Sides = {typename: each.server_side(self._servers) for typename, each in ALL.items()}
 
@@ -122,6 +126,7 @@ class DvidServer:
         self._looking = Looking(checkpoint, again=again)
         for side in self.sides.values():
             side.meet(checkpoint)
+        self._others.met(checkpoint, again=again)
         if self._looking.is_needed:
             self.come_to_rest()
         if self._own_values.digests is None:
@@ -146,7 +151,10 @@ class DvidServer:
             self._values = digests.name
 
     def contents(self) -> RepoInfo:
-        return read_repo_info(self.client, self._repo.root)
+        found = read_repo_info(self.client, self._repo.root)
+        self._versions = frozenset(found.versions)
+        self._others.began(found.next_mutation_id)
+        return found
 
     def bring(self, batch: Batch) -> Brought:
         if batch.events and self._own_values.digests is None:
@@ -172,7 +180,9 @@ class DvidServer:
         self._checkpoint = max(self._checkpoint, checkpoint, key=lambda each: each.key_ns)
         behind = tuple(each for side in self.sides.values() for each in side.behind())
         contact = max(side.remembered for side in self.sides.values())
-        return replace(checkpoint, contact=contact, behind=behind, values=values)
+        others = self._others
+        alone = others.end_of_chunk(self.contents().next_mutation_id) if others.is_watched else 0
+        return replace(checkpoint, contact=contact, behind=behind, values=values, alone=alone)
 
     @property
     def requests(self) -> int:
@@ -225,7 +235,7 @@ class DvidServer:
         """Why nothing can be applied in a version; None if the destination has it."""
         if version not in self._versions:
             with self._servers.repo_lock:
-                self._versions = frozenset(self.contents().versions)
+                self.contents()
         if version in self._versions:
             return None
         return f"version {version} is not there; `dvidsync repair` makes it, with all that belongs to it"
@@ -235,6 +245,8 @@ class DvidServer:
     def carry_out_plan(self, plan: Plan, settled: Settled) -> None:
         """Carry out the steps of a plan; `settled` is told of each outcome."""
         steps = plan.steps
+        for typename, side in self.sides.items():
+            side.about_to_carry_out([step for step in steps if step.command.typename == typename])
 
         def do(index: int) -> Outcome:
             self._ownership.check()

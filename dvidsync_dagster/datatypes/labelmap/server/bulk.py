@@ -49,7 +49,7 @@ _READ_AGAIN = 5
 
 def make_bodies(bodies: Bodies, command: MakeBodies, events: Sequence[Event]) -> Outcome:
     """Do what a command says. Whoever calls holds the counter's lock."""
-    wanted = [_whole(event, bodies) for event in events if isinstance(event, BodyEvent)]
+    wanted = [whole(event, bodies) for event in events if isinstance(event, BodyEvent)]
     for _ in range(_READ_AGAIN):
         changes = bodies.changes()
         before = _indices(bodies, command.version, wanted)
@@ -71,7 +71,7 @@ def make_bodies(bodies: Bodies, command: MakeBodies, events: Sequence[Event]) ->
     )
 
 
-def _whole(event: BodyEvent, bodies: Bodies) -> BodyEvent:
+def whole(event: BodyEvent, bodies: Bodies) -> BodyEvent:
     """With the supervoxels that a blob has."""
     if isinstance(event, Cleave) and event.supervoxels is None:
         return replace(event, supervoxels=cleaved_supervoxels(event, bodies.source))
@@ -90,6 +90,13 @@ def _bodies_of(
     """The bodies before operations, and what the mapping knows of other ids that they name."""
     parts = {label: supervoxels_of(index) for label, index in before.items()}
     _check_apart(parts, version, bodies)
+    return net_change(parts, bodies, version, events)
+
+
+def net_change(
+    parts: dict[int, set[int]], bodies: Bodies, version: str, events: Sequence[BodyEvent]
+) -> NetChange:
+    """Bodies, by their supervoxels, before operations that touch no others."""
     named = {each for event in events if isinstance(event, Cleave) for each in event.supervoxels or ()}
     others = sorted(named.difference(*parts.values()))
     mapped = bodies.destination.mapping(version, others) if others else []

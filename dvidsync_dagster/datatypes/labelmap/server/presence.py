@@ -60,7 +60,8 @@ class Seen:
         left: cleaves and splits (instance, version, rank) whose new body is gone and whose supervoxels are in
             bodies that the source put them into later.
         slow: how many seconds the server took to tell of a body, where that was long.
-        own_from: the lowest mutation id that people are seen to have got before the destination was met.
+        own_from: the mutation id from which on changes without a tag are seen to be the destination's own.
+        has_own: the last change of some body is the destination's own.
     """
 
     bodies: Mapping[Key, Body]
@@ -69,6 +70,7 @@ class Seen:
     left: frozenset[tuple[str, str, Rank]] = frozenset()
     slow: Mapping[Key, float] = field(default_factory=dict)
     own_from: int | None = None
+    has_own: bool = False
 
     def __or__(self, other: Seen) -> Seen:
         """What was read of both."""
@@ -79,6 +81,7 @@ class Seen:
             self.left | other.left,
             {**self.slow, **other.slow},
             min((each.own_from for each in (self, other) if each.own_from is not None), default=None),
+            self.has_own or other.has_own,
         )
 
 

@@ -117,7 +117,8 @@ def look(
     gone = frozenset(body_key(labelmap.name, version, label) for version, label in missing)
     existed = _existed(labelmap, homes, taken_by, contact)
     left = _left(events, labelmap, gone, contact)
-    return Seen(found, _gone(events, labelmap), existed, left, slow, own_from)
+    has_own = any(body_of(last, contact).reached is None for last in lasts.values() if last is not None)
+    return Seen(found, _gone(events, labelmap), existed, left, slow, own_from, has_own)
 
 
 def _own_from(

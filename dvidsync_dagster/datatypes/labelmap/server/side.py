@@ -14,6 +14,7 @@ from dvidsync_dagster.datatypes.labelmap.claims import claims_of
 from dvidsync_dagster.datatypes.labelmap.counter_rule import CounterState
 from dvidsync_dagster.datatypes.labelmap.events import BodyEvent, LabelEvent, Merge
 from dvidsync_dagster.datatypes.labelmap.server import combining
+from dvidsync_dagster.datatypes.labelmap.server.batch_look import BatchLook, Findings
 from dvidsync_dagster.datatypes.labelmap.server.bodies import Bodies
 from dvidsync_dagster.datatypes.labelmap.server.bulk_choice import BulkChoice
 from dvidsync_dagster.datatypes.labelmap.server.commands import (
@@ -23,11 +24,13 @@ from dvidsync_dagster.datatypes.labelmap.server.commands import (
     RaiseHighest,
     SetCounter,
 )
+from dvidsync_dagster.datatypes.labelmap.server.counted import CountedLabelmap
 from dvidsync_dagster.datatypes.labelmap.server.counter import LabelCounter
 from dvidsync_dagster.datatypes.labelmap.server.counters import Counters
 from dvidsync_dagster.datatypes.labelmap.server.late import changed_since
 from dvidsync_dagster.datatypes.labelmap.server.overtaken import is_past
 from dvidsync_dagster.datatypes.labelmap.server.presence import BodyPresence, Seen, find_presence
+from dvidsync_dagster.datatypes.labelmap.server.put_back import without_what_ends_as_at_the_source
 from dvidsync_dagster.datatypes.labelmap.server.read_in_bulk import known_bodies
 from dvidsync_dagster.datatypes.labelmap.server.repeating import combined, command_of, part_of
 from dvidsync_dagster.datatypes.labelmap.server.rest import merge_seconds
@@ -70,6 +73,7 @@ class LabelmapSide(ServerSide):
         self._in_bulk = BulkChoice(servers)
         self._looked = False
         self._untouched = Untouched(servers.repo.ancestors)
+        self._batch_look = BatchLook((), self._find)
 
     # Planning
 
@@ -158,7 +162,8 @@ class LabelmapSide(ServerSide):
         return self._presence(events, ordering, self._look(events))
 
     def _presence(self, events: Sequence[Event], ordering: Ordering, seen: Seen) -> BodyPresence:
-        never = self._untouched.left_alone(events, seen) if self.servers.skips else ()
+        looks = self.servers.skips or self.servers.others.looks
+        never = self._untouched.left_alone(events, seen) if looks else ()
         return find_presence(events, ordering, seen, never)
 
     def _look(self, events: Sequence[Event]) -> Seen:
@@ -173,6 +178,8 @@ class LabelmapSide(ServerSide):
             seen |= look(own, labelmap, self.servers.pool, self.contact, is_copied=is_copied)
         if seen.own_from is not None:
             self.contact = replace(self.contact, next_mutation_id=seen.own_from)
+        if seen.has_own:
+            self.servers.others.seen()
         return seen
 
     @cached_property
@@ -201,6 +208,10 @@ class LabelmapSide(ServerSide):
 
     # Carrying out
 
+    def about_to_carry_out(self, steps: Sequence[Step]) -> None:
+        looks = self.servers.others.looks and not self.servers.skips
+        self._batch_look = BatchLook(steps if looks else (), self._find)
+
     def carry_out(self, step: Step, *, doubtful: bool) -> Outcome:
         command = step.command
         assert isinstance(command, LabelCommand)
@@ -218,22 +229,33 @@ class LabelmapSide(ServerSide):
     def _send(self, command: LabelCommand, events: Sequence[Event], *, doubtful: bool) -> Outcome:
         """Carry out a command, as far as the bodies that it touches are as the source had them."""
         writer = self.counters.writer(command.instance)
-        why = self._why_not(command, events)
-        kept = [place for place in range(len(events)) if place not in why]
-        if not why:
+        found = self._findings(command, events)
+        if not found.refused and not found.present:
             return writer.carry_out(command, events, doubtful=doubtful)
-        left_out = list(why.values())
+        left_out = list(found.refused.values())
+        kept = [place for place in range(len(events)) if place not in found.refused.keys() | found.present]
         if not kept:
-            return Outcome(refusals=tuple(left_out))
+            return Outcome(len(found.present), tuple(left_out))
         outcome = writer.carry_out(part_of(command, events, kept), [events[place] for place in kept])
         left_out += [replace(each, part=kept[each.part]) for each in outcome.refusals]
-        return replace(outcome, refusals=tuple(left_out))
+        return Outcome(len(found.present) + outcome.already_there, tuple(left_out))
 
-    def _why_not(self, command: LabelCommand, events: Sequence[Event]) -> Mapping[int, Refusal]:
+    def _findings(self, command: LabelCommand, events: Sequence[Event]) -> Findings:
         if not self.servers.skips:
-            return {}
-        labelmap = self._labelmap(command.instance)
-        return self._untouched.why_not(events, labelmap, self.servers.pool, self.contact)
+            return self._batch_look.of(events)
+        return Findings(self._why_not(command.instance, events))
+
+    def _find(self, events: Sequence[BodyEvent]) -> Findings:
+        """For a run that stops at what people changed."""
+        version, instance = events[0].version, events[0].instance
+        refused = self._why_not(instance, events)
+        if not refused:
+            return Findings()
+        bodies = self.counters.writer(instance).bodies
+        return without_what_ends_as_at_the_source(refused, bodies, version, events)
+
+    def _why_not(self, instance: str, events: Sequence[Event]) -> Mapping[int, Refusal]:
+        return self._untouched.why_not(events, self._labelmap(instance), self.servers.pool, self.contact)
 
     def needs_version(self, step: Step) -> bool:
         """A counter is the whole instance's: whoever moved it can be in a version that is not followed."""
@@ -299,7 +321,11 @@ class LabelmapSide(ServerSide):
         return LabelmapWriter(
             Bodies(
                 source=Labelmap(self.servers.source, instance),
-                destination=self._labelmap(instance),
+                destination=CountedLabelmap(
+                    self.servers.destination,
+                    self.servers.at_destination(instance),
+                    self.servers.others.took_id,
+                ),
                 counter=counter,
                 shows=self._shows,
                 skips=self.servers.skips,

@@ -1,5 +1,5 @@
-"""Whether the bodies that an operation touches are as the source had them, at a destination that leaves out
-what it cannot take.
+"""Whether the bodies that an operation touches are as the source had them, at a destination where people may
+have changed some.
 
 A body is not, if its last change is the destination's own, or if an earlier operation on it was left out. A
 label or a supervoxel id that the destination gave itself is never taken for the source's.
@@ -15,13 +15,14 @@ from functools import cache
 from dvidsync_dagster.datatypes.labelmap.claims import body_key
 from dvidsync_dagster.datatypes.labelmap.counter_rule import ids_of
 from dvidsync_dagster.datatypes.labelmap.events import BodyEvent, Renumber, Split, SplitSupervoxel
-from dvidsync_dagster.datatypes.labelmap.server.presence import Body, Seen
+from dvidsync_dagster.datatypes.labelmap.server.presence import Body, Rank, Seen
 from dvidsync_dagster.datatypes.labelmap.server.read_in_bulk import last_mods
 from dvidsync_dagster.datatypes.labelmap.server.seen import Contact, body_of
 from dvidsync_dagster.dvid.labelmap import Labelmap, LastMod
 from dvidsync_dagster.events.event import Event
 from dvidsync_dagster.log.checkpoint import Behind
 from dvidsync_dagster.plan.outcome import Refusal
+from dvidsync_dagster.refusal_reason import RefusalReason
 
 _ONE_BY_ONE = 20
 """So many bodies are asked for one by one; more are read in bulk, which tells more than is needed."""
@@ -71,11 +72,11 @@ class Untouched:
         refused: dict[int, Refusal] = {}
         depending: set[int] = set()
         for place, event in own.items():
-            found, cause = self._why_not(event, lasts, homes, contact)
-            if not found and not depending.isdisjoint(event.bodies):
-                found = "it depends on what was left out before it"
-            if found:
-                refused[place] = Refusal(place, found, cause=cause)
+            why = self._why_not(place, event, lasts, homes, contact)
+            if why is None and not depending.isdisjoint(event.bodies):
+                why = Refusal(place, "it depends on what was left out before it")
+            if why is not None:
+                refused[place] = why
                 depending.update(filter(None, event.bodies))
         return refused
 
@@ -91,44 +92,51 @@ class Untouched:
                 }
                 left = [body for label in event.survivors if (body := bodies.get(label)) is not None]
                 hidden = bool(left) and all(body.reached is None for body in left)
-                if hidden or any(self._cause(event, label, body) for label, body in bodies.items()):
+                if hidden or self._cause(event, bodies) is not None:
                     found.add(index)
         return found
 
     def _why_not(
         self,
+        place: int,
         event: BodyEvent,
         lasts: Mapping[int, LastMod | None],
         homes: Mapping[int, int],
         contact: Contact,
-    ) -> tuple[str, str]:
-        """Why an operation cannot be done, and on which record that depends; "" for each if there is none."""
-        for label in filter(None, event.bodies):
-            last = lasts[label]
+    ) -> Refusal | None:
+        """Why an operation cannot be done, by what is known of its bodies alone."""
+        touched = {label: lasts[label] for label in filter(None, event.bodies)}
+        for label, last in touched.items():
             if last is not None and is_own(last, contact):
-                return f"body {label} is the destination's own work: {_who(last)}", ""
-            cause = self._cause(event, label, None if last is None else body_of(last, contact))
-            if cause is not None:
-                found = f"body {label} is not as at the source, as {cause.where} was left out"
-                return found, cause.where
+                return Refusal(place, f"body {label} is the destination's own work: {_who(last)}")
+        bodies = {label: body_of(last, contact) if last else None for label, last in touched.items()}
+        cause = self._cause(event, bodies)
+        if cause is not None:
+            found = f"body {cause.item} is not as at the source, as {cause.where} was left out"
+            return Refusal(place, found, cause=cause.where)
         for each in _brought(event):
             for body in filter(None, (each, homes[each])):
                 last = lasts[body]
                 if last is not None and is_own(last, contact):
-                    return f"the destination gave id {each} itself, to body {body}: {_who(last)}", ""
-        return "", ""
+                    found = f"the destination gave id {each} itself, to body {body}: {_who(last)}"
+                    return Refusal(place, found, RefusalReason.LABEL_EXISTS)
+        return None
 
-    def _cause(self, event: BodyEvent, label: int, body: Body | None) -> Behind | None:
+    def _cause(self, event: BodyEvent, bodies: Mapping[int, Body | None]) -> Behind | None:
         """What was left out before an event on one of its bodies, if that was not repaired since."""
-        if not self._behind:
+        if not self._behind or any(_reached(bodies.get(label), event.rank) for label in event.survivors):
             return None
-        for version in self._ancestors(event.version):
-            row = self._behind.get((event.instance, version, label))
-            if row is not None and (row.era, row.mutation_id) < event.rank:
-                reached = None if body is None else body.reached
-                if reached is None or reached < (row.era, row.mutation_id):
+        for label, body in bodies.items():
+            for version in self._ancestors(event.version):
+                row = self._behind.get((event.instance, version, label))
+                rank = (row.era, row.mutation_id) if row is not None else event.rank
+                if rank < event.rank and not _reached(body, rank):
                     return row
         return None
+
+
+def _reached(body: Body | None, rank: Rank) -> bool:
+    return body is not None and body.reached is not None and body.reached >= rank
 
 
 def is_own(last: LastMod, contact: Contact) -> bool:
