@@ -6,14 +6,14 @@ items in the buckets that differ are read again and kept.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from hashlib import blake2b
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from dvidsync_dagster.differences.hashes import hashed
 
 BUCKETS = 1 << 16
 
@@ -63,16 +63,6 @@ def joined(pages: Iterable[Page]) -> Page:
         np.concatenate([page.places for page in every]),
         np.concatenate([page.values for page in every]),
     )
-
-
-def hashed(content: bytes) -> int:
-    """64 bits of a hash."""
-    return int.from_bytes(blake2b(content, digest_size=8).digest(), "little")
-
-
-def canonical(value: Any) -> bytes:
-    """One text for each JSON value, whatever the order of its fields."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":")).encode()
 
 
 def mixed(numbers: Numbers) -> Numbers:

@@ -19,7 +19,8 @@ from dvidsync_dagster.datatypes.annotation.events import (
 )
 from dvidsync_dagster.datatypes.annotation.side import place_of
 from dvidsync_dagster.datatypes.contract import DataComparison
-from dvidsync_dagster.differences.digest import Page, Wanted, canonical, hashed, named
+from dvidsync_dagster.differences.digest import Page, Wanted, named
+from dvidsync_dagster.differences.hashes import canonical, hashed
 from dvidsync_dagster.differences.items import Found, Pair, find, gathered
 from dvidsync_dagster.differences.sides import DvidSide, Kind
 from dvidsync_dagster.differences.touched import Touched

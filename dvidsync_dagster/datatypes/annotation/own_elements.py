@@ -9,7 +9,7 @@ from functools import partial
 
 from dvidsync_dagster.datatypes.annotation.region import Region
 from dvidsync_dagster.datatypes.own_values import MAX_BYTES_FOUND, NOT_THE_SOURCES, Both, OwnValues
-from dvidsync_dagster.differences.digest import canonical, hashed
+from dvidsync_dagster.differences.hashes import canonical, hashed
 from dvidsync_dagster.differences.sides import DvidSide
 from dvidsync_dagster.dvid.annotation import Annotation, Element, Point, position
 from dvidsync_dagster.dvid.json_stream import object_fields

@@ -12,7 +12,8 @@ import numpy as np
 from dvidsync_dagster.datatypes.contract import DataComparison
 from dvidsync_dagster.datatypes.keyvalue.events import DeleteKey, PostKey
 from dvidsync_dagster.datatypes.keyvalue.reading import KEYS_PER_REQUEST, read_keys, read_values
-from dvidsync_dagster.differences.digest import Page, Wanted, hashed, named
+from dvidsync_dagster.differences.digest import Page, Wanted, named
+from dvidsync_dagster.differences.hashes import hashed
 from dvidsync_dagster.differences.items import Found, Pair, find, gathered
 from dvidsync_dagster.differences.sides import DvidSide, Kind
 from dvidsync_dagster.differences.touched import Touched

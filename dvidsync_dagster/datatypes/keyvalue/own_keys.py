@@ -11,7 +11,7 @@ from typing import IO
 
 from dvidsync_dagster.datatypes.keyvalue.reading import KEYS_PER_REQUEST, read_keys, read_values
 from dvidsync_dagster.datatypes.own_values import MAX_BYTES_FOUND, Both, OwnValues
-from dvidsync_dagster.differences.digest import hashed
+from dvidsync_dagster.differences.hashes import hashed
 from dvidsync_dagster.differences.sides import DvidSide
 from dvidsync_dagster.dvid.keyvalue import Keyvalue, key_bytes
 from dvidsync_dagster.log.digests import NOTHING

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from dvidsync_dagster.datatypes.keyvalue.key_text import key_of
-from dvidsync_dagster.differences.digest import Page, hashed, named
+from dvidsync_dagster.differences.digest import Page, named
+from dvidsync_dagster.differences.hashes import hashed
 from dvidsync_dagster.dvid.keyvalue import key_bytes
 from dvidsync_dagster.snapshot.table import Table, TableRows
 

@@ -15,7 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from dvidsync_dagster.differences.digest import Page, hashed, named
+from dvidsync_dagster.differences.digest import Page, named
+from dvidsync_dagster.differences.hashes import hashed
 from dvidsync_dagster.differences.items import Found, ServerPair, find_all, gathered, side_by_side, sifted
 from dvidsync_dagster.differences.sides import DvidSide, Kind
 from dvidsync_dagster.dvid.paths import node_path

@@ -2,54 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from itertools import islice
-from typing import Any, NamedTuple
 
 import numpy as np
 
 from dvidsync_dagster.datatypes.contract import DataComparison
 from dvidsync_dagster.datatypes.neuronjson.events import PostNeuron
-from dvidsync_dagster.differences.digest import Page, Wanted, hashed, named, numbered
+from dvidsync_dagster.datatypes.neuronjson.reading import read_neurons
+from dvidsync_dagster.differences.digest import Page, Wanted, named, numbered
+from dvidsync_dagster.differences.hashes import hashed
 from dvidsync_dagster.differences.items import Found, Pair, ServerPair, find, gathered
 from dvidsync_dagster.differences.sides import DvidSide, Kind
 from dvidsync_dagster.differences.touched import Touched
-from dvidsync_dagster.dvid.exact_json import canonical, fields_of
-from dvidsync_dagster.dvid.json_stream import list_texts
+from dvidsync_dagster.dvid.exact_json import canonical
 from dvidsync_dagster.dvid.paths import node_path
 from dvidsync_dagster.dvid.transport import Transport
-from dvidsync_dagster.errors import ServerFailed
 from dvidsync_dagster.events.event import Event
 
 _PER_PAGE = 5_000
 SCHEMAS = ("json_schema", "schema", "schema_batch")
-
-
-class Neuron(NamedTuple):
-    """A body, its record as the server writes it, and all fields of that, with users and times."""
-
-    body: int
-    text: str
-    fields: Mapping[str, Any]
-
-
-def read_neurons(side: DvidSide) -> Iterator[Neuron]:
-    """All neurons that have a field."""
-    path = node_path(side.version, side.name, "all")
-    with side.client.stream(path, query={"show": "all"}) as pieces:
-        for text in list_texts(pieces, f"GET {path}"):
-            yield _neuron(path, text)
-
-
-def _neuron(path: str, text: str) -> Neuron:
-    try:
-        fields = fields_of(text)
-        body = fields.get("bodyid")
-        if type(body) is not int or not 0 <= body < 2**64:
-            raise ValueError("no bodyid")
-    except ValueError:
-        raise ServerFailed(f"GET {path}", f"lists {text[:200]}, which has no bodyid") from None
-    return Neuron(body, text, fields)
 
 
 def neuron_pages(side: DvidSide, _wanted: Wanted | None) -> Iterator[Page]:

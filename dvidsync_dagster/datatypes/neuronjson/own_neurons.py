@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from dvidsync_dagster.datatypes.neuronjson.comparison import read_neurons
 from dvidsync_dagster.datatypes.neuronjson.events import SCHEMAS
+from dvidsync_dagster.datatypes.neuronjson.reading import read_neurons
 from dvidsync_dagster.datatypes.own_values import MAX_BYTES_FOUND, NOT_THE_SOURCES, Both, OwnValues
-from dvidsync_dagster.differences.digest import hashed
+from dvidsync_dagster.differences.hashes import hashed
 from dvidsync_dagster.differences.sides import DvidSide
 from dvidsync_dagster.dvid.exact_json import canonical, fields_of
 from dvidsync_dagster.dvid.neuronjson import Neuronjson

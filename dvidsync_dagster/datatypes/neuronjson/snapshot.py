@@ -14,10 +14,11 @@ from typing import IO
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from dvidsync_dagster.datatypes.neuronjson.comparison import NEURONS, read_neurons
+from dvidsync_dagster.datatypes.neuronjson.comparison import NEURONS
 from dvidsync_dagster.datatypes.neuronjson.events import PostNeuron
 from dvidsync_dagster.datatypes.neuronjson.fields import MAX_FIELDS, OWN, Fields, Forms, Neuron
 from dvidsync_dagster.datatypes.neuronjson.forms_now import forms_now
+from dvidsync_dagster.datatypes.neuronjson.reading import read_neurons
 from dvidsync_dagster.datatypes.neuronjson.side import MAX_RECORDS
 from dvidsync_dagster.datatypes.neuronjson.snapshot_items import neuron_pages
 from dvidsync_dagster.datatypes.snapshot_side import Sift, SnapshotSide

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from dvidsync_dagster.differences.digest import Page, hashed, numbered
+from dvidsync_dagster.differences.digest import Page, numbered
+from dvidsync_dagster.differences.hashes import hashed
 from dvidsync_dagster.dvid.exact_json import canonical, fields_of
 from dvidsync_dagster.snapshot.table import Table, TableRows
 
