@@ -106,7 +106,7 @@ def test_after_a_repair_the_bodies_are_followed_again(beside: Beside) -> None:
 
 
 EXAMPLES = settings(
-    max_examples=3, deadline=None, phases=[Phase.explicit, Phase.reuse, Phase.generate], print_blob=True
+    max_examples=2, deadline=None, phases=[Phase.explicit, Phase.reuse, Phase.generate], print_blob=True
 )
 """Each starts servers: they are few and long, and none is made smaller."""
 

@@ -151,7 +151,7 @@ def test_kills_restarts_and_checkpoints_that_were_set_back_stop_nothing(beside: 
             beside.scene.assert_same()
 
 
-@settings(EXAMPLES, max_examples=2, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(EXAMPLES, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.integers(0, 2**32), st.sampled_from(["replay", "state"]))
 def test_what_people_touched_stays_and_stops_each_run_until_it_is_repaired(seed: int, apply: str) -> None:
     random = Random(seed)
