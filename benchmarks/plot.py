@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from xml.sax.saxutils import escape
 
-WIDTH, HEIGHT = 480, 360
+WIDTH, HEIGHT = 540, 360
 """Of one chart."""
-_LEFT, _RIGHT, _TOP, _BOTTOM = 70, 110, 40, 50
+_LEFT, _RIGHT, _TOP, _BOTTOM = 70, 160, 40, 50
 _COLOURS = ("#1f77b4", "#d62728", "#2ca02c", "#9467bd", "#ff7f0e")
 
 

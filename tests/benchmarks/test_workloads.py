@@ -27,17 +27,17 @@ def requests(result: Result, way: str) -> int:
 
 
 def test_values_beside_label_operations(setting: Setting, said: list[str]) -> None:
-    result = values(setting, 120)
-    assert requests(result, NAIVE) == 120 + 2 * VERSIONS
-    assert requests(result, "replay") < 120
+    result = values(setting, 100)
+    assert requests(result, NAIVE) == 100 + 2 * VERSIONS
+    assert requests(result, "replay") < 100
     # Of each version: bodies in bulk, a batch of keys, of neurons, of elements, the commit and the next one.
     assert requests(result, "state") <= 10 * VERSIONS
     assert said[-1] == "state, 1 of 1"
 
 
 def test_an_agglomeration_takes_a_request_for_each_body_at_most(setting: Setting) -> None:
-    result = agglomerated(setting, 500)
-    assert requests(result, NAIVE) == 500
+    result = agglomerated(setting, 300)
+    assert requests(result, NAIVE) == 300
     assert requests(result, "replay") <= NEURONS
     assert requests(result, "state") <= 5
 
@@ -81,7 +81,7 @@ def test_a_comparison_beside_the_download(setting: Setting) -> None:
 
 
 def test_a_run_with_nothing_new_is_started_as_a_process(setting: Setting) -> None:
-    with started(setting, 120) as starts:
+    with started(setting, 100) as starts:
         assert list(starts) == [BARE, "server", "snapshot"]
         assert starts["server"]().seconds > 0
 
