@@ -1,121 +1,78 @@
-"""How much memory a whole run takes for a backlog of a million records.
+"""What a whole run over a long backlog takes, and how much memory.
 
-    python -m benchmarks.backlog [--records 1000000]
-
-A real Apache Kafka (see .ci/kafka) holds announcements of merges, a start and a completion each, in three
-partitions; a process of its own follows them to a sandbox server. Prints records, requests, seconds and the
-peak of the process's resident memory.
+The log of a source tells of merges that nobody did. One request per operation is measured on the first of
+them only.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
-import resource
-import subprocess
-import sys
-import tempfile
+import shutil
 import time
-from contextlib import ExitStack
-from pathlib import Path
+from collections.abc import Iterator
+from typing import Any
 
-import httpx
-from kafka import KafkaProducer
+from benchmarks.announcing import Record, announce
+from benchmarks.following import follow_on
+from benchmarks.measuring import Measured
+from benchmarks.one_by_one import repeat
+from benchmarks.people import Operation
+from benchmarks.race import NAIVE
+from benchmarks.reconstruction import apart
+from benchmarks.result import Result, Way
+from benchmarks.setting import Setting
+from benchmarks.source import LABELMAP
 
-from dvid_sandbox.launcher import SandboxServer
-from dvidsync_dagster.config import SyncConfig
-from dvidsync_dagster.run.follow import follow
-from tests.real_kafka import RealKafka
-
-ADMIN_TOKEN = "adm"
 BODIES = 500
-PREFIX = "backlog-"
+FIRST = 20_000
+"""How many operations are brought by one request each."""
+_STEP_NS = 2_000_000
+_FOUR_HOURS_NS = 4 * 3600 * 10**9
 
 
-def main() -> None:
-    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    arguments.add_argument("--records", type=int, default=1_000_000)
-    arguments.add_argument("--follow", help=argparse.SUPPRESS)
-    chosen = arguments.parse_args()
-    if chosen.follow:
-        _follow(chosen.follow)
-        return
-    with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        kafka = stack.enter_context(RealKafka.start(folder / "kafka"))
-        source = stack.enter_context(
-            SandboxServer.start(folder / "source", kafka=kafka.address, topic_prefix=PREFIX)
-        )
-        # As many supervoxels as merges, and the bodies that they go into.
-        cubes = round((chosen.records / 2 + BODIES) ** (1 / 3) + 0.5)
-        root = _empty_repo(source.url)
-        source.stop()
-        copy = stack.enter_context(SandboxServer.start(source.copy_to(folder / "copy")))
-        source.restart()
-        side = -(-cubes * 8 // 64) * 64
-        copy.put_cubes(root, "segmentation", size=side, cube=8)
-        _announce(kafka.address, source.url, root, chosen.records // 2)
-        config = {
-            "source": {"url": source.url},
-            "repo": root,
-            "instances": ["segmentation"],
-            "settle_seconds": 0,
-            "destinations": [{"name": "copy", "url": copy.url, "start": "beginning"}],
-        }
-        command = [sys.executable, "-m", "benchmarks.backlog", "--follow", json.dumps(config)]
-        subprocess.run(command, check=True)
+def backlog(setting: Setting, operations: int) -> Result:
+    """A backlog of so many merges."""
+    sizes = {NAIVE: min(operations, FIRST), "replay": operations}
+    runs: dict[str, list[Measured]] = {name: [] for name in sizes}
+    with apart(setting, BODIES + operations) as source:
+        setting.say("the log is filled")
+        announce(setting.broker, source.topics[LABELMAP], _records(source.root, operations))
+        requests = setting.folder / "requests"
+        with requests.open("w") as file:
+            for _, (path, body) in zip(range(FIRST), _merges(operations), strict=False):
+                file.write(json.dumps([f"/api/node/{source.root}/{path}", body]) + "\n")
+        for way, _ in setting.turns(list(runs)):
+            with setting.copy_of(source) as server:
+                if way == NAIVE:
+                    took = setting.measured(repeat, url=server.url, requests=str(requests))
+                else:
+                    took = setting.measured(follow_on, config=source.config_of(server))
+            if took.told["operations"] < sizes[way]:
+                raise RuntimeError(f"{way} did {took.told['operations']:.0f} operations of {sizes[way]}")
+            runs[way].append(took)
+            shutil.rmtree(source.quarantine)
+    return Result("backlog", operations, [Way.of(name, sizes[name], each) for name, each in runs.items()])
 
 
-def _empty_repo(url: str) -> str:
-    admin = {"admintoken": ADMIN_TOKEN}
-    made = httpx.post(f"{url}/api/repos", params=admin, content=json.dumps({"alias": "backlog"}))
-    root = str(made.raise_for_status().json()["root"])
-    settings = json.dumps({"typename": "labelmap", "dataname": "segmentation", "MaxDownresLevel": "0"})
-    httpx.post(f"{url}/api/repo/{root}/instance", content=settings).raise_for_status()
-    return root
+def _merges(count: int) -> Iterator[Operation]:
+    for number in range(count):
+        yield f"{LABELMAP}/merge", [1 + number * 7919 % BODIES, BODIES + 1 + number]
 
 
-def _announce(broker: str, url: str, root: str, merges: int) -> None:
-    info = httpx.get(f"{url}/api/repo/{root}/info").json()
-    data_uuid = info["DataInstances"]["segmentation"]["Base"]["DataUUID"]
-    topic = f"{PREFIX}dvidrepo-{root}-data-{data_uuid}"
-    producer = KafkaProducer(bootstrap_servers=[broker], linger_ms=20, batch_size=1 << 18)
-    key = time.time_ns() - 4 * 3600 * 10**9
-    for number in range(merges):
-        message = {
+def _records(version: str, merges: int) -> Iterator[Record]:
+    """Of each the start and the completion."""
+    key = time.time_ns() - max(_FOUR_HOURS_NS, 2 * merges * _STEP_NS)
+    for number, (_, [target, label]) in enumerate(_merges(merges)):
+        message: dict[str, Any] = {
             "Action": "merge",
             "App": "bench",
-            "Labels": [BODIES + 1 + number],
+            "Labels": [label],
             "MutationID": 2_000_000_000 + number,
-            "Target": 1 + number * 7919 % BODIES,
+            "Target": target,
             "Timestamp": "2026-11-23 05:18:01.29240166 +0000 UTC m=+4.965783185",
-            "UUID": root,
+            "UUID": version,
             "User": "bench",
         }
         for action in ("merge", "merge-complete"):
-            key += 2_000_000
-            producer.send(
-                topic, key=str(key).encode(), value=json.dumps({**message, "Action": action}).encode()
-            )
-    producer.flush()
-    producer.close()
-
-
-def _follow(config_json: str) -> None:
-    config = SyncConfig.model_validate(json.loads(config_json))
-    began = time.perf_counter()
-    records = operations = requests = 0
-    for report in follow(config, config.destinations[0], checkpoint=None, epoch=1, still_owner=lambda: None):
-        records += report.records
-        operations += report.operations
-        requests += report.requests
-    seconds = time.perf_counter() - began
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(
-        f"{records} records, {operations} operations, {requests} requests in {seconds:.0f} s; "
-        f"peak {peak:.0f} MB"
-    )
-
-
-if __name__ == "__main__":
-    main()
+            key += _STEP_NS
+            yield key, json.dumps({**message, "Action": action}).encode()

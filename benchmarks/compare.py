@@ -1,30 +1,23 @@
-"""How fast two labelmaps are compared, and how much memory it takes.
+"""How fast two labelmaps are compared, and how much memory it takes, beside the download of what is compared.
 
-    .venv/bin/python -m benchmarks.compare [--labels 1000000] [--dvid PATH]
-
-Fills a server with so many bodies of two supervoxels each, copies its folder, and compares: first as they
-are, then with a thousand supervoxels in another body. Before each figure stands what the servers alone need
-to answer. Without ``--dvid`` the sandbox plays both servers.
+Each server has bodies of two supervoxels. They are compared as they are, and then with a thousand supervoxels
+in another body.
 """
 
 from __future__ import annotations
 
-import argparse
-import os
-import resource
-import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from typing import TypeVar
+from functools import partial
 
 import httpx
 
+from benchmarks.measuring import Measured
+from benchmarks.result import Result, Way
+from benchmarks.setting import Setting
+from benchmarks.source import LABELMAP
 from dvid_sandbox import wire
-from dvid_sandbox.launcher import DvidServer, SandboxServer
-from dvid_sandbox.proofreaders import make_repo
-from dvid_sandbox.real_server import RealServer
+from dvid_sandbox.launcher import DvidServer
 from dvidsync_dagster.datatypes.labelmap.comparison import MAPPING, SIZES
 from dvidsync_dagster.differences.items import ServerPair, find, side_by_side
 from dvidsync_dagster.differences.sides import DvidSide
@@ -32,102 +25,80 @@ from dvidsync_dagster.dvid.http import DvidClient
 from dvidsync_dagster.dvid.paths import node_path
 from dvidsync_dagster.dvid.protobuf import mapping_ops
 
-LABELMAP = "segmentation"
 FIRST = 1 << 40
 DIFFERENT = 1000
+DOWNLOAD, SAME, DIFFERING = "download alone", "compared", f"compared, {DIFFERENT:,} differ"
 _BATCH = 20_000
 
-Result = TypeVar("Result")
+
+def compare(setting: Setting, bodies: int) -> Result:
+    """Compare two servers with so many bodies."""
+    runs: dict[str, list[Measured]] = {DOWNLOAD: [], SAME: [], DIFFERING: []}
+    different = min(DIFFERENT, bodies - 1)
+    with setting.source(partial(_fill, count=bodies)) as source, setting.copy_of(source) as copy:
+        arguments = {"source": source.server.url, "copy": copy.url, "root": source.root}
+        for way, _ in setting.turns([DOWNLOAD, SAME]):
+            took = setting.measured(download if way == DOWNLOAD else compared, **arguments)
+            if way == SAME and took.told["different"]:
+                raise RuntimeError("the servers differ from the beginning")
+            runs[way].append(took)
+        moved = [FIRST + 2 * number for number in range(different)]
+        _post(copy, source.root, "mappings", mapping_ops({FIRST - 2: moved}, 0))
+        for way, _ in setting.turns([DIFFERING]):
+            took = setting.measured(compared, **arguments)
+            if took.told["different"] != different:
+                raise RuntimeError(f"{took.told['different']:.0f} supervoxels differ, not {different}")
+            runs[way].append(took)
+    return Result("compare", bodies, [Way.of(name, bodies, each) for name, each in runs.items()])
 
 
-def post(url: str, root: str, endpoint: str, body: bytes) -> None:
-    path = f"{url}/api/node/{root}/{LABELMAP}/{endpoint}"
-    answer = httpx.post(path, content=body, params={"admintoken": "adm"}, timeout=600)
-    answer.raise_for_status()
+def download(source: str, copy: str, root: str) -> dict[str, float]:
+    """What both servers need, read side by side and thrown away."""
+    with _pair(source, copy, root) as pair:
+        for endpoint, query in (("mappings", {"format": "binary"}), ("listlabels", {"sizes": "true"})):
+
+            def read(side: DvidSide, endpoint: str = endpoint, query: dict[str, str] = query) -> None:
+                path = node_path(side.version, side.name, endpoint)
+                with side.client.stream(path, query=dict(query)) as pieces:
+                    for _ in pieces:
+                        pass
+
+            side_by_side(read, pair.source, pair.destination)
+    return {}
 
 
-def fill(url: str, root: str, labels: int) -> None:
+def compared(source: str, copy: str, root: str) -> dict[str, float]:
+    """The mapping, and the bodies with their sizes."""
+    with _pair(source, copy, root) as pair:
+        found, supervoxels = find(MAPPING, pair)
+        _, bodies = find(SIZES, pair)
+    return {"different": len(found or ()), "supervoxels": supervoxels, "bodies": bodies}
+
+
+@contextmanager
+def _pair(source: str, copy: str, root: str) -> Iterator[ServerPair]:
+    with DvidClient(source) as one, DvidClient(copy) as other:
+        yield ServerPair(DvidSide(one, root, LABELMAP), DvidSide(other, root, LABELMAP), settled=True)
+
+
+def _fill(server: DvidServer, root: str, count: int) -> None:
     """Bodies `FIRST` + 2n of two supervoxels, as indices; there are no voxels to them.
 
     Of each the second supervoxel is mapped, many to one body, as a server syncs each group of a mapping.
     """
-    for start in range(0, labels, _BATCH):
-        bodies = [FIRST + 2 * number for number in range(start, min(start + _BATCH, labels))]
+    for start in range(0, count, _BATCH):
+        bodies = [FIRST + 2 * number for number in range(start, min(start + _BATCH, count))]
         indices = wire.LabelIndices()
         for body in bodies:
             index = indices.indices.add(label=body)
             counts = index.blocks[body % 4096].counts
             counts[body] = 100 + body % 50
             counts[body + 1] = 10
-        post(url, root, "indices", indices.SerializeToString())
-        post(url, root, "mappings", mapping_ops({bodies[0]: [body + 1 for body in bodies]}, 0))
+        _post(server, root, "indices", indices.SerializeToString())
+        _post(server, root, "mappings", mapping_ops({bodies[0]: [body + 1 for body in bodies]}, 0))
 
 
-@contextmanager
-def two_servers(folder: Path, labels: int, dvid: str | None) -> Iterator[ServerPair]:
-    kind: type[DvidServer] = SandboxServer
-    if dvid:
-        os.environ["DVID_BIN"] = dvid
-        kind = RealServer
-    with kind.start(folder / "source") as source:
-        root = make_repo(source.url, source.admin_token, size=64, cube=16).root
-        fill(source.url, root, labels)
-        source.stop()
-        copied = source.copy_to(folder / "copy")
-        source.restart()
-        with kind.start(copied) as copy, DvidClient(source.url) as one, DvidClient(copy.url) as other:
-            yield ServerPair(DvidSide(one, root, LABELMAP), DvidSide(other, root, LABELMAP), settled=True)
-
-
-def timed(what: str, work: Callable[[], Result]) -> Result:
-    began = time.monotonic()
-    result = work()
-    print(f"{what:55} {time.monotonic() - began:6.2f} s", flush=True)
-    return result
-
-
-def bare(pair: ServerPair, endpoint: str, query: dict[str, str | int]) -> None:
-    """What both servers need, read side by side and thrown away."""
-
-    def read(side: DvidSide) -> None:
-        with side.client.stream(node_path(side.version, side.name, endpoint), query=query) as pieces:
-            for _ in pieces:
-                pass
-
-    side_by_side(read, pair.source, pair.destination)
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--labels", type=int, default=1_000_000)
-    parser.add_argument("--dvid", help="the binary of a real DVID")
-    options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        began = time.monotonic()
-        with two_servers(Path(folder), options.labels, options.dvid) as pair:
-            print(f"{options.labels:,} bodies made in {time.monotonic() - began:.0f} s", flush=True)
-            before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-            timed("GET mappings of both servers", lambda: bare(pair, "mappings", {"format": "binary"}))
-            found, count = timed("mapping compared", lambda: find(MAPPING, pair))
-            assert found is None
-            print(f"  {count:,} supervoxels listed")
-            timed("GET listlabels of both servers", lambda: bare(pair, "listlabels", {"sizes": "true"}))
-            found, count = timed("labels with sizes compared", lambda: find(SIZES, pair))
-            assert found is None
-            print(f"  {count:,} bodies listed")
-            bodies = [FIRST + 2 * number for number in range(DIFFERENT)]
-            post(
-                pair.destination.client.url,
-                pair.destination.version,
-                "mappings",
-                mapping_ops({FIRST - 2: bodies}, 0),
-            )
-            found, _ = timed(f"mapping compared, {DIFFERENT} differ", lambda: find(MAPPING, pair))
-            assert found is not None
-            assert len(found) == DIFFERENT
-            grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
-            print(f"memory grew by {grown / 1024:.0f} MB at most")
-
-
-if __name__ == "__main__":
-    main()
+def _post(server: DvidServer, root: str, endpoint: str, body: bytes) -> None:
+    url = f"{server.url}/api/node/{root}/{LABELMAP}/{endpoint}"
+    answer = httpx.post(url, content=body, params={"admintoken": server.admin_token}, timeout=600)
+    answer.raise_for_status()

@@ -12,15 +12,14 @@ from __future__ import annotations
 import os
 import tempfile
 import time
-from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import get_args
 
 import httpx
 
+from benchmarks.setting import server_kind
 from dvid_sandbox.broker import EmbeddedBroker
-from dvid_sandbox.launcher import SandboxServer
 from dvid_sandbox.real_server import RealServer
 from dvid_sandbox.replay import Replay
 from dvidsync_dagster.config import SyncConfig
@@ -29,12 +28,10 @@ from tests.one_run import followed
 from tests.recorded import ADMIN_TOKEN, ADMIN_TOKEN_ENV, RecordedSource, RecordedStage, publish
 from tests.recordings import Recording, crowd, proofreading
 
-Server = RealServer | SandboxServer
-
 
 def main() -> None:
     os.environ[ADMIN_TOKEN_ENV] = ADMIN_TOKEN
-    print(f"{'real DVID' if os.environ.get('DVID_BIN') else 'sandbox'}, applying only")
+    print(f"{'real DVID' if server_kind() is RealServer else 'sandbox'}, applying only")
     print(f"{'':14}{'history':12}{'operations':>11}{'requests':>10}{'seconds':>9}{'of exact':>10}")
     with EmbeddedBroker.start() as broker, tempfile.TemporaryDirectory() as folder:
         for recording in (crowd, proofreading):
@@ -43,7 +40,7 @@ def main() -> None:
 
 
 def _measure(recording: Recording, broker: str, folder: Path) -> None:
-    start: Callable[..., Server] = RealServer.start if os.environ.get("DVID_BIN") else SandboxServer.start
+    start = server_kind().start
     with ExitStack() as stack:
         before = start(folder / "before", admin_token=ADMIN_TOKEN)
         stack.enter_context(before)

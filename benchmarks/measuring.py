@@ -1,21 +1,26 @@
-"""A piece of work in a process of its own: its seconds, its memory, and what it wrote."""
+"""A piece of work in a process of its own: its seconds, its memory, what it tells; and what it wrote."""
 
 from __future__ import annotations
 
+import importlib
 import json
 import resource
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 MB = 1 << 20
+CHECKOUT = Path(__file__).parents[1]
 _STATUS = Path("/proc/self/status")
+_RSS_BYTES = 1 if sys.platform == "darwin" else 1024
+"""What `getrusage` counts memory in."""
 
 Work = Callable[..., Mapping[str, float]]
+"""Something to be measured: a function of a module, whose arguments are JSON. It tells numbers by name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +29,7 @@ class Measured:
     Args:
         seconds, processor_seconds: without what Python needs to load the program.
         memory_mb: the most that the whole process held.
-        told: other numbers, which the work tells.
+        told: what the work tells.
     """
 
     seconds: float
@@ -33,21 +38,26 @@ class Measured:
     told: Mapping[str, float]
 
 
-def measured(module: str, work: str, **arguments: Any) -> Measured:
-    """Run a piece of work of a module, whose `main` hands ``--work`` to `carried_out`."""
-    call = json.dumps({"work": work, "arguments": arguments})
-    command = [sys.executable, "-m", module, "--work", call]
-    answer = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+def measured(work: Work, **arguments: Any) -> Measured:
+    """Do a piece of work in a process of its own."""
+    call = json.dumps({"module": work.__module__, "name": work.__name__, "arguments": arguments})
+    command = [sys.executable, "-m", "benchmarks.measuring"]
+    answer = subprocess.run(command, check=True, input=call, stdout=subprocess.PIPE, text=True, cwd=CHECKOUT)
     return Measured(**json.loads(answer.stdout.splitlines()[-1]))
 
 
-def carried_out(call: str, works: Mapping[str, Work]) -> None:
-    """Do the work that `measured` asked for, in its process, and print what it took."""
-    asked = json.loads(call)
+def measured_here(work: Work, **arguments: Any) -> Measured:
+    """Do a piece of work in this process, whose memory holds more than it."""
     began, used = time.perf_counter(), time.process_time()
-    told = dict(works[asked["work"]](**asked["arguments"]))
-    took = {"seconds": time.perf_counter() - began, "processor_seconds": time.process_time() - used}
-    print(json.dumps({**took, "memory_mb": _most_memory() / MB, "told": told}))
+    told = dict(work(**arguments))
+    seconds, processor_seconds = time.perf_counter() - began, time.process_time() - used
+    return Measured(seconds, processor_seconds, _most_memory() / MB, told)
+
+
+def measured_process(command: Sequence[str], environment: Mapping[str, str]) -> Measured:
+    """A whole process, from its start to its end."""
+    told = measured(_process, command=command, environment=environment).told
+    return Measured(told["seconds"], told["processor"], told["memory"] / MB, {})
 
 
 class Written:
@@ -97,4 +107,26 @@ def _most_memory() -> int:
     if _STATUS.exists():
         lines = _STATUS.read_text().splitlines()
         return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _RSS_BYTES
+
+
+def _process(command: Sequence[str], environment: Mapping[str, str]) -> dict[str, float]:
+    """In a process of its own, which is small: what its child held at the most counts its own memory too."""
+    began = time.perf_counter()
+    subprocess.run(command, check=True, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    seconds = time.perf_counter() - began
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    memory = used.ru_maxrss * _RSS_BYTES
+    return {"seconds": seconds, "processor": used.ru_utime + used.ru_stime, "memory": memory}
+
+
+def _carry_out(call: str) -> str:
+    """The work that `measured` asked for, in its process."""
+    asked = json.loads(call)
+    work = getattr(importlib.import_module(asked["module"]), asked["name"])
+    took = measured_here(work, **asked["arguments"])
+    return json.dumps({name: getattr(took, name) for name in Measured.__slots__})
+
+
+if __name__ == "__main__":
+    print(_carry_out(sys.stdin.read()))

@@ -1,14 +1,15 @@
-"""A small chart as SVG, with logarithmic axes. Nothing else is needed to draw it."""
+"""Small charts as SVG, with logarithmic axes. Nothing else is needed to draw them."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from xml.sax.saxutils import escape
 
-WIDTH, HEIGHT = 640, 400
-_LEFT, _RIGHT, _TOP, _BOTTOM = 70, 170, 20, 50
+WIDTH, HEIGHT = 540, 360
+"""Of one chart."""
+_LEFT, _RIGHT, _TOP, _BOTTOM = 70, 160, 40, 50
 _COLOURS = ("#1f77b4", "#d62728", "#2ca02c", "#9467bd", "#ff7f0e")
 
 
@@ -20,31 +21,48 @@ class Line:
     points: Sequence[tuple[float, float]]
 
 
-def plot(lines: Sequence[Line], x_name: str) -> str:
-    """An SVG image of some lines."""
-    xs = _Axis.over([x for line in lines for x, _ in line.points], _LEFT, WIDTH - _RIGHT)
-    ys = _Axis.over([y for line in lines for _, y in line.points], HEIGHT - _BOTTOM, _TOP)
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """Some lines, and what the axes count."""
+
+    lines: Sequence[Line]
+    x_name: str
+    y_name: str
+
+
+def plot(charts: Sequence[Chart]) -> str:
+    """An SVG image of some charts, side by side."""
+    width = WIDTH * len(charts)
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{HEIGHT}" '
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{HEIGHT}" '
         f'font-family="sans-serif" font-size="12">',
-        f'<rect width="{WIDTH}" height="{HEIGHT}" fill="white"/>',
+        f'<rect width="{width}" height="{HEIGHT}" fill="white"/>',
     ]
+    for number, chart in enumerate(charts):
+        parts += [f'<g transform="translate({number * WIDTH},0)">', *_drawn(chart), "</g>"]
+    return "\n".join([*parts, "</svg>", ""])
+
+
+def _drawn(chart: Chart) -> Iterator[str]:
+    xs = _Axis.over([x for line in chart.lines for x, _ in line.points], _LEFT, WIDTH - _RIGHT)
+    ys = _Axis.over([y for line in chart.lines for _, y in line.points], HEIGHT - _BOTTOM, _TOP)
     for value in xs.tens:
         place = xs.place(value)
-        parts.append(_stroke(place, ys.begin, place, ys.end))
-        parts.append(_text(place, ys.begin + 16, f"{value:,g}", "middle"))
+        yield _stroke(place, ys.begin, place, ys.end)
+        yield _text(place, ys.begin + 16, f"{value:,g}", "middle")
     for value in ys.tens:
         place = ys.place(value)
-        parts.append(_stroke(xs.begin, place, xs.end, place))
-        parts.append(_text(xs.begin - 6, place + 4, f"{value:g}", "end"))
-    parts.append(_text((xs.begin + xs.end) / 2, HEIGHT - 12, x_name, "middle"))
-    for line, colour in zip(lines, _COLOURS, strict=False):
+        yield _stroke(xs.begin, place, xs.end, place)
+        yield _text(xs.begin - 6, place + 4, f"{value:g}", "end")
+    yield _text((xs.begin + xs.end) / 2, HEIGHT - 12, chart.x_name, "middle")
+    yield _text((xs.begin + xs.end) / 2, _TOP - 14, chart.y_name, "middle")
+    for line, colour in zip(chart.lines, _COLOURS, strict=False):
         places = [(xs.place(x), ys.place(y)) for x, y in sorted(line.points)]
         path = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
-        parts.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"/>')
-        parts += [f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" fill="{colour}"/>' for x, y in places]
-        parts.append(_text(places[-1][0] + 8, places[-1][1] + 4, line.name, "start", colour))
-    return "\n".join([*parts, "</svg>", ""])
+        yield f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"/>'
+        for x, y in places:
+            yield f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" fill="{colour}"/>'
+        yield _text(places[-1][0] + 8, places[-1][1] + 4, line.name, "start", colour)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""A reconstruction of any size, and people's work on it: as tables of a snapshot, as a real server has it.
+"""A reconstruction of any size, and people's work on it: as tables of a snapshot, as a server has it.
 
 Half of its supervoxels are bodies of their own, a quarter is in bodies of ten, a quarter in neurons of a
 thousand. Which ones belong together is drawn: in tables, which are sorted by supervoxel, any work touches
@@ -7,9 +7,12 @@ every part. Where people work in one place it touches less.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Self
 
 import httpx
@@ -17,7 +20,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from dvid_sandbox.launcher import DvidServer
+from benchmarks.setting import Setting
+from benchmarks.source import LABELMAP, Source
+from dvid_sandbox.launcher import DvidServer, SandboxServer
 from dvidsync_dagster.config import BucketConfig
 from dvidsync_dagster.datatypes.labelmap.snapshot.tables import tables_of
 from dvidsync_dagster.destinations.bucket.draft import Draft
@@ -28,7 +33,6 @@ from dvidsync_dagster.dvid.protobuf import mapping_ops
 from dvidsync_dagster.snapshot.pointer import Pointer
 from dvidsync_dagster.snapshot.table import Table
 
-LABELMAP = "segmentation"
 USERS = [f"user{number}" for number in range(20)]
 FEW, MANY = 10, 1_000
 """Supervoxels of a body that has some, and of a neuron."""
@@ -38,6 +42,8 @@ _BLOCKS = 2
 """Blocks in which each supervoxel has voxels, at a server."""
 _INDICES = 20_000
 """Supervoxels in one request."""
+_CUBE = 8
+"""Voxels along the edge of a supervoxel, where there are voxels."""
 
 Labels = npt.NDArray[np.int64]
 Mutation = dict[str, Any]
@@ -72,6 +78,12 @@ class Reconstruction:
             bodies[groups] = supervoxels[groups[:, :1]]
         fragments = random.permutation(np.concatenate([singles, some[:, 0]]))
         return cls(supervoxels, bodies, supervoxels[fragments], supervoxels[many])
+
+    @classmethod
+    def apart(cls, count: int) -> Self:
+        """Supervoxels from 1 on, each a body of its own."""
+        supervoxels = np.arange(1, count + 1)
+        return cls(supervoxels, supervoxels, supervoxels, np.empty((0, MANY), np.int64))
 
     def __len__(self) -> int:
         return len(self.supervoxels)
@@ -187,7 +199,22 @@ def fill_server(server: DvidServer, version: str, held: Reconstruction) -> None:
                 if end - start > 1:
                     groups[body] = [each for each in members if each != body]
             client.post(f"{url}/indices", content=indices.SerializeToString()).raise_for_status()
-            client.post(f"{url}/mappings", content=mapping_ops(groups, 5)).raise_for_status()
+            if groups:
+                client.post(f"{url}/mappings", content=mapping_ops(groups, 5)).raise_for_status()
+
+
+def apart(setting: Setting, count: int) -> AbstractContextManager[Source]:
+    """A source with at least so many supervoxels, from 1 on, each a body of its own."""
+    count = 1 << (count - 1).bit_length()
+    return setting.source(partial(_fill_apart, count=count), keep_as=f"apart-{count}")
+
+
+def _fill_apart(server: DvidServer, version: str, count: int) -> None:
+    if isinstance(server, SandboxServer):
+        across = math.ceil(count ** (1 / 3)) * _CUBE
+        server.put_cubes(version, LABELMAP, size=across, cube=_CUBE)
+    else:
+        fill_server(server, version, Reconstruction.apart(count))
 
 
 def _requests(labels: list[int], starts: list[int], ends: list[int]) -> Iterator[list[tuple[int, int, int]]]:
