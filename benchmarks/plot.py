@@ -49,11 +49,11 @@ def _drawn(chart: Chart) -> Iterator[str]:
     for value in xs.tens:
         place = xs.place(value)
         yield _stroke(place, ys.begin, place, ys.end)
-        yield _text(place, ys.begin + 16, f"{value:,g}", "middle")
+        yield _text(place, ys.begin + 16, f"{value:,.10g}", "middle")
     for value in ys.tens:
         place = ys.place(value)
         yield _stroke(xs.begin, place, xs.end, place)
-        yield _text(xs.begin - 6, place + 4, f"{value:g}", "end")
+        yield _text(xs.begin - 6, place + 4, f"{value:,.10g}", "end")
     yield _text((xs.begin + xs.end) / 2, HEIGHT - 12, chart.x_name, "middle")
     yield _text((xs.begin + xs.end) / 2, _TOP - 14, chart.y_name, "middle")
     for line, colour in zip(chart.lines, _COLOURS, strict=False):
