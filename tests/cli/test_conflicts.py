@@ -24,6 +24,8 @@ from dvidsync_dagster.run.listed_conflict import COLUMNS
 from tests.cli.test_cli import dvidsync, write
 from tests.stage import INSTANCE, Stage, stage
 
+pytestmark = pytest.mark.usefixtures("home")
+
 CHECKOUT = Path(__file__).parents[2]
 
 
@@ -31,16 +33,6 @@ CHECKOUT = Path(__file__).parents[2]
 def servers(tmp_path: Path) -> Iterator[Stage]:
     with stage(tmp_path / "stage") as servers:
         yield servers
-
-
-@pytest.fixture(autouse=True)
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    folder = tmp_path / "home"
-    folder.mkdir()
-    (folder / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
-    monkeypatch.setenv("DAGSTER_HOME", str(folder))
-    monkeypatch.setattr("dvidsync_dagster.destinations.dvid_server.server.REST_SECONDS", 0.01)
-    return folder
 
 
 def fields_of(servers: Stage, on_conflict: str) -> dict[str, Any]:

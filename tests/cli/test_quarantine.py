@@ -26,6 +26,8 @@ from tests.cli.test_cli import dvidsync, write
 from tests.forging import now, publish, topic_of
 from tests.stage import INSTANCE, Stage, stage
 
+pytestmark = pytest.mark.usefixtures("home")
+
 KEYS = "segmentation_annotations"
 LATER = "5" * 32
 
@@ -34,16 +36,6 @@ LATER = "5" * 32
 def servers(tmp_path: Path) -> Iterator[Stage]:
     with stage(tmp_path / "stage") as servers:
         yield servers
-
-
-@pytest.fixture(autouse=True)
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    folder = tmp_path / "home"
-    folder.mkdir()
-    (folder / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
-    monkeypatch.setenv("DAGSTER_HOME", str(folder))
-    monkeypatch.setattr("dvidsync_dagster.destinations.dvid_server.server.REST_SECONDS", 0.01)
-    return folder
 
 
 def forge(servers: Stage, instance: str | None, value: bytes) -> str:

@@ -24,6 +24,8 @@ from tests.cli.test_cli import dvidsync, write
 from tests.cli.test_conflicts import fields_of, rows
 from tests.stage import INSTANCE, Stage, stage
 
+pytestmark = pytest.mark.usefixtures("home")
+
 KEYS = "segmentation_annotations"
 MASTER, SIDE = "c" * 32, "d" * 32
 
@@ -83,16 +85,6 @@ def scene(tmp_path: Path) -> Iterator[Scene]:
         scene.post(f"{root}/branch", {"branch": "side", "note": "", "uuid": SIDE})
         assert dvidsync("run", scene.config("skip")).exit_code == DONE
         yield scene
-
-
-@pytest.fixture(autouse=True)
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    folder = tmp_path / "home"
-    folder.mkdir()
-    (folder / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
-    monkeypatch.setenv("DAGSTER_HOME", str(folder))
-    monkeypatch.setattr("dvidsync_dagster.destinations.dvid_server.server.REST_SECONDS", 0.01)
-    return folder
 
 
 def test_only_that_version_is_taken_back(scene: Scene) -> None:
