@@ -53,7 +53,7 @@ def compare(
         ConfigurationError, ServerError, BrokerUnreachable; and what `reached` raises.
     """
     with opened_source(config) as source, opened_comparable(config, destination, source) as follower:
-        return compare_sides(
+        return compare_and_keep(
             config,
             destination,
             source,
@@ -63,33 +63,7 @@ def compare(
             lower_scales=lower_scales,
             reached=reached,
             say=say,
-        )
-
-
-def compare_sides(
-    config: SyncConfig,
-    destination: AnyDestination,
-    source: Transport,
-    follower: Comparable,
-    *,
-    agreed: Collection[str] = (),
-    versions: Collection[str] = (),
-    lower_scales: bool = False,
-    reached: Reached = lambda: None,
-    say: Say = lambda _: None,
-) -> Comparison:
-    """The same with both open."""
-    return compare_and_keep(
-        config,
-        destination,
-        source,
-        follower,
-        agreed=agreed,
-        versions=versions,
-        lower_scales=lower_scales,
-        reached=reached,
-        say=say,
-    ).comparison
+        ).comparison
 
 
 @dataclass(frozen=True, slots=True)
