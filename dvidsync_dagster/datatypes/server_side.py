@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import ClassVar, Literal
 
 from dvidsync_dagster.datatypes.commands import Command, Step
 from dvidsync_dagster.datatypes.others_at_work import OthersAtWork
@@ -106,6 +106,9 @@ class ServerSide(ABC):
     Copying the source's state does no harm when it is repeated: then `units`, `command` and `carry_out` are
     all that is needed.
     """
+
+    knows_own_values: ClassVar[bool] = True
+    """Whether it asks or tells `Servers.own_values`."""
 
     def __init__(self, servers: Servers) -> None:
         self.servers = servers

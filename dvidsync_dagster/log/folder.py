@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -84,6 +84,16 @@ class Folder:
             sink = pa.BufferOutputStream()
             pq.write_table(table.replace_schema_metadata(metadata), sink, compression="zstd")
             self._put(self.path_of(name), sink.getvalue())
+
+    def read_table(self, name: str, schema: pa.Schema, columns: Sequence[str] | None = None) -> pa.Table:
+        """A Parquet file's table with this schema, or only some columns of it."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        chosen = schema if columns is None else pa.schema([schema.field(each) for each in columns])
+        # `pq.read_table` loads what reads folders of files, which takes longer than the file.
+        with self.errors("read", name), pq.ParquetFile(self.path_of(name), filesystem=self.files) as file:
+            return file.read(chosen.names).replace_schema_metadata().select(chosen.names).cast(chosen)
 
     def remove(self, name: str) -> None:
         with self.errors("changed", name):

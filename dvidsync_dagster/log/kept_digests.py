@@ -10,7 +10,6 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from dvidsync_dagster.log.digests import NOTHING, Now, Place
 from dvidsync_dagster.log.folder import Folder
@@ -150,10 +149,7 @@ class Digests:
     def read(self) -> None:
         """Take in what is kept."""
         for name in self._names():
-            with self._folder.errors("read", name):
-                path = self._folder.path_of(name)
-                table = pq.read_table(path, filesystem=self._folder.files, partitioning=None)
-                self._take_in(table.replace_schema_metadata().select(_SCHEMA.names).cast(_SCHEMA))
+            self._take_in(self._folder.read_table(name, _SCHEMA))
             self._number = _number_of(name)
 
     def begin_anew(self, found: Iterable[tuple[Place, Mapping[int, int]]]) -> None:

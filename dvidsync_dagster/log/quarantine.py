@@ -212,17 +212,7 @@ class Quarantine:
         return rows
 
     def _table(self, name: str, columns: list[str] | None = None) -> pa.Table:
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
-        with self._folder.errors("read", name):
-            table = pq.read_table(
-                self._folder.path_of(name), filesystem=self._folder.files, columns=columns, partitioning=None
-            )
-            schema = _schema()
-            if columns is not None:
-                schema = pa.schema([schema.field(each) for each in columns])
-            return table.replace_schema_metadata().select(schema.names).cast(schema)
+        return self._folder.read_table(name, _schema(), columns)
 
     def _write(self, table: pa.Table) -> str:
         """Write a file whose name tells what it holds."""

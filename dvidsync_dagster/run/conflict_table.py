@@ -182,19 +182,7 @@ class ConflictTable:
             yield from map(ListedConflict.of, batch.to_pylist())
 
     def _table(self, file: str, *columns: str) -> pa.Table:
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
-        stored = schema()
-        chosen = pa.schema([stored.field(each) for each in columns]) if columns else stored
-        with self._folder.errors("read", file):
-            table = pq.read_table(
-                self._folder.path_of(file),
-                filesystem=self._folder.files,
-                columns=chosen.names,
-                partitioning=None,
-            )
-            return table.replace_schema_metadata().select(chosen.names).cast(chosen)
+        return self._folder.read_table(file, schema(), columns or None)
 
     def _write(self, file: str, rows: pa.Table) -> None:
         self._folder.write_table(file, rows.sort_by([("key", "ascending"), ("where", "ascending")]))

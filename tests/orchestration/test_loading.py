@@ -74,6 +74,17 @@ def test_a_run_to_a_server_with_nothing_new_needs_no_arrays(servers: Stage, tmp_
     assert found & (ARRAYS | TABLES | ROOMS) == set()
 
 
+def test_a_run_that_brings_nothing_but_merges_needs_no_arrays(servers: Stage, tmp_path: Path) -> None:
+    servers.merge_next()
+    environment = configured(servers, tmp_path)
+    config = environment["DVIDSYNC_CONFIG"]
+    modules_after(_RUNS, config, "copy", environment=environment)
+    servers.merge_next()
+    found = modules_after(_RUNS, config, "copy", environment=environment)
+    assert found & (ARRAYS | TABLES | ROOMS) == set()
+    servers.assert_same()
+
+
 def test_the_archive_is_written_without_pandas(servers: Stage, tmp_path: Path) -> None:
     servers.merge_next()
     environment = configured(servers, tmp_path, archive=str(tmp_path / "archive"))

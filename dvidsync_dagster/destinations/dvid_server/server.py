@@ -157,7 +157,8 @@ class DvidServer:
         return found
 
     def bring(self, batch: Batch) -> Brought:
-        if batch.events and self._own_values.digests is None:
+        types = {event.typename for event in batch.events}
+        if self._own_values.digests is None and any(self.sides[each].knows_own_values for each in types):
             self._know_values()
         self._own_values.checks = not batch.asked_for
         if self._looking.is_untried:

@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import ClassVar
 
 from dvidsync_dagster.datatypes.commands import Step
 from dvidsync_dagster.datatypes.labelmap.claims import claims_of
@@ -63,6 +64,8 @@ class _Opening:
 
 class LabelmapSide(ServerSide):
     """All labelmaps of a destination."""
+
+    knows_own_values: ClassVar[bool] = False
 
     def __init__(self, servers: Servers) -> None:
         super().__init__(servers)
