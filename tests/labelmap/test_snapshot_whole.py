@@ -101,9 +101,9 @@ def test_a_labelmap_without_labels(server: DvidServer) -> None:
     httpx.post(f"{server.url}/api/repo/{root}/instance", json=settings).raise_for_status()
     side = SourceLog(server, root).side("empty")
     assert [(table.path, list(batches)) for table, batches in side.whole(root)] == [
+        ("empty/bodies", []),
         ("empty/mapping", []),
         ("empty/edits", []),
-        ("empty/bodies", []),
     ]
 
 
@@ -117,6 +117,7 @@ def test_labels_from_2_to_the_63_up_are_refused(server: DvidServer) -> None:
 
 def test_batches_of_the_tables_are_bounded(server: DvidServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(whole, "ROWS", 100)
+    monkeypatch.setattr(all_bodies, "INDICES_AT_ONCE", 100)
     root = make_repo(server.url, server.admin_token, size=64).root
     for table, batches in SourceLog(server, root).side(INSTANCE).whole(root):
         sizes = [len(batch) for batch in batches]

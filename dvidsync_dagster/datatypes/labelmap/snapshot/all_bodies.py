@@ -1,9 +1,11 @@
-"""All bodies of a version, read from the source into arrays."""
+"""All bodies of a version, read from the source into arrays, some at a time."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -18,13 +20,22 @@ from dvidsync_dagster.dvid.labelmap import Labelmap
 from dvidsync_dagster.dvid.times import line_time
 from dvidsync_dagster.snapshot.table import HIGHEST
 
-_INDICES_AT_ONCE = 16_000
+INDICES_AT_ONCE = 16_000
 """Labels in one request: some megabytes, unless many large bodies come together."""
 _REQUESTS_AT_ONCE = 4
 
 
+_CHANGED = pa.schema(
+    [
+        ("last_mutation", pa.int64()),
+        ("last_user", pa.dictionary(pa.int32(), pa.string())),
+        ("last_time", TIME),
+    ]
+)
+
+
 @dataclass(frozen=True, slots=True)
-class AllBodies:
+class SomeBodies:
     """Arrays of one length, sorted by `labels`.
 
     Args:
@@ -35,10 +46,7 @@ class AllBodies:
     labels: npt.NDArray[np.int64]
     voxels: npt.NDArray[np.int64]
     holds_itself: npt.NDArray[np.bool_]
-    changed: pa.Table
-
-    def __len__(self) -> int:
-        return len(self.labels)
+    changed: pa.RecordBatch
 
 
 def places_in(
@@ -56,8 +64,10 @@ def places_in(
     return places, ids[places] == wanted if len(ids) else np.zeros(len(wanted), np.bool_)
 
 
-def read_bodies(source: Labelmap, version: str, table: str) -> AllBodies:
-    """A list of the bodies, and at the same time their indices: all that a body has is told by its index.
+@contextmanager
+def reading_bodies(source: Labelmap, version: str, table: str) -> Iterator[Iterator[SomeBodies]]:
+    """All bodies, in the order of their labels. The list of them is read first; while it comes, and as long
+    as the context lasts, their indices are read ahead: all that a body has is told by its index.
 
     Args:
         table: its path, for messages.
@@ -66,8 +76,7 @@ def read_bodies(source: Labelmap, version: str, table: str) -> AllBodies:
         Unfit: a number from 2^63 up.
         ServerError: the source does not answer.
     """
-    pages: list[npt.NDArray[np.int64]] = []
-    reading: list[Future[_Told]] = []
+    reading: deque[Future[SomeBodies]] = deque()
     with ThreadPoolExecutor(_REQUESTS_AT_ONCE) as pool:
         try:
             for listed in existing_labels(source.client, version, source.name):
@@ -75,47 +84,20 @@ def read_bodies(source: Labelmap, version: str, table: str) -> AllBodies:
                 page = listed[listed != 0]
                 if len(page) and page.max() > HIGHEST:
                     raise unfit(table, int(page.max()), f"the list of bodies of version {version}")
-                pages.append(page.astype(np.int64))
-                labels = page.tolist()
-                for start in range(0, len(labels), _INDICES_AT_ONCE):
-                    some = labels[start : start + _INDICES_AT_ONCE]
-                    reading.append(pool.submit(_read_told, source, version, some, table))
-            parts = [part.result() for part in reading]
-        except BaseException:
+                for start in range(0, len(page), INDICES_AT_ONCE):
+                    some = page[start : start + INDICES_AT_ONCE].astype(np.int64)
+                    reading.append(pool.submit(_read_some, source, version, some, table))
+            yield (reading.popleft().result() for _ in range(len(reading)))
+        finally:
             pool.shutdown(wait=False, cancel_futures=True)
-            raise
-    return AllBodies(
-        np.concatenate(pages or [np.empty(0, np.int64)]),
-        np.concatenate([part.voxels for part in parts] or [np.empty(0, np.int64)]),
-        np.concatenate([part.holds_itself for part in parts] or [np.empty(0, np.bool_)]),
-        pa.Table.from_batches([part.changed for part in parts], _CHANGED),
-    )
 
 
-_CHANGED = pa.schema(
-    [
-        ("last_mutation", pa.int64()),
-        ("last_user", pa.dictionary(pa.int32(), pa.string())),
-        ("last_time", TIME),
-    ]
-)
-
-
-@dataclass(frozen=True, slots=True)
-class _Told:
-    """By the indices of some bodies."""
-
-    voxels: npt.NDArray[np.int64]
-    holds_itself: npt.NDArray[np.bool_]
-    changed: pa.RecordBatch
-
-
-def _read_told(source: Labelmap, version: str, labels: Sequence[int], table: str) -> _Told:
-    told = told_by_indices(source.client, version, source.name, labels)
+def _read_some(source: Labelmap, version: str, labels: npt.NDArray[np.int64], table: str) -> SomeBodies:
+    told = told_by_indices(source.client, version, source.name, labels.tolist())
     mutations = told.last_mutation
     if mutations.max(initial=0) > HIGHEST:
         place = int(mutations.argmax())
-        label, mutation = labels[place], int(mutations[place])
+        label, mutation = int(labels[place]), int(mutations[place])
         raise unfit(table, mutation, f"the last mutation of body {label} in version {version}")
     times = told.last_time.dictionary_encode()
     known = pa.array([microseconds(text) for text in times.dictionary.to_pylist()], pa.int64())
@@ -124,7 +106,7 @@ def _read_told(source: Labelmap, version: str, labels: Sequence[int], table: str
         pc.if_else(pc.equal(told.last_user, ""), None, told.last_user).dictionary_encode(),
         known.take(times.indices).cast(TIME),
     ]
-    return _Told(told.voxels, told.holds_itself, pa.record_batch(columns, _CHANGED))
+    return SomeBodies(labels, told.voxels, told.holds_itself, pa.record_batch(columns, _CHANGED))
 
 
 @lru_cache(maxsize=1024)
