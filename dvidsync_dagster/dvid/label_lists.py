@@ -156,7 +156,11 @@ def indices(
     with _asked_for_indices(version, name) as path:
         stored = _stored_indices(client, path, labels)
         for label, content in zip(labels, stored, strict=True):
-            yield label, protobuf.label_index(content)
+            index = protobuf.label_index(content)
+            if content:
+                # DVID finds it by its key. What old releases wrote has no label in it.
+                index.label = label
+            yield label, index
 
 
 def told_by_indices(client: Transport, version: str, name: str, labels: Sequence[int]) -> IndexArrays:

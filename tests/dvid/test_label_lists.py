@@ -198,6 +198,12 @@ def test_indices_are_unpacked() -> None:
     assert found == [(7, INDEX), (8, LabelIndex())]
 
 
+def test_an_index_without_its_label_gets_it() -> None:
+    """It is written back to the body whose label it has."""
+    old = LabelIndex(last_mutid=5, last_mod_user="amy")
+    assert list(indices(server(kept(7, old)), "v", "labels", [7])) == [(7, INDEX)]
+
+
 @pytest.mark.parametrize(
     ("answer", "found"),
     [
