@@ -11,7 +11,7 @@ from dvidsync_dagster.events.batch import Batch
 from dvidsync_dagster.events.event import Event, NumberedEvent
 from dvidsync_dagster.plan.bulk import joined_in_bulk
 from dvidsync_dagster.plan.order import Ordering, order
-from dvidsync_dagster.plan.steps import build_groups
+from dvidsync_dagster.plan.steps import OpenGroup, build_groups
 
 Sides = Mapping[str, ServerSide]
 """By data type."""
@@ -52,9 +52,9 @@ def make_plan(batch: Batch, sides: Sides, *, looking: bool) -> Plan:
     # What waits is not there: its predecessor still runs at the source.
     present = presence.present - held
 
-    def joins(index: int, open_groups: Sequence[Sequence[int]]) -> Sequence[int]:
+    def joins(index: int, open_groups: Sequence[OpenGroup]) -> Sequence[int]:
         # What shares an exclusive key is of one data type.
-        groups = [[units[member] for member in group] for group in open_groups]
+        groups = [(units[group.last], group.keys) for group in open_groups]
         return sides[_typename(units[index])].joins(units[index], groups)
 
     groups = build_groups(claims, ordering, leave_out=held | present, joins=joins)
