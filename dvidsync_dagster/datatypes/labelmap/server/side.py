@@ -333,6 +333,7 @@ class LabelmapSide(ServerSide):
                 shows=self._shows,
                 skips=self.servers.skips,
                 note=self.servers.note,
+                pool=self.servers.pool,
                 changes=self._changes,
             )
         )
