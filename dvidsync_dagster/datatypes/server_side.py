@@ -127,9 +127,13 @@ class ServerSide(ABC):
     def command(self, units: Sequence[Unit]) -> Step:
         """The step that repeats units that were joined, in their order. It waits for nothing yet."""
 
-    def joins(self, unit: Unit, open_groups: Sequence[Sequence[Unit]]) -> Sequence[int]:
+    def joins(self, unit: Unit, open_groups: Sequence[tuple[Unit, int]]) -> Sequence[int]:
         """Which groups of units, by position, one command can repeat together with this unit. Nothing else
-        has touched in between what they touch."""
+        has touched in between what they touch.
+
+        Args:
+            open_groups: the last unit of each, and how many keys it touches.
+        """
         return ()
 
     # What the destination has

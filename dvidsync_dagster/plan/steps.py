@@ -8,9 +8,23 @@ from dataclasses import dataclass
 from dvidsync_dagster.plan.claims import Claim, Key
 from dvidsync_dagster.plan.order import Ordering
 
-Joins = Callable[[int, Sequence[Sequence[int]]], Sequence[int]]
-"""Tells which of the open groups that an operation touches (each given by its members) it can be one command
-with, by position; none if it must stand alone. Operations are given by their indexes."""
+
+@dataclass(frozen=True, slots=True)
+class OpenGroup:
+    """All that is asked of a group that is still open: a group can grow long, and is asked time and again.
+
+    Args:
+        last: the index of its last operation.
+        keys: how many it touches.
+    """
+
+    last: int
+    keys: int
+
+
+Joins = Callable[[int, Sequence[OpenGroup]], Sequence[int]]
+"""Tells which of the open groups that an operation (by index) touches it can be one command with, by
+position; none if it must stand alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +100,9 @@ class _Building:
             self._last_on[key] = draft
 
     def _joined(self, index: int, candidates: Sequence[_Draft]) -> _Draft:
-        positions = self._joins(index, [draft.members for draft in candidates])
+        positions = self._joins(
+            index, [OpenGroup(draft.members[-1], len(draft.keys)) for draft in candidates]
+        )
         joined = sorted((candidates[position] for position in positions), key=lambda draft: -len(draft.keys))
         if not joined:
             return _Draft()

@@ -101,6 +101,7 @@ class ModelSide(LabelmapSide):
                 shows=lambda event: is_present(event, self.view, POOL, self.contact),
                 skips=True,
                 note=servers.note,
+                pool=POOL,
                 changes=lambda: model.mutation_id,
             )
         )
@@ -112,7 +113,7 @@ class ModelSide(LabelmapSide):
         self._looked = True
         events = [unit.events[0] for unit in units]
         labels = [event for event in events if isinstance(event, LabelEvent)]
-        if self.servers.apply == "state":
+        if self.servers.apply != "replay":
             read_and_mend(self.view, labels)
         found = find_presence(events, ordering, look(labels, self.view, POOL, self.contact))
         return Presence(found.present, found.doubtful)

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterator
 from functools import partial
 from random import Random
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dvidsync_dagster.datatypes.labelmap.events import BodyEvent
+from dvidsync_dagster.datatypes.labelmap.server import bulk
 from dvidsync_dagster.datatypes.labelmap.server.seen import Contact
+from dvidsync_dagster.datatypes.server_side import Apply
 from dvidsync_dagster.dvid.labelmap import LastMod
 from tests.labelmap.crowd import ROOT, WEIGHTS, Crowd
 from tests.labelmap.follower import Follower, Killed, cut
@@ -30,21 +34,41 @@ from tests.labelmap.test_following import (
     scene,
 )
 
+AT_ONCE = st.sampled_from([1, 4, bulk.BODIES_AT_ONCE])
+
 ONE_BY_ONE = {"merge", "cleave", "renumber"}
 
 
-def in_bulk(this: FollowedCrowd, kill_after: int | None = None) -> Follower:
-    return Follower(this.source, this.destination, this.contact, this.random, kill_after, apply_as="state")
+@contextlib.contextmanager
+def few_at_once(bodies: int) -> Iterator[None]:
+    """The mapping is written in small pieces, each before the indices of its bodies."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(bulk, "BODIES_AT_ONCE", bodies)
+        yield
+
+
+def in_bulk(this: FollowedCrowd, apply: Apply = "state") -> Follower:
+    """With `auto` it repeats one by one here."""
+    return Follower(this.source, this.destination, this.contact, this.random, apply_as=apply)
 
 
 @settings(max_examples=100)
-@given(SEEDS, OPERATIONS, PEOPLE, PIECES, st.sampled_from([WEIGHTS, NO_SPLITS, SILENT]), st.booleans())
+@given(
+    SEEDS, OPERATIONS, PEOPLE, PIECES, st.sampled_from([WEIGHTS, NO_SPLITS, SILENT]), st.booleans(), AT_ONCE
+)
 def test_any_cut_ends_as_the_source(
-    seed: int, operations: int, people: int, pieces: int, weights: dict[str, float], looking: bool
+    seed: int,
+    operations: int,
+    people: int,
+    pieces: int,
+    weights: dict[str, float],
+    looking: bool,
+    at_once: int,
 ) -> None:
     this = scene(seed, operations, people, weights)
     run = in_bulk(this)
-    run.follow(cut(this.log, this.random, pieces), looking=looking)
+    with few_at_once(at_once):
+        run.follow(cut(this.log, this.random, pieces), looking=looking)
     assert run.refusals == []
     this.assert_same()
     assert set(identities(run.applied)) == completed(this.log)
@@ -80,6 +104,7 @@ def test_the_counter_is_exact(
     st.sampled_from([0, 30]),
     st.sampled_from([WEIGHTS, COUNTER_SET]),
     st.booleans(),
+    AT_ONCE,
 )
 def test_killed_runs_with_other_cuts_each_time_end_as_the_source(
     seed: int,
@@ -89,15 +114,15 @@ def test_killed_runs_with_other_cuts_each_time_end_as_the_source(
     before: int,
     weights: dict[str, float],
     changes_its_way: bool,
+    at_once: int,
 ) -> None:
-    """Also where some of the runs replay."""
+    """Also where some of the runs repeat one by one, with `apply: auto`."""
     this = scene(seed, operations, people, weights, before=before)
     for _ in range(kills):
-        run = in_bulk(this)
-        if changes_its_way and this.random.random() < 0.5:
-            run = this.follower()
+        one_by_one = changes_its_way and this.random.random() < 0.5
+        run = in_bulk(this, "auto" if one_by_one else "state")
         kill_before_request(this, this.random.randint(0, 12))
-        with contextlib.suppress(Killed):
+        with contextlib.suppress(Killed), few_at_once(at_once):
             run.follow(cut(this.log, this.random, this.random.randint(1, 5)), looking=True)
         this.destination.dies_after = None
         assert run.refusals == []

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from hypothesis import given
+from hypothesis import strategies as st
+
 from dvidsync_dagster.plan.claims import Claim, Key, Take
 from dvidsync_dagster.plan.order import order
-from dvidsync_dagster.plan.steps import Joins, build_groups
+from dvidsync_dagster.plan.steps import Joins, OpenGroup, build_groups
 
 COUNTER: Key = ("counter",)
 
@@ -23,14 +26,13 @@ class Into:
 def merging(events: Sequence[Into]) -> Joins:
     """Merges into one body, or into one that is then merged away, are one command."""
 
-    def joins(index: int, open_groups: Sequence[Sequence[int]]) -> Sequence[int]:
+    def joins(index: int, open_groups: Sequence[OpenGroup]) -> Sequence[int]:
         event = events[index]
+        lasts = [events[group.last] for group in open_groups]
         return [
             place
-            for place, group in enumerate(open_groups)
-            if event.labels
-            and events[group[-1]].labels
-            and (events[group[-1]].target == event.target or events[group[-1]].target in event.labels)
+            for place, last in enumerate(lasts)
+            if event.labels and last.labels and (last.target == event.target or last.target in event.labels)
         ]
 
     return joins
@@ -46,6 +48,24 @@ def test_merges_into_one_body_are_one_request() -> None:
     claims = [claim(1, "T", "a"), claim(2, "T", "b")]
     (group,) = build_groups(claims, order(claims), leave_out=(), joins=merging(events))
     assert group.members == (0, 1)
+
+
+@given(st.lists(st.frozensets(st.sampled_from("ABCDEFGH"), min_size=1, max_size=3), max_size=30))
+def test_an_open_group_is_told_by_its_last_operation_and_its_keys(touched: list[frozenset[str]]) -> None:
+    """Where all that touch each other are joined."""
+    claims = [claim(rank, *sorted(bodies)) for rank, bodies in enumerate(touched)]
+    together: list[set[int]] = []
+
+    def joins(index: int, open_groups: Sequence[OpenGroup]) -> Sequence[int]:
+        met = [group for group in together if any(touched[each] & touched[index] for each in group)]
+        assert {group.last: group.keys for group in open_groups} == {
+            max(group): len(frozenset[str]().union(*(touched[each] for each in group))) for group in met
+        }
+        together[:] = [group for group in together if group not in met] + [{index}.union(*met)]
+        return range(len(open_groups))
+
+    groups = build_groups(claims, order(claims), leave_out=(), joins=joins)
+    assert sorted(group.members for group in groups) == sorted(tuple(sorted(group)) for group in together)
 
 
 def test_what_touched_a_body_in_between_keeps_them_apart() -> None:

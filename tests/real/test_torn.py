@@ -77,6 +77,7 @@ class LabelmapRepo:
                 shows=lambda _: False,
                 skips=False,
                 note=self.notes.append,
+                pool=ThreadPoolExecutor(1),
             )
         )
 

@@ -6,15 +6,14 @@ another, and never change their voxels (splits, which do, are done before).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from dvidsync_dagster.datatypes.labelmap.events import BodyEvent
 from dvidsync_dagster.datatypes.labelmap.net_change import NetChange
 from dvidsync_dagster.dvid.proto.labelmap_pb2 import LabelIndex
 
-Arrivals = dict[int, list[tuple[int, int]]]
-"""By block: supervoxels with their voxels there."""
+Block = LabelIndex.Block
 
 Sign = Callable[[LabelIndex, BodyEvent], None]
 """Writes into an index who changed the body last."""
@@ -25,68 +24,83 @@ def supervoxels_of(index: LabelIndex) -> set[int]:
 
 
 @dataclass
-class ChangedIndices:
-    """
+class Tied:
+    """What operations make of bodies that they tie together.
+
     Args:
-        after: the indices of all bodies that were touched; without blocks where the body is gone.
-        gained, lost: bodies that got supervoxels, or gave some away.
+        bodies: all that were touched, those that are gone included.
+        mapping: of supervoxels that were moved, as in `NetChange`.
     """
 
-    after: dict[int, LabelIndex] = field(default_factory=dict)
-    gained: set[int] = field(default_factory=set)
-    lost: set[int] = field(default_factory=set)
+    bodies: list[int] = field(default_factory=list)
+    mapping: dict[int, int] = field(default_factory=dict)
 
 
-def changed_indices(before: dict[int, LabelIndex], net: NetChange, sign: Sign) -> ChangedIndices:
-    """
+def tied_bodies(net: NetChange, events: Iterable[BodyEvent]) -> list[Tied]:
+    """Bodies that share an operation, or are tied by others that do, are together."""
+    found: dict[int, Tied] = {}
+    root_of = tied(events)
+    for label in net.touched:
+        found.setdefault(root_of(label), Tied()).bodies.append(label)
+    for supervoxel, body in net.mapping.items():
+        # An id that is a supervoxel no more is the label of a body.
+        found[root_of(body or supervoxel)].mapping[supervoxel] = body
+    return list(found.values())
+
+
+def changed_indices(
+    labels: Collection[int], before: Mapping[int, LabelIndex], net: NetChange, sign: Sign
+) -> list[LabelIndex]:
+    """The indices of bodies that were touched, in the order in which they are written; without blocks where
+    the body is gone.
+
+    Those that only get supervoxels come first and those that are gone last: where a server dies in between,
+    some supervoxel is in two bodies, which shows.
+
     Args:
-        before: by label, of all bodies that exist and are touched. They are changed, and used up.
+        labels: of bodies that are tied together.
+        before: by label, of all bodies that exist. They are changed, and used up.
         net: what became of these bodies.
     """
-    changed = ChangedIndices()
-    arrivals: dict[int, Arrivals] = {}
-    for label, index in before.items():
-        staying = net.bodies.get(label, set())
-        mutation_id = net.last[label].mutation_id if label in net.last else 0
-        if _give_away(index, staying, net, arrivals, mutation_id):
-            changed.lost.add(label)
-    for label in net.touched:
-        if not net.bodies.get(label):
-            if label in before:
-                changed.after[label] = LabelIndex(label=label)
-            continue
-        index = before.get(label, LabelIndex(label=label))
-        last = net.last[label]
-        if label in arrivals:
-            _take_in(index, arrivals[label], last.mutation_id)
-            changed.gained.add(label)
-        sign(index, last)
-        changed.after[label] = index
-    return changed
+    arrivals: dict[int, list[Block]] = {}
+    lost = {label for label in labels if label in before and _give_away(before[label], net, arrivals)}
+    turns: list[tuple[int, int, LabelIndex]] = []
+    for label in labels:
+        if net.bodies.get(label):
+            index = before[label] if label in before else LabelIndex(label=label)
+            if label in arrivals:
+                _take_in(index, arrivals[label], net.last[label].mutation_id)
+            sign(index, net.last[label])
+            gained = label in arrivals
+            turn = (1 if label in lost else 0) if gained else (3 if label in lost else 2)
+            turns.append((turn, label, index))
+        elif label in before:
+            turns.append((4, label, LabelIndex(label=label)))
+    return [index for _, _, index in sorted(turns, key=lambda each: each[:2])]
 
 
-def _give_away(
-    index: LabelIndex,
-    staying: Collection[int],
-    net: NetChange,
-    arrivals: dict[int, Arrivals],
-    mutation_id: int,
-) -> bool:
-    """Take out of an index what does not stay, and keep it for the bodies that get it."""
+def _give_away(index: LabelIndex, net: NetChange, arrivals: dict[int, list[Block]]) -> bool:
+    """Take out of an index what does not stay, and keep it for the bodies that get it; False if all stays."""
+    staying: Collection[int] = net.bodies.get(index.label, ())
+    if not staying:
+        homes = {_home(supervoxel, net) for supervoxel in supervoxels_of(index)}
+        if len(homes) == 1:
+            arrivals.setdefault(homes.pop(), []).extend(index.blocks)
+            return True
+    mutation_id = net.last[index.label].mutation_id if index.label in net.last else 0
     gone = False
     kept = []
     for block in index.blocks:
         leaving = [(each.key, each.value) for each in block.value.counts if each.key not in staying]
         if leaving:
             gone = True
-            for supervoxel, voxels in leaving:
-                body = _home(supervoxel, net)
-                arrivals.setdefault(body, {}).setdefault(block.key, []).append((supervoxel, voxels))
+            _share_out(block.key, leaving, net, arrivals)
             if len(leaving) == len(block.value.counts):
                 continue
             remaining = [(each.key, each.value) for each in block.value.counts if each.key in staying]
             del block.value.counts[:]
-            _add(block, remaining, mutation_id)
+            _add(block, remaining)
+            block.value.surface_mutid = mutation_id
         kept.append(block)
     if len(kept) < len(index.blocks):
         blocks = [_copied(block) for block in kept]
@@ -95,23 +109,40 @@ def _give_away(
     return gone
 
 
-def _copied(block: LabelIndex.Block) -> LabelIndex.Block:
-    copy = LabelIndex.Block()
+def _share_out(
+    number: int, leaving: Iterable[tuple[int, int]], net: NetChange, arrivals: dict[int, list[Block]]
+) -> None:
+    """What leaves one block of a body, to the bodies that get it."""
+    by_home: dict[int, Block] = {}
+    for supervoxel, voxels in leaving:
+        home = _home(supervoxel, net)
+        if home not in by_home:
+            by_home[home] = Block(key=number)
+            arrivals.setdefault(home, []).append(by_home[home])
+        _add(by_home[home], [(supervoxel, voxels)])
+
+
+def _copied(block: Block) -> Block:
+    copy = Block()
     copy.CopyFrom(block)
     return copy
 
 
-def _take_in(index: LabelIndex, arrivals: Arrivals, mutation_id: int) -> None:
-    for block in index.blocks:
-        _add(block, arrivals.pop(block.key, ()), mutation_id)
-    for number, supervoxels in arrivals.items():
-        _add(index.blocks.add(key=number), supervoxels, mutation_id)
+def _take_in(index: LabelIndex, arrivals: Sequence[Block], mutation_id: int) -> None:
+    own = {block.key: block for block in index.blocks}
+    for block in arrivals:
+        mine = own.get(block.key)
+        if mine is None:
+            index.blocks.append(block)
+            mine = own[block.key] = index.blocks[-1]
+        else:
+            mine.value.counts.extend(block.value.counts)
+        mine.value.surface_mutid = mutation_id
 
 
-def _add(block: LabelIndex.Block, supervoxels: Iterable[tuple[int, int]], mutation_id: int) -> None:
+def _add(block: Block, supervoxels: Iterable[tuple[int, int]]) -> None:
     for supervoxel, voxels in supervoxels:
         block.value.counts.add(key=supervoxel, value=voxels)
-        block.value.surface_mutid = mutation_id
 
 
 def _home(supervoxel: int, net: NetChange) -> int:
@@ -121,34 +152,14 @@ def _home(supervoxel: int, net: NetChange) -> int:
     return next(label for label, supervoxels in net.bodies.items() if supervoxel in supervoxels)
 
 
-def in_posting_order(changed: ChangedIndices, events: Iterable[BodyEvent]) -> Iterator[list[LabelIndex]]:
-    """Groups of indices that belong into one request, each in the order in which it is written.
-
-    Bodies that share an operation are one group. Those that only get supervoxels come first and those that
-    are gone last: where a server dies in between, some supervoxel is in two bodies, which shows.
-    """
-    groups: dict[int, list[LabelIndex]] = {}
-    root_of = tied(events)
-    for label, index in changed.after.items():
-        groups.setdefault(root_of(label), []).append(index)
-
-    def turn(index: LabelIndex) -> tuple[int, int]:
-        gained, lost = index.label in changed.gained, index.label in changed.lost
-        if not index.blocks:
-            return (4, index.label)
-        return ((0 if not lost else 1) if gained else (3 if lost else 2), index.label)
-
-    for group in groups.values():
-        yield sorted(group, key=turn)
-
-
 def tied(events: Iterable[BodyEvent]) -> Callable[[int], int]:
     """For each body one that stands for all that operations tie it to."""
     parent: dict[int, int] = {}
 
     def root(label: int) -> int:
         while (above := parent.setdefault(label, label)) != label:
-            label = above
+            # The way is halved for whoever asks next.
+            parent[label] = label = parent[above]
         return label
 
     for event in events:

@@ -11,7 +11,7 @@ from dvidsync_dagster.events.batch import Batch
 from dvidsync_dagster.events.event import Event, NumberedEvent
 from dvidsync_dagster.plan.bulk import joined_in_bulk
 from dvidsync_dagster.plan.order import Ordering, order
-from dvidsync_dagster.plan.steps import build_groups
+from dvidsync_dagster.plan.steps import OpenGroup, build_groups
 
 Sides = Mapping[str, ServerSide]
 """By data type."""
@@ -51,14 +51,17 @@ def make_plan(batch: Batch, sides: Sides, *, looking: bool) -> Plan:
     presence = _find_present(units, ordering, sides) if looking else Presence()
     # What waits is not there: its predecessor still runs at the source.
     present = presence.present - held
+    for index in presence.doubtful:
+        # What may be half done is looked at closer, alone.
+        units[index] = replace(units[index], in_bulk=None)
 
-    def joins(index: int, open_groups: Sequence[Sequence[int]]) -> Sequence[int]:
+    def joins(index: int, open_groups: Sequence[OpenGroup]) -> Sequence[int]:
         # What shares an exclusive key is of one data type.
-        groups = [[units[member] for member in group] for group in open_groups]
+        groups = [(units[group.last], group.keys) for group in open_groups]
         return sides[_typename(units[index])].joins(units[index], groups)
 
     groups = build_groups(claims, ordering, leave_out=held | present, joins=joins)
-    in_bulk = [_in_bulk(units, group.members, presence.doubtful) for group in groups]
+    in_bulk = [_in_bulk(units, group.members) for group in groups]
     groups = joined_in_bulk(groups, in_bulk, ordering.sequence)
     steps = [
         replace(_command([units[member] for member in group.members], sides), waits_for=group.waits_for)
@@ -85,10 +88,9 @@ def units_of(events: Sequence[Event], sides: Sides) -> list[Unit]:
     return [unit for typename, own in by_type.items() for unit in sides[typename].units(own)]
 
 
-def _in_bulk(units: Sequence[Unit], members: Sequence[int], doubtful: Collection[int]) -> Hashable | None:
-    """What may be half done is looked at closer, alone."""
+def _in_bulk(units: Sequence[Unit], members: Sequence[int]) -> Hashable | None:
     keys = {units[member].in_bulk for member in members}
-    return keys.pop() if len(keys) == 1 and not any(member in doubtful for member in members) else None
+    return keys.pop() if len(keys) == 1 else None
 
 
 def _typename(unit: Unit) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass, field
 
 from dvidsync_dagster.datatypes.labelmap.events import BodyEvent
@@ -25,6 +26,7 @@ class Bodies:
         skips: what is refused is left out; if not, nothing that comes after it may be applied, as its tag
             would hide what is missing.
         note: says something once per run.
+        pool: threads for requests that may go side by side.
         changes: a number that grows with every change of the repo here that is an operation.
     """
 
@@ -34,6 +36,7 @@ class Bodies:
     shows: Callable[[BodyEvent], bool]
     skips: bool
     note: Callable[[str], None]
+    pool: Executor
     changes: Callable[[], int] = lambda: 0
     _given: dict[Fresh, int] = field(default_factory=dict)
 

@@ -4,7 +4,8 @@ What the operations make of the bodies is computed from the log and from the bod
 nothing depends on how far the source is by now, and what cannot be done is what DVID would refuse. The
 mapping is written before the indices: an interrupted run leaves bodies whose indices, tags included, are
 still those before the operations, and which are made again, or those after them. The bodies of operations
-that belong together are written by one request.
+that belong together are written by one request. DVID takes one request for the mapping at a time; the
+indices of some bodies are computed and written while it takes the mapping of the next ones.
 
 Splits, which change voxels, are not among them: they are repeated by requests, between what comes before
 and after them on their bodies.
@@ -15,16 +16,18 @@ See docs/dvid.md, "Copying states".
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, wait
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import lru_cache
 
 from dvidsync_dagster.datatypes.labelmap.blobs import cleaved_supervoxels
 from dvidsync_dagster.datatypes.labelmap.changed_indices import (
-    ChangedIndices,
+    Tied,
     changed_indices,
     grouped,
-    in_posting_order,
     supervoxels_of,
+    tied_bodies,
 )
 from dvidsync_dagster.datatypes.labelmap.counter_rule import ids_of
 from dvidsync_dagster.datatypes.labelmap.events import BodyEvent, Cleave, Renumber
@@ -41,8 +44,11 @@ from dvidsync_dagster.plan.outcome import Outcome, Refusal
 REQUEST_BYTES = 8 << 20
 """Indices in one request. What a run that died has asked for is done soon."""
 
-BODIES_AT_ONCE = 500
+BODIES_AT_ONCE = 250
 """Bodies to which one request maps supervoxels: DVID syncs a record to its disk for each."""
+
+INDICES_AT_ONCE = 2_000
+"""Indices that one request reads or writes: some go side by side."""
 
 _READ_AGAIN = 5
 
@@ -59,9 +65,8 @@ def make_bodies(bodies: Bodies, command: MakeBodies, events: Sequence[Event]) ->
         if present and not command.looked:
             # Who did it may have done more. Look before anything is written.
             return Outcome(already_there=len(present))
-        changed = changed_indices(before, net, _sign)
         if bodies.changes() == changes:
-            _write(bodies, command.version, net, changed, [wanted[place] for place in done.done])
+            _write(bodies, command.version, before, net, [wanted[place] for place in done.done])
             _count(bodies, command.version, wanted, net)
             return _outcome(done, present)
     raise ServerFailed(
@@ -81,7 +86,13 @@ def whole(event: BodyEvent, bodies: Bodies) -> BodyEvent:
 def _indices(bodies: Bodies, version: str, events: Iterable[BodyEvent]) -> dict[int, LabelIndex]:
     """The indices of the bodies that exist among those that operations touch."""
     labels = sorted({label for event in events for label in event.bodies})
-    return {label: index for label, index in bodies.destination.indices(version, labels) if index.blocks}
+
+    def read(start: int) -> list[tuple[int, LabelIndex]]:
+        found = bodies.destination.indices(version, labels[start : start + INDICES_AT_ONCE])
+        return [(label, index) for label, index in found if index.blocks]
+
+    parts = bodies.pool.map(read, range(0, len(labels), INDICES_AT_ONCE))
+    return {label: index for found in parts for label, index in found}
 
 
 def _bodies_of(
@@ -124,22 +135,69 @@ def _check_apart(parts: dict[int, set[int]], version: str, bodies: Bodies) -> No
 
 
 def _write(
-    bodies: Bodies, version: str, net: NetChange, changed: ChangedIndices, events: Sequence[BodyEvent]
+    bodies: Bodies,
+    version: str,
+    before: Mapping[int, LabelIndex],
+    net: NetChange,
+    events: Sequence[BodyEvent],
 ) -> None:
-    moved = list(grouped(net.mapping).items())
+    """Whatever ends it, nothing is under way anymore then."""
+    under_way: list[Future[None]] = []
+    try:
+        for some in _together(tied_bodies(net, events)):
+            mapping = bodies.pool.submit(_map, bodies, version, some)
+            under_way.append(mapping)
+            groups = [changed_indices(each.bodies, before, net, _sign) for each in some]
+            mapping.result()
+            under_way += [
+                bodies.pool.submit(bodies.destination.put_indices, version, request)
+                for request in _requests(groups)
+            ]
+            _raise_what_failed(each for each in under_way if each.done())
+    finally:
+        wait(under_way)
+    _raise_what_failed(under_way)
+
+
+def _raise_what_failed(done: Iterable[Future[None]]) -> None:
+    for each in done:
+        each.result()
+
+
+def _together(tied: Iterable[Tied]) -> Iterator[list[Tied]]:
+    """As many as are written together; none is divided."""
+    some: list[Tied] = []
+    targets = indices = 0
+    for each in tied:
+        more = len(set(each.mapping.values()))
+        full = targets + more > BODIES_AT_ONCE or indices + len(each.bodies) > INDICES_AT_ONCE
+        if some and full:
+            yield some
+            some, targets, indices = [], 0, 0
+        some.append(each)
+        targets += more
+        indices += len(each.bodies)
+    if some:
+        yield some
+
+
+def _map(bodies: Bodies, version: str, some: Iterable[Tied]) -> None:
+    moved = list(grouped({key: body for each in some for key, body in each.mapping.items()}).items())
     for start in range(0, len(moved), BODIES_AT_ONCE):
         bodies.destination.map_supervoxels(version, dict(moved[start : start + BODIES_AT_ONCE]))
-    for request in _requests(in_posting_order(changed, events)):
-        bodies.destination.put_indices(version, request)
 
 
 def _sign(index: LabelIndex, event: BodyEvent) -> None:
     """As the source has it, and with the tag. The time is that of the source's announcement."""
-    began = (event.started_ns or event.origin.key_ns) // 1_000_000_000
     index.last_mutid = event.mutation_id
-    index.last_mod_time = datetime.fromtimestamp(began, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    index.last_mod_time = _time_text((event.started_ns or event.origin.key_ns) // 1_000_000_000)
     index.last_mod_user = event.user
     index.last_mod_app = tagged(event.app, event.rank)
+
+
+@lru_cache
+def _time_text(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _requests(groups: Iterable[list[LabelIndex]]) -> Iterator[list[LabelIndex]]:

@@ -16,22 +16,25 @@ MAX_LABELS = 20_000
 """Labels in one merge. The destination announces it in one message too, which must stay below 980 kB."""
 
 
-def joins(merge: Merge, open_groups: Sequence[Sequence[Event]], history: History) -> list[int]:
+def joins(merge: Merge, open_groups: Sequence[tuple[Event, int]], history: History) -> list[int]:
     """Which open groups a merge can be one request with.
 
     ``[T, a]``, ``[T, b]`` are ``[T, a, b]``; ``[B, d]``, ``[A, B]`` are ``[A, B, d]``. The groups are open:
     nothing else has touched their bodies since. See docs/dvid.md, "Merges that share a body".
+
+    Args:
+        open_groups: the last event of each, and how many bodies it touches. One of these stays, the others
+            are merged.
     """
     if history == "exact":
         return []
     room = MAX_LABELS - len(merge.labels)
     found = []
-    for position, members in enumerate(open_groups):
-        last = members[-1]
+    for position, (last, bodies) in enumerate(open_groups):
         if not isinstance(last, Merge) or (history == "by_user" and last.user != merge.user):
             continue
-        size = sum(len(member.labels) for member in members if isinstance(member, Merge))
-        if size <= room and (last.target == merge.target or last.target in merge.labels):
-            room -= size
+        labels = bodies - 1
+        if labels <= room and (last.target == merge.target or last.target in merge.labels):
+            room -= labels
             found.append(position)
     return found

@@ -98,12 +98,12 @@ class LabelmapSide(ServerSide):
         """How the destination's counter stands."""
         return self.counters.state(instance)
 
-    def joins(self, unit: Unit, open_groups: Sequence[Sequence[Unit]]) -> Sequence[int]:
+    def joins(self, unit: Unit, open_groups: Sequence[tuple[Unit, int]]) -> Sequence[int]:
         """Only merges are combined."""
         (event,) = unit.events
         if not isinstance(event, Merge):
             return ()
-        groups = [[each.events[0] for each in group] for group in open_groups]
+        groups = [(last.events[0], bodies) for last, bodies in open_groups]
         return combining.joins(event, groups, self.servers.history)
 
     def command(self, units: Sequence[Unit]) -> Step:
@@ -333,6 +333,7 @@ class LabelmapSide(ServerSide):
                 shows=self._shows,
                 skips=self.servers.skips,
                 note=self.servers.note,
+                pool=self.servers.pool,
                 changes=self._changes,
             )
         )
