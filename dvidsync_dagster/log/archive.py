@@ -23,7 +23,7 @@ import pyarrow.parquet as pq
 
 from dvidsync_dagster.errors import LogError
 from dvidsync_dagster.log.checkpoint import Positions, newly_applied
-from dvidsync_dagster.log.columns import contents, numbers
+from dvidsync_dagster.log.columns import contents, few_texts, numbers
 from dvidsync_dagster.log.folder import Folder
 from dvidsync_dagster.log.ranges import Range, joined, without
 from dvidsync_dagster.log.record import Partition, Record
@@ -197,10 +197,7 @@ def _table_of(records: Sequence[Record]) -> pa.Table:
     places = {name: place for place, name in enumerate(names)}
     columns = [
         numbers(pa.int64(), array("q", keys)),
-        pa.DictionaryArray.from_arrays(
-            numbers(pa.int32(), array("i", map(places.__getitem__, topics))),
-            contents(pa.string(), "i", [name.encode() for name in names]),
-        ),
+        few_texts(names, array("i", map(places.__getitem__, topics))),
         numbers(pa.int32(), array("i", partitions)),
         numbers(pa.int64(), array("q", offsets)),
         contents(pa.large_binary(), "q", values),

@@ -9,9 +9,8 @@ from collections.abc import Collection, Iterable, Mapping
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from dvidsync_dagster.log.columns import numbers
+from dvidsync_dagster.log.columns import few_texts, few_texts_of, numbers, numbers_of
 from dvidsync_dagster.log.digests import NOTHING, Now, Place
 from dvidsync_dagster.log.folder import Folder
 
@@ -23,8 +22,8 @@ _SUFFIX = ".digests"
 
 _SCHEMA = pa.schema(
     {
-        "version": pa.string(),
-        "instance": pa.string(),
+        "version": pa.dictionary(pa.int32(), pa.string()),
+        "instance": pa.dictionary(pa.int32(), pa.string()),
         "item": pa.uint64(),
         "now": pa.uint64(),
         "before": pa.uint64(),
@@ -178,20 +177,24 @@ class Digests:
         self._since = {place: since for place, since in unsure.items() if since}
 
     def _take_in(self, table: pa.Table) -> None:
-        for both in table.group_by(["version", "instance"]).aggregate([]).to_pylist():
-            place = (both["version"], both["instance"])
-            rows = table.filter((pc.field("version") == place[0]) & (pc.field("instance") == place[1]))
-            items, now = rows["item"].to_numpy(), rows["now"].to_numpy()
+        versions, version_of = few_texts_of(table["version"])
+        instances, instance_of = few_texts_of(table["instance"])
+        (all_items, _), (all_now, _), (all_before, is_unsure) = (
+            numbers_of(table[name], np.uint64) for name in ("item", "now", "before")
+        )
+        place_of = version_of * len(instances) + instance_of
+        for number in np.unique(place_of).tolist():
+            place = (versions[number // len(instances)], instances[number % len(instances)])
+            rows = place_of == number
+            items, now, before, unsure = all_items[rows], all_now[rows], all_before[rows], is_unsure[rows]
             if (items == _ALL_ITEMS).any():
                 self._whole.add(place)
-            unsure = rows["before"].is_valid().to_numpy()
             sure = ~unsure & (items != _ALL_ITEMS)
             since = self._since.setdefault(place, {})
             for item in np.intersect1d(np.fromiter(since, np.uint64, len(since)), items[sure]).tolist():
                 del since[item]
             self._known.setdefault(place, _Sorted()).take_in(items[sure], now[sure])
-            before = rows["before"].drop_null().to_numpy()
-            pairs = zip(before.tolist(), now[unsure].tolist(), strict=True)
+            pairs = zip(before[unsure].tolist(), now[unsure].tolist(), strict=True)
             since.update(zip(items[unsure].tolist(), pairs, strict=True))
 
     def _write(
@@ -225,8 +228,9 @@ def _sure(place: Place, own: _Sorted) -> pa.Table:
 
 
 def _table(place: Place, items: _Numbers, now: _Numbers, before: pa.Array) -> pa.Table:
+    names = [few_texts([name], np.zeros(len(items), np.int32)) for name in place]
     columns = [numbers(pa.uint64(), items), numbers(pa.uint64(), now), before]
-    return pa.Table.from_arrays([*(pa.repeat(name, len(items)) for name in place), *columns], schema=_SCHEMA)
+    return pa.Table.from_arrays([*names, *columns], schema=_SCHEMA)
 
 
 def _number_of(name: str) -> int:
