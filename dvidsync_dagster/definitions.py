@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from functools import cache
 from pathlib import Path
 
 import dagster as dg
-
-from dvidsync_dagster.config import load_configs
-from dvidsync_dagster.orchestration.build import build_definitions
-from dvidsync_dagster.orchestration.templates import fill_templates
 
 CONFIG = "DVIDSYNC_CONFIG"
 
@@ -44,6 +41,13 @@ def defs() -> dg.Definitions:
 @cache
 def _of_file(path: Path) -> dg.Definitions:
     """Dagster asks five times in the process of one run; to load them again it starts another process."""
+    # What Dagster has loaded stays. Python would look through all of it for cycles, again and again, while
+    # the rest is loaded.
+    gc.freeze()
+    from dvidsync_dagster.config import load_configs
+    from dvidsync_dagster.orchestration.build import build_definitions
+    from dvidsync_dagster.orchestration.templates import fill_templates
+
     return _in_one_process(build_definitions(*load_configs(path, fill_templates=fill_templates)))
 
 

@@ -86,6 +86,14 @@ def test_a_run_to_a_server_with_nothing_new_needs_no_arrays(servers: Stage, tmp_
     assert found & (ARRAYS | TABLES | ROOMS) == set()
 
 
+def test_a_run_to_a_bucket_needs_nothing_of_servers_that_follow(servers: Stage, tmp_path: Path) -> None:
+    environment = configured(servers, tmp_path)
+    found = modules_after(_RUNS, environment["DVIDSYNC_CONFIG"], "cloud", environment=environment)
+    assert "dvidsync_dagster.destinations.bucket.destination" in found
+    assert [name for name in found if name.startswith("dvidsync_dagster.destinations.dvid_server")] == []
+    assert "dvidsync_dagster.datatypes.keyvalue.writer" not in found
+
+
 def test_a_run_that_brings_nothing_but_merges_needs_no_arrays(servers: Stage, tmp_path: Path) -> None:
     servers.merge_next()
     environment = configured(servers, tmp_path)
