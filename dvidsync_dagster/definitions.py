@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import os
+from functools import cache
 from pathlib import Path
 
 import dagster as dg
-
-from dvidsync_dagster.config import load_configs
-from dvidsync_dagster.orchestration.build import build_definitions
-from dvidsync_dagster.orchestration.component import fill_templates
 
 CONFIG = "DVIDSYNC_CONFIG"
 
@@ -31,17 +29,30 @@ def defs() -> dg.Definitions:
     Raises:
         ConfigurationError: the configuration is wrong; Dagster shows the message for the code location.
     """
-    loaded = _configured()
-    if loaded.executor is not None:
-        return loaded
-    # Also for "Materialize" and backfills: a step of its own would outlive a run that is killed.
-    return dg.Definitions.merge(loaded, dg.Definitions(executor=dg.in_process_executor))
-
-
-def _configured() -> dg.Definitions:
     named = os.environ.get(CONFIG)
     if named:
-        return build_definitions(*load_configs(Path(named), fill_templates=fill_templates))
+        return _of_file(Path(named))
     if (_CHECKOUT / "pyproject.toml").exists() and any((_CHECKOUT / "defs").rglob("defs.yaml")):
-        return dg.load_from_defs_folder(path_within_project=_CHECKOUT)
-    return dg.Definitions(assets=[dg.AssetSpec("nothing_configured_yet", description=_NOTHING_YET)])
+        return _in_one_process(dg.load_from_defs_folder(path_within_project=_CHECKOUT))
+    nothing = dg.AssetSpec("nothing_configured_yet", description=_NOTHING_YET)
+    return _in_one_process(dg.Definitions(assets=[nothing]))
+
+
+@cache
+def _of_file(path: Path) -> dg.Definitions:
+    """Dagster asks five times in the process of one run; to load them again it starts another process."""
+    # What Dagster has loaded stays. Python would look through all of it for cycles, again and again, while
+    # the rest is loaded.
+    gc.freeze()
+    from dvidsync_dagster.config import load_configs
+    from dvidsync_dagster.orchestration.build import build_definitions
+    from dvidsync_dagster.orchestration.templates import fill_templates
+
+    return _in_one_process(build_definitions(*load_configs(path, fill_templates=fill_templates)))
+
+
+def _in_one_process(loaded: dg.Definitions) -> dg.Definitions:
+    """Also "Materialize" and backfills: a step of its own would outlive a run that is killed."""
+    if loaded.executor is not None:
+        return loaded
+    return dg.Definitions.merge(loaded, dg.Definitions(executor=dg.in_process_executor))

@@ -27,7 +27,7 @@ from dvidsync_dagster.config import (
     load_configs,
 )
 from dvidsync_dagster.orchestration.build import build_definitions
-from dvidsync_dagster.orchestration.component import fill_templates
+from dvidsync_dagster.orchestration.templates import fill_templates
 
 README = (Path(__file__).resolve().parents[1] / "README.md").read_text()
 

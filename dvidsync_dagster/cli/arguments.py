@@ -30,8 +30,8 @@ def chosen_followers(path: Path, name: str | None) -> list[Follower]:
     Raises:
         ConfigurationError: the file is wrong, or there is none of this name.
     """
-    from dvidsync_dagster.orchestration.component import fill_templates
     from dvidsync_dagster.orchestration.followers import followers
+    from dvidsync_dagster.orchestration.templates import fill_templates
 
     configs = load_configs(path, fill_templates=fill_templates)
     every = [follower for config in configs for follower in followers(config)]

@@ -39,7 +39,7 @@ class SourcePlaces:
         for version in named:
             if version not in self.repo.versions:
                 return f"it names version {shown(version)}, which the source's repo does not have"
-        if event.version in (".", "..") or _NOT_IN_A_PATH & set(event.version):
+        if event.version in (".", "..") or not _NOT_IN_A_PATH.isdisjoint(event.version):
             return f"no request can name version {shown(event.version)}"
         match event:
             case Commit() if not self.repo.versions[event.version].locked:

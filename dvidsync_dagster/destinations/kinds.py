@@ -7,8 +7,6 @@ from contextlib import AbstractContextManager
 from typing import Protocol
 
 from dvidsync_dagster.config import AnyDestination, BucketConfig, DestinationConfig, SyncConfig
-from dvidsync_dagster.destinations.dvid_server.beside import opened_beside
-from dvidsync_dagster.destinations.dvid_server.opening import opened_server
 from dvidsync_dagster.destinations.protocol import Comparable, Destination, Repairable
 from dvidsync_dagster.destinations.source import Source
 from dvidsync_dagster.dvid.transport import Transport
@@ -56,6 +54,9 @@ def opened_destination(
         from dvidsync_dagster.destinations.bucket.opening import opened_bucket
 
         return opened_bucket(destination, source, still_owner=still_owner, note=note)
+    # What the runs of buckets do without.
+    from dvidsync_dagster.destinations.dvid_server.opening import opened_server
+
     server = server_only(destination)
     return opened_server(config, server, source, is_new=is_new, still_owner=still_owner, note=note)
 
@@ -68,6 +69,8 @@ def opened_comparable(
         from dvidsync_dagster.destinations.bucket.opening import opened_beside_source
 
         return opened_beside_source(config, destination, source)
+    from dvidsync_dagster.destinations.dvid_server.beside import opened_beside
+
     server = server_only(destination, "cannot be compared")
     return opened_beside(config, server, source, still_owner=_nothing, note=_nothing, administers=False)
 
@@ -81,6 +84,8 @@ def opened_repairable(
     note: Callable[[str], None],
 ) -> AbstractContextManager[Repairable]:
     """Open a server for a repair. Raises as an `Opener`."""
+    from dvidsync_dagster.destinations.dvid_server.beside import opened_beside
+
     return opened_beside(config, server, source, still_owner=still_owner, note=note, administers=True)
 
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Origin:
-    """Where a record stands, ordered as the log is: by key, then topic, partition and offset.
+class Origin(NamedTuple):
+    """Where a record stands. As a tuple it sorts as the log does: by key, then topic, partition and offset.
 
     `key_ns` is the time at which the server made the message, in nanoseconds since 1970: the record's key.
     """

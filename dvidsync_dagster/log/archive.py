@@ -14,7 +14,7 @@ import sys
 from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import accumulate, groupby
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 import orjson
@@ -23,6 +23,7 @@ import pyarrow.parquet as pq
 
 from dvidsync_dagster.errors import LogError
 from dvidsync_dagster.log.checkpoint import Positions, newly_applied
+from dvidsync_dagster.log.columns import contents, few_texts, numbers
 from dvidsync_dagster.log.folder import Folder
 from dvidsync_dagster.log.ranges import Range, joined, without
 from dvidsync_dagster.log.record import Partition, Record
@@ -191,33 +192,17 @@ class LogArchive:
 
 
 def _table_of(records: Sequence[Record]) -> pa.Table:
-    # Column by column from memory: pyarrow loads pandas to look at a list, which takes most of a second.
     keys, topics, partitions, offsets, values, *_ = zip(*records, strict=True)
     names = sorted(set(topics))
     places = {name: place for place, name in enumerate(names)}
     columns = [
-        _numbers(pa.int64(), array("q", keys)),
-        pa.DictionaryArray.from_arrays(
-            _numbers(pa.int32(), array("i", map(places.__getitem__, topics))),
-            _contents(pa.string(), "i", [name.encode() for name in names]),
-        ),
-        _numbers(pa.int32(), array("i", partitions)),
-        _numbers(pa.int64(), array("q", offsets)),
-        _contents(pa.large_binary(), "q", values),
+        numbers(pa.int64(), array("q", keys)),
+        few_texts(names, array("i", map(places.__getitem__, topics))),
+        numbers(pa.int32(), array("i", partitions)),
+        numbers(pa.int64(), array("q", offsets)),
+        contents(pa.large_binary(), "q", values),
     ]
     return pa.Table.from_arrays(columns, schema=_SCHEMA)
-
-
-def _numbers(kind: pa.DataType, numbers: array[int]) -> pa.Array:
-    return pa.Array.from_buffers(kind, len(numbers), [None, pa.py_buffer(numbers)])
-
-
-def _contents(kind: pa.DataType, ends: str, contents: Sequence[bytes]) -> pa.Array:
-    """A column of texts or bytes. `ends` is the type code of its offsets."""
-    offsets = array(ends, accumulate(map(len, contents), initial=0))
-    return pa.Array.from_buffers(
-        kind, len(contents), [None, pa.py_buffer(offsets), pa.py_buffer(b"".join(contents))]
-    )
 
 
 def _file(records: Sequence[Record], offsets: bytes) -> ArchiveFile:

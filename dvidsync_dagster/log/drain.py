@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -38,6 +39,21 @@ _HELD_NS = 3_600_000_000_000
 """What waits to be applied is not older than what is applied by more than this, an hour."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """What a broker holds, by partition.
+
+    Args:
+        gaps: what it has dropped, and was not applied.
+        bridged: how many offsets of these the archive has.
+    """
+
+    beginnings: Mapping[Partition, int]
+    ends: Mapping[Partition, int]
+    gaps: Mapping[Partition, Range]
+    bridged: int
+
+
 class MutationLog:
     """The topics of one repo. A context manager: it holds connections to the broker.
 
@@ -55,6 +71,7 @@ class MutationLog:
         self._connection = connection
         self._archive = archive
         self._topics = tuple(dict.fromkeys(topics))
+        self.bridged = 0
         self._reading: Reading | None = None
         self._consumer: KafkaConsumer
         self._admin: KafkaAdminClient
@@ -123,9 +140,13 @@ class MutationLog:
             LogGap: records that were never applied are gone, and the archive does not hold them all.
             LogRecreated: a topic has another id, ends before what was read from it, or is gone.
         """
+        return self._held(positions, since, ids).bridged
+
+    def _held(self, positions: Positions, since: int, ids: Mapping[str, str] | None = None) -> _Held:
+        """What the broker holds. Arguments and errors as `check`."""
         reached = key_text(since) if since else None
-        self._check_ids(ids or {}, reached)
-        partitions = self._broker.partitions()
+        partitions, ids_now = self._broker.described()
+        _check_ids(ids or {}, ids_now, reached)
         beginnings, ends = self._broker.beginnings(partitions), self._broker.ends(partitions)
         known = {
             (topic, number): position
@@ -134,21 +155,15 @@ class MutationLog:
         }
         _check_ends(known, ends, reached)
         bridged = 0
-        for (topic, number), (first, last) in self._gaps(positions, beginnings).items():
+        gaps = self._gaps(positions, beginnings)
+        for (topic, number), (first, last) in gaps.items():
             wanted = without([(first, last)], known.get((topic, number), PartitionPosition(0)).beyond)
             if self._archive is None or not self._archive.covers(
                 topic, number, wanted, max(0, since - _HELD_NS)
             ):
                 raise LogGap(topic, number, first, last, reached, archived=self._archive is not None)
             bridged += sum(end - start for start, end in wanted)
-        return bridged
-
-    def _check_ids(self, ids: Mapping[str, str], reached: str | None) -> None:
-        now = self.ids() if ids else {}
-        for topic, before in ids.items():
-            if now.get(topic, before) != before:
-                found = f"has the id {now[topic]}, and had {before} when the checkpoint was made"
-                raise LogRecreated(topic, None, found, reached)
+        return _Held(beginnings, ends, gaps, bridged)
 
     def _gaps(self, positions: Positions, beginnings: Mapping[Partition, int]) -> dict[Partition, Range]:
         """The offsets from the first that is not applied to the first that the broker still holds."""
@@ -169,6 +184,7 @@ class MutationLog:
         from_key: int = 0,
         now: Callable[[], int] = lambda: LATEST_KEY,
         since: int = 0,
+        ids: Mapping[str, str] | None = None,
     ) -> Iterator[LogChunk]:
         """Read the log from `start` to its end as it is now, in order of the keys.
 
@@ -184,29 +200,28 @@ class MutationLog:
             from_key: records with an earlier key are dropped, as applied.
             now: the source's clock (ns since 1970), asked while reading. A record whose key is ahead of it is
                 set aside: it is not released, and what lies behind it is read. Without a clock none is.
-            since: as for `check`.
+            since, ids: as for `check`.
 
         Returns:
-            One chunk at least; the last one is marked.
+            One chunk at least; the last one is marked. `bridged` tells how many offsets it reads from the
+            archive.
 
         Raises:
             LogGap, LogRecreated: as `check`; also while reading, if the broker drops records meanwhile.
             BrokerUnreachable: while reading; everything that was released stands.
         """
-        self.check(start, since)
-        partitions = self._broker.partitions()
-        beginnings, ends = self._broker.beginnings(partitions), self._broker.ends(partitions)
-        gaps = self._gaps(start, beginnings)
-        whole = _with_new(start, beginnings)
-        first = {(topic, number): whole[topic][number].next for topic, number in partitions}
-        behind_gaps = {partition: last for partition, (_, last) in gaps.items()}
+        held = self._held(start, since, ids)
+        self.bridged = held.bridged
+        whole = _with_new(start, held.beginnings)
+        first = {(topic, number): whole[topic][number].next for topic, number in held.ends}
+        behind_gaps = {partition: last for partition, (_, last) in held.gaps.items()}
         feed: Feed = KafkaFeed(self._consumer, self._connection, {**first, **behind_gaps}, self._explain)
-        if gaps and self._archive is not None:
-            feed = BridgedFeed(feed, self._archive, gaps, max(0, since - _HELD_NS))
+        if held.gaps and self._archive is not None:
+            feed = BridgedFeed(feed, self._archive, held.gaps, max(0, since - _HELD_NS))
         self._reading = Reading(
             feed,
             whole,
-            ends,
+            held.ends,
             cut_key=cut_key,
             from_key=from_key,
             now=now,
@@ -239,6 +254,13 @@ class MutationLog:
             for (topic, number), gap in self._gaps(positions, beginnings).items():
                 # It opened just now; the next run finds out whether the archive holds it.
                 raise LogGap(topic, number, *gap, None)
+
+
+def _check_ids(before: Mapping[str, str], now: Mapping[str, str], reached: str | None) -> None:
+    for topic, known in before.items():
+        if now.get(topic, known) != known:
+            found = f"has the id {now[topic]}, and had {known} when the checkpoint was made"
+            raise LogRecreated(topic, None, found, reached)
 
 
 def _check_ends(

@@ -93,7 +93,9 @@ class Folder:
         chosen = schema if columns is None else pa.schema([schema.field(each) for each in columns])
         # `pq.read_table` loads what reads folders of files, which takes longer than the file.
         with self.errors("read", name), pq.ParquetFile(self.path_of(name), filesystem=self.files) as file:
-            return file.read(chosen.names).replace_schema_metadata().select(chosen.names).cast(chosen)
+            found = file.read(chosen.names).replace_schema_metadata().select(chosen.names)
+            # What casts takes time to load.
+            return found if found.schema.equals(chosen) else found.cast(chosen)
 
     def remove(self, name: str) -> None:
         with self.errors("changed", name):

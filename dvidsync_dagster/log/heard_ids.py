@@ -49,10 +49,17 @@ class HeardIds:
 
     def with_ids(self, ids: Iterable[tuple[int, int]]) -> HeardIds:
         """With more messages: pairs of mutation id and key (ns), in any order."""
-        known = self
+        following, last_ns, gaps = self.following, self.key_ns, self.gaps
         for mutation_id, key_ns in sorted(set(ids)):
-            known = known._one(mutation_id, key_ns)
-        return known
+            if mutation_id < following:
+                gaps = tuple(part for gap in gaps for part in _without(gap, mutation_id))
+                continue
+            if following and mutation_id > following:
+                gap = Gap(following, mutation_id - 1, last_ns, key_ns)
+                if mutation_id % STRIDE or gap.size >= STRIDE:
+                    gaps = (*gaps, gap)
+            following, last_ns = mutation_id + 1, key_ns
+        return replace(self, following=following, key_ns=last_ns, gaps=gaps)
 
     def settled(self, horizon: int) -> tuple[HeardIds, tuple[Gap, ...]]:
         """What is given up, if the log was read up to `horizon` (ns): nothing tells of those ids anymore."""
@@ -63,17 +70,6 @@ class HeardIds:
     def is_missing_before(self, mutation_id: int) -> bool:
         """Whether an earlier id may still be heard of."""
         return any(gap.first < mutation_id for gap in self.gaps)
-
-    def _one(self, mutation_id: int, key_ns: int) -> HeardIds:
-        if mutation_id >= self.following:
-            gaps = self.gaps
-            if self.following and mutation_id > self.following:
-                gap = Gap(self.following, mutation_id - 1, self.key_ns, key_ns)
-                skipped = mutation_id % STRIDE == 0 and gap.size < STRIDE
-                gaps = gaps if skipped else (*gaps, gap)
-            return replace(self, following=mutation_id + 1, key_ns=key_ns, gaps=gaps)
-        gaps = tuple(part for gap in self.gaps for part in _without(gap, mutation_id))
-        return replace(self, gaps=gaps)
 
 
 def _without(gap: Gap, mutation_id: int) -> list[Gap]:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import threading
 import uuid
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
+from dvidsync_dagster.log.columns import few_texts, few_texts_of, numbers, numbers_of
 from dvidsync_dagster.log.digests import NOTHING, Now, Place
 from dvidsync_dagster.log.folder import Folder
 
@@ -22,8 +22,8 @@ _SUFFIX = ".digests"
 
 _SCHEMA = pa.schema(
     {
-        "version": pa.string(),
-        "instance": pa.string(),
+        "version": pa.dictionary(pa.int32(), pa.string()),
+        "instance": pa.dictionary(pa.int32(), pa.string()),
         "item": pa.uint64(),
         "now": pa.uint64(),
         "before": pa.uint64(),
@@ -31,7 +31,7 @@ _SCHEMA = pa.schema(
 )
 
 _ALL_ITEMS = 0
-_Row = tuple[str, str, int, int, int | None]
+_Items = Mapping[int, Now]
 _Numbers = npt.NDArray[np.uint64]
 
 
@@ -96,14 +96,13 @@ class Digests:
         """A version or an instance is about to be made."""
         with self._lock:
             self._whole.add(place)
-            self._unkept.append(self._write(_rows_whole([place])))
+            self._unkept.append(self._write(_whole([place])))
 
     def begin(self, version: str, instance: str, changes: Mapping[int, tuple[int, int]]) -> None:
         """Items are about to be written: by item, what it has and what it will have."""
         with self._lock:
             self._since.setdefault((version, instance), {}).update(changes)
-            rows = [(version, instance, item, now, before) for item, (before, now) in changes.items()]
-            self._unkept.append(self._write(rows))
+            self._unkept.append(self._write([((version, instance), changes)]))
 
     def done(self, version: str, instance: str, now: Mapping[int, int]) -> None:
         """By item what the source has, which is to be at the destination."""
@@ -126,13 +125,13 @@ class Digests:
         """A chunk ends."""
         with self._lock:
             names = self._names()
-            whole = _rows_whole(self._whole)
+            whole = _whole(self._whole)
             if self._dropped or len(names) > MAX_FILES:
                 self._fold()
-                self._write([*whole, *self._rows_since()], self._known)
+                self._write([*whole, *self._since.items()], self._known)
                 outdated = names
             elif self._since or self._unkept:
-                self._write([*whole, *self._rows_since()])
+                self._write([*whole, *self._since.items()])
                 self._fold()
                 outdated = self._unkept
             else:
@@ -159,7 +158,7 @@ class Digests:
             self._known[place] = _Sorted()
             self._known[place].take_in(*_arrays(now))
             self._whole.add(place)
-        self._write(_rows_whole(self._whole), self._known)
+        self._write(_whole(self._whole), self._known)
         for name in outdated:
             self._folder.remove(name)
 
@@ -177,45 +176,61 @@ class Digests:
         }
         self._since = {place: since for place, since in unsure.items() if since}
 
-    def _rows_since(self) -> Iterator[_Row]:
-        for place, since in self._since.items():
-            for item, now in since.items():
-                yield (*place, item, now[-1], now[0] if len(now) > 1 else None)
-
     def _take_in(self, table: pa.Table) -> None:
-        for both in table.group_by(["version", "instance"]).aggregate([]).to_pylist():
-            place = (both["version"], both["instance"])
-            rows = table.filter((pc.field("version") == place[0]) & (pc.field("instance") == place[1]))
-            items, now = rows["item"].to_numpy(), rows["now"].to_numpy()
+        versions, version_of = few_texts_of(table["version"])
+        instances, instance_of = few_texts_of(table["instance"])
+        (all_items, _), (all_now, _), (all_before, is_unsure) = (
+            numbers_of(table[name], np.uint64) for name in ("item", "now", "before")
+        )
+        place_of = version_of * len(instances) + instance_of
+        for number in np.unique(place_of).tolist():
+            place = (versions[number // len(instances)], instances[number % len(instances)])
+            rows = place_of == number
+            items, now, before, unsure = all_items[rows], all_now[rows], all_before[rows], is_unsure[rows]
             if (items == _ALL_ITEMS).any():
                 self._whole.add(place)
-            unsure = rows["before"].is_valid().to_numpy()
             sure = ~unsure & (items != _ALL_ITEMS)
             since = self._since.setdefault(place, {})
             for item in np.intersect1d(np.fromiter(since, np.uint64, len(since)), items[sure]).tolist():
                 del since[item]
             self._known.setdefault(place, _Sorted()).take_in(items[sure], now[sure])
-            before = rows["before"].filter(pa.array(unsure)).to_numpy()
-            pairs = zip(before.tolist(), now[unsure].tolist(), strict=True)
+            pairs = zip(before[unsure].tolist(), now[unsure].tolist(), strict=True)
             since.update(zip(items[unsure].tolist(), pairs, strict=True))
 
-    def _write(self, rows: Sequence[_Row], known: Mapping[Place, _Sorted] | None = None) -> str:
-        columns = list(zip(*rows, strict=True)) or [()] * len(_SCHEMA)
-        arrays = [pa.array(own, kind.type) for own, kind in zip(columns, _SCHEMA, strict=True)]
-        tables = [pa.table(arrays, _SCHEMA)]
-        for (version, instance), own in (known or {}).items():
-            count = len(own.items)
-            names = [pa.repeat(version, count), pa.repeat(instance, count)]
-            tables.append(pa.table([*names, own.items, own.now, pa.nulls(count, pa.uint64())], _SCHEMA))
+    def _write(
+        self, parts: Iterable[tuple[Place, _Items]], known: Mapping[Place, _Sorted] | None = None
+    ) -> str:
+        tables = [_table(place, *_columns(items)) for place, items in parts]
+        tables += [_sure(place, own) for place, own in (known or {}).items()]
         self._number += 1
         # A run that lost the destination writes no file of the run that has it.
         name = f"{self.name}-{self._number:012d}-{uuid.uuid4().hex[:8]}{_SUFFIX}"
-        self._folder.write_table(name, pa.concat_tables(tables))
+        self._folder.write_table(name, pa.concat_tables([_table(("", ""), *_columns({})), *tables]))
         return name
 
 
-def _rows_whole(places: Iterable[Place]) -> list[_Row]:
-    return [(*place, _ALL_ITEMS, NOTHING, None) for place in places]
+def _whole(places: Iterable[Place]) -> list[tuple[Place, _Items]]:
+    return [(place, {_ALL_ITEMS: (NOTHING,)}) for place in places]
+
+
+def _columns(items: _Items) -> tuple[_Numbers, _Numbers, pa.Array]:
+    """What there is, what is or will be there, and what was there where that is not known to be over."""
+    count = len(items)
+    now = np.fromiter((each[-1] for each in items.values()), np.uint64, count)
+    before = np.fromiter((each[0] for each in items.values()), np.uint64, count)
+    unsure = np.fromiter((len(each) > 1 for each in items.values()), np.bool_, count)
+    valid = np.packbits(unsure, bitorder="little")
+    return np.fromiter(items, np.uint64, count), now, numbers(pa.uint64(), before, valid)
+
+
+def _sure(place: Place, own: _Sorted) -> pa.Table:
+    return _table(place, own.items, own.now, pa.nulls(len(own.items), pa.uint64()))
+
+
+def _table(place: Place, items: _Numbers, now: _Numbers, before: pa.Array) -> pa.Table:
+    names = [few_texts([name], np.zeros(len(items), np.int32)) for name in place]
+    columns = [numbers(pa.uint64(), items), numbers(pa.uint64(), now), before]
+    return pa.Table.from_arrays([*names, *columns], schema=_SCHEMA)
 
 
 def _number_of(name: str) -> int:

@@ -37,18 +37,27 @@ class TopicsAtBroker:
     admin: KafkaAdminClient
     topics: Sequence[str]
 
-    def partitions(self) -> list[Partition]:
-        """The partitions of those topics that exist, in order."""
-        return sorted(
+    def described(self) -> tuple[list[Partition], dict[str, str]]:
+        """Of those topics that exist the partitions, in order, and the id that Kafka gave each when it was
+        made; brokers before Kafka 2.8 tell none."""
+        described = self._described()
+        partitions = sorted(
             (topic["name"], partition["partition_index"])
-            for topic in self._described()
+            for topic in described
             for partition in topic["partitions"]
         )
+        told = {topic["name"]: topic["topic_id"] for topic in described if topic["partitions"]}
+        return partitions, {name: id_ for name, id_ in told.items() if id_ and id_ != _NO_ID}
+
+    def partitions(self) -> list[Partition]:
+        """The partitions of those topics that exist, in order."""
+        partitions, _ = self.described()
+        return partitions
 
     def ids(self) -> dict[str, str]:
-        """The id that Kafka gave each topic when it was made; brokers before Kafka 2.8 tell none."""
-        told = {topic["name"]: topic["topic_id"] for topic in self._described() if topic["partitions"]}
-        return {name: topic_id for name, topic_id in told.items() if topic_id and topic_id != _NO_ID}
+        """The ids of topics, see `described`."""
+        _, ids = self.described()
+        return ids
 
     def beginnings(self, partitions: Sequence[Partition]) -> dict[Partition, int]:
         """The first offset that the broker holds of each."""

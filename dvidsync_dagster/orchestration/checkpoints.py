@@ -12,6 +12,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from itertools import islice
 
 import dagster as dg
 
@@ -20,7 +21,10 @@ from dvidsync_dagster.log.checkpoint import Checkpoint
 from dvidsync_dagster.log.checkpoint_json import checkpoint_from_json
 from dvidsync_dagster.orchestration.metadata import CHECKPOINT, EPOCH, OWNER
 
-_PAGE = 100
+_FIRST_PAGE, _PAGE = 10, 100
+"""Events that are read at a time. Mostly the last one is all that is wanted, and each takes a millisecond."""
+_RECENT = _FIRST_PAGE
+"""Claims of which the newest is one: it is not the last if somebody wrote an older one down late."""
 _ATTEMPTS = 10
 
 Record = Callable[[dg.AssetObservation | dg.AssetMaterialization], None]
@@ -115,11 +119,9 @@ class CheckpointStore:
     def _owner(self) -> OwnerClaim | None:
         """The newest claim. Of two with one epoch the first: the second tries again."""
         newest: OwnerClaim | None = None
-        for count, claim in enumerate(self._claims(), start=1):
+        for claim in islice(self._claims(), _RECENT):
             if newest is None or claim.epoch >= newest.epoch:
                 newest = claim
-            if count == _PAGE:
-                break
         return newest
 
     def _claims(self) -> Iterator[OwnerClaim]:
@@ -139,13 +141,13 @@ class CheckpointStore:
                 yield event
 
     def _pages(self, fetch: Callable[..., dg.EventRecordsResult]) -> Iterator[dg.EventLogRecord]:
-        cursor = None
+        cursor, limit = None, _FIRST_PAGE
         while True:
-            page = fetch(self._key, limit=_PAGE, cursor=cursor)
+            page = fetch(self._key, limit=limit, cursor=cursor)
             yield from page.records
             if not page.has_more:
                 return
-            cursor = page.cursor
+            cursor, limit = page.cursor, _PAGE
 
     def _parse(self, event: dg.EventLogRecord) -> Checkpoint:
         assert event.asset_materialization is not None

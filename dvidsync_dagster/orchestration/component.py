@@ -11,7 +11,6 @@ from typing import Annotated, Any, Literal, Self
 
 import dagster as dg
 from dagster.components.component_scaffolding import scaffold_component
-from dagster.components.resolved.errors import ResolutionException
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, create_model
 
 from dvidsync_dagster.config import (
@@ -26,11 +25,11 @@ from dvidsync_dagster.config import (
     WindowsConfig,
 )
 from dvidsync_dagster.config.destination import BUCKET, SERVER, kind_of
-from dvidsync_dagster.config.fields import field_path
 from dvidsync_dagster.config.model import Instances
 from dvidsync_dagster.config.start import Start
 from dvidsync_dagster.errors import ConfigurationError
 from dvidsync_dagster.orchestration.build import build_definitions
+from dvidsync_dagster.orchestration.templates import filled_in
 
 SCAFFOLD: dict[str, Any] = {
     "source": {"url": "http://source.example.org:8000", "token_env": "DVID_SOURCE_TOKEN"},
@@ -56,46 +55,6 @@ class DvidSyncScaffolder(dg.Scaffolder[Any]):
 
     def scaffold(self, request: dg.ScaffoldRequest[Any]) -> None:
         scaffold_component(request, SCAFFOLD)
-
-
-def fill_templates(value: Any) -> Any:
-    """A component's attributes with their templates filled in, outside of a Dagster project."""
-    return _values(dg.ResolutionContext.default(), value)
-
-
-def _values(context: dg.ResolutionContext, value: Any) -> Any:
-    """Plain data with its templates filled in. Dagster itself would make a number of any text of digits."""
-    match value:
-        case dict():
-            return {name: _values(context.at_path(name), item) for name, item in value.items()}
-        case list() | tuple():
-            return [_values(context.at_path(index), item) for index, item in enumerate(value)]
-        case str() if "{{" in value or "{%" in value:
-            return _filled(context, value)
-        case _:
-            return value
-
-
-def _filled(context: dg.ResolutionContext, template: str) -> Any:
-    """What a template gives.
-
-    Raises:
-        ConfigurationError: it cannot be read, or gives nothing.
-    """
-    try:
-        value: Any = context.resolve_value(template)
-    except ResolutionException as error:
-        last = str(error).strip().splitlines()[-1].removeprefix("jinja2.exceptions.")
-        found = f"the template {template[:200]!r} fails: {last[:200]}"
-    else:
-        if value is not None:
-            return value
-        found = f"the template {template[:200]!r} gives nothing"
-    raise ConfigurationError(
-        field_path(context.path),
-        found,
-        'Write it such as "{{ env.NAME }}", and set that variable where Dagster runs.',
-    )
 
 
 def _described(part: type[BaseModel], name: str, default: Any = ...) -> Any:
@@ -144,8 +103,8 @@ class Kafka(KafkaConfig, _Described):
 class WindowsFields(WindowsConfig, _Described):
     """`WindowsConfig`, with a schema for Dagster."""
 
-    start_date: Annotated[date | None, dg.Resolver(_values, model_field_type=str | date | None)] = _described(
-        WindowsConfig, "start_date", None
+    start_date: Annotated[date | None, dg.Resolver(filled_in, model_field_type=str | date | None)] = (
+        _described(WindowsConfig, "start_date", None)
     )
 
 
@@ -162,10 +121,10 @@ class Destination(DestinationConfig, _Described):
 
     start: Annotated[
         Start,
-        dg.Resolver(_values, model_field_type=Literal["beginning", "now"] | _StartFields | None),
+        dg.Resolver(filled_in, model_field_type=Literal["beginning", "now"] | _StartFields | None),
     ] = _described(DestinationConfig, "start", None)
     practice: Annotated[
-        PracticeConfig | None, dg.Resolver(_values, model_field_type=_PracticeFields | None)
+        PracticeConfig | None, dg.Resolver(filled_in, model_field_type=_PracticeFields | None)
     ] = _described(DestinationConfig, "practice", None)
 
 
@@ -201,12 +160,12 @@ class DvidSyncComponent(dg.Component, SyncConfig, _Described):
     source: Source = _described(SyncConfig, "source")
     instances: Annotated[
         Instances,
-        dg.Resolver(_values, model_field_type=Literal["all"] | list[str | _InstanceFields]),
+        dg.Resolver(filled_in, model_field_type=Literal["all"] | list[str | _InstanceFields]),
     ] = _described(SyncConfig, "instances", "all")
     kafka: Kafka = Field(default_factory=Kafka, description=SyncConfig.model_fields["kafka"].description)
     destinations: Annotated[
         list[OneDestination],
-        dg.Resolver(_values, model_field_type=list[Destination.model() | Bucket.model()]),
+        dg.Resolver(filled_in, model_field_type=list[Destination.model() | Bucket.model()]),
     ] = _described(SyncConfig, "destinations")  # type: ignore[assignment]
     windows: WindowsFields = Field(
         default_factory=WindowsFields, description=SyncConfig.model_fields["windows"].description
@@ -219,7 +178,7 @@ class DvidSyncComponent(dg.Component, SyncConfig, _Described):
         Raises:
             ConfigurationError: a field is wrong; with its whole path.
         """
-        return cls.model_validate(_values(context, model.model_dump(exclude_unset=True)))
+        return cls.model_validate(filled_in(context, model.model_dump(exclude_unset=True)))
 
     def get_asset_spec(self, spec: dg.AssetSpec) -> dg.AssetSpec:
         """How Dagster shows an asset: the source's log, the archive, a destination, a comparison,

@@ -53,14 +53,21 @@ def archive_log(
     if checkpoint is not None:
         checkpoint = checkpoint.as_of(info.clock)
     with MutationLog(kafka_connection(config, info), topics) as log:
-        if checkpoint is not None:
-            log.check(checkpoint.positions, checkpoint.key_ns, checkpoint.topics)
+        known = checkpoint.topics if checkpoint is not None else {}
         ids = log.ids()
         stored = checkpoint.positions if checkpoint is not None else log.beginning()
         reached = checkpoint.key_ns if checkpoint is not None else 0
         lag_before: Lag | None = None
         started = time.monotonic()
-        for chunk in log.chunks(stored, cut_key=cut, now=info.now, chunk_records=config.records_together()):
+        chunks = log.chunks(
+            stored,
+            cut_key=cut,
+            now=info.now,
+            chunk_records=config.records_together(),
+            since=reached,
+            ids=known,
+        )
+        for chunk in chunks:
             still_owner()
             drained = time.monotonic()
             records = len(chunk.records) + len(chunk.malformed) + chunk.duplicates + chunk.empty

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter
 
 from dvidsync_dagster.datatypes.contract import Gathered, SourceSide, Stretch
 from dvidsync_dagster.datatypes.decode import Decoded
@@ -56,14 +57,15 @@ class AtHand:
         """
         self.not_followed, self.unknown_actions = decoded.not_followed, decoded.unknown_actions
         self._announced += decoded.announcements
-        self._announced.sort(key=lambda announcement: announcement.event.origin)
+        self._announced.sort(key=_ORIGIN)
         applied_before = {*self._unheard, *(name for names in self._applied_before for name in names)}
         self._gathered = []
+        announced, coming = _by_type(self._announced), _by_type(ahead)
         for typename, data_type in ALL.items():
             source = self.sources.get(typename)
             stretch = Stretch(
-                announced=_of_type(self._announced, typename),
-                ahead=_of_type(ahead, typename),
+                announced=announced.get(typename, ()),
+                ahead=coming.get(typename, ()),
                 applied_before=applied_before,
                 ended_before=ended_before,
                 ask=source.fates if source is not None else lambda _starts, _done: {},
@@ -120,5 +122,11 @@ class AtHand:
         return ALL[event.typename].unselected(event)
 
 
-def _of_type(announcements: Sequence[Announcement], typename: str) -> list[Announcement]:
-    return [announcement for announcement in announcements if announcement.event.typename == typename]
+_ORIGIN = attrgetter("event.origin")
+
+
+def _by_type(announcements: Sequence[Announcement]) -> dict[str, list[Announcement]]:
+    found: dict[str, list[Announcement]] = {}
+    for announcement in announcements:
+        found.setdefault(announcement.event.typename, []).append(announcement)
+    return found

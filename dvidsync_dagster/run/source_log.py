@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import TYPE_CHECKING
@@ -55,10 +55,10 @@ class SourceLog:
 
     def onward(self, checkpoint: Checkpoint, cut: int) -> Iterator[LogChunk]:
         """From a checkpoint to the cut. Raises LogGap and LogRecreated."""
-        bridged = self.log.check(checkpoint.positions, checkpoint.key_ns, checkpoint.topics)
-        if bridged:
-            self.say(f"{bridged} records that Kafka has dropped were read from the archive")
-        return self._read(checkpoint.positions, 0, cut, since=checkpoint.key_ns)
+        chunks = self._read(checkpoint.positions, 0, cut, since=checkpoint.key_ns, ids=checkpoint.topics)
+        if self.log.bridged:
+            self.say(f"{self.log.bridged} records that Kafka has dropped were read from the archive")
+        return chunks
 
     def from_start(self, start: LogStart | Now, cut: int) -> tuple[Iterator[LogChunk], int]:
         """From a start to the cut, and the key of the start; 0 for the log's beginning."""
@@ -114,13 +114,22 @@ class SourceLog:
             )
         return found
 
-    def _read(self, positions: Positions, from_key: int, cut: int, *, since: int = 0) -> Iterator[LogChunk]:
+    def _read(
+        self,
+        positions: Positions,
+        from_key: int,
+        cut: int,
+        *,
+        since: int = 0,
+        ids: Mapping[str, str] | None = None,
+    ) -> Iterator[LogChunk]:
         return self.log.chunks(
             positions,
             cut_key=cut,
             from_key=from_key,
             now=self.route.now,
             since=since,
+            ids=ids,
             chunk_records=self.chunk_records,
         )
 

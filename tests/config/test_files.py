@@ -12,7 +12,7 @@ import yaml
 
 from dvidsync_dagster.config import InstanceChoice, load_configs
 from dvidsync_dagster.errors import ConfigurationError
-from dvidsync_dagster.orchestration.component import fill_templates
+from dvidsync_dagster.orchestration.templates import fill_templates
 
 ROOT = "a78c418b6a194df1adfe21e5a081c877"
 OTHER_ROOT = "b78c418b6a194df1adfe21e5a081c877"

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from random import Random
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from dvidsync_dagster.config import SyncConfig
@@ -44,6 +46,21 @@ def test_all_that_a_destination_had_is_known(config: SyncConfig) -> None:
         assert digests.get("v", "other", 1) is None
         assert digests.get("w", "kv", 1) is None
         assert not digests.was_made("w")
+
+
+def test_what_an_older_dvidsync_kept_is_read(config: SyncConfig) -> None:
+    """It wrote names as plain texts."""
+    first = begun(config)
+    first.begin("v", "kv", {2: (20, 21)})
+    first.keep()
+    [folder] = {path.parent for path in Path(str(config.quarantine)).rglob("*.digests")}
+    for path in folder.iterdir():
+        table = pq.read_table(path)
+        names = [(name, pa.string()) for name in ("version", "instance")]
+        numbers = [(name, pa.uint64()) for name in ("item", "now", "before")]
+        pq.write_table(table.cast(pa.schema([*names, *numbers])), path)
+    digests = opened(config, first.name)
+    assert [digests.get("v", "kv", item) for item in (1, 2, 3)] == [(10,), (20, 21), (NOTHING,)]
 
 
 def test_another_name_begins_anew(config: SyncConfig) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from threading import Barrier
 
 import dagster as dg
@@ -75,6 +76,17 @@ def test_the_furthest_of_many_chunks(instance: dg.DagsterInstance, store: Checkp
     for offset in range(1, 130):
         last = leave(instance, owner, offset)
     assert store.latest() == last
+
+
+def test_a_checkpoint_is_found_behind_many_runs_that_left_none(
+    instance: dg.DagsterInstance, store: CheckpointStore
+) -> None:
+    stored = leave(instance, claim(instance), 5, clean=True)
+    for _ in range(25):
+        last = claim(instance)
+    assert last.epoch == 26
+    store.check_owner(last)
+    assert store.latest() == replace(stored, clean=False)
 
 
 def test_a_backfill_of_old_windows_keeps_the_checkpoint(

@@ -55,6 +55,15 @@ def test_a_configuration_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
         assert job.executor_def == dg.in_process_executor
 
 
+def test_a_configuration_file_is_loaded_once_in_a_process(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text(yaml.dump(SCAFFOLD))
+    monkeypatch.setenv("DVIDSYNC_CONFIG", str(path))
+    assert load() is load()
+
+
 def test_a_wrong_configuration_file_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     path = tmp_path / "config.yaml"
     path.write_text(yaml.dump({**SCAFFOLD, "repo": "x"}))

@@ -27,6 +27,18 @@ import sys
 from dvidsync_dagster.cli import main
 main(["run", sys.argv[1], "--destination", sys.argv[2]], standalone_mode=False)
 """
+_KEEPS_DIGESTS = """
+import sys
+from dvidsync_dagster.log.folder import Folder
+from dvidsync_dagster.log.kept_digests import Digests
+kept = Digests(Folder(sys.argv[1], "quarantine"), "name")
+kept.begin_anew([(("v", "keys"), {1: 2})])
+kept.begin("v", "keys", {1: (2, 3)})
+kept.keep()
+again = Digests(Folder(sys.argv[1], "quarantine"), "name")
+again.read()
+assert again.get("v", "keys", 1) == (2, 3)
+"""
 _TELLS = """
 import atexit, json, sys
 atexit.register(lambda: print(json.dumps(sorted(sys.modules))))  # `dvidsync run` ends its process itself
@@ -74,6 +86,14 @@ def test_a_run_to_a_server_with_nothing_new_needs_no_arrays(servers: Stage, tmp_
     assert found & (ARRAYS | TABLES | ROOMS) == set()
 
 
+def test_a_run_to_a_bucket_needs_nothing_of_servers_that_follow(servers: Stage, tmp_path: Path) -> None:
+    environment = configured(servers, tmp_path)
+    found = modules_after(_RUNS, environment["DVIDSYNC_CONFIG"], "cloud", environment=environment)
+    assert "dvidsync_dagster.destinations.bucket.destination" in found
+    assert [name for name in found if name.startswith("dvidsync_dagster.destinations.dvid_server")] == []
+    assert "dvidsync_dagster.datatypes.keyvalue.writer" not in found
+
+
 def test_a_run_that_brings_nothing_but_merges_needs_no_arrays(servers: Stage, tmp_path: Path) -> None:
     servers.merge_next()
     environment = configured(servers, tmp_path)
@@ -90,5 +110,11 @@ def test_the_archive_is_written_without_pandas(servers: Stage, tmp_path: Path) -
     environment = configured(servers, tmp_path, archive=str(tmp_path / "archive"))
     found = modules_after(_RUNS, environment["DVIDSYNC_CONFIG"], "mutation_log", environment=environment)
     assert list((tmp_path / "archive").glob("*.parquet"))
+    assert "pyarrow.parquet" in found
+    assert found & (TABLES | {"pandas", "pyarrow.compute"}) == set()
+
+
+def test_digests_of_values_are_kept_without_pandas(tmp_path: Path) -> None:
+    found = modules_after(_KEEPS_DIGESTS, str(tmp_path), environment={})
     assert "pyarrow.parquet" in found
     assert found & (TABLES | {"pandas", "pyarrow.compute"}) == set()

@@ -6,9 +6,8 @@ from collections.abc import Hashable, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from dvidsync_dagster.datatypes.annotation.commands import Place
+from dvidsync_dagster.datatypes.annotation.commands import Place, place_of
 from dvidsync_dagster.datatypes.annotation.events import ElementEvent, decode
-from dvidsync_dagster.datatypes.annotation.side import AnnotationSide, place_of
 from dvidsync_dagster.datatypes.copied import CopiedType
 from dvidsync_dagster.datatypes.server_side import Servers
 from dvidsync_dagster.dvid.repo import Instance
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
     # What a run that only follows does without: it takes a good part of a second to load.
     from dvidsync_dagster.datatypes.annotation.comparison import AnnotationComparison
     from dvidsync_dagster.datatypes.annotation.repair import AnnotationRepair
+    from dvidsync_dagster.datatypes.annotation.side import AnnotationSide
     from dvidsync_dagster.datatypes.annotation.snapshot import AnnotationSnapshot
 
 
@@ -48,6 +48,8 @@ class AnnotationType(CopiedType):
         return [*place.points, *([place.blob] if place.blob else [])]
 
     def server_side(self, servers: Servers) -> AnnotationSide:
+        from dvidsync_dagster.datatypes.annotation.side import AnnotationSide
+
         return AnnotationSide(servers)
 
     def snapshot_side(

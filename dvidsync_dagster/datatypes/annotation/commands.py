@@ -5,6 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from dvidsync_dagster.datatypes.annotation.events import (
+    DeleteElement,
+    ElementEvent,
+    MoveElement,
+    PostBlocks,
+    PostElements,
+)
 from dvidsync_dagster.datatypes.commands import Command
 from dvidsync_dagster.dvid.annotation import Point
 
@@ -34,3 +41,17 @@ class CopyElements(Command):
     typename: ClassVar[str] = "annotation"
 
     places: tuple[Place, ...]
+
+
+def place_of(event: ElementEvent) -> Place:
+    """What an event touches."""
+    match event:
+        case DeleteElement():
+            return Place(event.user, (event.at,))
+        case MoveElement():
+            return Place(event.user, (event.start, event.end), arrival=event.end)
+        case PostElements():
+            return Place(event.user, blob=event.data_ref)
+        case PostBlocks():
+            return Place(event.user, blob=event.data_ref, whole_blocks=True)
+    raise TypeError(f"no event of elements: {event!r}")

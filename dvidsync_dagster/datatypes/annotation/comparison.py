@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dvidsync_dagster.datatypes.annotation import touched as elements
+from dvidsync_dagster.datatypes.annotation.commands import place_of
 from dvidsync_dagster.datatypes.annotation.events import (
     DeleteElement,
     ElementEvent,
@@ -17,7 +18,6 @@ from dvidsync_dagster.datatypes.annotation.events import (
     PostBlocks,
     PostElements,
 )
-from dvidsync_dagster.datatypes.annotation.side import place_of
 from dvidsync_dagster.datatypes.contract import DataComparison
 from dvidsync_dagster.differences.digest import Page, Wanted, named
 from dvidsync_dagster.differences.hashes import canonical, hashed

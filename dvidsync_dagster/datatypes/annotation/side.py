@@ -4,14 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from dvidsync_dagster.datatypes.annotation.commands import CopyElements, Place
-from dvidsync_dagster.datatypes.annotation.events import (
-    DeleteElement,
-    ElementEvent,
-    MoveElement,
-    PostBlocks,
-    PostElements,
-)
+from dvidsync_dagster.datatypes.annotation.commands import CopyElements, place_of
+from dvidsync_dagster.datatypes.annotation.events import ElementEvent
 from dvidsync_dagster.datatypes.annotation.own_elements import digests
 from dvidsync_dagster.datatypes.annotation.writer import AnnotationWriter, new_writer
 from dvidsync_dagster.datatypes.commands import Command, Step
@@ -60,17 +54,3 @@ class AnnotationSide(CopyingSide[ElementEvent, AnnotationWriter]):
     def carry_out(self, step: Step, *, doubtful: bool) -> Outcome:
         assert isinstance(step.command, CopyElements)
         return self.writer(step.command.instance).carry_out(step.command)
-
-
-def place_of(event: ElementEvent) -> Place:
-    """What an event touches."""
-    match event:
-        case DeleteElement():
-            return Place(event.user, (event.at,))
-        case MoveElement():
-            return Place(event.user, (event.start, event.end), arrival=event.end)
-        case PostElements():
-            return Place(event.user, blob=event.data_ref)
-        case PostBlocks():
-            return Place(event.user, blob=event.data_ref, whole_blocks=True)
-    raise TypeError(f"no event of elements: {event!r}")

@@ -12,6 +12,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from dvidsync_dagster.datatypes.annotation.commands import place_of
 from dvidsync_dagster.datatypes.annotation.comparison import ELEMENTS, read_blocks
 from dvidsync_dagster.datatypes.annotation.element_rows import (
     Numbered,
@@ -25,7 +26,6 @@ from dvidsync_dagster.datatypes.annotation.events import DeleteElement, ElementE
 from dvidsync_dagster.datatypes.annotation.labels_under import LabelsUnder, labelmaps_of, labels_under
 from dvidsync_dagster.datatypes.annotation.looked_up import ordinals_at, points_in, points_that_lead_to
 from dvidsync_dagster.datatypes.annotation.region import Region, block_of
-from dvidsync_dagster.datatypes.annotation.side import place_of
 from dvidsync_dagster.datatypes.annotation.snapshot_items import element_pages, elements
 from dvidsync_dagster.datatypes.annotation.touched import block_named, read_touched
 from dvidsync_dagster.datatypes.annotation.writer import READS_AT_A_TIME

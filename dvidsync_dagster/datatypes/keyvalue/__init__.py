@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from dvidsync_dagster.datatypes.copied import CopiedType
 from dvidsync_dagster.datatypes.keyvalue.events import KeyEvent, decode
-from dvidsync_dagster.datatypes.keyvalue.side import KeyvalueSide
 from dvidsync_dagster.datatypes.server_side import Servers
 from dvidsync_dagster.dvid.repo import Instance
 from dvidsync_dagster.dvid.transport import Transport
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
     # What a run that only follows does without: it takes a good part of a second to load.
     from dvidsync_dagster.datatypes.keyvalue.comparison import KeyvalueComparison
     from dvidsync_dagster.datatypes.keyvalue.repair import KeyvalueRepair
+    from dvidsync_dagster.datatypes.keyvalue.side import KeyvalueSide
     from dvidsync_dagster.datatypes.keyvalue.snapshot import KeyvalueSnapshot
 
 
@@ -45,6 +45,8 @@ class KeyvalueType(CopiedType):
         return [event.key] if isinstance(event, KeyEvent) else []
 
     def server_side(self, servers: Servers) -> KeyvalueSide:
+        from dvidsync_dagster.datatypes.keyvalue.side import KeyvalueSide
+
         return KeyvalueSide(servers)
 
     def snapshot_side(

@@ -56,7 +56,7 @@ class _Heard:
         }
 
     def _of_counter(self, event: LabelEvent) -> bool:
-        same = replace(event, origin=replace(event.origin, offset=0, partition=0))
+        same = replace(event, origin=event.origin._replace(offset=0, partition=0))
         if same in self._counter_events:
             return False
         self._counter_events.add(same)

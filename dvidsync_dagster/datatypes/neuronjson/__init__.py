@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from dvidsync_dagster.datatypes.copied import CopiedType
 from dvidsync_dagster.datatypes.neuronjson.events import PostNeuron, decode
-from dvidsync_dagster.datatypes.neuronjson.side import NeuronjsonSide
 from dvidsync_dagster.datatypes.server_side import Servers
 from dvidsync_dagster.dvid.repo import Instance
 from dvidsync_dagster.dvid.transport import Transport
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
     # What a run that only follows does without: it takes a good part of a second to load.
     from dvidsync_dagster.datatypes.neuronjson.comparison import NeuronjsonComparison
     from dvidsync_dagster.datatypes.neuronjson.repair import NeuronjsonRepair
+    from dvidsync_dagster.datatypes.neuronjson.side import NeuronjsonSide
     from dvidsync_dagster.datatypes.neuronjson.snapshot import NeuronjsonSnapshot
 
 
@@ -45,6 +45,8 @@ class NeuronjsonType(CopiedType):
         return [event.key] if isinstance(event, PostNeuron) else []
 
     def server_side(self, servers: Servers) -> NeuronjsonSide:
+        from dvidsync_dagster.datatypes.neuronjson.side import NeuronjsonSide
+
         return NeuronjsonSide(servers)
 
     def snapshot_side(
