@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
-from dvidsync_dagster.log.digests import NOTHING
+from dvidsync_dagster.log.digests import NOTHING, Now
 
 if TYPE_CHECKING:
     from dvidsync_dagster.log.kept_digests import Digests
@@ -38,11 +38,14 @@ class Both:
 
     Args:
         item: what tells it apart: a digest too.
+        since: when the source changed it first since it was last looked at (ns since 1970), 0 if that is
+            not known.
     """
 
     item: int
     source: int
     destination: int
+    since: int = 0
 
 
 class OwnValues:
@@ -109,11 +112,11 @@ class OwnValues:
     ) -> set[K]:
         own: set[K] = set()
         unknown: list[K] = []
-        parent = self._parent(version) if digests.was_made(version) else None
+        parent = self._parent(version) if self._was_made(digests, version) else None
         for key, both in items.items():
-            known = digests.get(version, instance, both.item)
+            known = self._known(digests, version, instance, both)
             if known is None and parent is not None:
-                known = digests.get(parent, instance, both.item)
+                known = self._known(digests, parent, instance, both)
             if known is None:
                 unknown.append(key)
             elif both.destination not in known:
@@ -121,6 +124,12 @@ class OwnValues:
         if parent is not None:
             own |= self._made_by_people(parent, items, unknown, at_source)
         return own
+
+    def _was_made(self, digests: Digests, version: str) -> bool:
+        return digests.was_made(version)
+
+    def _known(self, digests: Digests, version: str, instance: str, both: Both) -> Now | None:
+        return digests.get(version, instance, both.item, both.since)
 
     def _made_by_people(
         self, version: str | None, items: Mapping[K, Both], unknown: Sequence[K], at_source: InVersion[K]

@@ -12,6 +12,7 @@ from typing import ClassVar, Literal
 from dvidsync_dagster.datatypes.commands import Command, Step
 from dvidsync_dagster.datatypes.others_at_work import OthersAtWork
 from dvidsync_dagster.datatypes.own_values import OwnValues
+from dvidsync_dagster.differences.sides import DvidSide
 from dvidsync_dagster.dvid.repo import RepoInfo
 from dvidsync_dagster.dvid.transport import Transport
 from dvidsync_dagster.events.event import Event
@@ -157,9 +158,12 @@ class ServerSide(ABC):
         """
         return False
 
-    def digests(self, version: str, instance: str) -> Mapping[int, int] | None:
-        """What an instance of the destination has in a version, as digests by item (see `OwnValues`). None
-        where items are not told apart, or are too much to read."""
+    announces_deletes: ClassVar[bool] = True
+    """Or an item can be gone at the source without a word in the log."""
+
+    def digests(self, side: DvidSide) -> Mapping[int, int] | None:
+        """What an instance has in a version, as digests by item (see `OwnValues`). None where items are not
+        told apart, or are too much to read."""
         return None
 
     def forget(self) -> None:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import threading
 import uuid
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from dvidsync_dagster.log.digests import NOTHING, Now, Place
+from dvidsync_dagster.log.digests import NOTHING, Met, Now, Place
 from dvidsync_dagster.log.folder import Folder
 
 MAX_FILES = 64
@@ -27,11 +27,12 @@ _SCHEMA = pa.schema(
         "item": pa.uint64(),
         "now": pa.uint64(),
         "before": pa.uint64(),
+        "until": pa.uint64(),
     }
 )
 
 _ALL_ITEMS = 0
-_Row = tuple[str, str, int, int, int | None]
+_Row = tuple[str, str, int, int, int | None, int | None]
 _Numbers = npt.NDArray[np.uint64]
 
 
@@ -67,16 +68,25 @@ class Digests:
         self._known: dict[Place, _Sorted] = {}
         self._since: dict[Place, dict[int, Now]] = {}
         self._whole: set[Place] = set()
+        self._met: dict[Place, dict[int, int]] = {}
+        self._until = 0
         self._unkept: list[str] = []
         self._dropped = False
         self._number = 0
         self._lock = threading.Lock()
 
-    def get(self, version: str, instance: str, item: int) -> Now | None:
-        """What the item has if it is as the source had it; None if that is not known."""
+    def get(self, version: str, instance: str, item: int, since: int = 0) -> Now | None:
+        """What the item has if it is as the source had it; None if that is not known.
+
+        Args:
+            since: when the source changed it first since it was last looked at (ns since 1970).
+        """
         place = (version, instance)
         with self._lock:
             now = self._since.get(place, {}).get(item)
+            if now is None and since > self._until:
+                met = self._met.get(place, {}).get(item)
+                now = None if met is None else (met,)
             if now is None and place in self._known:
                 now = self._known[place].get(item)
             if now is None and self._is_whole(place):
@@ -102,7 +112,7 @@ class Digests:
         """Items are about to be written: by item, what it has and what it will have."""
         with self._lock:
             self._since.setdefault((version, instance), {}).update(changes)
-            rows = [(version, instance, item, now, before) for item, (before, now) in changes.items()]
+            rows = [(version, instance, item, now, before, None) for item, (before, now) in changes.items()]
             self._unkept.append(self._write(rows))
 
     def done(self, version: str, instance: str, now: Mapping[int, int]) -> None:
@@ -114,11 +124,11 @@ class Digests:
     def drop(self, versions: Collection[str]) -> None:
         """Forget versions in which nothing changes anymore."""
         with self._lock:
-            places = {*self._known, *self._since, *self._whole}
+            places = {*self._known, *self._since, *self._whole, *self._met}
             gone = [place for place in places if place[0] in versions]
             for place in gone:
-                self._known.pop(place, None)
-                self._since.pop(place, None)
+                for known in (self._known, self._since, self._met):
+                    known.pop(place, None)
             self._whole.difference_update(gone)
             self._dropped |= bool(gone)
 
@@ -129,7 +139,7 @@ class Digests:
             whole = _rows_whole(self._whole)
             if self._dropped or len(names) > MAX_FILES:
                 self._fold()
-                self._write([*whole, *self._rows_since()], self._known)
+                self._write([*whole, *self._rows_since(), *self._rows_met()], self._known)
                 outdated = names
             elif self._since or self._unkept:
                 self._write([*whole, *self._rows_since()])
@@ -152,14 +162,21 @@ class Digests:
             self._take_in(self._folder.read_table(name, _SCHEMA))
             self._number = _number_of(name)
 
-    def begin_anew(self, found: Iterable[tuple[Place, Mapping[int, int]]]) -> None:
-        """Keep all that a destination has at first in some places, by item; what was kept before goes."""
+    def begin_anew(self, found: Iterable[Met], until: Callable[[], int]) -> None:
+        """Keep all that a destination has at first; what was kept before goes.
+
+        Args:
+            until: asked once all is found: which changes (ns since 1970) are in what the source had then.
+        """
         outdated = self._folder.names()
-        for place, now in found:
-            self._known[place] = _Sorted()
-            self._known[place].take_in(*_arrays(now))
-            self._whole.add(place)
-        self._write(_rows_whole(self._whole), self._known)
+        for met in found:
+            self._known[met.place] = _Sorted()
+            self._known[met.place].take_in(*_arrays(met.there))
+            self._whole.add(met.place)
+            if met.differing:
+                self._met[met.place] = dict(met.differing)
+        self._until = until()
+        self._write([*_rows_whole(self._whole), *self._rows_met()], self._known)
         for name in outdated:
             self._folder.remove(name)
 
@@ -170,6 +187,7 @@ class Digests:
         """What is sure takes less room in order."""
         for place, since in self._since.items():
             sure = {item: now[0] for item, now in since.items() if len(now) == 1}
+            self._are_known(place, sure)
             self._known.setdefault(place, _Sorted()).take_in(*_arrays(sure))
         unsure = {
             place: {item: now for item, now in since.items() if len(now) > 1}
@@ -180,7 +198,18 @@ class Digests:
     def _rows_since(self) -> Iterator[_Row]:
         for place, since in self._since.items():
             for item, now in since.items():
-                yield (*place, item, now[-1], now[0] if len(now) > 1 else None)
+                yield (*place, item, now[-1], now[0] if len(now) > 1 else None, None)
+
+    def _rows_met(self) -> Iterator[_Row]:
+        for place, met in self._met.items():
+            for item, now in met.items():
+                yield (*place, item, now, None, self._until)
+
+    def _are_known(self, place: Place, items: Iterable[int]) -> None:
+        """How these were met makes no difference anymore."""
+        met = self._met.get(place, {})
+        for item in items if met else ():
+            met.pop(item, None)
 
     def _take_in(self, table: pa.Table) -> None:
         for both in table.group_by(["version", "instance"]).aggregate([]).to_pylist():
@@ -189,12 +218,16 @@ class Digests:
             items, now = rows["item"].to_numpy(), rows["now"].to_numpy()
             if (items == _ALL_ITEMS).any():
                 self._whole.add(place)
-            unsure = rows["before"].is_valid().to_numpy()
-            sure = ~unsure & (items != _ALL_ITEMS)
+            unsure, as_met = (rows[name].is_valid().to_numpy() for name in ("before", "until"))
+            sure = ~unsure & ~as_met & (items != _ALL_ITEMS)
             since = self._since.setdefault(place, {})
             for item in np.intersect1d(np.fromiter(since, np.uint64, len(since)), items[sure]).tolist():
                 del since[item]
             self._known.setdefault(place, _Sorted()).take_in(items[sure], now[sure])
+            self._are_known(place, items[sure].tolist())
+            if as_met.any():
+                self._until = int(rows["until"].filter(pa.array(as_met))[0].as_py())
+                self._met[place] = dict(zip(items[as_met].tolist(), now[as_met].tolist(), strict=True))
             before = rows["before"].filter(pa.array(unsure)).to_numpy()
             pairs = zip(before.tolist(), now[unsure].tolist(), strict=True)
             since.update(zip(items[unsure].tolist(), pairs, strict=True))
@@ -206,7 +239,8 @@ class Digests:
         for (version, instance), own in (known or {}).items():
             count = len(own.items)
             names = [pa.repeat(version, count), pa.repeat(instance, count)]
-            tables.append(pa.table([*names, own.items, own.now, pa.nulls(count, pa.uint64())], _SCHEMA))
+            none = pa.nulls(count, pa.uint64())
+            tables.append(pa.table([*names, own.items, own.now, none, none], _SCHEMA))
         self._number += 1
         # A run that lost the destination writes no file of the run that has it.
         name = f"{self.name}-{self._number:012d}-{uuid.uuid4().hex[:8]}{_SUFFIX}"
@@ -215,7 +249,7 @@ class Digests:
 
 
 def _rows_whole(places: Iterable[Place]) -> list[_Row]:
-    return [(*place, _ALL_ITEMS, NOTHING, None) for place in places]
+    return [(*place, _ALL_ITEMS, NOTHING, None, None) for place in places]
 
 
 def _number_of(name: str) -> int:

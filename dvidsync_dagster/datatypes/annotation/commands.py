@@ -18,6 +18,7 @@ class Place:
         points: positions.
         blob: of the source, which names further positions, or with `whole_blocks` blocks that were replaced.
         arrival: the position that an element was moved to.
+        since: when the change was that is repeated (ns since 1970).
     """
 
     user: str = ""
@@ -25,6 +26,7 @@ class Place:
     blob: str = ""
     whole_blocks: bool = False
     arrival: Point | None = None
+    since: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

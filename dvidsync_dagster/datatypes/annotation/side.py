@@ -53,9 +53,8 @@ class AnnotationSide(CopyingSide[ElementEvent, AnnotationWriter]):
             servers.own_values,
         )
 
-    def digests(self, version: str, instance: str) -> Mapping[int, int] | None:
-        name = self.servers.at_destination(instance)
-        return digests(DvidSide(self.servers.destination, version, name))
+    def digests(self, side: DvidSide) -> Mapping[int, int] | None:
+        return digests(side)
 
     def carry_out(self, step: Step, *, doubtful: bool) -> Outcome:
         assert isinstance(step.command, CopyElements)
@@ -64,13 +63,14 @@ class AnnotationSide(CopyingSide[ElementEvent, AnnotationWriter]):
 
 def place_of(event: ElementEvent) -> Place:
     """What an event touches."""
+    since = event.origin.key_ns
     match event:
         case DeleteElement():
-            return Place(event.user, (event.at,))
+            return Place(event.user, (event.at,), since=since)
         case MoveElement():
-            return Place(event.user, (event.start, event.end), arrival=event.end)
+            return Place(event.user, (event.start, event.end), arrival=event.end, since=since)
         case PostElements():
-            return Place(event.user, blob=event.data_ref)
+            return Place(event.user, blob=event.data_ref, since=since)
         case PostBlocks():
-            return Place(event.user, blob=event.data_ref, whole_blocks=True)
+            return Place(event.user, blob=event.data_ref, whole_blocks=True, since=since)
     raise TypeError(f"no event of elements: {event!r}")

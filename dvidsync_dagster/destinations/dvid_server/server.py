@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ from dvidsync_dagster.destinations.dvid_server.attempts import Settled, bring
 from dvidsync_dagster.destinations.dvid_server.flight import run_steps
 from dvidsync_dagster.destinations.dvid_server.late import Timing, explained, timing
 from dvidsync_dagster.destinations.dvid_server.looking import Looking
+from dvidsync_dagster.destinations.dvid_server.meeting import changes_at_source, items_met
 from dvidsync_dagster.destinations.dvid_server.ownership import Ownership
 from dvidsync_dagster.destinations.dvid_server.planner import Plan, Sides
 from dvidsync_dagster.destinations.dvid_server.rest import wait_for_rest
@@ -29,7 +31,7 @@ from dvidsync_dagster.events.batch import Batch
 from dvidsync_dagster.events.event import Event
 from dvidsync_dagster.events.repo import Commit
 from dvidsync_dagster.log.checkpoint import Checkpoint
-from dvidsync_dagster.log.digests import Place
+from dvidsync_dagster.log.digests import Met
 from dvidsync_dagster.plan.outcome import Outcome, refused
 
 if TYPE_CHECKING:
@@ -139,7 +141,7 @@ class DvidServer:
         try:
             digests = self._open_digests(self._values)
             if digests.is_new:
-                digests.begin_anew(self._found())
+                digests.begin_anew(self._met(), partial(changes_at_source, self._servers.source))
         except LogError as error:
             if self.skips:
                 raise
@@ -198,17 +200,8 @@ class DvidServer:
         for side in self.sides.values():
             side.forget()
 
-    def _found(self) -> Iterator[tuple[Place, Mapping[int, int]]]:
-        """What it has at first, in versions that can still be changed."""
-        there = self.contents()
-        for version in there.versions.values():
-            for name, instance in self._repo.instances.items():
-                both = version.uuid in self._repo.versions and name in there.instances
-                if not both or version.locked or not self._servers.followed(name):
-                    continue
-                digests = self.sides[instance.typename].digests(version.uuid, name)
-                if digests is not None:
-                    yield (version.uuid, name), digests
+    def _met(self) -> Iterator[Met]:
+        return items_met(self._servers, self.sides, self.contents())
 
     def _keep_digests(self, applied: Collection[Event]) -> str:
         """What is kept of values, as the checkpoint names it. A version before a committed one is settled."""
