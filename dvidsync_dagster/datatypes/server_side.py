@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
@@ -19,7 +19,7 @@ from dvidsync_dagster.events.event import Event
 from dvidsync_dagster.log.checkpoint import Behind, Checkpoint
 from dvidsync_dagster.plan.claims import Claim
 from dvidsync_dagster.plan.order import Ordering
-from dvidsync_dagster.plan.outcome import Outcome
+from dvidsync_dagster.plan.outcome import Outcome, Refusal
 
 History = Literal["by_user", "condensed", "exact"]
 """Which merges are combined: those of one user, those of anybody, or none."""
@@ -66,7 +66,7 @@ class Servers:
         repo: the source's, as discovered.
         counters: the source's counters of ids by instance, as they stood at the start of the run.
         followed: whether an instance (by name) is one of those that are followed.
-        skips: what is refused is left out; else nothing that comes after it may be applied.
+        skips: what is refused is left out; else it ends the run.
         history: which merges may be combined.
         pool: threads for reads, which steps cannot occupy.
         note: says something once per run.
@@ -195,6 +195,20 @@ class ServerSide(ABC):
     def may_overtake(self, step: Step, refused: Step) -> bool:
         """Whether the source may have done a step before another one that was refused, and is before it."""
         return False
+
+    def refused_beyond(
+        self, steps: Sequence[Step], refused: Collection[Event], shown_by: Callable[[str], str]
+    ) -> Iterator[tuple[Event, Refusal]]:
+        """What would be refused of steps that a run which stops has not come to, and why: if it left out what
+        it stops at, and went on.
+
+        Args:
+            steps: in their order.
+            refused: what it stops at.
+            shown_by: the version at the destination that shows what another one will take over, which is
+                still to be made there.
+        """
+        return iter(())
 
     def left_out(self, event: Event) -> None:
         """An event was left out for good: what it touches is not as at the source."""

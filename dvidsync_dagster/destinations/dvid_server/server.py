@@ -15,6 +15,7 @@ from dvidsync_dagster.datatypes.own_values import OwnValues
 from dvidsync_dagster.datatypes.registry import ALL
 from dvidsync_dagster.datatypes.server_side import Apply, History, Servers
 from dvidsync_dagster.destinations.dvid_server.attempts import Settled, bring
+from dvidsync_dagster.destinations.dvid_server.beyond_stop import lacks_version, refused_beyond
 from dvidsync_dagster.destinations.dvid_server.flight import run_steps
 from dvidsync_dagster.destinations.dvid_server.late import Timing, explained, timing
 from dvidsync_dagster.destinations.dvid_server.looking import Looking
@@ -32,7 +33,7 @@ from dvidsync_dagster.events.event import Event
 from dvidsync_dagster.events.repo import Commit
 from dvidsync_dagster.log.checkpoint import Checkpoint
 from dvidsync_dagster.log.digests import Met
-from dvidsync_dagster.plan.outcome import Outcome, refused
+from dvidsync_dagster.plan.outcome import Outcome, Refusal, refused
 
 if TYPE_CHECKING:
     from dvidsync_dagster.log.kept_digests import Digests
@@ -232,7 +233,7 @@ class DvidServer:
                 self.contents()
         if version in self._versions:
             return None
-        return f"version {version} is not there; `dvidsync repair` makes it, with all that belongs to it"
+        return lacks_version(version)
 
     # Carrying out
 
@@ -280,6 +281,11 @@ class DvidServer:
 
     def left_out(self, event: Event) -> None:
         self.sides[event.typename].left_out(event)
+
+    def refused_beyond(
+        self, steps: Sequence[Step], refused: Collection[Event]
+    ) -> Iterator[tuple[Event, Refusal]]:
+        return refused_beyond(steps, refused, self.sides, self._repo, self.contents())
 
     def _overlapping(self, steps: Sequence[Step], index: int) -> set[int]:
         """The steps after a refused one that the source may have done first."""

@@ -22,8 +22,6 @@ class Bodies:
         source, destination: the instance on both servers.
         counter: the destination's label counter.
         shows: looks at the destination and tells whether one event has been applied.
-        skips: what is refused is left out; if not, nothing that comes after it may be applied, as its tag
-            would hide what is missing.
         note: says something once per run.
         changes: a number that grows with every change of the repo here that is an operation.
     """
@@ -32,7 +30,6 @@ class Bodies:
     destination: Labelmap
     counter: LabelCounter
     shows: Callable[[BodyEvent], bool]
-    skips: bool
     note: Callable[[str], None]
     changes: Callable[[], int] = lambda: 0
     _given: dict[Fresh, int] = field(default_factory=dict)
