@@ -85,6 +85,13 @@ class Folder:
             pq.write_table(table.replace_schema_metadata(metadata), sink, compression="zstd")
             self._put(self.path_of(name), sink.getvalue())
 
+    def write(self, name: str, content: bytes) -> None:
+        """Write a file."""
+        import pyarrow as pa
+
+        with self.errors("written", name):
+            self._put(self.path_of(name), pa.py_buffer(content))
+
     def read_table(self, name: str, schema: pa.Schema, columns: Sequence[str] | None = None) -> pa.Table:
         """A Parquet file's table with this schema, or only some columns of it."""
         import pyarrow as pa

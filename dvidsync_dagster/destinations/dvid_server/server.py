@@ -25,7 +25,7 @@ from dvidsync_dagster.destinations.dvid_server.planner import Plan, Sides
 from dvidsync_dagster.destinations.dvid_server.rest import wait_for_rest
 from dvidsync_dagster.destinations.protocol import Brought, Standing
 from dvidsync_dagster.destinations.source import Source
-from dvidsync_dagster.dvid.repo import RepoInfo, read_repo_info
+from dvidsync_dagster.dvid.repo import RepoInfo, read_repo_info, read_server_info
 from dvidsync_dagster.dvid.transport import Transport
 from dvidsync_dagster.errors import LogError
 from dvidsync_dagster.events.batch import Batch
@@ -33,6 +33,7 @@ from dvidsync_dagster.events.event import Event
 from dvidsync_dagster.events.repo import Commit
 from dvidsync_dagster.log.checkpoint import Checkpoint
 from dvidsync_dagster.log.digests import Met
+from dvidsync_dagster.log.kept_behind import KeptBehind
 from dvidsync_dagster.plan.outcome import Outcome, Refusal, refused
 
 if TYPE_CHECKING:
@@ -54,6 +55,9 @@ class DvidServer:
         shares_ids: people practise there, and take ids from the same counters.
         apply: how operations on bodies are brought.
         digests: opens what is kept of the values that were brought, by the name that a checkpoint has for it.
+        kept_behind: what is kept of events that were left out.
+        agreed: when a comparison began that found no difference, the last time (ns since 1970, the source's
+            clock).
         still_owner: raises OwnershipLost if a newer run owns the destination; asked between requests.
         note: says something once per run.
     """
@@ -70,6 +74,8 @@ class DvidServer:
         shares_ids: bool,
         apply: Apply,
         digests: Callable[[str], Digests],
+        kept_behind: KeptBehind,
+        agreed: Callable[[], int],
         still_owner: Callable[[], None],
         note: Callable[[str], None],
     ) -> None:
@@ -91,7 +97,10 @@ class DvidServer:
         self._open_digests = digests
         self._own_values = OwnValues(source.repo.parents, leaves_out=skips)
         # Whoever leaves out what people changed always looks.
-        self._others = OthersAtWork(matters=not skips)
+        self._kept_behind = kept_behind
+        self._others = OthersAtWork(
+            matters=not skips, clock=lambda: read_server_info(source.client).clock, agreed=agreed
+        )
         self._servers = Servers(
             source=source.client,
             destination=client,
@@ -127,8 +136,9 @@ class DvidServer:
     def begin_pass(self, checkpoint: Checkpoint | None, *, again: bool) -> None:
         self._checkpoint = checkpoint or Checkpoint(epoch=0)
         self._looking = Looking(checkpoint, again=again)
+        met = checkpoint and replace(checkpoint, behind=tuple(self._kept_behind.met(checkpoint)))
         for side in self.sides.values():
-            side.meet(checkpoint)
+            side.meet(met)
         self._others.met(checkpoint, again=again)
         if self._looking.is_needed:
             self.come_to_rest()
@@ -182,11 +192,21 @@ class DvidServer:
             )
         values = self._keep_digests(applied)
         self._checkpoint = max(self._checkpoint, checkpoint, key=lambda each: each.key_ns)
-        behind = tuple(each for side in self.sides.values() for each in side.behind())
+        behind, behind_in = self._kept_behind.keep(
+            [each for side in self.sides.values() for each in side.behind()]
+        )
         contact = max(side.remembered for side in self.sides.values())
         others = self._others
-        alone = others.end_of_chunk(self.contents().next_mutation_id) if others.is_watched else 0
-        return replace(checkpoint, contact=contact, behind=behind, values=values, alone=alone)
+        alone = others.end_of_chunk(self.contents().next_mutation_id) if others.matters else 0
+        return replace(
+            checkpoint,
+            contact=contact,
+            behind=behind,
+            behind_in=behind_in,
+            values=values,
+            alone=alone,
+            doubt=others.doubt,
+        )
 
     @property
     def requests(self) -> int:

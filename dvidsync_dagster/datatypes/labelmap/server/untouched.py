@@ -172,9 +172,16 @@ class Untouched:
         for label, body in bodies.items():
             for version in self._ancestors(event.version):
                 row = self._behind.get((event.instance, version, label))
-                rank = (row.era, row.mutation_id) if row is not None else event.rank
-                if rank < event.rank and not _reached(body, rank):
-                    return row
+                if row is None:
+                    continue
+                rank = (row.era, row.mutation_id)
+                if not _reached(body, rank):
+                    if rank < event.rank:
+                        return row
+                elif version == event.version:
+                    # A repair has signed it.
+                    with self._lock:
+                        self._behind.pop((event.instance, version, label), None)
         return None
 
 
