@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import sys
 from collections.abc import Callable, Iterator
@@ -13,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from dvidsync_dagster.cli import arguments
+from dvidsync_dagster.cli.csv_lines import echo_csv
 from dvidsync_dagster.cli.exit_codes import DONE, exit_codes, remembered, worst
 
 if TYPE_CHECKING:
@@ -85,12 +84,12 @@ class _Csv:
     def begin(self) -> None:
         from dvidsync_dagster.run.listed_conflict import COLUMNS
 
-        _echo_csv(["destination", *COLUMNS])
+        echo_csv(["destination", *COLUMNS])
 
     def table(self, follower: Follower, table: ConflictTable, states: tuple[State, ...]) -> None:
         for row in table.rows(*states):
             cells = row.as_json() | {"items": " ".join(row.row.items)}
-            _echo_csv([follower.title, *("" if cell is None else str(cell) for cell in cells.values())])
+            echo_csv([follower.title, *cells.values()])
 
     def end(self) -> None:
         """Nothing."""
@@ -136,9 +135,3 @@ def _lines(cells: dict[str, Any]) -> Iterator[str]:
     yield f"  record      {cells['record']}"
     closed = f"; {cells['closed_by']} {cells['closed']}" if cells["closed"] else ""
     yield f"  listed      {cells['listed']}{closed}"
-
-
-def _echo_csv(cells: list[str]) -> None:
-    line = io.StringIO()
-    csv.writer(line, lineterminator="\n").writerow(cells)
-    click.echo(line.getvalue(), nl=False)

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from dvidsync_dagster.cli import arguments
+from dvidsync_dagster.cli.csv_lines import echo_csv
 from dvidsync_dagster.cli.exit_codes import DONE, exit_codes, remembered, worst
 from dvidsync_dagster.errors import ConfigurationError
 from dvidsync_dagster.outgoing_text import escaped
@@ -169,12 +168,10 @@ def _show(follower: Follower, branches: list[PracticeBranch]) -> None:
         click.echo(f"    dvid repo {follower.config.repo} hide-branch {escaped(name, 80)}")
 
 
-def _csv(rows: list[dict[str, str | int]], columns: Iterable[str]) -> None:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(columns), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    click.echo(text.getvalue(), nl=False)
+def _csv(rows: list[dict[str, str | int]], columns: Sequence[str]) -> None:
+    echo_csv(columns)
+    for row in rows:
+        echo_csv(row[column] for column in columns)
 
 
 def _table(rows: list[dict[str, str | int]]) -> None:

@@ -22,6 +22,8 @@ from dvidsync_dagster.destinations.protocol import Comparable
 from dvidsync_dagster.differences.findings import Comparison
 from dvidsync_dagster.differences.touched import Touched
 from dvidsync_dagster.dvid.transport import Transport
+from dvidsync_dagster.errors import LogError
+from dvidsync_dagster.log.agreed import remember_agreed
 from dvidsync_dagster.log.checkpoint import Checkpoint, Positions
 
 ROUNDS = 3
@@ -106,6 +108,7 @@ def compare_and_keep(
     checkpoint = reached()
     point = checkpoint.key_ns if checkpoint is not None else 0
     sides = look()
+    clock = sides.source_info.clock
     reading = read_everything(sides, agreed, say)
     notes = reading.notes
     if checkpoint is None and reading.differing:
@@ -138,7 +141,17 @@ def compare_and_keep(
         seconds=time.monotonic() - began,
         own=reading.own,
     )
+    if checkpoint is not None and checkpoint.doubt and _hold_the_same(left, sides):
+        try:
+            remember_agreed(config, destination.name, clock)
+        except LogError as error:
+            say(f"what others may have done is still looked for in each run: {error}")
     return Compared(comparison, sides, left)
+
+
+def _hold_the_same(left: Differing, sides: BothSides) -> bool:
+    """Whether nothing differs or is pending in all that is followed. Ids can be ahead."""
+    return not sides.chosen and not left.items and all(row.ahead for row in left.rows)
 
 
 def _place(checkpoint: Checkpoint) -> tuple[int, Positions]:

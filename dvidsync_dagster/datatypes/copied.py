@@ -7,17 +7,20 @@ version where it changed. Doing that twice does no harm, and only the last chang
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Hashable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import ClassVar, Generic, TypeVar
 
 from dvidsync_dagster.datatypes.commands import Command, Step
 from dvidsync_dagster.datatypes.contract import DataType, Rows
+from dvidsync_dagster.datatypes.own_values import ValuesBeyondStop
 from dvidsync_dagster.datatypes.server_side import Servers, ServerSide, Unit
 from dvidsync_dagster.dvid.repo import Instance
+from dvidsync_dagster.dvid.unmade import WithUnmade
 from dvidsync_dagster.errors import RequestRefused
 from dvidsync_dagster.events.event import Event
 from dvidsync_dagster.plan.claims import Claim, Key
+from dvidsync_dagster.plan.outcome import Refusal
 from dvidsync_dagster.refusal_reason import RefusalReason
 
 E = TypeVar("E", bound=Event)
@@ -94,6 +97,22 @@ class CopyingSide(ServerSide, Generic[E, W]):
         own = [event for event in events if isinstance(event, self.event_type)]
         command, answering = self.repeated(own)
         return Step(command, tuple(events), tuple(answering))
+
+    def refused_beyond(
+        self, steps: Sequence[Step], refused: Collection[Event], shown_by: Callable[[str], str]
+    ) -> Iterator[tuple[Event, Refusal]]:
+        """Only a version that is still to be made keeps a copy. So they are tried, without a change."""
+        there = replace(
+            self.servers,
+            destination=WithUnmade(self.servers.destination, shown_by),
+            own_values=ValuesBeyondStop(
+                self.servers.own_values, lambda version: shown_by(version) == version
+            ),
+        )
+        side = type(self)(there)
+        for step in steps:
+            for refusal in side.carry_out(step, doubtful=False).refusals:
+                yield step.answering[refusal.part], refusal
 
     def writer(self, instance: str) -> W:
         if instance not in self._writers:

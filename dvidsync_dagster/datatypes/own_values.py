@@ -9,10 +9,10 @@ made it.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
 
-from dvidsync_dagster.log.digests import NOTHING
+from dvidsync_dagster.log.digests import NOTHING, Now
 
 if TYPE_CHECKING:
     from dvidsync_dagster.log.kept_digests import Digests
@@ -38,11 +38,14 @@ class Both:
 
     Args:
         item: what tells it apart: a digest too.
+        since: when the source changed it first since it was last looked at (ns since 1970), 0 if that is
+            not known.
     """
 
     item: int
     source: int
     destination: int
+    since: int = 0
 
 
 class OwnValues:
@@ -109,11 +112,11 @@ class OwnValues:
     ) -> set[K]:
         own: set[K] = set()
         unknown: list[K] = []
-        parent = self._parent(version) if digests.was_made(version) else None
+        parent = self._parent(version) if self._was_made(digests, version) else None
         for key, both in items.items():
-            known = digests.get(version, instance, both.item)
+            known = self._known(digests, version, instance, both)
             if known is None and parent is not None:
-                known = digests.get(parent, instance, both.item)
+                known = self._known(digests, parent, instance, both)
             if known is None:
                 unknown.append(key)
             elif both.destination not in known:
@@ -121,6 +124,12 @@ class OwnValues:
         if parent is not None:
             own |= self._made_by_people(parent, items, unknown, at_source)
         return own
+
+    def _was_made(self, digests: Digests, version: str) -> bool:
+        return digests.was_made(version)
+
+    def _known(self, digests: Digests, version: str, instance: str, both: Both) -> Now | None:
+        return digests.get(version, instance, both.item, both.since)
 
     def _made_by_people(
         self, version: str | None, items: Mapping[K, Both], unknown: Sequence[K], at_source: InVersion[K]
@@ -141,3 +150,62 @@ class OwnValues:
     def _parent(self, version: str) -> str | None:
         parents = self._parents(version)
         return parents[0] if len(parents) == 1 else None
+
+
+class ValuesBeyondStop(OwnValues):
+    """Tells what people's values would be if a run that stops went on, in versions that it has not made.
+    Nothing is kept of what is asked here.
+
+    Args:
+        known: what the run knows.
+        is_made: whether the destination has a version.
+    """
+
+    def __init__(self, known: OwnValues, is_made: Callable[[str], bool]) -> None:
+        super().__init__(known._parents, checks=known.checks)
+        self.digests = known.digests
+        self._is_made = is_made
+        self._foreseen: dict[tuple[str, str, int], int] = {}
+
+    def about_to_write(
+        self, version: str, instance: str, items: Mapping[K, Both], at_source: InVersion[K]
+    ) -> set[K]:
+        if self.digests is None or not self.checks:
+            return set()
+        there = {key: self._taken_over(version, instance, both) for key, both in items.items()}
+        differing = {key: both for key, both in there.items() if both.source != both.destination}
+        own = self._own(self.digests, version, instance, differing, at_source)
+        self._foreseen |= {
+            (version, instance, both.item): both.source for key, both in items.items() if key not in own
+        }
+        return own
+
+    def written(
+        self,
+        version: str,
+        instance: str,
+        items: Mapping[K, Both],
+        *,
+        own: Collection[K],
+        refused: Collection[K],
+    ) -> None:
+        """Nothing was."""
+
+    def _taken_over(self, version: str, instance: str, both: Both) -> Both:
+        """With what the destination would have by then, where that is another."""
+        parent = self._parent(version)
+        while parent is not None and not self._is_made(version):
+            foreseen = self._foreseen.get((parent, instance, both.item))
+            if foreseen is not None:
+                return replace(both, destination=foreseen)
+            version, parent = parent, self._parent(parent)
+        return both
+
+    def _was_made(self, digests: Digests, version: str) -> bool:
+        return not self._is_made(version) or digests.was_made(version)
+
+    def _known(self, digests: Digests, version: str, instance: str, both: Both) -> Now | None:
+        foreseen = self._foreseen.get((version, instance, both.item))
+        if foreseen is not None:
+            return (foreseen,)
+        return super()._known(digests, version, instance, both) if self._is_made(version) else None

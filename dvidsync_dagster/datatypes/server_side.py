@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
@@ -12,13 +12,14 @@ from typing import ClassVar, Literal
 from dvidsync_dagster.datatypes.commands import Command, Step
 from dvidsync_dagster.datatypes.others_at_work import OthersAtWork
 from dvidsync_dagster.datatypes.own_values import OwnValues
+from dvidsync_dagster.differences.sides import DvidSide
 from dvidsync_dagster.dvid.repo import RepoInfo
 from dvidsync_dagster.dvid.transport import Transport
 from dvidsync_dagster.events.event import Event
 from dvidsync_dagster.log.checkpoint import Behind, Checkpoint
 from dvidsync_dagster.plan.claims import Claim
 from dvidsync_dagster.plan.order import Ordering
-from dvidsync_dagster.plan.outcome import Outcome
+from dvidsync_dagster.plan.outcome import Outcome, Refusal
 
 History = Literal["by_user", "condensed", "exact"]
 """Which merges are combined: those of one user, those of anybody, or none."""
@@ -65,7 +66,7 @@ class Servers:
         repo: the source's, as discovered.
         counters: the source's counters of ids by instance, as they stood at the start of the run.
         followed: whether an instance (by name) is one of those that are followed.
-        skips: what is refused is left out; else nothing that comes after it may be applied.
+        skips: what is refused is left out; else it ends the run.
         history: which merges may be combined.
         pool: threads for reads, which steps cannot occupy.
         note: says something once per run.
@@ -161,9 +162,12 @@ class ServerSide(ABC):
         """
         return False
 
-    def digests(self, version: str, instance: str) -> Mapping[int, int] | None:
-        """What an instance of the destination has in a version, as digests by item (see `OwnValues`). None
-        where items are not told apart, or are too much to read."""
+    announces_deletes: ClassVar[bool] = True
+    """Or an item can be gone at the source without a word in the log."""
+
+    def digests(self, side: DvidSide) -> Mapping[int, int] | None:
+        """What an instance has in a version, as digests by item (see `OwnValues`). None where items are not
+        told apart, or are too much to read."""
         return None
 
     def forget(self) -> None:
@@ -195,6 +199,20 @@ class ServerSide(ABC):
     def may_overtake(self, step: Step, refused: Step) -> bool:
         """Whether the source may have done a step before another one that was refused, and is before it."""
         return False
+
+    def refused_beyond(
+        self, steps: Sequence[Step], refused: Collection[Event], shown_by: Callable[[str], str]
+    ) -> Iterator[tuple[Event, Refusal]]:
+        """What would be refused of steps that a run which stops has not come to, and why: if it left out what
+        it stops at, and went on.
+
+        Args:
+            steps: in their order.
+            refused: what it stops at.
+            shown_by: the version at the destination that shows what another one will take over, which is
+                still to be made there.
+        """
+        return iter(())
 
     def left_out(self, event: Event) -> None:
         """An event was left out for good: what it touches is not as at the source."""

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from urllib.parse import quote, unquote
 
+_NODES = "/api/node/"
 _NODE = 4
 """Parts of ``/api/node/VERSION``, the empty one before the first slash among them."""
 
 
 def node_path(version: str, *parts: str | int) -> str:
     """``/api/node/VERSION/part/…``."""
-    return "/api/node/" + _quoted((version, *parts))
+    return _NODES + _quoted((version, *parts))
 
 
 def repo_path(root: str, *parts: str | int) -> str:
@@ -25,6 +26,12 @@ def version_in(path: str) -> tuple[str, str]:
     if len(parts) < _NODE or parts[2] not in ("node", "repo"):
         return "", ""
     return unquote(parts[3]), "/".join(parts[_NODE:])
+
+
+def at_version(path: str, other: Callable[[str], str]) -> str:
+    """A path with another version in place of its own, if it speaks of one."""
+    version, endpoint = version_in(path)
+    return node_path(other(version)) + f"/{endpoint}" if version and path.startswith(_NODES) else path
 
 
 def _quoted(parts: Sequence[str | int]) -> str:

@@ -57,9 +57,10 @@ class Checkpoint:
     before, as far as that was seen; or 0: see `Contact` of labelmaps.
     `topics` holds the id that Kafka gave each topic when it was made, as far as the broker tells. `ids` are
     the mutation ids of the current era that the log has told of. `behind` is what events that were left out
-    touched: nothing is done to it. `values` names what is kept of the values that were brought: see
-    `Digests`. `alone` is the destination's next mutation id, if nobody but dvidsync can have changed bodies
-    there up to it since it was met; else 0: see `OthersAtWork`.
+    touched: nothing is done to it; where that is much, `behind_in` names the file that holds the rest: see
+    `KeptBehind`. `values` names what is kept of the values that were brought: see `Digests`. `alone` is the
+    destination's next mutation id, and `doubt` when it was seen last that somebody but dvidsync may have
+    changed bodies there (ns since 1970, the source's clock), or 0: see `OthersAtWork`.
     """
 
     epoch: int
@@ -73,8 +74,10 @@ class Checkpoint:
     topics: Mapping[str, str] = field(default_factory=dict)
     ids: HeardIds = field(default_factory=HeardIds)
     behind: tuple[Behind, ...] = ()
+    behind_in: str = ""
     values: str = ""
     alone: int = 0
+    doubt: int = 0
 
     def as_of(self, clock: int) -> Checkpoint:
         """The checkpoint with a key that is not ahead of the source's clock (ns since 1970).

@@ -27,6 +27,7 @@ from dvidsync_dagster.log.ranges import Range
 FORMAT = 1
 
 _STRICT = ConfigDict(strict=True)
+_FEW_HAVE = ("behind", "behind_in", "values", "alone", "doubt")
 _KEYED = {"positions": 2, "topics": 1}
 """Fields that hold their content by key, and how many keys deep."""
 
@@ -34,10 +35,10 @@ _KEYED = {"positions": 2, "topics": 1}
 def checkpoint_json(checkpoint: Checkpoint) -> dict[str, Any]:
     """The checkpoint as JSON: `format`, the fields by name, positions by topic and partition (as text).
 
-    `key_ns` has the name `key` there. `behind`, `values` and `alone` are left out where nothing is.
+    `key_ns` has the name `key` there. What only few destinations have is left out where nothing is.
     """
     stored = _Checkpoint.model_validate(checkpoint, from_attributes=True, by_alias=False, by_name=True)
-    empty = {name for name in ("behind", "values", "alone") if not getattr(stored, name)}
+    empty = {name for name in _FEW_HAVE if not getattr(stored, name)}
     written = stored.model_dump(mode="json", by_alias=True, exclude=empty)
     return {"format": FORMAT, **written}
 
@@ -150,8 +151,10 @@ class _Checkpoint(BaseModel):
     topics: dict[str, str] = {}
     ids: _Ids = _Ids(following=0, key=0, gaps=())
     behind: _List[_Behind] = ()
+    behind_in: str = ""
     values: str = ""
     alone: _Count = 0
+    doubt: _Count = 0
     positions: dict[str, dict[Annotated[int, BeforeValidator(_number)], _Position]]
 
     def checkpoint(self) -> Checkpoint:

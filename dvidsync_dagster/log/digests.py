@@ -9,6 +9,8 @@ either.
 from __future__ import annotations
 
 import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from dvidsync_dagster.config import SyncConfig
@@ -27,6 +29,19 @@ Now = tuple[int, ...]
 
 NOTHING = 0
 """The digest of what is not there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Met:
+    """What a destination has at first of an instance in a version, by item.
+
+    Args:
+        differing: what the source has, where that is another.
+    """
+
+    place: Place
+    there: Mapping[int, int]
+    differing: Mapping[int, int] = field(default_factory=dict)
 
 
 def digests_of(config: SyncConfig, destination: str, name: str) -> Digests:

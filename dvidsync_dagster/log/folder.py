@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -85,15 +85,37 @@ class Folder:
             pq.write_table(table.replace_schema_metadata(metadata), sink, compression="zstd")
             self._put(self.path_of(name), sink.getvalue())
 
-    def read_table(self, name: str, schema: pa.Schema, columns: Sequence[str] | None = None) -> pa.Table:
-        """A Parquet file's table with this schema, or only some columns of it."""
+    def write(self, name: str, content: bytes) -> None:
+        """Write a file."""
+        import pyarrow as pa
+
+        with self.errors("written", name):
+            self._put(self.path_of(name), pa.py_buffer(content))
+
+    def read_table(
+        self,
+        name: str,
+        schema: pa.Schema,
+        columns: Sequence[str] | None = None,
+        *,
+        later: Collection[str] = (),
+    ) -> pa.Table:
+        """A Parquet file's table with this schema, or only some columns of it.
+
+        Args:
+            later: columns that files of older releases lack; they are null there.
+        """
         import pyarrow as pa
         import pyarrow.parquet as pq
 
         chosen = schema if columns is None else pa.schema([schema.field(each) for each in columns])
         # `pq.read_table` loads what reads folders of files, which takes longer than the file.
         with self.errors("read", name), pq.ParquetFile(self.path_of(name), filesystem=self.files) as file:
-            found = file.read(chosen.names).replace_schema_metadata().select(chosen.names)
+            found = file.read(chosen.names).replace_schema_metadata()
+            for column in set(later) - set(found.column_names):
+                field = schema.field(column)
+                found = found.append_column(field, pa.nulls(len(found), field.type))
+            found = found.select(chosen.names)
             # What casts takes time to load.
             return found if found.schema.equals(chosen) else found.cast(chosen)
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import threading
 import uuid
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
 from dvidsync_dagster.log.columns import few_texts, few_texts_of, numbers, numbers_of
-from dvidsync_dagster.log.digests import NOTHING, Now, Place
+from dvidsync_dagster.log.digests import NOTHING, Met, Now, Place
 from dvidsync_dagster.log.folder import Folder
 
 MAX_FILES = 64
@@ -27,11 +27,14 @@ _SCHEMA = pa.schema(
         "item": pa.uint64(),
         "now": pa.uint64(),
         "before": pa.uint64(),
+        "until": pa.uint64(),
     }
 )
 
+_LATER = ("until",)
+"""Files of older releases lack it."""
+
 _ALL_ITEMS = 0
-_Items = Mapping[int, Now]
 _Numbers = npt.NDArray[np.uint64]
 
 
@@ -67,16 +70,25 @@ class Digests:
         self._known: dict[Place, _Sorted] = {}
         self._since: dict[Place, dict[int, Now]] = {}
         self._whole: set[Place] = set()
+        self._met: dict[Place, dict[int, int]] = {}
+        self._until = 0
         self._unkept: list[str] = []
         self._dropped = False
         self._number = 0
         self._lock = threading.Lock()
 
-    def get(self, version: str, instance: str, item: int) -> Now | None:
-        """What the item has if it is as the source had it; None if that is not known."""
+    def get(self, version: str, instance: str, item: int, since: int = 0) -> Now | None:
+        """What the item has if it is as the source had it; None if that is not known.
+
+        Args:
+            since: when the source changed it first since it was last looked at (ns since 1970).
+        """
         place = (version, instance)
         with self._lock:
             now = self._since.get(place, {}).get(item)
+            if now is None and since > self._until:
+                met = self._met.get(place, {}).get(item)
+                now = None if met is None else (met,)
             if now is None and place in self._known:
                 now = self._known[place].get(item)
             if now is None and self._is_whole(place):
@@ -102,7 +114,7 @@ class Digests:
         """Items are about to be written: by item, what it has and what it will have."""
         with self._lock:
             self._since.setdefault((version, instance), {}).update(changes)
-            self._unkept.append(self._write([((version, instance), changes)]))
+            self._unkept.append(self._write([_changed((version, instance), changes)]))
 
     def done(self, version: str, instance: str, now: Mapping[int, int]) -> None:
         """By item what the source has, which is to be at the destination."""
@@ -113,11 +125,11 @@ class Digests:
     def drop(self, versions: Collection[str]) -> None:
         """Forget versions in which nothing changes anymore."""
         with self._lock:
-            places = {*self._known, *self._since, *self._whole}
+            places = {*self._known, *self._since, *self._whole, *self._met}
             gone = [place for place in places if place[0] in versions]
             for place in gone:
-                self._known.pop(place, None)
-                self._since.pop(place, None)
+                for known in (self._known, self._since, self._met):
+                    known.pop(place, None)
             self._whole.difference_update(gone)
             self._dropped |= bool(gone)
 
@@ -128,10 +140,10 @@ class Digests:
             whole = _whole(self._whole)
             if self._dropped or len(names) > MAX_FILES:
                 self._fold()
-                self._write([*whole, *self._since.items()], self._known)
+                self._write([*whole, *self._all_since(), *self._all_known()])
                 outdated = names
             elif self._since or self._unkept:
-                self._write([*whole, *self._since.items()])
+                self._write([*whole, *self._all_since()])
                 self._fold()
                 outdated = self._unkept
             else:
@@ -148,17 +160,24 @@ class Digests:
     def read(self) -> None:
         """Take in what is kept."""
         for name in self._names():
-            self._take_in(self._folder.read_table(name, _SCHEMA))
+            self._take_in(self._folder.read_table(name, _SCHEMA, later=_LATER))
             self._number = _number_of(name)
 
-    def begin_anew(self, found: Iterable[tuple[Place, Mapping[int, int]]]) -> None:
-        """Keep all that a destination has at first in some places, by item; what was kept before goes."""
+    def begin_anew(self, found: Iterable[Met], until: Callable[[], int]) -> None:
+        """Keep all that a destination has at first; what was kept before goes.
+
+        Args:
+            until: asked once all is found: which changes (ns since 1970) are in what the source had then.
+        """
         outdated = self._folder.names()
-        for place, now in found:
-            self._known[place] = _Sorted()
-            self._known[place].take_in(*_arrays(now))
-            self._whole.add(place)
-        self._write(_whole(self._whole), self._known)
+        for met in found:
+            self._known[met.place] = _Sorted()
+            self._known[met.place].take_in(*_arrays(met.there))
+            self._whole.add(met.place)
+            if met.differing:
+                self._met[met.place] = dict(met.differing)
+        self._until = until()
+        self._write([*_whole(self._whole), *self._all_known()])
         for name in outdated:
             self._folder.remove(name)
 
@@ -169,6 +188,7 @@ class Digests:
         """What is sure takes less room in order."""
         for place, since in self._since.items():
             sure = {item: now[0] for item, now in since.items() if len(now) == 1}
+            self._are_known(place, sure)
             self._known.setdefault(place, _Sorted()).take_in(*_arrays(sure))
         unsure = {
             place: {item: now for item, now in since.items() if len(now) > 1}
@@ -176,61 +196,88 @@ class Digests:
         }
         self._since = {place: since for place, since in unsure.items() if since}
 
+    def _all_since(self) -> list[pa.Table]:
+        return [_changed(place, since) for place, since in self._since.items()]
+
+    def _all_known(self) -> Iterator[pa.Table]:
+        for place, known in self._known.items():
+            yield _table(place, known.items, known.now)
+        for place, met in self._met.items():
+            until = np.full(len(met), self._until, np.uint64)
+            yield _table(place, *_arrays(met), until=numbers(pa.uint64(), until))
+
+    def _are_known(self, place: Place, items: Iterable[int]) -> None:
+        """How these were met makes no difference anymore."""
+        met = self._met.get(place, {})
+        for item in items if met else ():
+            met.pop(item, None)
+
     def _take_in(self, table: pa.Table) -> None:
         versions, version_of = few_texts_of(table["version"])
         instances, instance_of = few_texts_of(table["instance"])
-        (all_items, _), (all_now, _), (all_before, is_unsure) = (
-            numbers_of(table[name], np.uint64) for name in ("item", "now", "before")
+        (all_items, _), (all_now, _), (all_before, is_unsure), (all_until, is_met) = (
+            numbers_of(table[name], np.uint64) for name in ("item", "now", "before", "until")
         )
         place_of = version_of * len(instances) + instance_of
         for number in np.unique(place_of).tolist():
             place = (versions[number // len(instances)], instances[number % len(instances)])
             rows = place_of == number
             items, now, before, unsure = all_items[rows], all_now[rows], all_before[rows], is_unsure[rows]
+            as_met = is_met[rows]
             if (items == _ALL_ITEMS).any():
                 self._whole.add(place)
-            sure = ~unsure & (items != _ALL_ITEMS)
+            sure = ~unsure & ~as_met & (items != _ALL_ITEMS)
             since = self._since.setdefault(place, {})
             for item in np.intersect1d(np.fromiter(since, np.uint64, len(since)), items[sure]).tolist():
                 del since[item]
             self._known.setdefault(place, _Sorted()).take_in(items[sure], now[sure])
+            self._are_known(place, items[sure].tolist())
+            if as_met.any():
+                self._until = int(all_until[rows][as_met][0])
+                self._met[place] = dict(zip(items[as_met].tolist(), now[as_met].tolist(), strict=True))
             pairs = zip(before[unsure].tolist(), now[unsure].tolist(), strict=True)
             since.update(zip(items[unsure].tolist(), pairs, strict=True))
 
-    def _write(
-        self, parts: Iterable[tuple[Place, _Items]], known: Mapping[Place, _Sorted] | None = None
-    ) -> str:
-        tables = [_table(place, *_columns(items)) for place, items in parts]
-        tables += [_sure(place, own) for place, own in (known or {}).items()]
+    def _write(self, tables: Iterable[pa.Table]) -> str:
         self._number += 1
         # A run that lost the destination writes no file of the run that has it.
         name = f"{self.name}-{self._number:012d}-{uuid.uuid4().hex[:8]}{_SUFFIX}"
-        self._folder.write_table(name, pa.concat_tables([_table(("", ""), *_columns({})), *tables]))
+        self._folder.write_table(name, pa.concat_tables([_changed(("", ""), {}), *tables]))
         return name
 
 
-def _whole(places: Iterable[Place]) -> list[tuple[Place, _Items]]:
-    return [(place, {_ALL_ITEMS: (NOTHING,)}) for place in places]
+def _whole(places: Iterable[Place]) -> list[pa.Table]:
+    return [_changed(place, {_ALL_ITEMS: (NOTHING,)}) for place in places]
 
 
-def _columns(items: _Items) -> tuple[_Numbers, _Numbers, pa.Array]:
-    """What there is, what is or will be there, and what was there where that is not known to be over."""
+def _changed(place: Place, items: Mapping[int, Now]) -> pa.Table:
+    """What is or will be there, and what was there where that is not known to be over."""
     count = len(items)
     now = np.fromiter((each[-1] for each in items.values()), np.uint64, count)
     before = np.fromiter((each[0] for each in items.values()), np.uint64, count)
     unsure = np.fromiter((len(each) > 1 for each in items.values()), np.bool_, count)
     valid = np.packbits(unsure, bitorder="little")
-    return np.fromiter(items, np.uint64, count), now, numbers(pa.uint64(), before, valid)
+    item = np.fromiter(items, np.uint64, count)
+    return _table(place, item, now, before=numbers(pa.uint64(), before, valid))
 
 
-def _sure(place: Place, own: _Sorted) -> pa.Table:
-    return _table(place, own.items, own.now, pa.nulls(len(own.items), pa.uint64()))
-
-
-def _table(place: Place, items: _Numbers, now: _Numbers, before: pa.Array) -> pa.Table:
-    names = [few_texts([name], np.zeros(len(items), np.int32)) for name in place]
-    columns = [numbers(pa.uint64(), items), numbers(pa.uint64(), now), before]
-    return pa.Table.from_arrays([*names, *columns], schema=_SCHEMA)
+def _table(
+    place: Place,
+    items: _Numbers,
+    now: _Numbers,
+    *,
+    before: pa.Array | None = None,
+    until: pa.Array | None = None,
+) -> pa.Table:
+    none = pa.nulls(len(items), pa.uint64())
+    columns = [
+        *(few_texts([name], np.zeros(len(items), np.int32)) for name in place),
+        numbers(pa.uint64(), items),
+        numbers(pa.uint64(), now),
+        none if before is None else before,
+        none if until is None else until,
+    ]
+    return pa.Table.from_arrays(columns, schema=_SCHEMA)
 
 
 def _number_of(name: str) -> int:

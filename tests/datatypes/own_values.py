@@ -161,6 +161,7 @@ class Beside:
         items: by version and name.
         changed: the items that the source changed, from the beginning.
         at: how many of these there were at the checkpoint.
+        is_met: there was a run already.
     """
 
     source: Worker
@@ -168,10 +169,12 @@ class Beside:
     random: Random
     version: str
     on_conflict: str = "skip"
+    start: str = "beginning"
     items: dict[tuple[str, str], Item] = field(default_factory=dict)
     changed: list[tuple[str, str]] = field(default_factory=list)
     at: int = 0
     number: int = 0
+    is_met: bool = True
     checkpoint: Checkpoint | None = None
     before: list[tuple[Checkpoint | None, int]] = field(default_factory=list)
 
@@ -226,7 +229,7 @@ class Beside:
 
     def config(self) -> SyncConfig:
         scene = self.source.scene
-        fields = {**scene.destination_fields(), "on_conflict": self.on_conflict}
+        fields = {**scene.destination_fields(), "on_conflict": self.on_conflict, "start": self.start}
         del fields["admin_token_env"]
         return SyncConfig.model_validate(
             {
@@ -255,11 +258,15 @@ class Beside:
         """Of which items a run leaves something out, as it goes on from the checkpoint."""
         left_out = set()
         for name, item, here in self._to_come():
+            if not self.is_met:
+                # What the copy had then, and what people made of it, looks the same.
+                item.from_source.add(item.there)
             if item.there != here and item.there not in item.from_source:
                 left_out.add(name)
             else:
                 item.there = here
             item.from_source = {here}
+        self.is_met = True
         self.before.append((self.checkpoint, self.at))
         self.at = len(self.changed)
         return left_out

@@ -35,11 +35,18 @@ EXAMPLES = settings(
 """Each starts servers: they are few and long, and none is made smaller."""
 
 
-def beside(scene: SourceAndDestination, kind: type[Worker], seed: int = 0) -> Beside:
+@pytest.fixture(autouse=True)
+def announced(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The sandbox makes a message at once."""
+    monkeypatch.setattr("dvidsync_dagster.destinations.dvid_server.meeting.ANNOUNCED_SECONDS", 0.0)
+
+
+def beside(scene: SourceAndDestination, kind: type[Worker], seed: int = 0, *, is_met: bool = True) -> Beside:
     """Both, once the destination was met."""
     source, copy = kind(scene, scene.source, "amy"), kind(scene, scene.destination, "trainee")
-    this = Beside(source, copy, Random(seed), scene.root)
-    assert this.follow() == this.expected() == set()
+    this = Beside(source, copy, Random(seed), scene.root, is_met=False)
+    if is_met:
+        assert this.follow() == this.expected() == set()
     return this
 
 
@@ -74,6 +81,32 @@ def test_what_people_made_changed_and_deleted_is_left_alone(
         assert this.follow() == {changed, deleted, made}
         source = this.source.all(this.version)
         assert this.copy.all(this.version) == {**own, other: source[other]}
+
+
+@of_each_kind
+@pytest.mark.parametrize("on_conflict", ["skip", "stop"])
+def test_so_is_what_they_did_before_the_first_run(
+    scene: SourceAndDestination, kind: type[Worker], on_conflict: str
+) -> None:
+    this = beside(scene, kind, is_met=False)
+    this.on_conflict, this.start = on_conflict, "now"
+    changed, deleted, made, other = kind.items[:4]
+    for server in (scene.source, scene.destination):  # all of it came with the copy
+        for number, item in enumerate((changed, deleted, other)):
+            kind(scene, server, "amy").put(item, this.source.value(100 + number), this.version)
+    put(this.copy, this, changed, made)
+    this.copy.delete(deleted, this.version)
+    own = this.copy.all(this.version)
+    assert this.follow() == set()
+    put(this.source, this, changed, deleted, made, other)
+    if on_conflict == "stop":
+        with pytest.raises(Conflict) as stopped:
+            this.follow()
+        assert all(this.source.told(item) in str(stopped.value) for item in (changed, deleted, made))
+    else:
+        assert this.follow() == {changed, deleted, made}
+    source = this.source.all(this.version)
+    assert this.copy.all(this.version) == {**own, other: source[other]}
 
 
 @of_each_kind
@@ -237,7 +270,7 @@ def test_a_large_value_that_people_changed_is_left_alone(scene: SourceAndDestina
 def opened(broker: EmbeddedBroker, made: tuple[Path, str]) -> Callable[[type[Worker], int], Iterator[Beside]]:
     def opened(kind: type[Worker], seed: int) -> Iterator[Beside]:
         with TemporaryDirectory() as folder, open_scene(Path(folder), broker, made) as scene:
-            yield beside(scene, kind, seed)
+            yield beside(scene, kind, seed, is_met=seed % 2 == 0)
 
     return opened
 

@@ -99,7 +99,6 @@ class ModelSide(LabelmapSide):
                 destination=self.view,
                 counter=self.counter,
                 shows=lambda event: is_present(event, self.view, POOL, self.contact),
-                skips=True,
                 note=servers.note,
                 pool=POOL,
                 changes=lambda: model.mutation_id,

@@ -9,6 +9,7 @@ from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
 
+import httpx
 import pytest
 from hypothesis import Phase, assume, given, settings
 from hypothesis import strategies as st
@@ -16,7 +17,7 @@ from hypothesis import strategies as st
 from dvidsync_dagster.log.checkpoint_json import checkpoint_from_json, checkpoint_json
 from dvidsync_dagster.repair.repairing import repair
 from tests.labelmap.own_edits import Beside, Done, Expected, Worker
-from tests.stage import stage
+from tests.stage import INSTANCE, stage
 
 
 @pytest.fixture
@@ -103,6 +104,20 @@ def test_after_a_repair_the_bodies_are_followed_again(beside: Beside) -> None:
         beside.source.merge(target, label)
     assert not beside.follow()
     beside.scene.assert_same()
+
+
+def test_in_bulk_nothing_is_tried_in_a_version_of_the_destinations_own(beside: Beside) -> None:
+    beside.apply = "state"
+    source, copy = (f"{server.url}/api/node" for server in (beside.source, beside.destination))
+    root = beside.scene.root
+    httpx.post(f"{source}/{root}/commit", json={"note": "done"}).raise_for_status()
+    child = httpx.post(f"{source}/{root}/newversion", json={"note": "next"}).json()["child"]
+    assert not beside.follow()
+    httpx.post(f"{copy}/{root}/branch", json={"branch": "practice-1", "note": "own"}).raise_for_status()
+    httpx.post(f"{source}/{child}/{INSTANCE}/merge?u=amy", json=[20, 21]).raise_for_status()
+    assert not beside.follow()
+    mapped = httpx.request("GET", f"{copy}/{child}/{INSTANCE}/mapping", json=[21])
+    assert mapped.json() == [20]
 
 
 EXAMPLES = settings(

@@ -15,6 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from dvidsync_dagster.compare.comparison import compare
 from dvidsync_dagster.errors import OwnershipLost
 from dvidsync_dagster.log.checkpoint_json import checkpoint_from_json, checkpoint_json
 from dvidsync_dagster.run.follow import Scope
@@ -111,6 +112,34 @@ def test_bodies_are_looked_at_once_others_may_have_worked(beside: Beside) -> Non
     assert looks["GET lastmod"] == reads[2]["GET lastmod"] + 2
     merge = beside.source.merge(9, 1)
     assert beside.stopped() == [merge.number]
+
+
+def test_looks_end_once_a_comparison_finds_that_both_hold_the_same(beside: Beside) -> None:
+    def doubt() -> int:
+        beside.scene.merge_next()
+        assert not beside.stopped()
+        assert beside.checkpoint is not None
+        return beside.checkpoint.doubt
+
+    def verify() -> bool:
+        config = beside.scene.config(**beside.fields())
+        return compare(config, config.destinations[0], reached=lambda: beside.checkpoint).agree
+
+    beside.scene.next_body = 5
+    assert doubt() == 0
+    beside.scene.destination.restart()
+    assert doubt() == doubt() > 0
+    beside.destination.merge(20, 21)
+    assert not verify()
+    assert doubt() > 0
+    beside.destination.renumber(21, beside.destination.cleave(20, 21).new)
+    assert doubt() > 0
+    verify()
+    assert doubt() == 0
+    merge = beside.source.merge(22, 20)
+    assert not beside.stopped()
+    assert merge.number
+    beside.scene.assert_same()
 
 
 def test_kills_restarts_and_checkpoints_that_were_set_back_stop_nothing(beside: Beside) -> None:

@@ -51,7 +51,9 @@ CHECKPOINTS = st.builds(
         ),
         max_size=2,
     ).map(tuple),
+    behind_in=st.text(max_size=5),
     alone=COUNTS,
+    doubt=COUNTS,
 )
 WHOLE = Checkpoint(
     epoch=3,

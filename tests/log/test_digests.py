@@ -11,7 +11,7 @@ import pytest
 
 from dvidsync_dagster.config import SyncConfig
 from dvidsync_dagster.errors import LogError
-from dvidsync_dagster.log.digests import NOTHING, digests_of, last_digests_of
+from dvidsync_dagster.log.digests import NOTHING, Met, digests_of, last_digests_of
 from dvidsync_dagster.log.kept_digests import MAX_FILES, Digests
 
 
@@ -34,7 +34,7 @@ def opened(config: SyncConfig, name: str = "") -> Digests:
 def begun(config: SyncConfig) -> Digests:
     digests = opened(config)
     assert digests.is_new
-    digests.begin_anew([(("v", "kv"), {1: 10, 2: 20})])
+    digests.begin_anew([Met(("v", "kv"), {1: 10, 2: 20}, {2: 21, 4: 41})], lambda: 1000)
     return digests
 
 
@@ -49,7 +49,7 @@ def test_all_that_a_destination_had_is_known(config: SyncConfig) -> None:
 
 
 def test_what_an_older_dvidsync_kept_is_read(config: SyncConfig) -> None:
-    """It wrote names as plain texts."""
+    """It wrote names as plain texts, and one column less."""
     first = begun(config)
     first.begin("v", "kv", {2: (20, 21)})
     first.keep()
@@ -58,16 +58,34 @@ def test_what_an_older_dvidsync_kept_is_read(config: SyncConfig) -> None:
         table = pq.read_table(path)
         names = [(name, pa.string()) for name in ("version", "instance")]
         numbers = [(name, pa.uint64()) for name in ("item", "now", "before")]
-        pq.write_table(table.cast(pa.schema([*names, *numbers])), path)
+        older = pa.schema([*names, *numbers])
+        pq.write_table(table.select(older.names).cast(older), path)
     digests = opened(config, first.name)
     assert [digests.get("v", "kv", item) for item in (1, 2, 3)] == [(10,), (20, 21), (NOTHING,)]
+
+
+def test_what_the_source_had_then_counts_for_what_it_changes_later(config: SyncConfig) -> None:
+    known = begun(config)
+    for digests in (known, opened(config, known.name)):
+        found = [digests.get("v", "kv", item, 1000) for item in (1, 2, 3, 4)]
+        assert found == [(10,), (20,), (NOTHING,), (NOTHING,)]
+        found = [digests.get("v", "kv", item, 1001) for item in (1, 2, 3, 4)]
+        assert found == [(10,), (21,), (NOTHING,), (41,)]
+    known.begin("v", "kv", {2: (20, 22)})
+    for digests in (known, opened(config, known.name)):
+        assert digests.get("v", "kv", 2, 1001) == (20, 22)
+    known.done("v", "kv", {2: 22, 4: 42})
+    known.keep()
+    for digests in (known, opened(config, known.name)):
+        found = [digests.get("v", "kv", item, 1001) for item in (1, 2, 4)]
+        assert found == [(10,), (22,), (42,)]
 
 
 def test_another_name_begins_anew(config: SyncConfig) -> None:
     first = begun(config)
     second = opened(config, "0123456789abcdef")
     assert second.is_new
-    second.begin_anew([])
+    second.begin_anew([], lambda: 1000)
     assert opened(config, first.name).is_new
     last = last_digests_of(config, "copy")
     assert last is not None
@@ -121,7 +139,7 @@ def test_whatever_happens_it_is_the_same_when_it_is_read_again(
 ) -> None:
     random = Random(seed)
     digests = begun(config)
-    expected: dict[tuple[str, int], tuple[int, ...]] = {("v", 1): (10,), ("v", 2): (20,)}
+    expected: dict[tuple[str, int], tuple[int, ...]] = {("v", 1): (10,), ("v", 2): (21,), ("v", 4): (41,)}
     for _ in range(400):
         version, item, now = random.choice("vw"), random.randint(1, 6), random.getrandbits(64)
         roll = random.random()
@@ -137,5 +155,5 @@ def test_whatever_happens_it_is_the_same_when_it_is_read_again(
         elif roll < 0.75:
             digests = opened(config, digests.name)
         for (each, number), known in expected.items():
-            assert digests.get(each, "kv", number) == known
+            assert digests.get(each, "kv", number, 1001) == known
     assert len(list((tmp_path / "quarantine").rglob("*.digests"))) <= 2 * MAX_FILES

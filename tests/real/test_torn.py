@@ -75,7 +75,6 @@ class LabelmapRepo:
                 destination=labelmap,
                 counter=counter,
                 shows=lambda _: False,
-                skips=False,
                 note=self.notes.append,
                 pool=ThreadPoolExecutor(1),
             )

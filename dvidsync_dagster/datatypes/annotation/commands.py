@@ -25,6 +25,7 @@ class Place:
         points: positions.
         blob: of the source, which names further positions, or with `whole_blocks` blocks that were replaced.
         arrival: the position that an element was moved to.
+        since: when the change was that is repeated (ns since 1970).
     """
 
     user: str = ""
@@ -32,6 +33,7 @@ class Place:
     blob: str = ""
     whole_blocks: bool = False
     arrival: Point | None = None
+    since: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,13 +47,14 @@ class CopyElements(Command):
 
 def place_of(event: ElementEvent) -> Place:
     """What an event touches."""
+    since = event.origin.key_ns
     match event:
         case DeleteElement():
-            return Place(event.user, (event.at,))
+            return Place(event.user, (event.at,), since=since)
         case MoveElement():
-            return Place(event.user, (event.start, event.end), arrival=event.end)
+            return Place(event.user, (event.start, event.end), arrival=event.end, since=since)
         case PostElements():
-            return Place(event.user, blob=event.data_ref)
+            return Place(event.user, blob=event.data_ref, since=since)
         case PostBlocks():
-            return Place(event.user, blob=event.data_ref, whole_blocks=True)
+            return Place(event.user, blob=event.data_ref, whole_blocks=True, since=since)
     raise TypeError(f"no event of elements: {event!r}")

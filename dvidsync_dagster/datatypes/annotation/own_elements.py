@@ -34,11 +34,17 @@ class OwnElements:
         """Or nothing is known, and nothing need be asked."""
         return self.values.digests is not None
 
-    def compared(self, source: Region, destination: Region, points: Iterable[Point]) -> dict[Point, Both]:
-        """Points on both sides; the regions hold their blocks."""
+    def compared(
+        self, source: Region, destination: Region, points: Iterable[Point], since: Mapping[Point, int]
+    ) -> dict[Point, Both]:
+        """Points on both sides; the regions hold their blocks. `since` is when the source changed each
+        first."""
         return {
             point: Both(
-                item_of(point), elements_digest(source.at(point)), elements_digest(destination.at(point))
+                item_of(point),
+                elements_digest(source.at(point)),
+                elements_digest(destination.at(point)),
+                since.get(point, 0),
             )
             for point in points
         }

@@ -47,9 +47,8 @@ class AnnotationSide(CopyingSide[ElementEvent, AnnotationWriter]):
             servers.own_values,
         )
 
-    def digests(self, version: str, instance: str) -> Mapping[int, int] | None:
-        name = self.servers.at_destination(instance)
-        return digests(DvidSide(self.servers.destination, version, name))
+    def digests(self, side: DvidSide) -> Mapping[int, int] | None:
+        return digests(side)
 
     def carry_out(self, step: Step, *, doubtful: bool) -> Outcome:
         assert isinstance(step.command, CopyElements)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 
@@ -26,17 +26,20 @@ class Touched:
         points: each with the place (by index) that touched it last; that one answers for it.
         blocks: likewise, blocks (in block coordinates) that were replaced whole.
         arrivals: where elements were moved to.
+        since, blocks_since: when each was touched first (ns since 1970).
         refusals: places whose blob makes no sense.
     """
 
     points: dict[Point, int] = field(default_factory=dict)
     blocks: dict[Point, int] = field(default_factory=dict)
     arrivals: set[Point] = field(default_factory=set)
+    since: dict[Point, int] = field(default_factory=dict)
+    blocks_since: dict[Point, int] = field(default_factory=dict)
     refusals: list[Refusal] = field(default_factory=list)
 
     def add(self, at: int, place: Place, blob: bytes) -> None:
         """Take in a place; `blob` is what was posted there, empty if nothing was."""
-        self.points |= dict.fromkeys(place.points, at)
+        self._touch(place.points, at, place)
         if place.arrival is not None:
             self.arrivals.add(place.arrival)
         if not place.blob:
@@ -44,14 +47,28 @@ class Touched:
         try:
             posted = orjson.loads(blob)
             if not place.whole_blocks:
-                self.points |= dict.fromkeys(map(_position, posted or ()), at)
+                self._touch(map(_position, posted or ()), at, place)
                 return
-            self.blocks |= dict.fromkeys(map(block_named, posted or ()), at)
+            for block in map(block_named, posted or ()):
+                self.blocks[block] = at
+                self.blocks_since.setdefault(block, place.since)
             for elements in (posted or {}).values():
-                self.points |= dict.fromkeys(map(_position, elements or ()), at)
+                self._touch(map(_position, elements or ()), at, place)
         except (ValueError, TypeError, AttributeError) as error:
             found = f"blob {place.blob} of the source holds no elements: {error}"
             self.refusals.append(Refusal(at, found))
+
+    def in_block(self, block: Point, points: Iterable[Point]) -> None:
+        """What is in a block that was replaced is touched too."""
+        for point in points:
+            self.points.setdefault(point, self.blocks[block])
+            first = self.blocks_since[block]
+            self.since[point] = min(first, self.since.get(point, first))
+
+    def _touch(self, points: Iterable[Point], at: int, place: Place) -> None:
+        for point in points:
+            self.points[point] = at
+            self.since.setdefault(point, place.since)
 
 
 def read_touched(source: Annotation, version: str, places: Sequence[Place], pool: Executor) -> Touched:

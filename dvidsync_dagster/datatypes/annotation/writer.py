@@ -54,7 +54,7 @@ class AnnotationWriter:
             except RequestRefused as refusal:
                 return Outcome(refusals=tuple(Refusal(at, str(refusal)) for at in range(len(places))))
             told = self.own.are_told
-            both = self.own.compared(source, destination, touched.points) if told else {}
+            both = self.own.compared(source, destination, touched.points, touched.since) if told else {}
             changed = self.own.own(source, both)
             left_alone = [Refusal(touched.points[point], why_left_alone(point)) for point in changed]
             own = _with_moves(touched, places, changed)
@@ -126,9 +126,8 @@ def _read(touched: Touched, source: Region, destination: Region, *, all_there: b
     source.read({source.block_of(point) for point in touched.points} | touched.blocks.keys())
     gone = [point for point in touched.points if all_there or not source.at(point)]
     destination.read({destination.block_of(point) for point in gone} | touched.blocks.keys())
-    for block, at in touched.blocks.items():
-        for point in (*source.points_in(block), *destination.points_in(block)):
-            touched.points.setdefault(point, at)
+    for block in touched.blocks:
+        touched.in_block(block, (*source.points_in(block), *destination.points_in(block)))
     # A move or a delete changes what leads to the element, as far as the element leads back there.
     moved = [element for point in touched.arrivals for element in source.at(point)]
     deleted = [point for point in touched.points if _deletes(point, source, destination)]

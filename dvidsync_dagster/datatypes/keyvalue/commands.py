@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 from dvidsync_dagster.datatypes.commands import Command
@@ -16,6 +17,7 @@ class CopyKeys(Command):
         keys: each once. A key is one part of the command.
         stays: those of the keys that are left as they are where the source does not have them.
         largest: bytes of the largest value, as far as is known.
+        since: by key when the first of the changes was that are repeated (ns since 1970).
     """
 
     typename: ClassVar[str] = "keyvalue"
@@ -23,3 +25,4 @@ class CopyKeys(Command):
     keys: tuple[str, ...]
     stays: frozenset[str] = frozenset()
     largest: int = 0
+    since: Mapping[str, int] = field(default_factory=dict)

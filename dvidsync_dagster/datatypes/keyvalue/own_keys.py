@@ -36,15 +36,26 @@ class OwnKeys:
         """Or nothing is known, and nothing need be asked."""
         return self.values.digests is not None
 
-    def compared(self, version: str, found: Mapping[str, bytes], keys: Sequence[str]) -> dict[str, Both]:
-        """Keys on both sides; `found` is what the source has of them."""
-        return self.compared_with(self.destination.values(version, keys), found, keys)
+    def compared(
+        self, version: str, found: Mapping[str, bytes], keys: Sequence[str], since: Mapping[str, int]
+    ) -> dict[str, Both]:
+        """Keys on both sides; `found` is what the source has of them, `since` when it changed each first."""
+        return self.compared_with(self.destination.values(version, keys), found, keys, since)
 
     def compared_with(
-        self, there: Mapping[str, bytes], found: Mapping[str, bytes], keys: Sequence[str]
+        self,
+        there: Mapping[str, bytes],
+        found: Mapping[str, bytes],
+        keys: Sequence[str],
+        since: Mapping[str, int],
     ) -> dict[str, Both]:
         return {
-            key: Both(item_of(key), value_digest(found.get(key)), value_digest(there.get(key)))
+            key: Both(
+                item_of(key),
+                value_digest(found.get(key)),
+                value_digest(there.get(key)),
+                since.get(key, 0),
+            )
             for key in keys
         }
 

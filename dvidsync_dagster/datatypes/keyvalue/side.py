@@ -33,6 +33,7 @@ class KeyvalueSide(CopyingSide[KeyEvent, KeyvalueWriter]):
             keys=tuple(last),
             stays=frozenset(key for key, event in last.items() if isinstance(event, PostKey)),
             largest=_largest(events),
+            since={event.key: event.origin.key_ns for event in reversed(events)},
         )
         return command, last.values()
 
@@ -43,9 +44,8 @@ class KeyvalueSide(CopyingSide[KeyEvent, KeyvalueWriter]):
             self.servers.own_values,
         )
 
-    def digests(self, version: str, instance: str) -> Mapping[int, int] | None:
-        name = self.servers.at_destination(instance)
-        return digests(DvidSide(self.servers.destination, version, name))
+    def digests(self, side: DvidSide) -> Mapping[int, int] | None:
+        return digests(side)
 
     def carry_out(self, step: Step, *, doubtful: bool) -> Outcome:
         assert isinstance(step.command, CopyKeys)

@@ -46,21 +46,22 @@ class KeyvalueWriter:
         """Copy the keys of a command."""
         if len(command.keys) == 1 and command.largest > MAX_BYTES:
             with self._large:
-                large = self._copy_large(command.version, command.keys[0])
+                large = self._copy_large(command, command.keys[0])
                 return large or self._copy(command)
         return self._copy(command)
 
-    def _copy_large(self, version: str, key: str) -> Outcome | None:
+    def _copy_large(self, command: CopyKeys, key: str) -> Outcome | None:
         """Copy a value by way of a file: it is nowhere whole in memory. None if this is another case."""
         if UNREADABLE in key or not fits_path(key):
             return None
+        version, since = command.version, command.since.get(key, 0)
         with TemporaryFile() as kept:
             try:
                 if not self.source.read_into(version, key, kept):
                     return None
             except RequestRefused as refusal:
                 return Outcome(refusals=(Refusal(0, f"source: {refusal}"),))
-            both = self._compared_large(version, key, kept) if self._own.are_told else {}
+            both = self._compared_large(version, key, kept, since) if self._own.are_told else {}
             if self._own.own(version, both):
                 self._own.written(version, both, {key}, set())
                 return refused(_left_alone(key))
@@ -72,7 +73,7 @@ class KeyvalueWriter:
             self._own.written(version, both, set(), set())
         return Outcome()
 
-    def _compared_large(self, version: str, key: str, kept: IO[bytes]) -> dict[str, Both]:
+    def _compared_large(self, version: str, key: str, kept: IO[bytes], since: int) -> dict[str, Both]:
         """A value that is in a file, on both sides."""
         kept.seek(0)
         here = file_digest(kept)
@@ -80,7 +81,7 @@ class KeyvalueWriter:
         with TemporaryFile() as there:
             size = self.destination.read_into(version, key, there)
             there.seek(0)
-            return {key: Both(item_of(key), here, file_digest(there) if size else NOTHING)}
+            return {key: Both(item_of(key), here, file_digest(there) if size else NOTHING, since)}
 
     def _copy(self, command: CopyKeys) -> Outcome:
         parts = {key: part for part, key in enumerate(command.keys)}
@@ -97,7 +98,7 @@ class KeyvalueWriter:
             found = _read(self.source, version, keys)
             server = "destination"
             wanted = [key for key in keys if key in found or key not in command.stays]
-            both = self._own.compared(version, found, wanted) if self._own.are_told else {}
+            both = self._own.compared(version, found, wanted, command.since) if self._own.are_told else {}
         except RequestRefused as refusal:
             if len(keys) == 1:
                 return [Refusal(parts[keys[0]], f"{server}: {refusal}")]
@@ -127,7 +128,8 @@ class KeyvalueWriter:
         except RequestRefused as refusal:
             return [Refusal(part, str(refusal))]
         keys = set(found) if text in command.stays else {text, *found, *there}
-        both = self._own.compared_with(there, found, sorted(keys)) if self._own.are_told else {}
+        since = dict.fromkeys(keys, command.since.get(text, 0))
+        both = self._own.compared_with(there, found, sorted(keys), since) if self._own.are_told else {}
         own = self._own.own(version, both)
         missing = [(key, value) for key, value in found.items() if there.get(key) != value and key not in own]
         refusals = [refusal_of(part, why) for _, why in self._write(version, missing)]

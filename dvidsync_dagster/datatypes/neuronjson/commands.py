@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 from dvidsync_dagster.datatypes.commands import Command
@@ -14,9 +15,11 @@ class CopyNeurons(Command):
 
     Args:
         bodies, schemas: each once. First the bodies, then the schemas are the parts of the command.
+        since: by body or schema when the first of the changes was that are repeated (ns since 1970).
     """
 
     typename: ClassVar[str] = "neuronjson"
 
     bodies: tuple[int, ...] = ()
     schemas: tuple[str, ...] = ()
+    since: Mapping[int | str, int] = field(default_factory=dict)

@@ -42,17 +42,28 @@ class OwnNeurons:
         return self.values.digests is not None
 
     def compared(
-        self, found: Mapping[int, bytes], there: Mapping[int, bytes], bodies: Collection[int]
+        self,
+        found: Mapping[int, bytes],
+        there: Mapping[int, bytes],
+        bodies: Collection[int],
+        since: Mapping[Neuron, int],
     ) -> dict[Neuron, Both]:
-        """Neurons on both sides."""
+        """Neurons on both sides; `since` is when the source changed each first."""
         return {
-            body: Both(item_of(body), record_digest(found.get(body)), record_digest(there.get(body)))
+            body: Both(
+                item_of(body),
+                record_digest(found.get(body)),
+                record_digest(there.get(body)),
+                since.get(body, 0),
+            )
             for body in bodies
         }
 
-    def compared_schema(self, version: str, kind: str, schema: bytes | None) -> dict[Neuron, Both]:
+    def compared_schema(
+        self, version: str, kind: str, schema: bytes | None, since: int
+    ) -> dict[Neuron, Both]:
         there = self.destination.schema(version, kind)
-        return {kind: Both(item_of(kind), schema_digest(schema), schema_digest(there))}
+        return {kind: Both(item_of(kind), schema_digest(schema), schema_digest(there), since)}
 
     def own(self, version: str, both: Mapping[Neuron, Both]) -> set[Neuron]:
         """Those that people changed, which must not be written; all others that differ are going to be."""

@@ -21,6 +21,7 @@ MAX_RECORDS = 500
 
 class NeuronjsonSide(CopyingSide[PostNeuron, NeuronjsonWriter]):
     event_type = PostNeuron
+    announces_deletes = False
 
     def batches(self, events: Sequence[PostNeuron]) -> list[Sequence[PostNeuron]]:
         return batches(events)
@@ -34,6 +35,10 @@ class NeuronjsonSide(CopyingSide[PostNeuron, NeuronjsonWriter]):
             instance=events[0].instance,
             bodies=tuple(bodies),
             schemas=tuple(schemas),
+            since={
+                event.key if event.body is None else event.body: event.origin.key_ns
+                for event in reversed(events)
+            },
         )
         return command, [*bodies.values(), *schemas.values()]
 
@@ -44,9 +49,8 @@ class NeuronjsonSide(CopyingSide[PostNeuron, NeuronjsonWriter]):
             self.servers.own_values,
         )
 
-    def digests(self, version: str, instance: str) -> Mapping[int, int] | None:
-        name = self.servers.at_destination(instance)
-        return digests(DvidSide(self.servers.destination, version, name))
+    def digests(self, side: DvidSide) -> Mapping[int, int] | None:
+        return digests(side)
 
     def carry_out(self, step: Step, *, doubtful: bool) -> Outcome:
         assert isinstance(step.command, CopyNeurons)

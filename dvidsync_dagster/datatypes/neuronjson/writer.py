@@ -37,19 +37,20 @@ class NeuronjsonWriter:
         refusals = []
         for part, kind in enumerate(command.schemas, len(command.bodies)):
             try:
-                if not self._copy_schema(command.version, kind):
+                if not self._copy_schema(command, kind):
                     refusals.append(Refusal(part, f"{kind!r}: {NOT_THE_SOURCES}"))
             except RequestRefused as refusal:
                 refusals.append(Refusal(part, str(refusal), refusal.reason))
         if command.bodies:
             parts = {body: part for part, body in enumerate(command.bodies)}
-            refusals += self._copy(command.version, parts)
+            refusals += self._copy(command, parts)
         return Outcome(refusals=tuple(refusals))
 
-    def _copy_schema(self, version: str, kind: str) -> bool:
+    def _copy_schema(self, command: CopyNeurons, kind: str) -> bool:
         """False if people changed it."""
+        version, since = command.version, command.since.get(kind, 0)
         schema = self.source.schema(version, kind)
-        both = self._own.compared_schema(version, kind, schema) if self._own.are_told else {}
+        both = self._own.compared_schema(version, kind, schema, since) if self._own.are_told else {}
         own = self._own.own(version, both)
         if not own:
             self._write_schema(version, kind, schema)
@@ -62,8 +63,9 @@ class NeuronjsonWriter:
         elif self.destination.schema(version, kind) is not None:
             self.destination.delete_schema(version, kind)
 
-    def _copy(self, version: str, parts: Mapping[int, int]) -> list[Refusal]:
+    def _copy(self, command: CopyNeurons, parts: Mapping[int, int]) -> list[Refusal]:
         """Copy records; `parts` gives for each body its part of the command."""
+        version = command.version
         server = "source"
         try:
             found = self.source.records(version, list(parts))
@@ -71,7 +73,7 @@ class NeuronjsonWriter:
             there = self.destination.listed(version, list(parts)) if self._own.are_told else {}
         except RequestRefused as refusal:
             return [Refusal(part, f"{server}: {refusal}") for part in parts.values()]
-        both = self._own.compared(found, there, parts) if self._own.are_told else {}
+        both = self._own.compared(found, there, parts, command.since) if self._own.are_told else {}
         own = self._own.own(version, both)
         left = own | {body for body in there if same(found.get(body), there[body])}
         written = [(body, found[body]) for body in parts if body in found and body not in left]

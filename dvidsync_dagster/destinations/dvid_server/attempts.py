@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -16,6 +17,7 @@ from dvidsync_dagster.errors import (
     AnswerLost,
     Conflict,
     NotDvid,
+    RequestRefused,
     ServerError,
     ServerFailed,
     ServerUnreachable,
@@ -53,6 +55,16 @@ class Server(Protocol):
 
     def left_out(self, event: Event) -> None: ...
 
+    def refused_beyond(
+        self, steps: Sequence[Step], refused: Collection[Event]
+    ) -> Iterable[tuple[Event, Refusal]]:
+        """What would be refused of steps that a run which stops has not come to.
+
+        Args:
+            refused: the events at which it stops.
+        """
+        ...
+
 
 class _LookFirst(Exception):
     """Something was there already that a clean start did not expect: look before going on."""
@@ -72,15 +84,19 @@ class _Tally:
 
     already_there: int = 0
     conflicts: list[ConflictRow] = field(default_factory=list)
+    refused: list[Event] = field(default_factory=list)
+    settled: set[int] = field(default_factory=set)
+    """The steps that were tried, by `id`."""
     _last: dict[tuple[str, str, str], str] = field(default_factory=dict)
 
-    def row(self, event: Event, refusal: Refusal) -> ConflictRow:
-        """The row of an event that was refused. What was left out before it on one of its items is why."""
+    def refuse(self, event: Event, refusal: Refusal) -> None:
+        """List an event. What was left out before it on one of its items is why."""
         row = ConflictRow.of(event, refusal.found, refusal.cause)
         places = [(row.instance, row.version, item) for item in row.items]
         cause = row.cause or next((self._last[place] for place in places if place in self._last), "")
         self._last |= dict.fromkeys(places, row.where)
-        return replace(row, cause=cause)
+        self.refused.append(event)
+        self.conflicts.append(replace(row, cause=cause))
 
 
 def bring(batch: Batch, server: Server, *, looking: bool) -> tuple[Plan, Brought]:
@@ -105,6 +121,7 @@ def bring(batch: Batch, server: Server, *, looking: bool) -> tuple[Plan, Brought
         try:
             server.carry_out_plan(plan, _settled(tally, server, batch, looking=looking))
             if tally.conflicts and not server.skips:
+                _look_beyond(plan, tally, server)
                 raise _stopped(tally.conflicts, server.name)
             return plan, _brought(plan, tally, postponed, seconds)
         except _Early as early:
@@ -128,6 +145,17 @@ def bring(batch: Batch, server: Server, *, looking: bool) -> tuple[Plan, Brought
         f"{server.name} had operations that were not there when it was looked at, time and again. Does "
         f"somebody else repeat the source's operations there? Let one at a time do it, then run again."
     )
+
+
+def _look_beyond(plan: Plan, tally: _Tally, server: Server) -> None:
+    """List what could not be done either. Nothing is in flight anymore."""
+    left = [step for step in plan.steps if id(step) not in tally.settled]
+    found: list[tuple[Event, Refusal]] = []
+    # What a server does not tell is not listed.
+    with suppress(RequestRefused):
+        found.extend(server.refused_beyond(left, tuple(tally.refused)))
+    for event, refusal in sorted(found, key=lambda each: each[0].origin):
+        tally.refuse(event, refusal)
 
 
 def _brought(plan: Plan, tally: _Tally, postponed: set[Hashable], seconds: dict[str, float]) -> Brought:
@@ -158,10 +186,11 @@ def _settled(tally: _Tally, server: Server, batch: Batch, *, looking: bool) -> S
         }
         if early and server.skips:
             raise _Early(early)
+        tally.settled.add(id(step))
         tally.already_there += outcome.already_there
         for refusal in sorted(outcome.refusals, key=lambda each: each.part):
             event = step.answering[refusal.part]
-            tally.conflicts.append(tally.row(event, refusal))
+            tally.refuse(event, refusal)
             if server.skips:
                 server.left_out(event)
         return server.skips or not outcome.refusals

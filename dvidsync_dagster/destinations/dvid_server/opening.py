@@ -12,7 +12,9 @@ from dvidsync_dagster.destinations.dvid_server.server import DvidServer
 from dvidsync_dagster.destinations.source import Source
 from dvidsync_dagster.dvid.opening import open_destination
 from dvidsync_dagster.dvid.writing import SourcesVersions
+from dvidsync_dagster.log.agreed import last_agreed
 from dvidsync_dagster.log.digests import digests_of
+from dvidsync_dagster.log.kept_behind import KeptBehind
 
 
 @contextmanager
@@ -41,6 +43,8 @@ def opened_server(
             shares_ids=destination.practice is not None,
             apply=destination.apply,
             digests=partial(digests_of, config, destination.name),
+            kept_behind=KeptBehind(config, destination.name),
+            agreed=partial(last_agreed, config, destination.name),
             still_owner=still_owner,
             note=note,
         ) as server:

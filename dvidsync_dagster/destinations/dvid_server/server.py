@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -14,23 +15,26 @@ from dvidsync_dagster.datatypes.own_values import OwnValues
 from dvidsync_dagster.datatypes.registry import ALL
 from dvidsync_dagster.datatypes.server_side import Apply, History, Servers
 from dvidsync_dagster.destinations.dvid_server.attempts import Settled, bring
+from dvidsync_dagster.destinations.dvid_server.beyond_stop import lacks_version, refused_beyond
 from dvidsync_dagster.destinations.dvid_server.flight import run_steps
 from dvidsync_dagster.destinations.dvid_server.late import Timing, explained, timing
 from dvidsync_dagster.destinations.dvid_server.looking import Looking
+from dvidsync_dagster.destinations.dvid_server.meeting import changes_at_source, items_met
 from dvidsync_dagster.destinations.dvid_server.ownership import Ownership
 from dvidsync_dagster.destinations.dvid_server.planner import Plan, Sides
 from dvidsync_dagster.destinations.dvid_server.rest import wait_for_rest
 from dvidsync_dagster.destinations.protocol import Brought, Standing
 from dvidsync_dagster.destinations.source import Source
-from dvidsync_dagster.dvid.repo import RepoInfo, read_repo_info
+from dvidsync_dagster.dvid.repo import RepoInfo, read_repo_info, read_server_info
 from dvidsync_dagster.dvid.transport import Transport
 from dvidsync_dagster.errors import LogError
 from dvidsync_dagster.events.batch import Batch
 from dvidsync_dagster.events.event import Event
 from dvidsync_dagster.events.repo import Commit
 from dvidsync_dagster.log.checkpoint import Checkpoint
-from dvidsync_dagster.log.digests import Place
-from dvidsync_dagster.plan.outcome import Outcome, refused
+from dvidsync_dagster.log.digests import Met
+from dvidsync_dagster.log.kept_behind import KeptBehind
+from dvidsync_dagster.plan.outcome import Outcome, Refusal, refused
 
 if TYPE_CHECKING:
     from dvidsync_dagster.log.kept_digests import Digests
@@ -51,6 +55,9 @@ class DvidServer:
         shares_ids: people practise there, and take ids from the same counters.
         apply: how operations on bodies are brought.
         digests: opens what is kept of the values that were brought, by the name that a checkpoint has for it.
+        kept_behind: what is kept of events that were left out.
+        agreed: when a comparison began that found no difference, the last time (ns since 1970, the source's
+            clock).
         still_owner: raises OwnershipLost if a newer run owns the destination; asked between requests.
         note: says something once per run.
     """
@@ -67,6 +74,8 @@ class DvidServer:
         shares_ids: bool,
         apply: Apply,
         digests: Callable[[str], Digests],
+        kept_behind: KeptBehind,
+        agreed: Callable[[], int],
         still_owner: Callable[[], None],
         note: Callable[[str], None],
     ) -> None:
@@ -88,7 +97,10 @@ class DvidServer:
         self._open_digests = digests
         self._own_values = OwnValues(source.repo.parents, leaves_out=skips)
         # Whoever leaves out what people changed always looks.
-        self._others = OthersAtWork(matters=not skips)
+        self._kept_behind = kept_behind
+        self._others = OthersAtWork(
+            matters=not skips, clock=lambda: read_server_info(source.client).clock, agreed=agreed
+        )
         self._servers = Servers(
             source=source.client,
             destination=client,
@@ -124,8 +136,9 @@ class DvidServer:
     def begin_pass(self, checkpoint: Checkpoint | None, *, again: bool) -> None:
         self._checkpoint = checkpoint or Checkpoint(epoch=0)
         self._looking = Looking(checkpoint, again=again)
+        met = checkpoint and replace(checkpoint, behind=tuple(self._kept_behind.met(checkpoint)))
         for side in self.sides.values():
-            side.meet(checkpoint)
+            side.meet(met)
         self._others.met(checkpoint, again=again)
         if self._looking.is_needed:
             self.come_to_rest()
@@ -139,7 +152,7 @@ class DvidServer:
         try:
             digests = self._open_digests(self._values)
             if digests.is_new:
-                digests.begin_anew(self._found())
+                digests.begin_anew(self._met(), partial(changes_at_source, self._servers.source))
         except LogError as error:
             if self.skips:
                 raise
@@ -179,11 +192,21 @@ class DvidServer:
             )
         values = self._keep_digests(applied)
         self._checkpoint = max(self._checkpoint, checkpoint, key=lambda each: each.key_ns)
-        behind = tuple(each for side in self.sides.values() for each in side.behind())
+        behind, behind_in = self._kept_behind.keep(
+            [each for side in self.sides.values() for each in side.behind()]
+        )
         contact = max(side.remembered for side in self.sides.values())
         others = self._others
-        alone = others.end_of_chunk(self.contents().next_mutation_id) if others.is_watched else 0
-        return replace(checkpoint, contact=contact, behind=behind, values=values, alone=alone)
+        alone = others.end_of_chunk(self.contents().next_mutation_id) if others.matters else 0
+        return replace(
+            checkpoint,
+            contact=contact,
+            behind=behind,
+            behind_in=behind_in,
+            values=values,
+            alone=alone,
+            doubt=others.doubt,
+        )
 
     @property
     def requests(self) -> int:
@@ -198,17 +221,8 @@ class DvidServer:
         for side in self.sides.values():
             side.forget()
 
-    def _found(self) -> Iterator[tuple[Place, Mapping[int, int]]]:
-        """What it has at first, in versions that can still be changed."""
-        there = self.contents()
-        for version in there.versions.values():
-            for name, instance in self._repo.instances.items():
-                both = version.uuid in self._repo.versions and name in there.instances
-                if not both or version.locked or not self._servers.followed(name):
-                    continue
-                digests = self.sides[instance.typename].digests(version.uuid, name)
-                if digests is not None:
-                    yield (version.uuid, name), digests
+    def _met(self) -> Iterator[Met]:
+        return items_met(self._servers, self.sides, self.contents())
 
     def _keep_digests(self, applied: Collection[Event]) -> str:
         """What is kept of values, as the checkpoint names it. A version before a committed one is settled."""
@@ -239,7 +253,7 @@ class DvidServer:
                 self.contents()
         if version in self._versions:
             return None
-        return f"version {version} is not there; `dvidsync repair` makes it, with all that belongs to it"
+        return lacks_version(version)
 
     # Carrying out
 
@@ -287,6 +301,11 @@ class DvidServer:
 
     def left_out(self, event: Event) -> None:
         self.sides[event.typename].left_out(event)
+
+    def refused_beyond(
+        self, steps: Sequence[Step], refused: Collection[Event]
+    ) -> Iterator[tuple[Event, Refusal]]:
+        return refused_beyond(steps, refused, self.sides, self._repo, self.contents())
 
     def _overlapping(self, steps: Sequence[Step], index: int) -> set[int]:
         """The steps after a refused one that the source may have done first."""

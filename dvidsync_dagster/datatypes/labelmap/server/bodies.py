@@ -23,8 +23,6 @@ class Bodies:
         source, destination: the instance on both servers.
         counter: the destination's label counter.
         shows: looks at the destination and tells whether one event has been applied.
-        skips: what is refused is left out; if not, nothing that comes after it may be applied, as its tag
-            would hide what is missing.
         note: says something once per run.
         pool: threads for requests that may go side by side.
         changes: a number that grows with every change of the repo here that is an operation.
@@ -34,7 +32,6 @@ class Bodies:
     destination: Labelmap
     counter: LabelCounter
     shows: Callable[[BodyEvent], bool]
-    skips: bool
     note: Callable[[str], None]
     pool: Executor
     changes: Callable[[], int] = lambda: 0

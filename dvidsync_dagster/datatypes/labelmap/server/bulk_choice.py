@@ -77,7 +77,8 @@ class BulkChoice:
             newest = sorted(there.versions.values(), key=lambda version: -version.number)
             found = keeps_indices(
                 Labelmap(servers.destination, here),
-                [version.uuid for version in newest if not version.locked],
+                # Not in one of the destination's own.
+                [each.uuid for each in newest if not each.locked and each.uuid in servers.repo.versions],
                 list(dict.fromkeys(label for event in events for label in event.bodies if label)),
             )
             if found is None:

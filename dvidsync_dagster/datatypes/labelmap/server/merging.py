@@ -47,8 +47,6 @@ def _one_by_one(bodies: Bodies, command: MergeBodies, events: Sequence[Event]) -
         refusals += [replace(refusal, part=position) for refusal in outcome.refusals]
         if outcome.refusals:
             behind |= own
-            if not bodies.skips:
-                break
     return Outcome(already_there, tuple(refusals))
 
 

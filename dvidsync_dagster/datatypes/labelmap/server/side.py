@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -16,6 +16,7 @@ from dvidsync_dagster.datatypes.labelmap.counter_rule import CounterState
 from dvidsync_dagster.datatypes.labelmap.events import BodyEvent, LabelEvent, Merge
 from dvidsync_dagster.datatypes.labelmap.server import combining
 from dvidsync_dagster.datatypes.labelmap.server.batch_look import BatchLook, Findings
+from dvidsync_dagster.datatypes.labelmap.server.beyond_stop import BeyondStop, by_place
 from dvidsync_dagster.datatypes.labelmap.server.bodies import Bodies
 from dvidsync_dagster.datatypes.labelmap.server.bulk_choice import BulkChoice
 from dvidsync_dagster.datatypes.labelmap.server.commands import (
@@ -279,6 +280,17 @@ class LabelmapSide(ServerSide):
         ended = max(event.origin.key_ns for event in refused.events)
         return any(isinstance(event, BodyEvent) and 0 < event.started_ns < ended for event in step.events)
 
+    def refused_beyond(
+        self, steps: Sequence[Step], refused: Collection[Event], shown_by: Callable[[str], str]
+    ) -> Iterator[tuple[Event, Refusal]]:
+        events = [event for step in steps for event in step.events if isinstance(event, BodyEvent)]
+        done = [event for event in refused if isinstance(event, BodyEvent)]
+        beyond = BeyondStop(self._untouched.beyond(done), self._labelmap, self.servers.pool, self.contact)
+        for (instance, version), own in by_place(events, self.servers.repo.ancestors).items():
+            there = shown_by(version)
+            looked = self._batch_look.of(own) if there == version and self.servers.others.looks else None
+            yield from beyond.refused(instance, there, own, looked)
+
     def left_out(self, event: Event) -> None:
         if isinstance(event, BodyEvent):
             self._untouched.left_out(event)
@@ -331,7 +343,6 @@ class LabelmapSide(ServerSide):
                 ),
                 counter=counter,
                 shows=self._shows,
-                skips=self.servers.skips,
                 note=self.servers.note,
                 pool=self.servers.pool,
                 changes=self._changes,

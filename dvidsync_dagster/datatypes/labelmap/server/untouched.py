@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Executor
+from dataclasses import dataclass
 from functools import cache
 
 from dvidsync_dagster.datatypes.labelmap.claims import body_key
@@ -26,6 +27,48 @@ from dvidsync_dagster.refusal_reason import RefusalReason
 
 _ONE_BY_ONE = 20
 """So many bodies are asked for one by one; more are read in bulk, which tells more than is needed."""
+
+
+@dataclass(frozen=True, slots=True)
+class There:
+    """What was read of bodies in one version.
+
+    Args:
+        lasts: their last changes; None for a body that is not there.
+        homes: by id that an operation brings, the body in which it is; 0 for none.
+    """
+
+    lasts: Mapping[int, LastMod | None]
+    homes: Mapping[int, int]
+
+
+def read(events: Collection[BodyEvent], labelmap: Labelmap, version: str, pool: Executor) -> There:
+    """All that tells whether operations can be done in a version."""
+    ids = sorted({each for event in events for each in _brought(event)})
+    homes = dict(zip(ids, labelmap.mapping(version, ids), strict=True)) if ids else {}
+    touched = {each for event in events for each in (*event.bodies, *_brought(event))}
+    labels = sorted((touched | set(homes.values())) - {0})
+    return There(_last_mods(labelmap, version, labels, pool), homes)
+
+
+class Depending:
+    """Bodies of operations that cannot be done, in the order in which these come."""
+
+    def __init__(self) -> None:
+        self._first: dict[int, str] = {}
+
+    def add(self, event: BodyEvent) -> None:
+        for label in filter(None, event.bodies):
+            self._first.setdefault(label, str(event.origin))
+
+    def on(self, place: int, event: BodyEvent) -> Refusal | None:
+        """Why an operation cannot be done, if it shares a body with one of them."""
+        label = next((label for label in event.bodies if label in self._first), None)
+        return _depends(place, label, self._first[label]) if label is not None else None
+
+
+def _depends(place: int, body: int | str, where: str) -> Refusal:
+    return Refusal(place, f"body {body} is not as at the source, as {where} was left out", cause=where)
 
 
 class Untouched:
@@ -56,6 +99,14 @@ class Untouched:
     def behind(self) -> Sequence[Behind]:
         return list(self._behind.values())
 
+    def beyond(self, events: Collection[BodyEvent]) -> Untouched:
+        """The same, as if these had been left out."""
+        found = Untouched(self._ancestors)
+        found._behind = dict(self._behind)
+        for event in sorted(events, key=lambda event: event.rank):
+            found.left_out(event)
+        return found
+
     def why_not(
         self, events: Sequence[Event], labelmap: Labelmap, pool: Executor, contact: Contact
     ) -> dict[int, Refusal]:
@@ -64,20 +115,14 @@ class Untouched:
         if not own:
             return {}
         version = next(iter(own.values())).version
-        ids = sorted({each for event in own.values() for each in _brought(event)})
-        homes = dict(zip(ids, labelmap.mapping(version, ids), strict=True)) if ids else {}
-        touched = {each for event in own.values() for each in (*event.bodies, *_brought(event))}
-        labels = sorted((touched | set(homes.values())) - {0})
-        lasts = _last_mods(labelmap, version, labels, pool)
+        there = read(own.values(), labelmap, version, pool)
         refused: dict[int, Refusal] = {}
-        depending: set[int] = set()
+        depending = Depending()
         for place, event in own.items():
-            why = self._why_not(place, event, lasts, homes, contact)
-            if why is None and not depending.isdisjoint(event.bodies):
-                why = Refusal(place, "it depends on what was left out before it")
+            why = self.why_not_by(place, event, there, contact) or depending.on(place, event)
             if why is not None:
                 refused[place] = why
-                depending.update(filter(None, event.bodies))
+                depending.add(event)
         return refused
 
     def left_alone(self, events: Sequence[Event], seen: Seen) -> set[int]:
@@ -96,27 +141,25 @@ class Untouched:
                     found.add(index)
         return found
 
-    def _why_not(
-        self,
-        place: int,
-        event: BodyEvent,
-        lasts: Mapping[int, LastMod | None],
-        homes: Mapping[int, int],
-        contact: Contact,
+    def why_not_by(
+        self, place: int, event: BodyEvent, there: There, contact: Contact, *, cause: bool = False
     ) -> Refusal | None:
-        """Why an operation cannot be done, by what is known of its bodies alone."""
-        touched = {label: lasts[label] for label in filter(None, event.bodies)}
-        for label, last in touched.items():
+        """Why an operation cannot be done, by what is known of its bodies alone.
+
+        Args:
+            cause: only because an earlier one was left out.
+        """
+        touched = {label: there.lasts[label] for label in filter(None, event.bodies)}
+        for label, last in touched.items() if not cause else ():
             if last is not None and is_own(last, contact):
                 return Refusal(place, f"body {label} is the destination's own work: {_who(last)}")
         bodies = {label: body_of(last, contact) if last else None for label, last in touched.items()}
-        cause = self._cause(event, bodies)
-        if cause is not None:
-            found = f"body {cause.item} is not as at the source, as {cause.where} was left out"
-            return Refusal(place, found, cause=cause.where)
-        for each in _brought(event):
-            for body in filter(None, (each, homes[each])):
-                last = lasts[body]
+        row = self._cause(event, bodies)
+        if row is not None:
+            return _depends(place, row.item, row.where)
+        for each in _brought(event) if not cause else ():
+            for body in filter(None, (each, there.homes[each])):
+                last = there.lasts[body]
                 if last is not None and is_own(last, contact):
                     found = f"the destination gave id {each} itself, to body {body}: {_who(last)}"
                     return Refusal(place, found, RefusalReason.LABEL_EXISTS)
@@ -129,9 +172,16 @@ class Untouched:
         for label, body in bodies.items():
             for version in self._ancestors(event.version):
                 row = self._behind.get((event.instance, version, label))
-                rank = (row.era, row.mutation_id) if row is not None else event.rank
-                if rank < event.rank and not _reached(body, rank):
-                    return row
+                if row is None:
+                    continue
+                rank = (row.era, row.mutation_id)
+                if not _reached(body, rank):
+                    if rank < event.rank:
+                        return row
+                elif version == event.version:
+                    # A repair has signed it.
+                    with self._lock:
+                        self._behind.pop((event.instance, version, label), None)
         return None
 
 
