@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,7 @@ from dvidsync_dagster.events.origin import Origin
 
 MAX_LABEL = 2**64 - 1
 _MAX_NAME = 1024
+_CONTROL = re.compile(r"[\x00-\x1f]")
 _SHOWN = 80
 
 
@@ -75,7 +77,7 @@ class Message:
     def name(self, field: str) -> str:
         """Text that is part of a URL path: not empty, no control characters."""
         value = self.text(field)
-        if not value or len(value) > _MAX_NAME or any(ord(letter) < 32 for letter in value):
+        if not value or len(value) > _MAX_NAME or _CONTROL.search(value):
             raise self.wrong(f"field {field!r} is {shown(value)}, which cannot be a name")
         return value
 
