@@ -24,15 +24,15 @@ Operation = tuple[str, Any]
 """The path behind the version, and the body."""
 
 
-def labels(count: int) -> Iterator[Operation]:
-    """Merges of supervoxels into a few hundred bodies, and cleaves of what was merged."""
+def labels(count: int, cleaves: float = CLEAVES) -> Iterator[Operation]:
+    """Merges of supervoxels into a few hundred bodies, and cleaves of what was merged: such a share."""
     random = Random(1)
     free = list(range(BODIES + 1, BODIES + count + 1))
     random.shuffle(free)
     members: dict[int, list[int]] = {body: [] for body in range(1, BODIES + 1)}
     for _ in range(count):
         body = random.randrange(1, BODIES + 1)
-        if members[body] and random.random() < CLEAVES:
+        if members[body] and random.random() < cleaves:
             cleaved = members[body].pop(random.randrange(len(members[body])))
             yield f"{LABELMAP}/cleave/{body}", [cleaved]
         else:

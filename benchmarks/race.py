@@ -53,7 +53,7 @@ def race(setting: Setting, course: Course) -> Result:
             checkpoint = first_checkpoint(source.config_of(server))
         left = shutil.copytree(source.quarantine, setting.folder / "left")
         requests = setting.folder / "requests"
-        count = _work(setting, source, course, requests)
+        count = work(setting, source, course, requests)
         expected = _state(source.server, source.root)
         runs: dict[str, list[Measured]] = {NAIVE: [], **{name: [] for name in course.ways}}
         for way, turn in setting.turns(list(runs)):
@@ -73,7 +73,7 @@ def race(setting: Setting, course: Course) -> Result:
     )
 
 
-def _work(setting: Setting, source: Source, course: Course, requests: Path) -> int:
+def work(setting: Setting, source: Source, course: Course, requests: Path) -> int:
     """Do the work at the source; write down the requests that repeat it, and say how many these are."""
     version, count, announced = source.root, 0, 0
     every = -(-course.size // course.versions) if course.versions else 0

@@ -14,7 +14,7 @@ from dvidsync_dagster.events.origin import Origin
 
 MAX_LABEL = 2**64 - 1
 _MAX_NAME = 1024
-_CONTROL = re.compile("[\0-\x1f]")
+_CONTROL = re.compile(r"[\x00-\x1f]")
 _SHOWN = 80
 
 

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from dvidsync_dagster.datatypes.labelmap.events import BodyEvent
 from dvidsync_dagster.datatypes.labelmap.server import bulk
 from dvidsync_dagster.datatypes.labelmap.server.seen import Contact
+from dvidsync_dagster.datatypes.labelmap.server.tags import tagged
 from dvidsync_dagster.datatypes.server_side import Apply
 from dvidsync_dagster.dvid.labelmap import LastMod
 from tests.labelmap.crowd import ROOT, WEIGHTS, Crowd
@@ -194,3 +195,31 @@ def test_an_own_edit_is_a_conflict_and_never_overwritten() -> None:
         if looking:
             assert [refusal.found for _, refusal in run.refusals] == ["can't merge non-existent label 1"]
         assert copy.versions[ROOT].bodies == bodies
+
+
+@pytest.mark.parametrize("apply", ["state", "auto"])
+def test_a_cleave_whose_body_has_no_right_label_yet_is_finished(apply: Apply) -> None:
+    """A run that repeated one by one was killed before it gave the body its label."""
+    source = ModelLabelmap.filled(ROOT, 24)
+    crowd = Crowd(source, Random(0), 1, partitions=1)
+    source.do_merge(ROOT, 3, [1, 2], LastMod(source.new_mutation_id(), "", "", ""))
+    copy = source.copy()
+    this = FollowedCrowd(crowd, source, copy, Contact(copy.mutation_id + 1), Random(0))
+    new, _ = source.take()
+    for _ in crowd.operation(
+        "cleave",
+        ROOT,
+        partial(dict[str, Any], OrigLabel=3, CleavedLabel=new, CleavedSupervoxels=[1]),
+        partial(source.do_cleave, ROOT, 3, [1], new),
+        lambda: None,
+    ):
+        pass
+    (cleave,) = (event for event in this.follower().read(this.log) if isinstance(event, BodyEvent))
+    copy.take(5)
+    got, _ = copy.take()
+    app = tagged(cleave.app, cleave.rank)
+    copy.do_cleave(ROOT, 3, [1], got, LastMod(copy.new_mutation_id(), cleave.user, app, ""))
+    run = in_bulk(this, apply)
+    run.follow([crowd.log], looking=True)
+    assert run.refusals == []
+    this.assert_same()

@@ -16,6 +16,7 @@ from dvidsync_dagster.datatypes.labelmap.events import (
     Split,
     SplitSupervoxel,
 )
+from dvidsync_dagster.datatypes.labelmap.server.combining import requests_of
 from dvidsync_dagster.datatypes.labelmap.server.kept_indices import keeps_indices
 from dvidsync_dagster.datatypes.place import is_after_commit
 from dvidsync_dagster.datatypes.server_side import Servers
@@ -23,8 +24,8 @@ from dvidsync_dagster.dvid.labelmap import Labelmap
 from dvidsync_dagster.dvid.repo import RepoInfo, read_repo_info
 from dvidsync_dagster.errors import ConfigurationError
 
-AUTO_OPERATIONS = 200
-"""`auto` brings so many operations of one instance in bulk, and fewer one by one."""
+AUTO_REQUESTS = 50
+"""`auto` brings in bulk what would take so many requests for one instance, and less one by one."""
 
 
 class BulkChoice:
@@ -63,7 +64,7 @@ class BulkChoice:
 
     def _is_chosen(self, name: str, events: Sequence[BodyEvent], there: RepoInfo) -> bool:
         servers, here = self._servers, self._servers.at_destination(name)
-        if servers.apply == "auto" and len(events) < AUTO_OPERATIONS:
+        if servers.apply == "auto" and requests_of(events, servers.history) < AUTO_REQUESTS:
             return False
         synced = sorted(each.name for each in there.instances.values() if here in each.syncs)
         if synced:

@@ -6,9 +6,9 @@ The bodies end the same in any case. What differs is the destination's list of m
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
-from dvidsync_dagster.datatypes.labelmap.events import Merge
+from dvidsync_dagster.datatypes.labelmap.events import BodyEvent, Merge
 from dvidsync_dagster.datatypes.server_side import History
 from dvidsync_dagster.events.event import Event
 
@@ -38,3 +38,16 @@ def joins(merge: Merge, open_groups: Sequence[tuple[Event, int]], history: Histo
             room -= labels
             found.append(position)
     return found
+
+
+def requests_of(events: Iterable[BodyEvent], history: History) -> int:
+    """About how many requests repeat operations of one instance, which are in log order: a merge goes along
+    with the one before it into the same body."""
+    last: dict[tuple[str, int], BodyEvent] = {}
+    requests = 0
+    for event in events:
+        before = last.get((event.version, event.bodies[0]))
+        goes_along = isinstance(event, Merge) and before is not None and joins(event, [(before, 2)], history)
+        requests += not goes_along
+        last.update(((event.version, label), event) for label in event.bodies)
+    return requests
