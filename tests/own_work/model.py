@@ -36,15 +36,21 @@ class InVersion:
 
     Args:
         own: those whose last change is the destination's own.
-        behind: labels of operations that were left out.
+        left_out: labels of operations that were left out.
     """
 
     bodies: Bodies
     own: set[int] = field(default_factory=set)
-    behind: set[int] = field(default_factory=set)
+    left_out: set[int] = field(default_factory=set)
+    parent: InVersion | None = None
 
-    def copy(self) -> InVersion:
-        return InVersion(dict(self.bodies), set(self.own), set(self.behind))
+    def child(self) -> InVersion:
+        return InVersion(dict(self.bodies), set(self.own), parent=self)
+
+    @property
+    def behind(self) -> set[int]:
+        """What was left out in the versions that it comes from too, whenever that was."""
+        return self.left_out | (self.parent.behind if self.parent is not None else set())
 
     def is_apart(self, done: Done) -> bool:
         """Whether an operation must be left out."""
@@ -127,10 +133,10 @@ class Destination:
                     if not (there.own | there.behind).isdisjoint(event.touched):
                         perhaps.add(name)
                     if name in rows:
-                        there.behind |= event.touched
+                        there.left_out |= event.touched
                 elif there.is_apart(event):
                     expected.add(name)
-                    there.behind |= event.touched
+                    there.left_out |= event.touched
                 else:
                     there.do(event)
         assert expected <= set(rows) <= expected | perhaps, (
@@ -144,7 +150,7 @@ class Destination:
     def _make(self, made: Made) -> None:
         if made.child in self.versions:
             return
-        self.versions[made.child] = self.versions[made.parent].copy()
+        self.versions[made.child] = self.versions[made.parent].child()
         for (version, kind, name), value in list(self.values.items()):
             if version == made.parent:
                 self.values[made.child, kind, name] = Value(value.there, set(value.from_source))

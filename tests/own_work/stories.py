@@ -18,8 +18,10 @@ def leave_out(world: World, *, rounds: int) -> None:
             else:
                 world.practise()
         roll = random.random()
+        world.choose()
         if roll < 0.25:
             world.killed()
+            world.choose()
         elif roll < 0.35:
             world.set_back()
         world.run()
@@ -43,6 +45,7 @@ def stop(world: World, *, rounds: int) -> None:
 
 def _stop(world: World) -> bool:
     """False if it cannot go on."""
+    world.choose()
     rows = world.stops()
     if not rows:
         return True

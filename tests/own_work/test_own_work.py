@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
@@ -15,8 +16,8 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from dvid_sandbox.broker import EmbeddedBroker
+from tests.datatypes.source_and_destination import SourceAndDestination, template
 from tests.datatypes.source_and_destination import scene as open_scene
-from tests.datatypes.source_and_destination import template
 from tests.own_work.stories import leave_out, stop
 from tests.own_work.world import World
 
@@ -59,8 +60,12 @@ def worlds(
             "settle_seconds": 0,
             "quarantine": str(scene.quarantine),
         }
-        prefix = scene.source.topic_prefix
-        yield World(scene, fields, random, broker.address, prefix, on_conflict=on_conflict)
+        yield World(scene, fields, random, partial(all_told, scene), on_conflict=on_conflict)
+
+
+def all_told(scene: SourceAndDestination, messages: int) -> None:
+    if messages:
+        scene.await_messages(messages)
 
 
 @EXAMPLES

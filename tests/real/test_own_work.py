@@ -38,6 +38,8 @@ def test_own_work_stays_and_all_else_is_the_sources(
             "settle_seconds": 0,
             "quarantine": str(tmp_path / "quarantine"),
         }
-        world = World(both, fields, Random(seed), scene.kafka, scene.topic_prefix, on_conflict=on_conflict)
+        world = World(
+            both, fields, Random(seed), lambda _: scene.flush(), restarts=True, on_conflict=on_conflict
+        )
         (leave_out if on_conflict == "skip" else stop)(world, rounds=8)
         print(f"seed {seed}, {on_conflict}: {world.counts}")
