@@ -27,6 +27,9 @@ from tests.state import State, differences, read_state
 
 TOKEN = "DVIDSYNC_TEST_ADMIN_TOKEN"
 
+_CLIENT = httpx.Client(limits=httpx.Limits(max_keepalive_connections=0))
+"""Servers are started again meanwhile."""
+
 
 @dataclass
 class SourceAndDestination:
@@ -106,7 +109,7 @@ class SourceAndDestination:
         query: str = "",
     ) -> httpx.Response:
         url = f"{(server or self.source).url}/api/node/{version or self.root}/{path}?u={user}&app=test{query}"
-        return httpx.request(method, url, json=json, content=body)
+        return _CLIENT.request(method, url, json=json, content=body)
 
     def post(self, path: str, **what: Any) -> Any:
         answer = self.request("POST", path, **what)

@@ -10,10 +10,12 @@ from random import Random
 from tempfile import TemporaryDirectory
 
 import httpx
+import numpy as np
 import pytest
 from hypothesis import Phase, assume, given, settings
 from hypothesis import strategies as st
 
+from dvid_sandbox.proofreaders.segmentation import sparse_volume
 from dvidsync_dagster.log.checkpoint_json import checkpoint_from_json, checkpoint_json
 from dvidsync_dagster.repair.repairing import repair
 from tests.labelmap.own_edits import Beside, Done, Expected, Worker
@@ -86,6 +88,25 @@ def test_an_id_of_a_body_that_people_merged_away_is_free_for_the_source(beside: 
     (listed,) = beside.follow()  # a body that people changed hides that it was done
     assert listed.items == ("3", "4")
     assert beside.destination.bodies()[own.new] == {2}
+
+
+@pytest.mark.parametrize("on_conflict", ["skip", "stop"])
+def test_a_supervoxel_is_not_split_in_a_body_that_people_merged_it_into(
+    beside: Beside, on_conflict: str
+) -> None:
+    beside.on_conflict = on_conflict
+    beside.destination.merge(1, 10)
+    path = f"{beside.scene.source.url}/api/node/{beside.scene.root}/{INSTANCE}"
+    volume = httpx.get(f"{path}/sparsevol/10?supervoxels=true").content
+    runs = np.frombuffer(volume, "<i4", offset=12).reshape(-1, 4)
+    part = sparse_volume(runs[: len(runs) // 2])
+    httpx.post(f"{path}/split-supervoxel/10?u=amy", content=part).raise_for_status()
+    if on_conflict == "stop":
+        assert beside.stopped()
+    else:
+        (row,) = beside.follow()
+        assert row.found.startswith("supervoxel 10 is in body 1, the destination's own work: trainee")
+    assert beside.destination.bodies()[1] == {1, 2, 10}
 
 
 def test_after_a_repair_the_bodies_are_followed_again(beside: Beside) -> None:

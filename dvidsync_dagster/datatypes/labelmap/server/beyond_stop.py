@@ -6,8 +6,9 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import Executor
 
+from dvidsync_dagster.datatypes.commands import Step
 from dvidsync_dagster.datatypes.labelmap.events import BodyEvent, Cleave, Renumber, Split
-from dvidsync_dagster.datatypes.labelmap.server.batch_look import Findings
+from dvidsync_dagster.datatypes.labelmap.server.batch_look import BatchLook, Findings
 from dvidsync_dagster.datatypes.labelmap.server.seen import Contact
 from dvidsync_dagster.datatypes.labelmap.server.untouched import There, Untouched, read
 from dvidsync_dagster.dvid.labelmap import Labelmap
@@ -20,27 +21,44 @@ class BeyondStop:
     Args:
         untouched: what is not as at the source, what the run stops at included.
         labelmap: gives the destination's labelmap of that name.
+        shown_by: the version at the destination that shows what another one will take over.
+        look: what looks at the bodies of versions that are there, if that is done.
     """
 
     def __init__(
-        self, untouched: Untouched, labelmap: Callable[[str], Labelmap], pool: Executor, contact: Contact
+        self,
+        untouched: Untouched,
+        labelmap: Callable[[str], Labelmap],
+        pool: Executor,
+        contact: Contact,
+        shown_by: Callable[[str], str],
+        look: BatchLook | None,
     ) -> None:
         self._untouched = untouched
         self._labelmap = labelmap
         self._pool = pool
         self._contact = contact
+        self._shown_by = shown_by
+        self._look = look
         self._made: set[tuple[str, int]] = set()
 
     def refused(
-        self, instance: str, version: str, events: Sequence[BodyEvent], looked: Findings | None
+        self, steps: Sequence[Step], ancestors: Callable[[str], Collection[str]]
     ) -> Iterator[tuple[BodyEvent, Refusal]]:
-        """Which of these would be left out, and why.
+        """Which operations of these steps would be left out, and why.
 
         Args:
-            version: the one at the destination that shows what the operations would find.
-            events: of one version, in their order.
-            looked: what a look found of them, if it was made.
+            ancestors: of a version at the source.
         """
+        events = [event for step in steps for event in step.events if isinstance(event, BodyEvent)]
+        for (instance, version), own in _by_place(events, ancestors).items():
+            there = self._shown_by(version)
+            looked = self._look.of(own) if self._look is not None and there == version else None
+            yield from self._refused_in(instance, there, own, looked)
+
+    def _refused_in(
+        self, instance: str, version: str, events: Sequence[BodyEvent], looked: Findings | None
+    ) -> Iterator[tuple[BodyEvent, Refusal]]:
         there = read(events, self._labelmap(instance), version, self._pool)
         found = looked or Findings()
         for place, event in enumerate(events):
@@ -67,7 +85,7 @@ class BeyondStop:
         return None
 
 
-def by_place(
+def _by_place(
     events: Sequence[BodyEvent], ancestors: Callable[[str], Collection[str]]
 ) -> dict[tuple[str, str], list[BodyEvent]]:
     """By instance and version, parents first."""

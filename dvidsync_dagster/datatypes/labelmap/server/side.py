@@ -16,7 +16,7 @@ from dvidsync_dagster.datatypes.labelmap.counter_rule import CounterState
 from dvidsync_dagster.datatypes.labelmap.events import BodyEvent, LabelEvent, Merge
 from dvidsync_dagster.datatypes.labelmap.server import combining
 from dvidsync_dagster.datatypes.labelmap.server.batch_look import BatchLook, Findings
-from dvidsync_dagster.datatypes.labelmap.server.beyond_stop import BeyondStop, by_place
+from dvidsync_dagster.datatypes.labelmap.server.beyond_stop import BeyondStop
 from dvidsync_dagster.datatypes.labelmap.server.bodies import Bodies
 from dvidsync_dagster.datatypes.labelmap.server.bulk_choice import BulkChoice
 from dvidsync_dagster.datatypes.labelmap.server.commands import (
@@ -283,13 +283,10 @@ class LabelmapSide(ServerSide):
     def refused_beyond(
         self, steps: Sequence[Step], refused: Collection[Event], shown_by: Callable[[str], str]
     ) -> Iterator[tuple[Event, Refusal]]:
-        events = [event for step in steps for event in step.events if isinstance(event, BodyEvent)]
-        done = [event for event in refused if isinstance(event, BodyEvent)]
-        beyond = BeyondStop(self._untouched.beyond(done), self._labelmap, self.servers.pool, self.contact)
-        for (instance, version), own in by_place(events, self.servers.repo.ancestors).items():
-            there = shown_by(version)
-            looked = self._batch_look.of(own) if there == version and self.servers.others.looks else None
-            yield from beyond.refused(instance, there, own, looked)
+        untouched = self._untouched.beyond([event for event in refused if isinstance(event, BodyEvent)])
+        look = self._batch_look if self.servers.others.looks else None
+        beyond = BeyondStop(untouched, self._labelmap, self.servers.pool, self.contact, shown_by, look)
+        return beyond.refused(steps, self.servers.repo.ancestors)
 
     def left_out(self, event: Event) -> None:
         if isinstance(event, BodyEvent):

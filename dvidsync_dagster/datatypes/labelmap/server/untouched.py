@@ -35,7 +35,8 @@ class There:
 
     Args:
         lasts: their last changes; None for a body that is not there.
-        homes: by id that an operation brings, the body in which it is; 0 for none.
+        homes: by supervoxel that an operation splits, and by id that one brings, the body in which it is; 0
+            for none.
     """
 
     lasts: Mapping[int, LastMod | None]
@@ -44,7 +45,7 @@ class There:
 
 def read(events: Collection[BodyEvent], labelmap: Labelmap, version: str, pool: Executor) -> There:
     """All that tells whether operations can be done in a version."""
-    ids = sorted({each for event in events for each in _brought(event)})
+    ids = sorted({each for event in events for each in (*_brought(event), *_split(event))})
     homes = dict(zip(ids, labelmap.mapping(version, ids), strict=True)) if ids else {}
     touched = {each for event in events for each in (*event.bodies, *_brought(event))}
     labels = sorted((touched | set(homes.values())) - {0})
@@ -157,6 +158,13 @@ class Untouched:
         row = self._cause(event, bodies)
         if row is not None:
             return _depends(place, row.item, row.where)
+        for each in _split(event) if not cause else ():
+            # Its body may be gone: DVID would split it wherever it is.
+            home = there.homes[each]
+            last = there.lasts[home] if home else None
+            if last is not None and is_own(last, contact):
+                found = f"supervoxel {each} is in body {home}, the destination's own work: {_who(last)}"
+                return Refusal(place, found)
         for each in _brought(event) if not cause else ():
             for body in filter(None, (each, there.homes[each])):
                 last = there.lasts[body]
@@ -204,6 +212,11 @@ def _brought(event: BodyEvent) -> tuple[int, ...]:
             return event.survivors
     ids = ids_of(event)
     return (ids.last,) if ids is not None else ()
+
+
+def _split(event: BodyEvent) -> tuple[int, ...]:
+    """The supervoxels that an operation splits."""
+    return tuple(each for each, *_ in event.parts) if isinstance(event, Split | SplitSupervoxel) else ()
 
 
 def _who(last: LastMod) -> str:

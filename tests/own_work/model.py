@@ -1,0 +1,174 @@
+"""What must come of it when people change bodies and values of versions that are followed."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from tests.own_work.server import Bodies, Done, do
+
+Item = tuple[str, str, str]
+"""A version, a kind of values, and the item's name."""
+
+
+@dataclass(frozen=True)
+class Made:
+    """A version that the source made."""
+
+    parent: str
+    child: str
+
+
+@dataclass(frozen=True)
+class Changed:
+    """An item that the source changed."""
+
+    item: Item
+
+
+Event = Done | Made | Changed
+
+
+@dataclass
+class InVersion:
+    """The bodies of the destination in one version.
+
+    Args:
+        own: those whose last change is the destination's own.
+        left_out: labels of operations that were left out.
+    """
+
+    bodies: Bodies
+    own: set[int] = field(default_factory=set)
+    left_out: set[int] = field(default_factory=set)
+    parent: InVersion | None = None
+
+    def child(self) -> InVersion:
+        return InVersion(dict(self.bodies), set(self.own), parent=self)
+
+    @property
+    def behind(self) -> set[int]:
+        """What was left out in the versions that it comes from too, whenever that was."""
+        return self.left_out | (self.parent.behind if self.parent is not None else set())
+
+    def is_apart(self, done: Done) -> bool:
+        """Whether an operation must be left out."""
+        own = self.own & self.bodies.keys()
+        in_own = frozenset().union(*(self.bodies[body] for body in own))
+        return (
+            any(body not in self.bodies for body in done.named)
+            or not own.isdisjoint(done.touched | done.given)
+            or not self.behind.isdisjoint(done.touched)
+            or not in_own.isdisjoint(done.given)
+        )
+
+    def do(self, done: Done) -> None:
+        for body, parts in done.before.items():
+            assert self.bodies[body] == parts, f"{done} finds another body"
+        do(self.bodies, done)
+        self.own -= done.touched
+
+
+@dataclass
+class Value:
+    """An item at the destination.
+
+    Args:
+        there: what it holds.
+        from_source: what it may hold if nobody there changed it.
+    """
+
+    there: Any = None
+    from_source: set[Any] = field(default_factory=lambda: {None})
+
+
+@dataclass
+class Destination:
+    """All that is expected of it.
+
+    Args:
+        pending: what is to come, in order.
+        again: of these, operations that may have been done before.
+        unsure: items that a run which died may have brought.
+    """
+
+    versions: dict[str, InVersion] = field(default_factory=dict)
+    values: dict[Item, Value] = field(default_factory=dict)
+    pending: list[Event] = field(default_factory=list)
+    again: set[int] = field(default_factory=set)
+    unsure: set[Item] = field(default_factory=set)
+
+    def own_labels(self, done: Done) -> None:
+        there = self.versions[done.version]
+        do(there.bodies, done)
+        there.own |= done.touched
+
+    def own_value(self, item: Item, value: Any) -> None:
+        self.values[item].there = value
+
+    def followed(
+        self, rows: Collection[tuple[str, int]], items: Collection[Item], now: Mapping[Item, Any]
+    ) -> None:
+        """A run went through all that was to come.
+
+        Args:
+            rows: operations that it left out, by version and mutation id.
+            items: values that it left out.
+            now: what the source has, by item.
+        """
+        expected: set[tuple[str, int]] = set()
+        perhaps: set[tuple[str, int]] = set()
+        left_out: set[Item] = set()
+        for event in self.pending:
+            if isinstance(event, Made):
+                self._make(event)
+            elif isinstance(event, Changed):
+                left_out |= self._changed(event.item, items, now)
+            else:
+                name = (event.version, event.number)
+                there = self.versions[event.version]
+                if event.number in self.again:
+                    # Of what people have touched since nothing tells that it was done.
+                    if not (there.own | there.behind).isdisjoint(event.touched):
+                        perhaps.add(name)
+                    if name in rows:
+                        there.left_out |= event.touched
+                elif there.is_apart(event):
+                    expected.add(name)
+                    there.left_out |= event.touched
+                else:
+                    there.do(event)
+        assert expected <= set(rows) <= expected | perhaps, (
+            f"missing {expected - set(rows)}, not expected {set(rows) - expected - perhaps}"
+        )
+        assert set(items) == left_out, f"values: {set(items)}, not {left_out}"
+        self.pending.clear()
+        self.again.clear()
+        self.unsure.clear()
+
+    def _make(self, made: Made) -> None:
+        if made.child in self.versions:
+            return
+        self.versions[made.child] = self.versions[made.parent].child()
+        for (version, kind, name), value in list(self.values.items()):
+            if version == made.parent:
+                self.values[made.child, kind, name] = Value(value.there, set(value.from_source))
+
+    def _changed(self, item: Item, items: Collection[Item], now: Mapping[Item, Any]) -> set[Item]:
+        """The item, if it was to be left out."""
+        value, here = self.values[item], now[item]
+        differs = value.there != here
+        known = value.there in value.from_source
+        unsure = differs and known and item in self.unsure and item in items
+        is_left_out = (differs and not known) or unsure
+        if not is_left_out:
+            value.there = here
+        value.from_source = {here}
+        return {item} if is_left_out else set()
+
+    def as_at_source(self, versions: Mapping[str, Bodies], now: Mapping[Item, Any]) -> None:
+        """A repair has brought everything over."""
+        self.pending.clear()
+        self.versions = {version: InVersion(dict(bodies)) for version, bodies in versions.items()}
+        self.values = {item: Value(value, {value}) for item, value in now.items()}
