@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dvidsync_dagster.datatypes.labelmap.events import BodyEvent, Cleave, LabelEvent
 from dvidsync_dagster.datatypes.labelmap.server.tags import rank_of
 from dvidsync_dagster.dvid.labelmap import LastMod
+from dvidsync_dagster.dvid.repo import Instance
 from dvidsync_dagster.dvid.times import line_time
 
 LastMods = Mapping[tuple[str, int], LastMod | None]
@@ -23,6 +24,13 @@ Homes = Callable[[str, Sequence[int]], Mapping[int, int]]
 
 _CLOCK = 5_000_000_000
 """Nanoseconds. A body's time is in whole seconds, and a message's key may be some later."""
+
+
+def copied_labelmaps(here: Mapping[str, Instance], there: Mapping[str, Instance]) -> frozenset[str]:
+    """The source's labelmaps, by name, that are the same ones at the destination."""
+    known = {each.data_uuid for each in there.values()}
+    labelmaps = [each for each in here.values() if each.typename == LabelEvent.typename]
+    return frozenset(each.name for each in labelmaps if each.data_uuid in known)
 
 
 def first_own_number(

@@ -26,6 +26,7 @@ from dvidsync_dagster.datatypes.labelmap.server.commands import (
     RaiseHighest,
     SetCounter,
 )
+from dvidsync_dagster.datatypes.labelmap.server.copied_folder import copied_labelmaps
 from dvidsync_dagster.datatypes.labelmap.server.counted import CountedLabelmap
 from dvidsync_dagster.datatypes.labelmap.server.counter import LabelCounter
 from dvidsync_dagster.datatypes.labelmap.server.counters import Counters
@@ -190,10 +191,7 @@ class LabelmapSide(ServerSide):
     def _copied(self) -> frozenset[str]:
         """The labelmaps that came with the source's folder."""
         there = read_repo_info(self.servers.destination, self.servers.root).instances
-        here = self.servers.repo.instances.values()
-        labelmaps = [each for each in here if each.typename == LabelEvent.typename]
-        known = {each.data_uuid for each in there.values()}
-        return frozenset(each.name for each in labelmaps if each.data_uuid in known)
+        return copied_labelmaps(self.servers.repo.instances, there)
 
     def is_past(self, events: Sequence[Event], checkpoint: Checkpoint) -> bool:
         first = [event for event in events if isinstance(event, BodyEvent)][:_PROBES]
