@@ -85,11 +85,16 @@ def value_digest(value: bytes | None) -> int:
 
 def file_digest(file: IO[bytes]) -> int:
     """The same, of what can be read from here on."""
+    return _read(file)[0]
+
+
+def _read(file: IO[bytes], most: int | None = None) -> tuple[int, int]:
+    """The digest, and how much was read: not much more than `most` bytes."""
     digest, size = blake2b(digest_size=8), 0
-    while piece := file.read(_PIECE):
+    while (most is None or size <= most) and (piece := file.read(_PIECE)):
         digest.update(piece)
         size += len(piece)
-    return int.from_bytes(digest.digest(), "little") if size else NOTHING
+    return int.from_bytes(digest.digest(), "little") if size else NOTHING, size
 
 
 def digests(side: DvidSide) -> dict[int, int] | None:
@@ -99,9 +104,9 @@ def digests(side: DvidSide) -> dict[int, int] | None:
     keys = read_keys(side)
     while batch := list(islice(keys, KEYS_PER_REQUEST)):
         for key, file in zip(batch, read_values(side, batch), strict=True):
-            content = file.read(MAX_BYTES_FOUND - size + 1)
-            size += len(content) + len(key)
+            digest, read = _read(file, MAX_BYTES_FOUND - size)
+            size += read + len(key)
             if size > MAX_BYTES_FOUND:
                 return None
-            found[item_of(key)] = value_digest(content)
+            found[item_of(key)] = digest
     return found
