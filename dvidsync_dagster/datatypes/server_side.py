@@ -36,11 +36,13 @@ class Unit:
         events: in log order; those of one instance and version.
         claim: what it touches.
         in_bulk: one command can repeat it with all others of the same key, whatever they touch.
+        awaited: it has not happened yet at the source, and perhaps never will.
     """
 
     events: tuple[Event, ...]
     claim: Claim
     in_bulk: Hashable | None = None
+    awaited: bool = False
 
 
 @dataclass(frozen=True, slots=True)

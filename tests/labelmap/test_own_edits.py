@@ -15,6 +15,7 @@ import pytest
 from hypothesis import Phase, assume, given, settings
 from hypothesis import strategies as st
 
+from dvid_sandbox.launcher import SandboxServer
 from dvid_sandbox.proofreaders.segmentation import sparse_volume
 from dvidsync_dagster.log.checkpoint_json import checkpoint_from_json, checkpoint_json
 from dvidsync_dagster.repair.repairing import repair
@@ -139,6 +140,23 @@ def test_in_bulk_nothing_is_tried_in_a_version_of_the_destinations_own(beside: B
     assert not beside.follow()
     mapped = httpx.request("GET", f"{copy}/{child}/{INSTANCE}/mapping", json=[21])
     assert mapped.json() == [20]
+
+
+def test_what_failed_at_the_source_is_not_missing_in_a_copied_folder(tmp_path: Path) -> None:
+    """In a chunk that is not the last one nobody asks yet what became of it."""
+    with stage(tmp_path) as scene:
+        there = f"{scene.source.url}/api/node/{scene.root}/{INSTANCE}"
+        assert httpx.post(f"{there}/cleave/1?u=amy", json=[64]).status_code == 400
+        for label in range(4, 60):
+            scene.merge(3, label)
+        scene.source.stop()
+        folder = scene.source.copy_to(tmp_path / "later")
+        scene.source.restart()
+        with SandboxServer.start(folder) as copy:
+            this = Beside(replace(scene, destination=copy), on_conflict="stop")
+            scene.merge(3, 60)
+            assert not this.follow()
+            this.scene.assert_same()
 
 
 EXAMPLES = settings(

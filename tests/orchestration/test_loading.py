@@ -29,10 +29,11 @@ main(["run", sys.argv[1], "--destination", sys.argv[2]], standalone_mode=False)
 """
 _KEEPS_DIGESTS = """
 import sys
+from dvidsync_dagster.log.digests import Met
 from dvidsync_dagster.log.folder import Folder
 from dvidsync_dagster.log.kept_digests import Digests
 kept = Digests(Folder(sys.argv[1], "quarantine"), "name")
-kept.begin_anew([(("v", "keys"), {1: 2})])
+kept.begin_anew([Met(("v", "keys"), {1: 2})], lambda: 1)
 kept.begin("v", "keys", {1: (2, 3)})
 kept.keep()
 again = Digests(Folder(sys.argv[1], "quarantine"), "name")

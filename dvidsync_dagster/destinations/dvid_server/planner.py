@@ -45,6 +45,10 @@ def make_plan(batch: Batch, sides: Sides, *, looking: bool) -> Plan:
     """Order the batch, leave out what must wait and (looking) what the destination has, and combine what one
     command can repeat."""
     units = units_of([*batch.events, *batch.awaited], sides)
+    awaited = set(map(id, batch.awaited))
+    for index, unit in enumerate(units):
+        if not awaited.isdisjoint(map(id, unit.events)):
+            units[index] = replace(unit, awaited=True)
     claims = [unit.claim for unit in units]
     ordering = order(claims)
     held = ordering.with_followers(_waiting(units, batch))
@@ -70,7 +74,6 @@ def make_plan(batch: Batch, sides: Sides, *, looking: bool) -> Plan:
     doubtful = (
         place for place, group in enumerate(groups) if not presence.doubtful.isdisjoint(group.members)
     )
-    awaited = set(map(id, batch.awaited))
     return Plan(
         steps=steps,
         applied=_events(units, (index for index in range(len(units)) if index not in held)),
@@ -102,11 +105,10 @@ def _command(units: Sequence[Unit], sides: Sides) -> Step:
 
 
 def _waiting(units: Sequence[Unit], batch: Batch) -> list[int]:
-    awaited = set(map(id, batch.awaited))
     return [
         index
         for index, unit in enumerate(units)
-        if any(id(event) in awaited or _is_postponed(event, batch.postponed) for event in unit.events)
+        if unit.awaited or any(_is_postponed(event, batch.postponed) for event in unit.events)
     ]
 
 

@@ -63,7 +63,7 @@ def look(
     contact: Contact,
     *,
     alone: bool = False,
-    is_copied: bool = False,
+    copied: Sequence[LabelEvent] = (),
 ) -> Seen:
     """Ask for every body that the events of one instance touch, and for every supervoxel they split.
 
@@ -72,7 +72,8 @@ def look(
 
     Args:
         alone: only what the bodies that exist tell, not what became of those that are gone.
-        is_copied: the instance came with the source's folder, so that both give ids in one range.
+        copied: those of the events that happened, if the instance came with the source's folder, so that both
+            give ids in one range.
     """
     bodies = {
         (event.version, label)
@@ -108,7 +109,7 @@ def look(
         for home in sorted(set(bodies.values()) - {0})
     }
     lasts = {**dict(zip(wanted, answers, strict=True)), **taken_by}
-    own_from = _own_from(events, lasts, labelmap, contact) if is_copied else None
+    own_from = _own_from(copied, lasts, labelmap, contact) if copied else None
     if own_from is not None:
         contact = replace(contact, next_mutation_id=own_from)
     for (version, label), answer in zip(wanted, answers, strict=True):

@@ -141,11 +141,11 @@ class LabelmapSide(ServerSide):
         """By their bodies; torn ones are mended on the way."""
         self._looked = True
         events = [unit.events[0] for unit in units]
-        seen = self._look(events)
+        seen = self._look(units)
         presence = self._presence(events, ordering, seen)
         if self._may_be_busy:
             self._may_be_busy = False
-            presence = self._after_rest(events, ordering, presence, seen)
+            presence = self._after_rest(units, ordering, presence, seen)
         for index in sorted(presence.fresh):
             event = events[index]
             if isinstance(event, BodyEvent):
@@ -153,9 +153,10 @@ class LabelmapSide(ServerSide):
         return Presence(presence.present, presence.doubtful)
 
     def _after_rest(
-        self, events: Sequence[Event], ordering: Ordering, presence: BodyPresence, seen: Seen
+        self, units: Sequence[Unit], ordering: Ordering, presence: BodyPresence, seen: Seen
     ) -> BodyPresence:
         """Look again once all is done that a run which died can have asked for."""
+        events = [unit.events[0] for unit in units]
         seconds = merge_seconds(events, presence.present, seen, self._labelmap)
         if seconds <= SHORT_SECONDS:
             return presence
@@ -164,23 +165,24 @@ class LabelmapSide(ServerSide):
             f"bodies are large"
         )
         time.sleep(seconds)
-        return self._presence(events, ordering, self._look(events))
+        return self._presence(events, ordering, self._look(units))
 
     def _presence(self, events: Sequence[Event], ordering: Ordering, seen: Seen) -> BodyPresence:
         looks = self.servers.skips or self.servers.others.looks
         never = self._untouched.left_alone(events, seen) if looks else ()
         return find_presence(events, ordering, seen, never)
 
-    def _look(self, events: Sequence[Event]) -> Seen:
+    def _look(self, units: Sequence[Unit]) -> Seen:
         seen = Seen({})
-        labels = [event for event in events if isinstance(event, LabelEvent)]
-        for instance in sorted({event.instance for event in labels}):
-            own = [event for event in labels if event.instance == instance]
+        labels = [(event, unit.awaited) for unit in units if isinstance(event := unit.events[0], LabelEvent)]
+        for instance in sorted({event.instance for event, _ in labels}):
+            own = [event for event, _ in labels if event.instance == instance]
+            happened = [event for event, awaited in labels if event.instance == instance and not awaited]
             labelmap = self._labelmap(instance)
             if self.servers.apply != "replay":
                 labelmap = known_bodies(labelmap, own, SHORT_SECONDS)
-            is_copied = instance in self._copied
-            seen |= look(own, labelmap, self.servers.pool, self.contact, is_copied=is_copied)
+            copied = happened if instance in self._copied else ()
+            seen |= look(own, labelmap, self.servers.pool, self.contact, copied=copied)
         if seen.own_from is not None:
             self.contact = replace(self.contact, next_mutation_id=seen.own_from)
         if seen.has_own:
@@ -328,14 +330,11 @@ class LabelmapSide(ServerSide):
         return is_present(event, self._labelmap(event.instance), self.servers.pool, self.contact)
 
     def _new_writer(self, instance: str, counter: LabelCounter) -> LabelmapWriter:
+        name = self.servers.at_destination(instance)
         return LabelmapWriter(
             Bodies(
                 source=Labelmap(self.servers.source, instance),
-                destination=CountedLabelmap(
-                    self.servers.destination,
-                    self.servers.at_destination(instance),
-                    self.servers.others.took_id,
-                ),
+                destination=CountedLabelmap(self.servers.destination, name, self.servers.others.took_id),
                 counter=counter,
                 shows=self._shows,
                 note=self.servers.note,
