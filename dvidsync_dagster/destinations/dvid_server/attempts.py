@@ -32,7 +32,7 @@ Settled = Callable[[Step, Outcome], bool]
 """Told of the final outcome of each step; what it raises ends the flight. If it says False, what waits for
 the step is not done."""
 
-_ROWS = 20
+_ROWS = 4
 """Conflicts that the message of a run which stops tells of."""
 
 
@@ -202,7 +202,7 @@ def _stopped(rows: Sequence[ConflictRow], name: str) -> StoppedAt:
     first, *others = rows = sorted(rows, key=lambda row: (row.key_ns, row.where))
     more = [f"{row.action} at {row.where}: {row.found}" for row in others[: _ROWS - 1]]
     if len(rows) > _ROWS:
-        more.append(f"and {len(rows) - _ROWS} more")
+        more.append(f"and {len(rows) - _ROWS} more, which `dvidsync conflicts list` names")
     also = f" Likewise {'; '.join(more)}." if more else ""
     return StoppedAt(
         rows,
