@@ -170,18 +170,23 @@ def told_by_indices(client: Transport, version: str, name: str, labels: Sequence
         return index_arrays(labels, _stored_indices(client, path, labels))
 
 
-def split_halves(client: Transport, version: str, name: str) -> list[int]:
-    """The supervoxels that splits have made, in this version and its ancestors."""
+def splits(client: Transport, version: str, name: str) -> list[tuple[int, int, int, int]]:
+    """Mutation id, supervoxel, what remained of it, and what was split off: of this version and its
+    ancestors."""
     path = node_path(version, name, "supervoxel-splits")
     listed = client.read_json(path, limit=REPO)
     try:
-        splits = [split for some in listed if not isinstance(some, str) for split in some]
-        halves = [half for _mutation, _whole, *pair in splits for half in pair]
+        found = [
+            (mutation, whole, remain, split)
+            for some in listed
+            if not isinstance(some, str)
+            for mutation, whole, remain, split in some
+        ]
     except (TypeError, ValueError) as error:
         raise ServerFailed(f"GET {path}", f"answered no list of splits: {error}") from error
-    if not all(type(half) is int and 0 <= half < 2**64 for half in halves):
+    if not all(type(number) is int and 0 <= number < 2**64 for split in found for number in split):
         raise ServerFailed(f"GET {path}", "lists something else than supervoxels")
-    return halves
+    return found
 
 
 def _rows(content: bytes, width: int, path: str) -> Pairs:

@@ -18,7 +18,7 @@ from dvidsync_dagster.dvid.label_lists import (
     indices,
     mapping_pairs,
     size_pairs,
-    split_halves,
+    splits,
 )
 from dvidsync_dagster.dvid.proto.labelmap_pb2 import LabelIndex
 from dvidsync_dagster.dvid.transport import Transport
@@ -226,8 +226,8 @@ def test_indices_that_are_none_are_named(answer: bytes, found: str) -> None:
 
 def test_halves_of_all_versions_splits() -> None:
     listed = orjson.dumps(["child", [[9, 5, 20, 21]], "root", [[3, 1, 10, 11], [4, 2, 12, 13]]])
-    assert split_halves(server(listed), "v", "labels") == [20, 21, 10, 11, 12, 13]
-    assert split_halves(server(b"[]"), "v", "labels") == []
+    assert splits(server(listed), "v", "labels") == [(9, 5, 20, 21), (3, 1, 10, 11), (4, 2, 12, 13)]
+    assert splits(server(b"[]"), "v", "labels") == []
 
 
 @pytest.mark.parametrize(
@@ -235,4 +235,4 @@ def test_halves_of_all_versions_splits() -> None:
 )
 def test_splits_that_are_none_are_named(answer: bytes) -> None:
     with pytest.raises(ServerFailed, match="supervoxel-splits"):
-        split_halves(server(answer), "v", "labels")
+        splits(server(answer), "v", "labels")

@@ -17,7 +17,7 @@ from dvid_sandbox.proofreaders import make_repo
 from dvid_sandbox.proofreaders.segmentation import sparse_volume
 from dvidsync_dagster.datatypes.labelmap.empty_supervoxels import empty_among
 from dvidsync_dagster.datatypes.labelmap.snapshot import all_bodies, whole
-from dvidsync_dagster.dvid.label_lists import split_halves
+from dvidsync_dagster.dvid.label_lists import splits
 from dvidsync_dagster.dvid.labelmap import Labelmap
 from dvidsync_dagster.errors import Unfit
 from tests.datatypes.source_log import SourceLog
@@ -77,7 +77,11 @@ def test_halves_of_splits_without_voxels(server: DvidServer) -> None:
         scene.log.post("segmentation/merge", [1, 7])
         scene.log.post("segmentation/renumber", [2_000, 1])
         assert scene.follow() == [version]
-        halves = split_halves(scene.log.client, version, INSTANCE)
+        halves = [
+            half
+            for *_, remain, split in splits(scene.log.client, version, INSTANCE)
+            for half in (remain, split)
+        ]
         empty = empty_among(version, halves, Labelmap(scene.log.client, INSTANCE))
         assert len(halves) == 4
         assert len(empty) == 2

@@ -67,7 +67,7 @@ class World:
     log: list[Event] = field(default_factory=list)
     practice: list[str] = field(default_factory=list)
     settled: dict[Item, Any] = field(default_factory=dict)
-    did: list[Done] = field(default_factory=list)
+    did_there: list[Done] = field(default_factory=list)
     number: int = 0
     messages: int = 0
     counts: dict[str, int] = field(default_factory=dict)
@@ -125,7 +125,6 @@ class World:
 
     def _happened(self, event: Event) -> None:
         self.log.append(event)
-        self.did += [event] if isinstance(event, Done) else []
         self.model.pending.append(event)
         self.messages += 1
         if isinstance(event, Done):
@@ -159,7 +158,7 @@ class World:
             done = self.destination.work_at_labels(version, self.random)
             if done is not None:
                 self.model.own_labels(done)
-                self.did.append(done)
+                self.did_there.append(done)
         else:
             item = self._change(self.there, version)
             if item is not None:
@@ -432,8 +431,12 @@ class World:
         there = self.items(self.there, made)
         return same_bodies and len(made) == len(self.source.bodies) and there == now
 
-    def mend(self) -> bool:
-        """A repair. False if supervoxels were split on one side alone: no repair brings voxels over."""
+    def mend(self, *, stuck: bool = False) -> bool:
+        """A repair. False if people split supervoxels: no repair brings the source's back.
+
+        Args:
+            stuck: runs do not go on, so that it brings what they have not.
+        """
         os.environ[TOKEN] = self.scene.destination.admin_token
         self.fields["destinations"][0]["admin_token_env"] = TOKEN
         config = self.config()
@@ -443,13 +446,16 @@ class World:
             config.destinations[0],
             checkpoint=self.checkpoint,
             dry_run=False,
+            stuck=stuck,
             still_owner=lambda: None,
         )
         assert done.after is not None
         self.count("repairs")
         left = [row for row in done.after.differences if not row.ahead]
         if left:
-            assert any("split" in event.kind for event in self.did), left
+            assert any(
+                "split" in event.kind for event in (*self.log, *self.did_there) if isinstance(event, Done)
+            ), left
             return False
         self.model.as_at_source(self.source.bodies, self.source_items())
         return True

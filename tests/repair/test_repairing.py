@@ -245,11 +245,11 @@ def test_what_is_the_destinations_own_stays(servers: TwoServers) -> None:
 def test_other_voxels_are_reported(servers: TwoServers) -> None:
     volume = servers.source.get(f"{LABELS}/sparsevol/40", supervoxels="true")
     runs = volume[:8] + (1).to_bytes(4, "little") + volume[12:28]
-    servers.source.post(f"{LABELS}/split-supervoxel/40", runs)
+    servers.destination.post(f"{LABELS}/split-supervoxel/40", runs)
     servers.source.merge(10, 11)
     done = repaired(servers)
     assert changes(done)[LABELS, "merge"] == 1
-    assert "supervoxels only at the source" in {row.what for row in done.not_repaired}
+    assert "supervoxels only at the destination" in {row.what for row in done.not_repaired}
     assert not done.agree
 
 

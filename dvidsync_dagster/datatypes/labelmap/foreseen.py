@@ -10,6 +10,7 @@ from dvidsync_dagster.datatypes.labelmap.server.commands import (
     Fresh,
     LabelCommand,
     RenumberBody,
+    SplitSupervoxels,
     TakeLabel,
 )
 
@@ -32,6 +33,8 @@ def counter_after(
                 state = _after_cleave(state, command, ceiling, in_use)
             case TakeLabel():
                 state = _after_given(_free(state, command.avoid, in_use))
+            case SplitSupervoxels():
+                state = _after_named(state, command.ids.last)
             case RenumberBody():
                 # A fresh label has been given already.
                 state = state if isinstance(command.new, Fresh) else _after_named(state, command.new)

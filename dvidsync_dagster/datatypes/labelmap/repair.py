@@ -6,10 +6,13 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
+
 from dvidsync_dagster.datatypes.commands import Command
 from dvidsync_dagster.datatypes.contract import DataRepair
 from dvidsync_dagster.datatypes.labelmap.comparison import MAPPING, SIZES
 from dvidsync_dagster.datatypes.labelmap.counter_repair import CLEAVE, RENUMBER, repair_counters
+from dvidsync_dagster.datatypes.labelmap.missing_splits import MissingSplit, missing_splits
 from dvidsync_dagster.datatypes.labelmap.regrouping import Planned, plan_labels
 from dvidsync_dagster.datatypes.labelmap.server.commands import (
     CleaveBody,
@@ -27,6 +30,7 @@ from dvidsync_dagster.differences.items import Found, ServerPair, find
 from dvidsync_dagster.differences.work import ChangeKind, OwnEdit, Work
 from dvidsync_dagster.dvid.labelmap import Labelmap, LastMod
 
+SPLIT = ChangeKind("split supervoxel")
 MERGE = ChangeKind("merge")
 LABEL_OPERATION = ChangeKind("a label operation")
 
@@ -39,19 +43,30 @@ _AGAIN = "What stood before it is done; repair again, which starts from a new co
 
 
 class LabelmapRepair(DataRepair):
-    """Regroups bodies as the source has them. Voxels stay as they are."""
+    """Splits supervoxels and regroups bodies as the source has them. Else voxels stay as they are."""
 
     def version(self, pair: ServerPair, work: Work, carry_out: CarryOut) -> None:
         found, _ = find(MAPPING, pair)
         if found is None:
             return
         version, name = pair.source.version, pair.source.name
+        missing = missing_splits(found, pair)
+        moved = found.only(found.at_source & found.at_destination)
+        bodies = {*moved.source.tolist(), *moved.destination.tolist()}
+        # Before anything is changed.
+        _note_own_edits(sorted(bodies | {each.body for each in missing}), pair, work)
+        if work.plan(version, name, SPLIT, missing):
+            _split(missing, pair, work, carry_out)
+            found, _ = find(MAPPING, pair)
+            if found is None:
+                return
+        foreseen = {each for split in missing for each in (split.whole, *split.volume, split.remain)}
+        is_foreseen = np.isin(found.keys, np.array(sorted(foreseen), np.uint64)) & work.dry_run
         here, there = found.at_source & ~found.at_destination, ~found.at_source & found.at_destination
         for what, mask in (("only at the source", here), ("only at the destination", there)):
-            work.leave(version, name, f"supervoxels {what}", found.keys[mask].tolist(), _VOXELS)
-        moved = found.only(found.at_source & found.at_destination)
-        planned = _plan(moved, pair, work)
-        _note_own_edits(sorted({*moved.source.tolist(), *moved.destination.tolist()}), pair, work)
+            left = found.keys[mask & ~is_foreseen].tolist()
+            work.leave(version, name, f"supervoxels {what}", left, _VOXELS)
+        planned = _plan(found.only(found.at_source & found.at_destination), pair, work)
         _note(planned, version, name, work)
         if planned:
             _carry_out(planned, pair, work, carry_out)
@@ -127,8 +142,18 @@ def _label(label: Label) -> str:
     return str(label) if isinstance(label, int) else "a new label"
 
 
+def _split(missing: Sequence[MissingSplit], pair: ServerPair, work: Work, carry_out: CarryOut) -> None:
+    """As the source's last change of their bodies, so that a run sees that it has nothing to add."""
+    version, name = pair.source.version, pair.source.name
+    signatures = _signatures([(each.body,) for each in missing], pair, work)
+    outcomes = carry_out([each.step(version, name, signatures[(each.body,)]) for each in missing])
+    for split, outcome in zip(missing, outcomes, strict=True):
+        for refusal in outcome.refusals:
+            work.leave(version, name, SPLIT, [split], f"{refusal.found}. {_VOXELS}")
+
+
 def _carry_out(planned: Sequence[Planned], pair: ServerPair, work: Work, carry_out: CarryOut) -> None:
-    signatures = _signatures(planned, pair, work)
+    signatures = _signatures([each.bodies for each in planned], pair, work)
     outcomes = carry_out([each.step(signatures[each.bodies]) for each in planned])
     refused = [
         (each.command, outcome.refusals[0].found)
@@ -142,14 +167,14 @@ def _carry_out(planned: Sequence[Planned], pair: ServerPair, work: Work, carry_o
 
 
 def _signatures(
-    planned: Iterable[Planned], pair: ServerPair, work: Work
+    bodies_of: Iterable[tuple[int, ...]], pair: ServerPair, work: Work
 ) -> Mapping[tuple[int, ...], Signature]:
-    """For the bodies that commands bring to the source's state: user and mutation id of the source's last
+    """By bodies that commands bring to the source's state: user and mutation id of the source's last
     change to them. So a run that reads the log again sees that it has nothing to add."""
     if work.dry_run:
         return defaultdict(Signature)
     source = Labelmap(pair.source.client, pair.source.name)
-    groups = list(dict.fromkeys(each.bodies for each in planned))
+    groups = list(dict.fromkeys(bodies_of))
     bodies = list(dict.fromkeys(body for group in groups for body in group))
     with ThreadPoolExecutor(work.in_flight) as pool:
         answers = pool.map(lambda body: source.last_mod(pair.source.version, body), bodies)

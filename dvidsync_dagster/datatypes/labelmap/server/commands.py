@@ -82,9 +82,11 @@ class RenumberBody(LabelCommand):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SplitSupervoxels(LabelCommand):
-    """Split supervoxels of a body by the voxels in the source's blob `volume`.
+    """Split supervoxels of a body.
 
     Args:
+        volume: the voxels that are split off: the source's blob that holds them, or the supervoxels that they
+            are at the source now.
         body: that they belong to.
         parts: (supervoxel, split, remain) with the ids that both halves get.
         new: the body that the split halves are then cleaved off to; None leaves them in `body`.
@@ -92,7 +94,7 @@ class SplitSupervoxels(LabelCommand):
 
     body: int
     parts: tuple[tuple[int, int, int], ...]
-    volume: str
+    volume: str | tuple[int, ...]
     new: int | None = None
 
     @property

@@ -72,8 +72,9 @@ def _post_cut(bodies: Bodies, command: SplitSupervoxels, cut: TornSplit) -> None
     from dvidsync_dagster.dvid import sparsevol  # few runs split, and its arrays take time to load
 
     volume = split_volume(command.version, command.body, command.volume, bodies.source)
-    if command.new is not None:
-        # It reaches over several supervoxels, and each split takes its own voxels only.
+    if command.new is not None or not isinstance(command.volume, str):
+        # It reaches over several supervoxels, and each split takes its own voxels only. What the source has
+        # now can have been painted since.
         where = f"split of body {command.body}"
         whole = bodies.destination.sparsevol(command.version, cut.supervoxel)
         volume = sparsevol.intersect(volume, sparsevol.parse_runs(whole, where, header=True))

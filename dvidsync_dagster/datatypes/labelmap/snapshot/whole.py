@@ -17,7 +17,7 @@ from dvidsync_dagster.datatypes.labelmap.empty_supervoxels import empty_among
 from dvidsync_dagster.datatypes.labelmap.snapshot.all_bodies import SomeBodies, places_in, reading_bodies
 from dvidsync_dagster.datatypes.labelmap.snapshot.tables import Labels, LabelTables, unfit
 from dvidsync_dagster.dvid.again import is_passing
-from dvidsync_dagster.dvid.label_lists import mapping_pairs, split_halves
+from dvidsync_dagster.dvid.label_lists import mapping_pairs, splits
 from dvidsync_dagster.dvid.labelmap import Labelmap
 from dvidsync_dagster.snapshot.table import HIGHEST, Table
 
@@ -132,7 +132,8 @@ def _read_moved(source: Labelmap, version: str, tables: LabelTables) -> _Moved:
 
 def _empty_halves(source: Labelmap, version: str, supervoxels: Labels) -> Labels:
     """Those of these supervoxels, which are ascending, that a split has left without voxels."""
-    halves = np.array(split_halves(source.client, version, source.name), np.uint64)
+    listed = splits(source.client, version, source.name)
+    halves = np.array([half for *_, remain, split in listed for half in (remain, split)], np.uint64)
     known = np.unique(halves[halves <= HIGHEST].astype(np.int64))
     asked = known[places_in(supervoxels, known)[1]]
     return np.array(sorted(empty_among(version, asked.tolist(), source)), np.int64)

@@ -1,0 +1,137 @@
+"""Splits of the source meet what people changed at the destination: a repair does them too, as it takes the
+version back to the source's state."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+
+from dvid_sandbox.proofreaders.segmentation import RUNS_HEADER, sparse_volume
+from dvidsync_dagster.datatypes.labelmap.repair import MERGE, SPLIT
+from dvidsync_dagster.differences.work import Repair
+from dvidsync_dagster.repair.repairing import repair
+from dvidsync_dagster.run.conflict_table import Counts, conflict_table_of
+from tests.labelmap.own_edits import Beside
+from tests.stage import INSTANCE, stage
+from tests.state import contradictions, differences, read_state
+
+
+@pytest.fixture
+def beside(tmp_path: Path) -> Iterator[Beside]:
+    with stage(tmp_path) as scene:
+        this = Beside(scene, on_conflict="stop")
+        scene.merge(10, 11)
+        assert not this.stopped()
+        yield this
+
+
+def split(beside: Beside, supervoxel: int, *, at: str = "") -> tuple[int, int]:
+    """Off goes half of the voxels; the ids of the halves, first that of the half that goes."""
+    url = f"{at or beside.scene.source.url}/api/node/{beside.scene.root}/{INSTANCE}"
+    volume = httpx.get(f"{url}/sparsevol/{supervoxel}?supervoxels=true").content
+    runs = np.frombuffer(volume, "<i4", offset=len(RUNS_HEADER) + 4).reshape(-1, 4)
+    part = sparse_volume(runs[: len(runs) // 2])
+    answer = httpx.post(f"{url}/split-supervoxel/{supervoxel}?u=amy&app=neu3", content=part)
+    answer.raise_for_status()
+    return answer.json()["SplitSupervoxel"], answer.json()["RemainSupervoxel"]
+
+
+def mend(beside: Beside, *, dry_run: bool = False, stuck: bool = True) -> Repair:
+    config = beside.scene.config(**beside.fields())
+    return repair(
+        config,
+        config.destinations[0],
+        checkpoint=beside.checkpoint,
+        dry_run=dry_run,
+        stuck=stuck,
+        version=beside.scene.root,
+        still_owner=lambda: None,
+    )
+
+
+def state(beside: Beside, at: str) -> dict[str, Any]:
+    server = beside.scene.source if at == "source" else beside.scene.destination
+    return read_state(server.url, beside.scene.root, server.admin_token, indices=True, instances=[INSTANCE])
+
+
+def assert_same(beside: Beside) -> None:
+    """Repairs take ids, and sign what they do."""
+    source, copy = (state(beside, at) for at in ("source", "destination"))
+    assert not contradictions(copy)
+    found = [
+        each
+        for each in differences(source, copy)
+        if not any(own in each for own in ("nextlabel", "user and app"))
+    ]
+    assert found == []
+
+
+def counts(beside: Beside) -> Counts:
+    return conflict_table_of(beside.scene.config(**beside.fields()), "copy").counts()
+
+
+def work_at_halves(beside: Beside) -> int:
+    """A split, one of a half, and halves that go to other bodies; how many operations that is."""
+    off, remain = split(beside, 10)
+    new = beside.source.cleave(10, off).new
+    beside.source.merge(20, new)
+    split(beside, off)
+    split(beside, remain)
+    return 5
+
+
+@pytest.mark.parametrize("apply", ["replay", "state"])
+def test_runs_that_stopped_go_on_after_a_repair(beside: Beside, apply: str) -> None:
+    beside.apply = apply
+    beside.destination.merge(1, 10)
+    operations = work_at_halves(beside)
+    assert len(beside.stopped()) == operations
+    assert counts(beside) == Counts(open=operations)
+    planned = {change.kind: change.count for change in mend(beside, dry_run=True).changes}
+    assert planned[SPLIT] == 3
+    done = mend(beside)
+    assert done.after is not None
+    assert not done.after.differences
+    assert not done.not_repaired or {each.what for each in done.not_repaired} == {"label counter"}
+    assert [edit.item for edit in done.own_edits] == ["body 1"]
+    assert counts(beside) == Counts(closed=operations)
+    assert_same(beside)
+    for body in (10, 20):
+        beside.source.merge(21, body)
+        assert not beside.stopped()
+        assert_same(beside)
+
+
+def test_what_was_left_out_is_done_by_a_repair(beside: Beside) -> None:
+    beside.on_conflict = "skip"
+    beside.destination.merge(1, 10)
+    operations = work_at_halves(beside)
+    assert len(beside.follow()) == operations
+    mend(beside, stuck=False)
+    assert counts(beside) == Counts(closed=operations)
+    beside.source.merge(12, 10)
+    assert not beside.follow()
+    assert_same(beside)
+
+
+def test_splits_that_the_log_brings_are_left_to_it(beside: Beside) -> None:
+    split(beside, 10)
+    beside.destination.merge(1, 12)
+    done = mend(beside, stuck=False)
+    assert SPLIT not in {change.kind for change in done.changes}
+    assert MERGE not in {change.kind for change in done.changes}
+    assert not beside.stopped()
+    assert_same(beside)
+
+
+def test_where_people_took_the_ids_for_others_it_is_told_and_left(beside: Beside) -> None:
+    assert split(beside, 12, at=beside.scene.destination.url) == split(beside, 10)
+    assert beside.stopped()
+    done = mend(beside)
+    assert done.not_repaired
+    assert SPLIT not in {change.kind for change in done.changes}
