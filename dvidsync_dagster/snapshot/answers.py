@@ -43,8 +43,8 @@ _GONE = re.compile(
     re.IGNORECASE,
 )
 _OTHER_CONTENT = re.compile(
-    r"Parquet (?:magic|error|file)|not a parquet file|magic bytes|Invalid (?:Parquet|JSON)|json error|"
-    r"Corrupt|checksum mismatch|Invalid thrift|EOF while parsing",
+    r"Parquet (?:magic|file|(?:\w+ )?error)|not a parquet file|magic bytes|"
+    r"Invalid (?:Parquet|JSON)|json error|Corrupt|checksum mismatch|Invalid thrift|EOF while parsing",
     re.IGNORECASE,
 )
 _NOT_KNOWN_THERE = re.compile(r"NotImplemented\b|UnsupportedHeader|NotSupported\b")
@@ -86,11 +86,20 @@ def storage_error(where: str, error: BaseException) -> StorageError:
         named = told if name in f"{where} {told}" else f"{name}, {told}"
         return SnapshotDamaged(where, f"something is missing: {named}", MISSING)
     if _OTHER_CONTENT.search(text):
-        return SnapshotDamaged(where, f"it is not what was written: {told}", OTHER_CONTENT)
+        return other_content(where, error)
     if status or isinstance(error, OSError):
         return StorageRefused(where, f"it is refused: {told}", "See what the store asks for; then run again.")
     # Nothing is known of what is there: nobody is told to delete anything.
     return StorageError(where, f"it cannot be used: {told}", _UNKNOWN)
+
+
+def other_content(where: str, error: BaseException) -> SnapshotDamaged:
+    """That an object is there, and cannot be what was written.
+
+    Args:
+        where: the object or table, as a URI without login.
+    """
+    return SnapshotDamaged(where, f"it is not what was written: {_plain(error).rstrip('. ')}", OTHER_CONTENT)
 
 
 _ROOM = "Make room, or raise the quota; then run again."
@@ -116,9 +125,8 @@ MISSING = (
     "takes the snapshot back to the last committed version, and the next run follows from there."
 )
 OTHER_CONTENT = (
-    "Bring it back as it was, if the bucket keeps old versions. Else delete this object; then `dvidsync "
-    "repair --apply` takes the snapshot back to the last committed version, and the next run follows from "
-    "there."
+    "Bring it back as it was, if the bucket keeps old versions. Else `dvidsync repair --apply` finds what is "
+    "damaged, and takes the snapshot back to the last committed version; the next run follows from there."
 )
 TABLE_ANEW = (
     "Keep a copy of this table's folder, and delete it. Then `dvidsync repair --apply` takes the snapshot "

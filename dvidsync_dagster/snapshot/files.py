@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from types import TracebackType
 
@@ -12,8 +12,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from deltalake.transaction import AddAction
 
-from dvidsync_dagster.errors import StorageError
-from dvidsync_dagster.snapshot.answers import storage_error
+from dvidsync_dagster.errors import SnapshotDamaged, StorageError
+from dvidsync_dagster.snapshot.answers import other_content, storage_error
 from dvidsync_dagster.snapshot.opening import STORE_ERRORS
 from dvidsync_dagster.snapshot.parquet import FILE, GROUP, GROUP_ROWS, statistics, writer
 from dvidsync_dagster.snapshot.store import Bucket
@@ -114,11 +114,37 @@ def release_unused() -> None:
 @contextmanager
 def opened_file(bucket: Bucket, name: str) -> Iterator[pq.ParquetFile]:
     """A file, to read its row groups. What goes wrong meanwhile becomes a StorageError."""
+    where = f"{bucket.uri}/{name}"
     try:
-        with bucket.opened(name) as source, pq.ParquetFile(source, pre_buffer=False) as file:
+        with (
+            bucket.opened(name) as source,
+            pq.ParquetFile(source, pre_buffer=False, page_checksum_verification=True) as file,
+        ):
             yield file
     except STORE_ERRORS as error:
-        raise storage_error(f"{bucket.uri}/{name}", error) from None
+        raise (other_content if _is_of_content(error) else storage_error)(where, error) from None
+
+
+def is_readable(bucket: Bucket, name: str, columns: Collection[str], rows: int) -> bool:
+    """Whether all of a file can be read, and it has this many rows and no other columns than these. Raises
+    StorageError."""
+    try:
+        with opened_file(bucket, name) as file:
+            read = [file.read_row_group(number).num_rows for number in range(file.num_row_groups)]
+            return sum(read) == rows and set(file.schema_arrow.names) <= set(columns)
+    except SnapshotDamaged:
+        return False
+    finally:
+        release_unused()
+
+
+def _is_of_content(error: BaseException) -> bool:
+    """Whether Arrow could not make sense of what it has read; else it is the store that failed, or memory."""
+    if isinstance(error, OSError):
+        return error.errno is None
+    return isinstance(error, pa.ArrowException) and not isinstance(
+        error, pa.ArrowMemoryError | pa.ArrowCancelled
+    )
 
 
 def _pieces(rows: pa.Table) -> Iterator[pa.Table]:

@@ -121,6 +121,12 @@ def _pinned(snapshot: Snapshot) -> str:
 
 def _exact(at: datetime) -> int:
     """The end of the microsecond, so that a point's own `log_time` finds it."""
+    if not isinstance(at, datetime):
+        raise ConfigurationError(
+            "at",
+            f"{escaped(repr(at), 100)} is no datetime",
+            "Give one with a time zone, such as datetime(2026, 1, 31, tzinfo=UTC).",
+        )
     if at.tzinfo is None:
         raise ConfigurationError(
             "at", f"{at.isoformat()} has no time zone", "Give one, such as datetime(…, tzinfo=UTC)."

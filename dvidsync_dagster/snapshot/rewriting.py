@@ -36,6 +36,7 @@ class File:
 
     path: str
     size: int
+    rows: int
     least: Any = None
     most: Any = None
 
@@ -49,7 +50,8 @@ def files_of(delta: DeltaTable, column: str | None = None) -> list[File]:
     told = pa.table(delta.get_add_actions(flatten=True)).sort_by("modification_time").to_pydict()
     nothing = [None] * len(told["path"])
     limits = (told.get(f"{what}.{column}", nothing) for what in ("min", "max"))
-    files = [File(*each) for each in zip(told["path"], told["size_bytes"], *limits, strict=True)]
+    columns = (told[name] for name in ("path", "size_bytes", "num_records"))
+    files = [File(*each) for each in zip(*columns, *limits, strict=True)]
     return sorted(files, key=lambda file: (file.least is not None, file.least)) if column else files
 
 

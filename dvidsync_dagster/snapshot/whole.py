@@ -1,4 +1,7 @@
-"""Whether the files of tables are all there. The bucket is listed for it, table by table; no file is read."""
+"""Whether the files of tables are all there, and hold what was written.
+
+The bucket is listed for it, table by table. Files are read only where that is asked for.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +9,11 @@ from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 
 from dvidsync_dagster.errors import SnapshotDamaged
+from dvidsync_dagster.snapshot.files import is_readable
 from dvidsync_dagster.snapshot.layout import table_folder
 from dvidsync_dagster.snapshot.opening import opened, storage_errors
 from dvidsync_dagster.snapshot.points import Point
-from dvidsync_dagster.snapshot.rewriting import files_of
+from dvidsync_dagster.snapshot.rewriting import File, files_of
 from dvidsync_dagster.snapshot.store import Bucket
 
 
@@ -17,11 +21,17 @@ class WholeTables:
     """The tables of a branch, each of which is listed once.
 
     Every method may raise StorageError.
+
+    Args:
+        branch: its name.
+        read: also read each file, once: one that is damaged is lost too.
     """
 
-    def __init__(self, bucket: Bucket, branch: str) -> None:
+    def __init__(self, bucket: Bucket, branch: str, *, read: bool = False) -> None:
         self._bucket = bucket
         self._branch = branch
+        self._read = read
+        self._readable: dict[str, bool] = {}
         self._there: dict[str, Mapping[str, int]] = {}
 
     def lost(self, path: str, version: int) -> str:
@@ -34,9 +44,15 @@ class WholeTables:
         except SnapshotDamaged:
             return f"{folder}/_delta_log up to version {version}"
         with storage_errors(self._bucket, self._branch, path):
-            needed = {f"{folder}/{file.path}": file.size for file in files_of(delta)}
+            needed = {f"{folder}/{file.path}": file for file in files_of(delta)}
+            columns = [field.name for field in delta.schema().fields]
         there = self._there[path]
-        return next((name for name, size in needed.items() if there.get(name) != size), "")
+        lost = (
+            name
+            for name, file in needed.items()
+            if there.get(name) != file.size or (self._read and not self._is_readable(name, columns, file))
+        )
+        return next(lost, "")
 
     def first_lost(self, tables: Mapping[str, int]) -> str:
         """The first of tables at versions that is not whole; "" if all are."""
@@ -46,3 +62,8 @@ class WholeTables:
         """The oldest point that is whole. Files are deleted from the oldest on."""
         place = bisect_left(points, True, key=lambda point: not self.first_lost(point.tables))
         return points[place] if place < len(points) else None
+
+    def _is_readable(self, name: str, columns: Sequence[str], file: File) -> bool:
+        if name not in self._readable:
+            self._readable[name] = is_readable(self._bucket, name, columns, file.rows)
+        return self._readable[name]

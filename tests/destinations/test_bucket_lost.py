@@ -9,6 +9,7 @@ from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 from deltalake import DeltaTable
 
@@ -95,6 +96,17 @@ def repaired(here: SourceAndBucket, *, dry_run: bool = False) -> Repair:
     return repair(config, config.destinations[0], dry_run=dry_run, still_owner=lambda: None)
 
 
+def damage(file: Path) -> None:
+    """One byte is another one: of a value in a table's file, else the first."""
+    content = bytearray(file.read_bytes())
+    place = 0
+    if file.suffix == ".parquet":
+        column = pq.read_metadata(file).row_group(0).column(0)
+        place = column.data_page_offset + column.total_compressed_size - 1
+    content[place] ^= 1
+    file.write_bytes(content)
+
+
 def test_a_file_of_a_table_that_is_gone_is_named(here: SourceAndBucket) -> None:
     here.sync()
     undisturbed = here.folder / "undisturbed"
@@ -170,7 +182,11 @@ def test_what_a_run_has_lost_since_the_last_commit_comes_again_from_the_log(
     [
         (f"{LABELS}/mapping", "files"),
         (f"{LABELS}/bodies", "folder"),
+        (f"{LABELS}/mapping", "bytes"),
+        (KEYS, "bytes"),
         (KEYS, "log"),
+        (KEYS, "first commit"),
+        (NEURONS, "last commit"),
         (NEURONS, "files"),
         ("versions", "folder"),
     ],
@@ -184,6 +200,13 @@ def test_what_the_last_commit_has_lost_too_is_read_anew(
         case "files":
             for file in {*newest_files(here, path), *pinned_files(here, path, version)}:
                 file.unlink()
+        case "bytes":
+            for file in {*newest_files(here, path), *pinned_files(here, path, version)}:
+                damage(file)
+        case "first commit":
+            damage(min((folder / "_delta_log").glob("*.json")))
+        case "last commit":
+            damage(max((folder / "_delta_log").glob("*.json")))
         case "log":
             shutil.rmtree(folder / "_delta_log")
         case "folder":

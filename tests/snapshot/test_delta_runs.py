@@ -12,6 +12,7 @@ from pathlib import Path
 from threading import Event, Semaphore
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from deltalake import DeltaTable, write_deltalake
 from deltalake.exceptions import CommitFailedError
@@ -287,6 +288,24 @@ def test_a_file_that_is_another_one_is_told_of(tmp_path: Path, content: bytes) -
         list(tables.rows({PATH: named}).batches(MAPPING))
     with pytest.raises(SnapshotDamaged, match="not what was written"):
         put(tables, {1: 2})
+
+
+@pytest.mark.parametrize("column", [0, 1])
+def test_one_byte_of_a_value_that_is_another_one_is_told_of(tmp_path: Path, column: int) -> None:
+    tables = tables_at(tmp_path)
+    named = created(tables, {each: each * each for each in range(1000)})
+    [file] = parquet_files(tmp_path)
+    content = bytearray(file.read_bytes())
+    written = pq.read_metadata(file).row_group(0).column(column)
+    content[written.data_page_offset + written.total_compressed_size - 1] ^= 1
+    file.write_bytes(content)
+    attempts: list[Callable[[], object]] = [
+        lambda: tables.rows({PATH: named}).find(MAPPING, "sv", [1]),
+        lambda: put(tables, {1: 2}),
+    ]
+    for attempt in attempts:
+        with pytest.raises(SnapshotDamaged, match=r"not what was written.*`dvidsync repair --apply` finds"):
+            attempt()
 
 
 def test_a_log_that_is_damaged_is_told_of_and_left_as_it_is(tmp_path: Path) -> None:

@@ -240,6 +240,7 @@ def test_wrong_arguments_are_told_with_what_there_is(follower: Follower, tmp_pat
     fails(f"version: .*'c' is not kept. Of the committed versions {'b1' * 16}, ", version="c")
     fails("at: the snapshot begins later. .* since 2026-11-01T01:00:00", at=hour(0))
     fails("at: 2026-11-01T01:00:00 has no time zone", at=datetime(2026, 11, 1, 1))
+    fails("at: .2026-11-01. is no datetime. Give one with a time zone", at="2026-11-01")
     fails("at: a version is given too", at=datetime.now(UTC), version="b1")
     dataset = dvidsync_dagster.snapshot.open(str(tmp_path))
     with pytest.raises(ConfigurationError, match=r"no table 'seg' at this point. It has: .*notes, seg"):

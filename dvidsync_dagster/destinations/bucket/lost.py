@@ -8,13 +8,15 @@ the first one had just been begun with that version.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from dvidsync_dagster.destinations.bucket.versions import Base, BranchVersions
 from dvidsync_dagster.errors import SnapshotDamaged
 from dvidsync_dagster.outgoing_text import escaped
-from dvidsync_dagster.snapshot.layout import branch_folder
+from dvidsync_dagster.snapshot.layout import branch_folder, table_folder
+from dvidsync_dagster.snapshot.opening import found
 from dvidsync_dagster.snapshot.pointer import BranchState, Pin, Pointer, Snapshot, TableState
 from dvidsync_dagster.snapshot.rows import RowsAt
 from dvidsync_dagster.snapshot.store import Bucket
@@ -81,9 +83,9 @@ def going_back(
         StorageError: the bucket does not answer.
     """
     state = snapshot.branches.get(branch)
-    whole = WholeTables(bucket, branch)
-    found = {path: whole.lost(path, table.version) for path, table in state.tables.items()} if state else {}
-    lost = {path: what for path, what in found.items() if what}
+    whole = WholeTables(bucket, branch, read=True)
+    looked = {path: whole.lost(path, table.version) for path, table in state.tables.items()} if state else {}
+    lost = {path: what for path, what in looked.items() if what}
     if not lost:
         return None
     pins = {uuid: pin for uuid, pin in snapshot.pins.items() if pin.branch == branch}
@@ -111,6 +113,8 @@ def go_back(bucket: Bucket, repo: str, how: GoingBack, still_owner: Callable[[],
     """
     still_owner()
     pointer = Pointer.claimed(bucket, repo)
+    for path in how.lost:
+        _cut_log(bucket, how.branch, path, how.kept.get(path))
     snapshot = pointer.snapshot
     state = how.state(snapshot.pins[how.base.uuid])
     pointer.commit(
@@ -118,6 +122,23 @@ def go_back(bucket: Bucket, repo: str, how: GoingBack, still_owner: Callable[[],
             update={"checkpoint": None, "branches": {**snapshot.branches, how.branch: state}},
         )
     )
+
+
+def _cut_log(bucket: Bucket, branch: str, path: str, kept: TableState | None) -> None:
+    """A table whose log cannot be read to its end could not be written: nothing stays of it after the version
+    that is kept."""
+    try:
+        found(bucket, branch, path)
+    except SnapshotDamaged:
+        last = kept.version if kept is not None else -1
+        log = bucket.names(f"{table_folder(branch, path)}/_delta_log")
+        bucket.delete(name for name in log if _number(name) > last)
+
+
+def _number(name: str) -> int:
+    """Of a commit, by its name in a log. What has none tells of the newest ones."""
+    number = name.rpartition("/")[2].partition(".")[0]
+    return int(number) if number.isdecimal() else sys.maxsize
 
 
 def told(bucket: Bucket, how: GoingBack, *, done: bool) -> SnapshotDamaged:
@@ -137,15 +158,15 @@ LostOfPins = Mapping[str, Mapping[str, str]]
 
 def lost_of_pins(bucket: Bucket, snapshot: Snapshot, branch: str) -> LostOfPins:
     """What the committed versions that are kept lack. Raises StorageError."""
-    whole = WholeTables(bucket, branch)
-    found: dict[str, dict[str, str]] = {}
+    whole = WholeTables(bucket, branch, read=True)
+    lost: dict[str, dict[str, str]] = {}
     for uuid, pin in snapshot.pins.items():
         if pin.branch != branch:
             continue
         for path, version in pin.tables.items():
             if what := whole.lost(path, version):
-                found.setdefault(uuid, {})[path] = what
-    return found
+                lost.setdefault(uuid, {})[path] = what
+    return lost
 
 
 def told_of_pins(bucket: Bucket, lost: LostOfPins) -> SnapshotDamaged:
