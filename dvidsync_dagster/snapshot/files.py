@@ -122,7 +122,8 @@ def opened_file(bucket: Bucket, name: str) -> Iterator[pq.ParquetFile]:
         ):
             yield file
     except STORE_ERRORS as error:
-        raise (other_content if _is_of_content(error) else storage_error)(where, error) from None
+        told = other_content if _is_of_content(error) else storage_error
+        raise told(where, error) from None
 
 
 def is_readable(bucket: Bucket, name: str, columns: Collection[str], rows: int) -> bool:

@@ -224,7 +224,7 @@ def test_indices_that_are_none_are_named(answer: bytes, found: str) -> None:
         list(indices(server(answer), "v", "labels", [7, 8]))
 
 
-def test_halves_of_all_versions_splits() -> None:
+def test_splits_of_all_versions() -> None:
     listed = orjson.dumps(["child", [[9, 5, 20, 21]], "root", [[3, 1, 10, 11], [4, 2, 12, 13]]])
     assert splits(server(listed), "v", "labels") == [(9, 5, 20, 21), (3, 1, 10, 11), (4, 2, 12, 13)]
     assert splits(server(b"[]"), "v", "labels") == []

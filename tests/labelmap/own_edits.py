@@ -11,6 +11,7 @@ from typing import Any, Literal
 import httpx
 
 from dvidsync_dagster.destinations.protocol import ConflictRow, StoppedAt
+from dvidsync_dagster.differences.work import Repair
 from dvidsync_dagster.log.checkpoint import Checkpoint
 from dvidsync_dagster.repair.repairing import repair
 from dvidsync_dagster.run.follow import follow
@@ -233,15 +234,17 @@ class Beside:
 
     def mend(self) -> None:
         """A repair of a destination that cannot follow. It takes ids, so the counters differ."""
+        assert not self.repaired().pending
+        self.scene.assert_same()
+
+    def repaired(self, *, dry_run: bool = False, stuck: bool = True) -> Repair:
         config = self.scene.config(**self.fields())
-        done = repair(
+        return repair(
             config,
             config.destinations[0],
             checkpoint=self.checkpoint,
-            dry_run=False,
-            stuck=True,
+            dry_run=dry_run,
+            stuck=stuck,
             version=self.scene.root,
             still_owner=lambda: None,
         )
-        assert not done.pending
-        self.scene.assert_same()

@@ -13,8 +13,6 @@ import pytest
 
 from dvid_sandbox.proofreaders.segmentation import RUNS_HEADER, sparse_volume
 from dvidsync_dagster.datatypes.labelmap.repair import MERGE, SPLIT
-from dvidsync_dagster.differences.work import Repair
-from dvidsync_dagster.repair.repairing import repair
 from dvidsync_dagster.run.conflict_table import Counts, conflict_table_of
 from tests.labelmap.own_edits import Beside
 from tests.stage import INSTANCE, stage
@@ -39,19 +37,6 @@ def split(beside: Beside, supervoxel: int, *, at: str = "") -> tuple[int, int]:
     answer = httpx.post(f"{url}/split-supervoxel/{supervoxel}?u=amy&app=neu3", content=part)
     answer.raise_for_status()
     return answer.json()["SplitSupervoxel"], answer.json()["RemainSupervoxel"]
-
-
-def mend(beside: Beside, *, dry_run: bool = False, stuck: bool = True) -> Repair:
-    config = beside.scene.config(**beside.fields())
-    return repair(
-        config,
-        config.destinations[0],
-        checkpoint=beside.checkpoint,
-        dry_run=dry_run,
-        stuck=stuck,
-        version=beside.scene.root,
-        still_owner=lambda: None,
-    )
 
 
 def state(beside: Beside, at: str) -> dict[str, Any]:
@@ -92,9 +77,9 @@ def test_runs_that_stopped_go_on_after_a_repair(beside: Beside, apply: str) -> N
     operations = work_at_halves(beside)
     assert len(beside.stopped()) == operations
     assert counts(beside) == Counts(open=operations)
-    planned = {change.kind: change.count for change in mend(beside, dry_run=True).changes}
+    planned = {change.kind: change.count for change in beside.repaired(dry_run=True).changes}
     assert planned[SPLIT] == 3
-    done = mend(beside)
+    done = beside.repaired()
     assert done.after is not None
     assert not done.after.differences
     assert not done.not_repaired or {each.what for each in done.not_repaired} == {"label counter"}
@@ -112,7 +97,7 @@ def test_what_was_left_out_is_done_by_a_repair(beside: Beside) -> None:
     beside.destination.merge(1, 10)
     operations = work_at_halves(beside)
     assert len(beside.follow()) == operations
-    mend(beside, stuck=False)
+    beside.repaired(stuck=False)
     assert counts(beside) == Counts(closed=operations)
     beside.source.merge(12, 10)
     assert not beside.follow()
@@ -122,7 +107,7 @@ def test_what_was_left_out_is_done_by_a_repair(beside: Beside) -> None:
 def test_splits_that_the_log_brings_are_left_to_it(beside: Beside) -> None:
     split(beside, 10)
     beside.destination.merge(1, 12)
-    done = mend(beside, stuck=False)
+    done = beside.repaired(stuck=False)
     assert SPLIT not in {change.kind for change in done.changes}
     assert MERGE not in {change.kind for change in done.changes}
     assert not beside.stopped()
@@ -132,6 +117,6 @@ def test_splits_that_the_log_brings_are_left_to_it(beside: Beside) -> None:
 def test_where_people_took_the_ids_for_others_it_is_told_and_left(beside: Beside) -> None:
     assert split(beside, 12, at=beside.scene.destination.url) == split(beside, 10)
     assert beside.stopped()
-    done = mend(beside)
+    done = beside.repaired()
     assert done.not_repaired
     assert SPLIT not in {change.kind for change in done.changes}

@@ -43,25 +43,9 @@ def cleaved_supervoxels(cleave: Cleaved, source: Labelmap) -> tuple[int, ...]:
     return tuple(found)
 
 
-def split_volume(
-    version: str, body: int, reference: str | tuple[int, ...], source: Labelmap
-) -> sparsevol.Runs:
-    """The voxels that are split off a body. Raises ServerFailed if the source holds no runs there.
-
-    Args:
-        reference: of a blob, or the supervoxels that hold the voxels now.
-    """
-    import numpy as np
-
+def split_volume(version: str, body: int, reference: str, source: Labelmap) -> sparsevol.Runs:
+    """The voxels that are split off a body. Raises ServerFailed if the blob holds no runs."""
     from dvidsync_dagster.dvid import sparsevol  # few runs split, and its arrays take time to load
 
-    if not isinstance(reference, str):
-        where = f"the voxels of supervoxel {{}} of {source.name}"
-        return np.concatenate(
-            [
-                sparsevol.parse_runs(source.sparsevol(version, part), where.format(part), header=True)
-                for part in reference
-            ]
-        )
     where = f"blob {reference} of {source.name} (split of body {body})"
     return sparsevol.parse_runs(source.blob(version, reference), where, header=False)

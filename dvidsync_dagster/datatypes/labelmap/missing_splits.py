@@ -45,13 +45,13 @@ class MissingSplit:
         return f"{self.whole} into {self.split} and {self.remain}"
 
 
-def missing_splits(found: Found | None, pair: ServerPair) -> list[MissingSplit]:
+def missing_splits(found: Found, pair: ServerPair) -> list[MissingSplit]:
     """The splits that lead to supervoxels which only the source has, in their order.
 
     Args:
         found: the supervoxels that differ.
     """
-    wanted = found.keys[found.at_source & ~found.at_destination].tolist() if found is not None else []
+    wanted = found.keys[found.at_source & ~found.at_destination].tolist()
     if not wanted:
         return []
     version = pair.source.version

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from dvidsync_dagster.datatypes.labelmap.blobs import split_volume
 from dvidsync_dagster.datatypes.labelmap.server.bodies import Bodies, signed
@@ -13,6 +14,10 @@ from dvidsync_dagster.errors import RequestRefused
 from dvidsync_dagster.events.event import Event
 from dvidsync_dagster.plan.outcome import DONE, Outcome, refused_by
 from dvidsync_dagster.refusal_reason import RefusalReason
+
+if TYPE_CHECKING:
+    from dvidsync_dagster.dvid import sparsevol
+    from dvidsync_dagster.dvid.labelmap import Labelmap
 
 _TORN_SPLIT = (RefusalReason.SUPERVOXEL_SPLIT, RefusalReason.OUTSIDE_SUPERVOXEL)
 """Why a supervoxel split is refused that a killed server left half done."""
@@ -71,13 +76,15 @@ def _cut(bodies: Bodies, command: SplitSupervoxels, cut: TornSplit) -> RequestRe
 def _post_cut(bodies: Bodies, command: SplitSupervoxels, cut: TornSplit) -> None:
     from dvidsync_dagster.dvid import sparsevol  # few runs split, and its arrays take time to load
 
-    volume = split_volume(command.version, command.body, command.volume, bodies.source)
+    if isinstance(command.volume, str):
+        volume = split_volume(command.version, command.body, command.volume, bodies.source)
+    else:
+        volume = _voxels_now(command.version, command.volume, bodies.source)
     if command.new is not None or not isinstance(command.volume, str):
         # It reaches over several supervoxels, and each split takes its own voxels only. What the source has
         # now can have been painted since.
-        where = f"split of body {command.body}"
-        whole = bodies.destination.sparsevol(command.version, cut.supervoxel)
-        volume = sparsevol.intersect(volume, sparsevol.parse_runs(whole, where, header=True))
+        whole = _voxels_now(command.version, (cut.supervoxel,), bodies.destination)
+        volume = sparsevol.intersect(volume, whole)
     bodies.destination.split_supervoxel(
         command.version,
         cut.supervoxel,
@@ -87,3 +94,18 @@ def _post_cut(bodies: Bodies, command: SplitSupervoxels, cut: TornSplit) -> None
         **signed(command),
     )
     bodies.counter.passed(cut.split, cut.remain)
+
+
+def _voxels_now(version: str, supervoxels: Sequence[int], labelmap: Labelmap) -> sparsevol.Runs:
+    """Raises ServerError."""
+    import numpy as np
+
+    from dvidsync_dagster.dvid import sparsevol
+
+    where = f"{labelmap.name}: the voxels of supervoxel"
+    return np.concatenate(
+        [
+            sparsevol.parse_runs(labelmap.sparsevol(version, each), f"{where} {each}", header=True)
+            for each in supervoxels
+        ]
+    )
