@@ -23,27 +23,27 @@ class WholeTables:
     Every method may raise StorageError.
 
     Args:
-        branch: its name.
+        bucket, branch: where they are.
         read: also read each file, once: one that is damaged is lost too.
     """
 
     def __init__(self, bucket: Bucket, branch: str, *, read: bool = False) -> None:
-        self._bucket = bucket
-        self._branch = branch
+        self.bucket = bucket
+        self.branch = branch
         self._read = read
         self._readable: dict[str, bool] = {}
         self._there: dict[str, Mapping[str, int]] = {}
 
     def lost(self, path: str, version: int) -> str:
         """What a version of a table lacks: the name of a file, or words for its log; "" if it is whole."""
-        folder = table_folder(self._branch, path)
+        folder = table_folder(self.branch, path)
         if path not in self._there:
-            self._there[path] = self._bucket.sizes(folder)
+            self._there[path] = self.bucket.sizes(folder)
         try:
-            delta = opened(self._bucket, self._branch, path, version)
+            delta = opened(self.bucket, self.branch, path, version)
         except SnapshotDamaged:
             return f"{folder}/_delta_log up to version {version}"
-        with storage_errors(self._bucket, self._branch, path):
+        with storage_errors(self.bucket, self.branch, path):
             needed = {f"{folder}/{file.path}": file for file in files_of(delta)}
             columns = [field.name for field in delta.schema().fields]
         there = self._there[path]
@@ -65,5 +65,5 @@ class WholeTables:
 
     def _is_readable(self, name: str, columns: Sequence[str], file: File) -> bool:
         if name not in self._readable:
-            self._readable[name] = is_readable(self._bucket, name, columns, file.rows)
+            self._readable[name] = is_readable(self.bucket, name, columns, file.rows)
         return self._readable[name]

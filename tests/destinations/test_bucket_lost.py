@@ -229,6 +229,20 @@ def test_what_the_last_commit_has_lost_too_is_read_anew(
     assert here.pointer().pins.keys() == here.pointer(undisturbed).pins.keys()
 
 
+def test_of_a_damaged_log_stays_what_an_older_version_needs(two: tuple[SourceAndBucket, Path, str]) -> None:
+    here, _, _ = two
+    pins = here.pointer().pins
+    [(first, version), (_, later)] = [(uuid, pin.tables[KEYS]) for uuid, pin in pins.items()]
+    assert version < later
+    before = here.content(version=first)
+    damage(here.bucket / f"master/{KEYS}/_delta_log/{version + 1:020d}.json")
+    with pytest.raises(SnapshotDamaged, match="let a run follow from there now"):
+        repaired(here)
+    assert here.content(version=first) == before
+    here.sync()
+    assert here.content(version=first) == before
+
+
 def test_a_committed_version_that_has_lost_a_file_gets_it_from_the_source(
     two: tuple[SourceAndBucket, Path, str],
 ) -> None:

@@ -9,7 +9,7 @@ the first one had just been begun with that version.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from dvidsync_dagster.destinations.bucket.versions import Base, BranchVersions
@@ -33,6 +33,8 @@ class GoingBack:
         base: the version that it goes back to.
         kept: the tables that are whole there, as they are kept.
         anew: the paths of those that are not.
+        needed: of tables that have lost something, the newest version that committed versions have whole; -1:
+            none.
     """
 
     branch: str
@@ -40,6 +42,7 @@ class GoingBack:
     base: Base
     kept: Mapping[str, TableState]
     anew: tuple[str, ...]
+    needed: Mapping[str, int]
 
     def state(self, pin: Pin) -> BranchState:
         """The branch as the next run finds it.
@@ -70,11 +73,12 @@ class GoingBack:
 
 
 def going_back(
-    bucket: Bucket, snapshot: Snapshot, branch: str, versions: BranchVersions, clock: int
+    whole: WholeTables, snapshot: Snapshot, versions: BranchVersions, clock: int
 ) -> GoingBack | None:
     """How a branch goes back; None if its newest snapshot has lost nothing.
 
     Args:
+        whole: the branch's.
         versions: of the branch, as the source has them.
         clock: the source's (ns since 1970).
 
@@ -82,8 +86,8 @@ def going_back(
         SnapshotDamaged: something is lost, and no committed version is kept.
         StorageError: the bucket does not answer.
     """
+    bucket, branch = whole.bucket, whole.branch
     state = snapshot.branches.get(branch)
-    whole = WholeTables(bucket, branch, read=True)
     looked = {path: whole.lost(path, table.version) for path, table in state.tables.items()} if state else {}
     lost = {path: what for path, what in looked.items() if what}
     if not lost:
@@ -101,7 +105,14 @@ def going_back(
         base,
         {path: TableState(version=version, rows=rows.count(path)) for path, version in there.items()},
         tuple(sorted(tables.keys() - there.keys())),
+        {path: _newest_whole(whole, path, pins.values()) for path in lost},
     )
+
+
+def _newest_whole(whole: WholeTables, path: str, pins: Iterable[Pin]) -> int:
+    """The newest version of a table that committed versions have and that is whole; -1 if there is none."""
+    versions = {pin.tables[path] for pin in pins if path in pin.tables}
+    return next((each for each in sorted(versions, reverse=True) if not whole.lost(path, each)), -1)
 
 
 def go_back(bucket: Bucket, repo: str, how: GoingBack, still_owner: Callable[[], None]) -> None:
@@ -113,8 +124,8 @@ def go_back(bucket: Bucket, repo: str, how: GoingBack, still_owner: Callable[[],
     """
     still_owner()
     pointer = Pointer.claimed(bucket, repo)
-    for path in how.lost:
-        _cut_log(bucket, how.branch, path, how.kept.get(path))
+    for path, version in how.needed.items():
+        _cut_log(bucket, how.branch, path, version)
     snapshot = pointer.snapshot
     state = how.state(snapshot.pins[how.base.uuid])
     pointer.commit(
@@ -124,15 +135,14 @@ def go_back(bucket: Bucket, repo: str, how: GoingBack, still_owner: Callable[[],
     )
 
 
-def _cut_log(bucket: Bucket, branch: str, path: str, kept: TableState | None) -> None:
-    """A table whose log cannot be read to its end could not be written: nothing stays of it after the version
-    that is kept."""
+def _cut_log(bucket: Bucket, branch: str, path: str, version: int) -> None:
+    """A table whose log cannot be read to its end could not be written: nothing stays of it after this
+    version, the newest one that is needed."""
     try:
         found(bucket, branch, path)
     except SnapshotDamaged:
-        last = kept.version if kept is not None else -1
         log = bucket.names(f"{table_folder(branch, path)}/_delta_log")
-        bucket.delete(name for name in log if _number(name) > last)
+        bucket.delete(name for name in log if _number(name) > version)
 
 
 def _number(name: str) -> int:
@@ -156,12 +166,11 @@ LostOfPins = Mapping[str, Mapping[str, str]]
 """By version, by a table's path, what is lost."""
 
 
-def lost_of_pins(bucket: Bucket, snapshot: Snapshot, branch: str) -> LostOfPins:
+def lost_of_pins(whole: WholeTables, snapshot: Snapshot) -> LostOfPins:
     """What the committed versions that are kept lack. Raises StorageError."""
-    whole = WholeTables(bucket, branch, read=True)
     lost: dict[str, dict[str, str]] = {}
     for uuid, pin in snapshot.pins.items():
-        if pin.branch != branch:
+        if pin.branch != whole.branch:
             continue
         for path, version in pin.tables.items():
             if what := whole.lost(path, version):

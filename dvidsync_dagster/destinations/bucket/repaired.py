@@ -32,6 +32,7 @@ from dvidsync_dagster.snapshot.pointer import BranchState, Pointer, Snapshot, Ta
 from dvidsync_dagster.snapshot.release import SUMS
 from dvidsync_dagster.snapshot.store import Bucket
 from dvidsync_dagster.snapshot.table import Change, Table
+from dvidsync_dagster.snapshot.whole import WholeTables
 
 TableChange = tuple[Table, Change]
 
@@ -91,12 +92,13 @@ class SnapshotRepair(BucketBesideSource):
             return
         branch, repo = self._config.branch, read_repo_info(self._source, self._root)
         clock = read_server_info(self._source).clock
-        how = going_back(self._bucket, snapshot, branch, BranchVersions.of(repo, branch), clock)
+        whole = WholeTables(self._bucket, branch, read=True)
+        how = going_back(whole, snapshot, BranchVersions.of(repo, branch), clock)
         if how is not None:
             if not dry_run:
                 go_back(self._bucket, self._root, how, self._still_owner)
             raise told(self._bucket, how, done=not dry_run)
-        lost = lost_of_pins(self._bucket, snapshot, branch)
+        lost = lost_of_pins(whole, snapshot)
         if lost and dry_run:
             raise told_of_pins(self._bucket, lost)
         if lost:
