@@ -55,6 +55,20 @@ def test_a_run_that_ends_at_a_request(tmp_path: Path, kind: str, only: str, goes
         assert here.differences() == []
 
 
+def test_no_id_is_burned_where_few_operations_follow_a_run_that_was_killed(tmp_path: Path) -> None:
+    """The mapping that it wrote has moved the counter. `auto` repeats so few one by one else."""
+    with scene(tmp_path, seed=11, work=150, weights=NO_SPLITS, chunk_records=400) as here:
+        copy = here.stage.destination
+        copy.ask_for_faults({"kind": "kill-after", "only": "/mappings", "after": 0})
+        in_bulk(here).try_to_run()
+        copy.wait_for_death()
+        copy.restart()
+        here.apply = "auto"
+        here.chunk_records = 100
+        here.run()
+        assert here.differences() == []
+
+
 @pytest.mark.parametrize("kind", ["drop-before", "drop-after"])
 @pytest.mark.parametrize("only", ["/mappings", "/indices"])
 def test_a_lost_answer(tmp_path: Path, kind: str, only: str) -> None:

@@ -7,10 +7,12 @@ See docs/dvid.md, "Copying states".
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
+from dvidsync_dagster.datatypes.labelmap.counter_rule import CounterState
 from dvidsync_dagster.datatypes.labelmap.events import (
     BodyEvent,
+    Cleave,
     LabelEvent,
     SetNextLabel,
     Split,
@@ -29,10 +31,15 @@ AUTO_REQUESTS = 50
 
 
 class BulkChoice:
-    """For one run."""
+    """For one run.
 
-    def __init__(self, servers: Servers) -> None:
+    Args:
+        counter_state: how the destination's counter of an instance stands.
+    """
+
+    def __init__(self, servers: Servers, counter_state: Callable[[str], CounterState]) -> None:
         self._servers = servers
+        self._counter_state = counter_state
         self._keeps_indices: dict[str, bool] = {}
 
     def of(self, events: Sequence[LabelEvent]) -> list[bool]:
@@ -64,7 +71,7 @@ class BulkChoice:
 
     def _is_chosen(self, name: str, events: Sequence[BodyEvent], there: RepoInfo) -> bool:
         servers, here = self._servers, self._servers.at_destination(name)
-        if servers.apply == "auto" and requests_of(events, servers.history) < AUTO_REQUESTS:
+        if servers.apply == "auto" and not self._is_worth_it(name, events):
             return False
         synced = sorted(each.name for each in there.instances.values() if here in each.syncs)
         if synced:
@@ -86,6 +93,16 @@ class BulkChoice:
                 return False
             self._keeps_indices[name] = found
         return not self._keeps_indices[name] or self._refuse(here)
+
+    def _is_worth_it(self, name: str, events: Sequence[BodyEvent]) -> bool:
+        """Where the counter is past the label of a cleave, a run that died had mapped it in bulk. The request
+        would get another label, and the counter would stay ahead of the source's."""
+        if requests_of(events, self._servers.history) >= AUTO_REQUESTS:
+            return True
+        counter = self._counter_state(name)
+        return not (self._servers.shares_ids or counter.was_set) and any(
+            isinstance(event, Cleave) and event.new < counter.next_label for event in events
+        )
 
     def _refuse(self, instance: str) -> bool:
         found = f"{instance}: the server keeps indices of bodies in memory, and would go on with old ones"

@@ -75,7 +75,7 @@ class LabelmapSide(ServerSide):
         self.counters = Counters(servers, self._new_writer)
         self._openings: dict[tuple[str, str], _Opening] = {}
         self._may_be_busy = False
-        self._in_bulk = BulkChoice(servers)
+        self._in_bulk = BulkChoice(servers, self.counter_state)
         self._looked = False
         self._untouched = Untouched(servers.repo.ancestors)
         self._batch_look = BatchLook((), self._find)
