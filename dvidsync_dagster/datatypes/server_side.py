@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
@@ -89,9 +88,6 @@ class Servers:
     history: History
     pool: Executor
     note: Callable[[str], None]
-    repo_lock: threading.Lock = field(default_factory=threading.Lock)
-    """Held while the destination's repo is changed, or read beside other requests: DVID locks itself up for
-    good when two do that at once."""
     names: Mapping[str, str] = field(default_factory=dict)
     shares_ids: bool = False
     apply: Apply = "replay"

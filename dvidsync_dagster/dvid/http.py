@@ -21,8 +21,9 @@ import orjson
 from dvidsync_dagster.dvid.again import is_busy, is_passing, retrying
 from dvidsync_dagster.dvid.answer import Asked, raise_for
 from dvidsync_dagster.dvid.body import beginning, check_encoding, check_kind, pieces
-from dvidsync_dagster.dvid.limiter import DEFAULT, limiter_of
+from dvidsync_dagster.dvid.limiter import DEFAULT, Beside, limiter_of
 from dvidsync_dagster.dvid.long_url import address
+from dvidsync_dagster.dvid.paths import concerns_repo
 from dvidsync_dagster.dvid.patience import FEW, MANY, STREAMED, Patience
 from dvidsync_dagster.dvid.streamed import StreamedAnswer, reading, set_all_aside
 from dvidsync_dagster.dvid.telling import tell
@@ -246,7 +247,9 @@ class DvidClient:
     def _sent(self, asked: Asked, query: Query | None, body: Body) -> Iterator[httpx.Response]:
         """Send a request; its answer if that is 200. Raises what another one means."""
         set_all_aside()
-        with self._limiter.place(self._patience.word, lambda seconds: self._tell_of_queue(asked, seconds)):
+        with self._limiter.place(
+            self._patience.word, lambda seconds: self._tell_of_queue(asked, seconds), _beside(asked)
+        ):
             params = dict(query or {})
             if self._reads_as and not asked.changes:
                 params.setdefault("u", self._reads_as)
@@ -292,6 +295,12 @@ def _unreachable(asked: Asked) -> Iterator[None]:
         yield
     except httpx.RequestError as error:
         raise ServerUnreachable(asked.address, _reason(error)) from None
+
+
+def _beside(asked: Asked) -> Beside:
+    if concerns_repo(asked.method, asked.path):
+        return Beside.READS
+    return Beside.CHANGES if asked.changes else Beside.ANY
 
 
 def _size(body: Body) -> int:

@@ -28,6 +28,17 @@ def version_in(path: str) -> tuple[str, str]:
     return unquote(parts[3]), "/".join(parts[_NODE:])
 
 
+def concerns_repo(method: str, path: str) -> bool:
+    """Whether a request changes the repo (its versions, their notes and logs, its instances and what they are
+    synced to), or tells of all that is in the repo or in an instance."""
+    match path.split("/")[1:]:
+        case ["api", "repo" | "repos", *_] | ["api", "node", _, _, "info"]:
+            return True
+        case ["api", "node", _, _] | ["api", "node", _, _, "sync"]:
+            return method != "GET"
+    return False
+
+
 def at_version(path: str, other: Callable[[str], str]) -> str:
     """A path with another version in place of its own, if it speaks of one."""
     version, endpoint = version_in(path)

@@ -14,8 +14,10 @@ import pytest
 
 from dvid_sandbox.broker import EmbeddedBroker
 from dvidsync_dagster.compare.comparison import compare
+from dvidsync_dagster.dvid.answer import Asked
 from dvidsync_dagster.dvid.http import DvidClient
-from dvidsync_dagster.dvid.limiter import Limiter, limiter_of
+from dvidsync_dagster.dvid.limiter import Beside, Limiter, limiter_of
+from dvidsync_dagster.dvid.paths import node_path, repo_path
 from dvidsync_dagster.dvid.patience import Patience
 from dvidsync_dagster.errors import ServerUnreachable
 from dvidsync_dagster.repair.repairing import repair
@@ -93,6 +95,128 @@ def test_a_place_is_free_again_after_an_error() -> None:
         with pytest.raises(KeyError), limiter.place(60, silent):
             raise KeyError
     assert limiter.under_way == 0
+
+
+# What is under way with what
+
+
+class Asking:
+    """Requests of one kind after the other, each in its thread, that end when they are told to."""
+
+    def __init__(self, limiter: Limiter) -> None:
+        self._limiter = limiter
+        self._ends: list[threading.Event] = []
+        self._threads: list[threading.Thread] = []
+
+    def ask(self, beside: Beside) -> threading.Event:
+        """What is set as soon as it has a place. It waits for one, or has it, when this returns."""
+        has, waits, end = threading.Event(), threading.Event(), threading.Event()
+
+        def hold() -> None:
+            with self._limiter.place(0.01, lambda _: waits.set(), beside):
+                has.set()
+                waits.set()
+                assert end.wait(30)
+
+        self._ends.append(end)
+        self._threads.append(threading.Thread(target=hold))
+        self._threads[-1].start()
+        assert waits.wait(30)
+        return has
+
+    def end(self, *numbers: int) -> None:
+        for number in numbers:
+            self._ends[number].set()
+            self._threads[number].join()
+
+
+def test_no_change_is_under_way_while_the_repo_is_read() -> None:
+    limiter = Limiter()
+    asking = Asking(limiter)
+    change, other = asking.ask(Beside.CHANGES), asking.ask(Beside.CHANGES)
+    assert change.is_set()
+    assert other.is_set()
+    repo = asking.ask(Beside.READS)
+    later = asking.ask(Beside.CHANGES)
+    read = asking.ask(Beside.ANY)
+    assert read.is_set()
+    assert not repo.is_set()
+    assert not later.is_set()
+    asking.end(0)
+    assert not repo.is_set()
+    asking.end(1)
+    assert repo.wait(30)
+    assert not later.is_set()
+    asking.end(2)
+    assert later.wait(30)
+    asking.end(3, 4)
+    assert limiter.under_way == 0
+
+
+def test_the_repo_is_read_once_at_a_time() -> None:
+    asking = Asking(Limiter())
+    first, second = asking.ask(Beside.READS), asking.ask(Beside.READS)
+    assert first.is_set()
+    assert not second.is_set()
+    asking.end(0)
+    assert second.wait(30)
+    asking.end(1)
+
+
+@contextmanager
+def holding_changes() -> Iterator[tuple[str, threading.Event, threading.Event, list[str]]]:
+    """A server that answers a merge when it is told to; when that has come; and all that it was asked."""
+    came, answers, asked = threading.Event(), threading.Event(), list[str]()
+
+    class Handler(BaseHTTPRequestHandler):
+        def log_message(self, format: str, *args: Any) -> None:
+            pass
+
+        def do_GET(self) -> None:
+            self._answer(b"{}")
+
+        def do_POST(self) -> None:
+            came.set()
+            assert answers.wait(30)
+            self._answer(b"")
+
+        def _answer(self, content: bytes) -> None:
+            asked.append(self.path.rpartition("/")[2])
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}", came, answers, asked
+        server.shutdown()
+    thread.join(5)
+
+
+def test_a_client_reads_the_repo_when_its_changes_have_ended() -> None:
+    waits = threading.Event()
+
+    class Telling(DvidClient):
+        def _tell_of_queue(self, asked: Asked, seconds: float) -> None:
+            waits.set()
+
+    with (
+        holding_changes() as (url, came, answers, asked),
+        Telling(url, user="", app="", patience=Patience(word=0.05)) as client,
+        ThreadPoolExecutor(2) as pool,
+    ):
+        change = pool.submit(client.change, "POST", node_path("abc", "segmentation", "merge"))
+        assert came.wait(30)
+        repo = pool.submit(client.read_json, repo_path("abc", "info"))
+        assert waits.wait(30)
+        client.read_json(node_path("abc", "segmentation", "mapping"))
+        assert asked == ["mapping"]
+        answers.set()
+        change.result(30)
+        repo.result(30)
+        assert asked == ["mapping", "merge", "info"]
 
 
 # Streamed answers

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from dvidsync_dagster.dvid.http import DvidClient
 from dvidsync_dagster.dvid.labelmap import Labelmap
 from dvidsync_dagster.dvid.opening import open_source
-from dvidsync_dagster.dvid.paths import node_path, repo_path, version_in
+from dvidsync_dagster.dvid.paths import concerns_repo, node_path, repo_path, version_in
 from dvidsync_dagster.dvid.repo import commit_version, make_instance, new_version, write_note
 from dvidsync_dagster.dvid.writing import OwnVersions, SourcesVersions, Writes
 from dvidsync_dagster.errors import ForeignVersion
@@ -102,3 +102,25 @@ def test_the_version_of_any_path_is_found(version: str, parts: list[str]) -> Non
     for path in (node_path, repo_path):
         assert version_in(path(version, *parts))[0] == version
     assert version_in("/api/" + version.replace("/", "")) == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "does"),
+    [
+        ("GET", repo_path("abc", "info"), True),
+        ("GET", "/api/repos/info", True),
+        ("POST", repo_path("abc", "instance"), True),
+        ("DELETE", repo_path("abc", "keys"), True),
+        ("POST", node_path("abc", "commit"), True),
+        ("POST", node_path("abc", "note"), True),
+        ("GET", node_path("abc", "note"), False),
+        ("GET", node_path("abc", "segmentation", "info"), True),
+        ("POST", node_path("abc", "synapses", "sync"), True),
+        ("GET", node_path("abc", "keys", "key", "info"), False),
+        ("POST", node_path("abc", "segmentation", "merge"), False),
+        ("GET", "/api/server/info", False),
+        ("GET", "", False),
+    ],
+)
+def test_which_requests_concern_the_repo(method: str, path: str, does: bool) -> None:
+    assert concerns_repo(method, path) is does

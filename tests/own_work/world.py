@@ -215,10 +215,12 @@ class World:
             # Else two restarts leave out more than one does, and runs wait for messages of those ids.
             version = self.open_at_source[0]
             first, second = SPARE
-            if second in self.source.bodies[version]:
-                self._happened(self.source.merge(version, first, [second]))
-            else:
+            held = self.source.bodies[version]
+            home = next(body for body, supervoxels in held.items() if second in supervoxels)
+            if home == first:
                 self._happened(self.source.cleave(version, first, [second]))
+            else:
+                self._happened(self.source.merge(version, first, [home]))
         self.all_told(self.messages)
         rows: list[ConflictRow] = []
         asked = count()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Collection, Sequence
 
 from dvidsync_dagster.datatypes.commands import Step
@@ -25,8 +26,7 @@ from dvidsync_dagster.plan.outcome import Outcome
 
 
 class RepoSide(ServerSide):
-    """One request at a time: DVID locks itself up for good when two change the repo at once (docs/dvid.md,
-    "One change of the versions at a time").
+    """One step at a time: each looks first, and what it finds must hold until it has asked for its change.
 
     Args:
         sorts_anew: data types whose instances must be told to sort what they have by a new labelmap.
@@ -34,6 +34,7 @@ class RepoSide(ServerSide):
 
     def __init__(self, servers: Servers, sorts_anew: Collection[str]) -> None:
         super().__init__(servers)
+        self._lock = threading.Lock()
         self._versions = VersionWriter(
             servers.source, servers.destination, servers.root, servers.own_values.about_to_make
         )
@@ -59,7 +60,7 @@ class RepoSide(ServerSide):
     def carry_out(self, step: Step, *, doubtful: bool) -> Outcome:
         command = step.command
         assert isinstance(command, RepoCommand)
-        with self.servers.repo_lock:
+        with self._lock:
             if isinstance(command, SetSync):
                 return self._syncs.carry_out(command)
             if isinstance(command, MakeInstance):

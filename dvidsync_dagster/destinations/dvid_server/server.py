@@ -249,8 +249,7 @@ class DvidServer:
     def _lacks(self, version: str) -> str | None:
         """Why nothing can be applied in a version; None if the destination has it."""
         if version not in self._versions:
-            with self._servers.repo_lock:
-                self.contents()
+            self.contents()
         if version in self._versions:
             return None
         return lacks_version(version)

@@ -51,8 +51,7 @@ class BulkChoice:
         changes = _by_instance(events) if self._servers.apply != "replay" else {}
         if not changes:
             return [False] * len(events)
-        with self._servers.repo_lock:
-            there = read_repo_info(self._servers.destination, self._servers.root)
+        there = read_repo_info(self._servers.destination, self._servers.root)
         chosen = {name for name, own in changes.items() if self._is_chosen(name, own, there)}
         # These must come in turn with all that take ids: the counter is set, or picks a body's label.
         chosen -= {event.instance for event in events if isinstance(event, SetNextLabel | Split)}

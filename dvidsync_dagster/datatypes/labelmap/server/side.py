@@ -344,5 +344,4 @@ class LabelmapSide(ServerSide):
         )
 
     def _changes(self) -> int:
-        with self.servers.repo_lock:
-            return read_repo_info(self.servers.destination, self.servers.root).next_mutation_id
+        return read_repo_info(self.servers.destination, self.servers.root).next_mutation_id
