@@ -15,6 +15,7 @@ from email.utils import parsedate_to_datetime
 from typing import NoReturn
 from urllib.parse import unquote_to_bytes, urlsplit
 
+from dvidsync_dagster.dvid.paths import concerns_repo
 from dvidsync_dagster.dvid.refusal import reason_of
 from dvidsync_dagster.errors import (
     LoginRefused,
@@ -43,6 +44,10 @@ _READ_ONLY = ("Server in read-only mode", "Cannot POST on repo endpoint in read-
 _ADMIN = re.compile(r"(GET|POST) /\S+ requires admin privileges|Cannot do \S+ on .{0,100}locked node")
 _BUSY = ("DVID server is unavailable", "Server already running")
 _PANIC = "Panic detected on request"
+_STAYS_LOCKED = (
+    ". The repo can be locked for good by that: if the server answers no commit and no new version anymore, "
+    "start it anew"
+)
 _BLOCKED = " is blocked: "
 _FAULTS = ("bad write of log", "append log", "file already closed")
 """What DVID answers with 400 though the request was good: it could not write its own mutation log, which
@@ -105,6 +110,10 @@ class Asked:
         )
 
 
+def _tells_of_repo(asked: Asked) -> bool:
+    return not asked.changes and concerns_repo(asked.method, asked.path)
+
+
 def raise_for(asked: Asked, status: int, headers: Mapping[str, str], body: bytes) -> NoReturn:
     """Raise what an answer other than 200 means.
 
@@ -135,7 +144,7 @@ def raise_for(asked: Asked, status: int, headers: Mapping[str, str], body: bytes
     elif status == 502 and _names_path(asked, body):
         error = ServerBusy(str(asked), f"{asked.server} cannot check logins now: {_said(text)}", after)
     elif status == 500 and text.startswith(_PANIC):
-        error = ServerFailed(str(asked), told)
+        error = ServerFailed(str(asked), told + (_STAYS_LOCKED if _tells_of_repo(asked) else ""))
     else:
         error = _somebody_else(asked, status, text, after)
     raise error

@@ -14,7 +14,7 @@ import pytest
 
 from dvidsync_dagster.dvid.http import DvidClient
 from dvidsync_dagster.dvid.labelmap import Labelmap, LastMod
-from dvidsync_dagster.dvid.paths import node_path
+from dvidsync_dagster.dvid.paths import node_path, repo_path
 from dvidsync_dagster.dvid.patience import Patience
 from dvidsync_dagster.dvid.transport import BINARY
 from dvidsync_dagster.errors import (
@@ -184,6 +184,15 @@ def test_only_dvids_own_answer_is_one(status: int, body: bytes, error: type[Exce
         assert "rd=" not in str(caught.value)
         if isinstance(caught.value, NotDvid):
             assert caught.value.perhaps_done == (status >= 500 or status < 300)
+
+
+def test_a_panic_over_the_repo_says_what_it_leaves_behind() -> None:
+    panic = b"Panic detected on request 12:\nruntime error: index out of range [4] with length 4\n"
+    with (
+        talking_to(answer(500, panic)) as (_, client),
+        pytest.raises(ServerFailed, match="answers no commit and no new version anymore, start it anew"),
+    ):
+        client.read_json(repo_path("abc", "info"))
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b'{"status": "ok"}', b'{"MutationID"'])
