@@ -24,6 +24,7 @@ from tests.datatypes.own_values import Elements, Keys, Neurons, Worker
 from tests.datatypes.source_and_destination import TOKEN, SourceAndDestination
 from tests.own_work.model import Changed, Destination, Event, InVersion, Item, Made, Value
 from tests.own_work.server import LABELS, Bodies, Done, Server
+from tests.state import contradictions, read_state
 
 KINDS: dict[str, type[Worker]] = {"keyvalue": Keys, "neuronjson": Neurons, "annotation": Elements}
 FEW = 4
@@ -432,7 +433,7 @@ class World:
         return same_bodies and len(made) == len(self.source.bodies) and there == now
 
     def mend(self, *, stuck: bool = False) -> bool:
-        """A repair. False if people split supervoxels: no repair brings the source's back.
+        """A repair. False if people there split supervoxels: no repair makes them whole.
 
         Args:
             stuck: runs do not go on, so that it brings what they have not.
@@ -453,12 +454,19 @@ class World:
         self.count("repairs")
         left = [row for row in done.after.differences if not row.ahead]
         if left:
-            assert any(
-                "split" in event.kind for event in (*self.log, *self.did_there) if isinstance(event, Done)
-            ), left
+            assert any("split" in event.kind for event in self.did_there), left
             return False
+        assert not self.contradictions(), "mapping and indices disagree"
         self.model.as_at_source(self.source.bodies, self.source_items())
         return True
+
+    def contradictions(self) -> list[str]:
+        """Where mapping and indices of what is followed disagree at the destination."""
+        there = self.scene.destination
+        found = contradictions(
+            read_state(there.url, self.scene.root, there.admin_token, indices=True, instances=[LABELS])
+        )
+        return [line for line in found if not any(version in line for version in self.practice)]
 
 
 def _named(
