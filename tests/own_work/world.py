@@ -369,8 +369,7 @@ class World:
             inherited = set().union(*(listed.get(each, ()) for each in self._line(version)))
             assert there.behind <= inherited
         _, items = _named(rows, self.there)
-        # Both sides can have deleted it since.
-        assert all(self.model.values[item].there != now[item] or now[item] is None for item in items)
+        assert all(self.model.values[item].there != now[item] for item in items)
 
     def _line(self, version: str) -> Iterator[str]:
         """A version and all that it comes from."""
