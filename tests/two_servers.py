@@ -144,6 +144,7 @@ def edit_parent_and_child(servers: TwoServers) -> str:
     source, copy = servers.source, servers.destination
     copy.merge(10, 11)
     copy.renumber(70, 20)
+    copy.cleave(5, 6)
     for editor in (source, copy):
         editor.commit()
     child = source.new_version(servers.root)
@@ -155,6 +156,7 @@ def edit_parent_and_child(servers: TwoServers) -> str:
     copy.post(f"{LABELS}/merge", [30, 10], version=child)
     # Of their own.
     copy.post(f"{LABELS}/merge", [70, 21], version=child)
+    copy.post(f"{LABELS}/merge", [41, 5], version=child)
     return child
 
 

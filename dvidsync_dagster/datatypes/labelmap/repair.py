@@ -114,7 +114,7 @@ def _moved_between(found: Found) -> set[int]:
 
 def _of_other_sizes(pair: ServerPair) -> set[int]:
     found, _ = find(SIZES, pair)
-    return set(found.keys[found.at_destination].tolist()) if found is not None else set()
+    return set(found.keys.tolist()) if found is not None else set()
 
 
 def _put_indices_right(
@@ -149,7 +149,8 @@ def _plan(found: Found, misplaced: Sequence[Misplaced], pair: ServerPair, work: 
         answers = pool.map(lambda body: destination.supervoxels(version, body), asked)
         parts = {body: set(found or ()) for body, found in zip(asked, answers, strict=True)}
     for each in misplaced:
-        parts.get(each.index, set()).discard(each.supervoxel)
+        if each.listed_in == version:
+            parts.get(each.index, set()).discard(each.supervoxel)
         parts.get(each.body, set()).add(each.supervoxel)
     bodies = {body for body, supervoxels in parts.items() if supervoxels}
     torn = [body for body in moves if body not in bodies]

@@ -124,11 +124,11 @@ class TakeIntoIndex(LabelCommand):
     """List supervoxels in the index of a body, which they belong to by the mapping.
 
     Args:
-        parts: each with another body, whose index tells its voxels.
+        parts: each with another body and a version: the index there tells its voxels.
     """
 
     body: int
-    parts: tuple[tuple[int, int], ...]
+    parts: tuple[tuple[int, int, str], ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

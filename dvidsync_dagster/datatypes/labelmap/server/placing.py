@@ -18,13 +18,13 @@ def take_into_index(bodies: Bodies, command: TakeIntoIndex) -> Outcome:
     index = labelmap.index(version, command.body)
     blocks = {block.key: protobuf.counts_of(block) for block in index.blocks}
     listed = {each for counts in blocks.values() for each in counts}
-    wanted: dict[int, set[int]] = {}
-    for supervoxel, other in command.parts:
+    wanted: dict[tuple[str, int], set[int]] = {}
+    for supervoxel, other, listed_in in command.parts:
         if supervoxel not in listed:
-            wanted.setdefault(other, set()).add(supervoxel)
+            wanted.setdefault((listed_in, other), set()).add(supervoxel)
     changed: set[int] = set()
-    for other, supervoxels in wanted.items():
-        for block in labelmap.index(version, other).blocks:
+    for where, supervoxels in wanted.items():
+        for block in labelmap.index(*where).blocks:
             found = _only(protobuf.counts_of(block).items(), supervoxels)
             if found:
                 blocks.setdefault(block.key, {}).update(found)
