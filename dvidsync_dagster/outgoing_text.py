@@ -52,6 +52,11 @@ def escaped(text: str, limit: int = QUOTED) -> str:
     return shown[: max(0, limit - len(mark))] + mark
 
 
+def is_whole(shown: str) -> bool:
+    """Whether a text that `escaped` made is the one that it was made of; False where that is not sure."""
+    return not any(mark in shown for mark in ("\\", "…", _HIDDEN))
+
+
 def markdown(text: str, limit: int = QUOTED) -> str:
     """The text as Markdown that shows it as it is: no link, picture, table, heading or HTML comes of it.
 

@@ -14,7 +14,7 @@ from dvid_sandbox.launcher import DvidServer, SandboxServer
 from dvid_sandbox.proofreaders import make_repo
 from dvidsync_dagster.config import SyncConfig
 from dvidsync_dagster.dvid.protobuf import key_values
-from tests.state import differences, read_state
+from tests.state import contradictions, differences, read_state
 
 TOKEN_ENV = "DVIDSYNC_TEST_ADMIN_TOKEN"
 LABELS, KEYS, NEURONS, SYNAPSES = "segmentation", "segmentation_annotations", "neurons", "synapses"
@@ -122,6 +122,11 @@ class TwoServers:
         )
         return differences(one, other, ignore_times=False, next_labels=next_labels)
 
+    def contradictions(self) -> list[str]:
+        """Where mapping and indices of the destination disagree."""
+        server = self.destination.server
+        return contradictions(read_state(server.url, self.root, server.admin_token, indices=True))
+
 
 def fill(editor: Editor) -> None:
     """Something of each data type; 64 bodies of one supervoxel each are there."""
@@ -132,6 +137,27 @@ def fill(editor: Editor) -> None:
     editor.neuron(2, type="B")
     editor.element(1, 1, 1, to=[20, 20, 20])
     editor.element(20, 20, 20, "PostSyn")
+
+
+def edit_parent_and_child(servers: TwoServers) -> str:
+    """People at the destination change bodies of the root and of a child, in which they meet; the child."""
+    source, copy = servers.source, servers.destination
+    copy.merge(10, 11)
+    copy.renumber(70, 20)
+    copy.cleave(5, 6)
+    for editor in (source, copy):
+        editor.commit()
+    child = source.new_version(servers.root)
+    copy.post("newversion", {"note": "child", "uuid": child})
+    # The source gives further ids than the destination has.
+    source.post(f"{LABELS}/nextlabel/20", version=child)
+    # As at the source, by another way.
+    source.post(f"{LABELS}/merge", [30, 10, 11], version=child)
+    copy.post(f"{LABELS}/merge", [30, 10], version=child)
+    # Of their own.
+    copy.post(f"{LABELS}/merge", [70, 21], version=child)
+    copy.post(f"{LABELS}/merge", [41, 5], version=child)
+    return child
 
 
 @contextmanager

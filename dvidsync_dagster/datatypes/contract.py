@@ -189,6 +189,11 @@ class DataRepair(ABC):
                 commands.
         """
 
+    def left(self, pair: ServerPair, work: Work, carry_out: CarryOut) -> None:
+        """Mend of one version what the comparison at the end shows, and `version` has not looked for, as that
+        takes long. Raises ServerError, OwnershipLost."""
+        return
+
     def instance(
         self,
         pairs: Sequence[ServerPair],

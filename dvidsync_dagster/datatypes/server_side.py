@@ -99,6 +99,14 @@ class Servers:
         return self.names.get(instance, instance)
 
 
+@dataclass(frozen=True, slots=True)
+class Told:
+    """An event as people are told of it: what it does, and to which items."""
+
+    action: str
+    items: tuple[str, ...]
+
+
 class ServerSide(ABC):
     """One data type at one destination, for the time of a run. It is asked by several threads.
 
@@ -167,6 +175,11 @@ class ServerSide(ABC):
         """What an instance has in a version, as digests by item (see `OwnValues`). None where items are not
         told apart, or are too much to read."""
         return None
+
+    def agreeing(self, version: str, instance: str, events: Sequence[Told]) -> Collection[int]:
+        """Those of some events (by position) whose items are the same on both sides now. What would take
+        more than a look at each item is none of them."""
+        return ()
 
     def forget(self) -> None:
         """What was known of the destination may no longer be true."""

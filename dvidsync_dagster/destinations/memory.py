@@ -6,13 +6,13 @@ Tests hold the planner of servers to it, and it shows what a new kind of destina
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from types import TracebackType
 
 from dvidsync_dagster.datatypes.contract import Rows
 from dvidsync_dagster.datatypes.registry import ALL
 from dvidsync_dagster.destinations.in_order import in_order
-from dvidsync_dagster.destinations.protocol import Brought, Standing
+from dvidsync_dagster.destinations.protocol import Brought, ConflictRow, Standing
 from dvidsync_dagster.dvid.repo import RepoInfo
 from dvidsync_dagster.events.batch import Batch
 from dvidsync_dagster.log.checkpoint import Checkpoint
@@ -59,6 +59,10 @@ class MemoryDestination:
         for event in ordered.events:
             ALL[event.typename].apply(event, self._draft)
         return Brought(applied=ordered.events, held=ordered.held)
+
+    def agreeing(self, rows: Sequence[ConflictRow]) -> Collection[str]:
+        """Nobody else changes it."""
+        return ()
 
     def keep(self, checkpoint: Checkpoint, standing: Standing) -> Checkpoint:
         """Rows and checkpoint change together."""

@@ -174,6 +174,11 @@ class Destination(AbstractContextManager["Destination"], Protocol):
         """
         ...
 
+    def agreeing(self, rows: Sequence[ConflictRow]) -> Collection[str]:
+        """The names of rows of the conflict table whose items are now as at the source, as far as that shows
+        by a look at each."""
+        ...
+
     @property
     def requests(self) -> int:
         """How many requests have changed it, or tried to, since it was opened."""

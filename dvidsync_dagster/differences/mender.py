@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from dvidsync_dagster.differences.findings import Difference
@@ -37,6 +38,11 @@ class Mender(Protocol):
 
     def counters(self) -> None:
         """Bring what all versions share to the source's state, once each of them is."""
+        ...
+
+    def left(self, rows: Sequence[Difference]) -> bool:
+        """Mend what the comparison at the end shows, as far as more can be done. True if something was
+        changed, so that it takes one more comparison."""
         ...
 
     def why_left(self, row: Difference) -> str | None:

@@ -28,6 +28,11 @@ def label_indices_of(indices: Sequence[LabelIndex]) -> bytes:
     return LabelIndices(indices=indices).SerializeToString()
 
 
+def counts_of(block: LabelIndex.Block) -> dict[int, int]:
+    """The voxels by supervoxel in a block of a `LabelIndex`."""
+    return {entry.key: entry.value for entry in block.value.counts}
+
+
 def set_counts(block: LabelIndex.Block, counts: Mapping[int, int]) -> None:
     """Give a block of a `LabelIndex` other voxels by supervoxel."""
     del block.value.counts[:]

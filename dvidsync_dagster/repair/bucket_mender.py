@@ -6,7 +6,7 @@ and versions that are missing come with runs, which make them from the log.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from dvidsync_dagster.compare.both_sides import BothSides, comparison_of
 from dvidsync_dagster.compare.instances import InstancePair
@@ -96,6 +96,9 @@ class BucketMender:
 
     def counters(self) -> None:
         """A snapshot counts nothing."""
+
+    def left(self, rows: Sequence[Difference]) -> bool:
+        return False
 
     def why_left(self, row: Difference) -> str | None:
         return None

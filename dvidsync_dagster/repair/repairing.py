@@ -22,6 +22,9 @@ from dvidsync_dagster.run.conflict_table import conflict_table_of
 ALL_SHOWN = 200
 """Items of each change that are named where one version is repaired, so that people see what goes."""
 
+AGAIN = 3
+"""How often what a comparison shows to be left is mended, at most."""
+
 
 def repair(
     config: SyncConfig,
@@ -73,15 +76,29 @@ def repair(
         _tell_of_children(sides, say)
         with LaterRecords(config, sides, checkpoint, say, from_now=stuck) as later:
             pending = PendingRecords(later, config.settle_seconds)
+            conflicts = conflict_table_of(config, destination.name)
             with mending.mender(sides, look, pending, work) as mender:
                 mend(mender, say)
-        conflicts = conflict_table_of(config, destination.name)
-        if dry_run:
-            return _done(work, None, sum(row.row.version in sides.versions for row in conflicts.rows("open")))
-        say("Comparing once more.")
-        after = compare_and_keep(
-            config, destination, source, mending.follower, versions=versions, reached=lambda: checkpoint
-        )
+            if dry_run:
+                listed = sum(row.row.version in sides.versions for row in conflicts.rows("open"))
+                return _done(work, None, listed)
+            compare_again = partial(
+                compare_and_keep,
+                config,
+                destination,
+                source,
+                mending.follower,
+                versions=versions,
+                reached=lambda: checkpoint,
+            )
+            say("Comparing once more.")
+            after = compare_again()
+            for _ in range(AGAIN):
+                with mending.mender(after.sides, look, pending, work) as mender:
+                    if not mender.left(after.comparison.differences):
+                        break
+                say("Comparing once more, as more was mended.")
+                after = compare_again()
         for row in after.comparison.differences:
             if (why := mender.why_left(row)) is not None:
                 work.not_repaired.append(NotRepaired.of(row, why))
@@ -93,9 +110,9 @@ def repair(
 def _done(work: Work, after: Comparison | None, conflicts: int) -> Repair:
     return Repair(
         changes=tuple(work.changes),
-        not_repaired=tuple(work.not_repaired),
+        not_repaired=tuple(dict.fromkeys(work.not_repaired)),
         after=after,
-        pending=tuple(work.pending),
+        pending=tuple(dict.fromkeys(work.pending)),
         own_edits=tuple(work.own_edits),
         conflicts=conflicts,
     )
@@ -111,7 +128,7 @@ def _tell_of_children(sides: BothSides, say: Say) -> None:
         if below:
             say(
                 f"{uuid}: what its children {', '.join(below)} take over from it, and have not changed "
-                f"themselves, changes with it"
+                f"themselves, changes with it: compare them too"
             )
 
 

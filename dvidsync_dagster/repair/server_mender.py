@@ -28,6 +28,8 @@ _COMMITTED = (
 )
 _OWN_VERSION = "Versions are not deleted: it may be the destination's own work."
 
+_Mend = Callable[[ServerPair, Work, CarryOut], None]
+
 
 class ServerMender:
     """See `Mender`. Both servers are looked at anew after each change of the DAG or the instances.
@@ -84,7 +86,7 @@ class ServerMender:
 
     def items(self, version: str) -> None:
         for instance in self._sides.instances.pairs:
-            self._instance(version, instance)
+            self._instance(version, instance, lambda repair: repair.version)
 
     def finish_version(self, version: str) -> None:
         VersionFinish(
@@ -110,6 +112,15 @@ class ServerMender:
             if repair is not None:
                 repair.instance(pairs, root, self._work, self._carry_out, self._foreseen)
 
+    def left(self, rows: Sequence[Difference]) -> bool:
+        places = {(row.version, row.instance) for row in rows if row.kind is DifferenceKind.ITEMS}
+        before = len(self._work.changes)
+        for version in self.versions():
+            for instance in self._sides.instances.pairs:
+                if (version, instance.source.name) in places:
+                    self._instance(version, instance, lambda repair: repair.left)
+        return len(self._work.changes) > before
+
     def why_left(self, row: Difference) -> str | None:
         instances = {each.source.name: each.source for each in self._sides.instances.pairs}
         if row.kind is not DifferenceKind.ITEMS or row.instance not in instances:
@@ -123,7 +134,7 @@ class ServerMender:
         for uuid in ordered(destination, others):
             self._work.leave(uuid, "", "version only at the destination", [uuid], _OWN_VERSION)
 
-    def _instance(self, version: str, instance: InstancePair) -> None:
+    def _instance(self, version: str, instance: InstancePair, mend: Callable[[DataRepair], _Mend]) -> None:
         """What a committed version forbids is planned, but not done."""
         repair = _repair_of(instance.source)
         if repair is None:
@@ -141,7 +152,7 @@ class ServerMender:
         pair = _server_pair(self._pending.pair(self._sides, version, instance, own))
         try:
             carry_out = _nothing if forbidden else self._carry_out
-            repair.version(pair, own, carry_out)
+            mend(repair)(pair, own, carry_out)
         except RequestRefused as refusal:
             own.leave(version, instance.source.name, "a change", [refusal.request], str(refusal))
         self._work.not_repaired += own.not_repaired

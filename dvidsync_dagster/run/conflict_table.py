@@ -133,12 +133,19 @@ class ConflictTable:
                 applied.setdefault(_file(day), set()).add(name)
         return sum(self._close(file, "applied", names) for file, names in applied.items())
 
+    def agreeing(self, names: Collection[str]) -> int:
+        """Close the open rows of these events, whose items are as at the source now; says how many."""
+        return self._close_where("applied", lambda row: row.name in names) if names else 0
+
     def repaired(self, is_resolved: Callable[[ConflictRow], bool]) -> int:
         """Close the open rows that a repair has resolved; says how many."""
+        return self._close_where("repaired", is_resolved)
+
+    def _close_where(self, by: ClosedBy, is_closed: Callable[[ConflictRow], bool]) -> int:
         count = 0
         for file in self._names():
             rows = (each for each in self._read(file) if each.state == "open")
-            count += self._close(file, "repaired", {each.row.name for each in rows if is_resolved(each.row)})
+            count += self._close(file, by, {each.row.name for each in rows if is_closed(each.row)})
         return count
 
     def _close(self, file: str, by: ClosedBy, names: Collection[str]) -> int:

@@ -6,6 +6,7 @@ that is done, and whoever calls it stores that.
 
 from __future__ import annotations
 
+import random
 import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack
@@ -26,6 +27,9 @@ from dvidsync_dagster.run.report import ChunkReport
 from dvidsync_dagster.run.session import Session, opened
 from dvidsync_dagster.run.source_log import BEGINNING, Now, SourceLog, archive_of
 from dvidsync_dagster.run.undecodable import Undecodable
+
+LOOKED_AT = 200
+"""Open rows of the conflict table, each of which takes a look at both sides."""
 
 NANOSECONDS = 1_000_000_000
 
@@ -152,7 +156,7 @@ class _Run:
             brought = self._bring(taken.batch)
             self.reader.postpone(brought)
             self.still_owner()
-            resolved = self._list(brought)
+            resolved = self._list(brought) + (self._close_agreeing() if chunk.last else 0)
             chunk = self.reader.let_pass(chunk)
             unapplied = self.reader.unapplied(brought)
             checkpoint = this.checkpoint(taken, chunk, brought, unapplied)
@@ -181,6 +185,15 @@ class _Run:
         how many."""
         self.conflicts.keep(brought.conflicts)
         return self.conflicts.applied(brought.applied, but=brought.conflicts)
+
+    def _close_agreeing(self) -> int:
+        """Close the rows of what people have made the same again; says how many. Where more are open than are
+        looked at, each run looks at others."""
+        rows = [each.row for each in self.conflicts.rows("open") if each.row.mutation_id is None]
+        if len(rows) > LOOKED_AT:
+            rows = random.sample(rows, LOOKED_AT)
+        same = self.session.destination.agreeing(rows) if rows else ()
+        return self.conflicts.agreeing(same)
 
     def _standing(self, chunk: LogChunk, *, waits: bool) -> Standing:
         """The source's counters can be trusted where nothing is waiting to be applied. What is far ahead of a

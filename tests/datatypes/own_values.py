@@ -14,6 +14,7 @@ from dvidsync_dagster.config import SyncConfig
 from dvidsync_dagster.destinations.protocol import ConflictRow
 from dvidsync_dagster.errors import OwnershipLost
 from dvidsync_dagster.log.checkpoint import Checkpoint
+from dvidsync_dagster.run.conflict_table import conflict_table_of
 from dvidsync_dagster.run.follow import follow
 from dvidsync_dagster.run.report import ChunkReport
 from tests.datatypes.source_and_destination import SourceAndDestination
@@ -214,6 +215,13 @@ class Beside:
         for report in self._reports(lambda: None):
             rows += report.conflicts
             self.checkpoint = report.checkpoint
+        return self._told(rows)
+
+    def listed(self) -> set[str]:
+        """The items of which the conflict table has an open row."""
+        return self._told([each.row for each in conflict_table_of(self.config(), "copy").rows("open")])
+
+    def _told(self, rows: Sequence[ConflictRow]) -> set[str]:
         return {item for item in self.source.items for row in rows if self.source.told(item) in row.found}
 
     def follow_killed(self) -> None:

@@ -145,6 +145,26 @@ def test_after_a_repair_what_people_changed_is_followed_again(
 
 
 @of_each_kind
+def test_a_row_closes_once_both_sides_have_the_same(scene: SourceAndDestination, kind: type[Worker]) -> None:
+    """Also by what nothing announces: people's work there, a neuron that is deleted."""
+    this = beside(scene, kind)
+    items = deleted, put_back, other = kind.items[:3]
+    put(this.source, this, *items)
+    assert this.follow() == set()
+    put(this.copy, this, *items)
+    put(this.source, this, *items)
+    assert this.follow() == set(items)
+    this.source.delete(deleted, this.version)
+    left_out = this.follow()
+    assert left_out == ({deleted} if kind.announces_deletes else set())
+    assert this.listed() == set(items)
+    this.copy.delete(deleted, this.version)
+    this.copy.put(put_back, this.source.all(this.version)[put_back], this.version)
+    assert this.follow() == set()
+    assert this.listed() == {other}
+
+
+@of_each_kind
 def test_what_a_killed_run_wrote_is_not_taken_for_peoples_work(
     scene: SourceAndDestination, kind: type[Worker]
 ) -> None:

@@ -36,6 +36,7 @@ class InVersion:
 
     Args:
         own: those whose last change is the destination's own.
+        alike: of these, those that are as at the source all the same: operations on them can be left out.
         left_out: labels of operations that were left out.
     """
 
@@ -43,9 +44,17 @@ class InVersion:
     own: set[int] = field(default_factory=set)
     left_out: set[int] = field(default_factory=set)
     parent: InVersion | None = None
+    alike: set[int] = field(default_factory=set)
 
     def child(self) -> InVersion:
-        return InVersion(dict(self.bodies), set(self.own), parent=self)
+        return InVersion(dict(self.bodies), set(self.own), parent=self, alike=set(self.alike))
+
+    def as_at_source(self, bodies: Bodies) -> None:
+        """That a body is as at the source does not tell who made it so."""
+        self.alike = {each for each in self.own | self.alike if self.bodies.get(each) == bodies.get(each)}
+        self.bodies = dict(bodies)
+        self.own.clear()
+        self.left_out.clear()
 
     @property
     def behind(self) -> set[int]:
@@ -68,6 +77,7 @@ class InVersion:
             assert self.bodies[body] == parts, f"{done} finds another body"
         do(self.bodies, done)
         self.own -= done.touched
+        self.alike -= done.touched
 
 
 @dataclass
@@ -108,7 +118,11 @@ class Destination:
         self.values[item].there = value
 
     def followed(
-        self, rows: Collection[tuple[str, int]], items: Collection[Item], now: Mapping[Item, Any]
+        self,
+        rows: Collection[tuple[str, int]],
+        items: Collection[Item],
+        now: Mapping[Item, Any],
+        same: Mapping[str, Bodies],
     ) -> None:
         """A run went through all that was to come.
 
@@ -116,18 +130,23 @@ class Destination:
             rows: operations that it left out, by version and mutation id.
             items: values that it left out.
             now: what the source has, by item.
+            same: the bodies of versions in which people have done what the source did.
         """
         expected: set[tuple[str, int]] = set()
         perhaps: set[tuple[str, int]] = set()
         left_out: set[Item] = set()
         for event in self.pending:
             if isinstance(event, Made):
+                if event.parent in same:
+                    self.versions[event.parent].as_at_source(same[event.parent])
                 self._make(event)
             elif isinstance(event, Changed):
                 left_out |= self._changed(event.item, items, now)
             else:
                 name = (event.version, event.number)
                 there = self.versions[event.version]
+                if event.version in same:
+                    continue
                 if event.number in self.again:
                     # Of what people have touched since nothing tells that it was done.
                     if not (there.own | there.behind).isdisjoint(event.touched):
@@ -137,12 +156,17 @@ class Destination:
                 elif there.is_apart(event):
                     expected.add(name)
                     there.left_out |= event.touched
+                elif name in rows and not there.alike.isdisjoint(event.touched | event.given):
+                    perhaps.add(name)
+                    there.left_out |= event.touched
                 else:
                     there.do(event)
         assert expected <= set(rows) <= expected | perhaps, (
             f"missing {expected - set(rows)}, not expected {set(rows) - expected - perhaps}"
         )
         assert set(items) == left_out, f"values: {set(items)}, not {left_out}"
+        for version, bodies in same.items():
+            self.versions[version].as_at_source(bodies)
         self.pending.clear()
         self.again.clear()
         self.unsure.clear()
@@ -170,5 +194,6 @@ class Destination:
     def as_at_source(self, versions: Mapping[str, Bodies], now: Mapping[Item, Any]) -> None:
         """A repair has brought everything over."""
         self.pending.clear()
-        self.versions = {version: InVersion(dict(bodies)) for version, bodies in versions.items()}
+        for version, bodies in versions.items():
+            self.versions.setdefault(version, InVersion({})).as_at_source(bodies)
         self.values = {item: Value(value, {value}) for item, value in now.items()}

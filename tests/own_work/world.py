@@ -24,6 +24,7 @@ from tests.datatypes.own_values import Elements, Keys, Neurons, Worker
 from tests.datatypes.source_and_destination import TOKEN, SourceAndDestination
 from tests.own_work.model import Changed, Destination, Event, InVersion, Item, Made, Value
 from tests.own_work.server import LABELS, Bodies, Done, Server
+from tests.state import contradictions, read_state
 
 KINDS: dict[str, type[Worker]] = {"keyvalue": Keys, "neuronjson": Neurons, "annotation": Elements}
 FEW = 4
@@ -176,7 +177,7 @@ class World:
                 return
             parent = self.random.choice(locked)
             self.destination.bodies[parent] = dict(self.model.versions[parent].bodies)
-            self.practice.append(self.destination.branch(parent, f"practice-{len(self.practice)}"))
+            self.practice.append(self.destination.branch(parent, f"practice-{len(self.destination.bodies)}"))
         version = self.random.choice(self.practice)
         if self.random.random() < 0.7:
             self.destination.work_at_labels(version, self.random)
@@ -199,8 +200,8 @@ class World:
         rows = self.follow()
         self.followed(rows)
 
-    def followed(self, rows: Collection[ConflictRow]) -> None:
-        self.model.followed(*_named(rows, self.there), self.source_items())
+    def followed(self, rows: Collection[ConflictRow], same: Mapping[str, Bodies] | None = None) -> None:
+        self.model.followed(*_named(rows, self.there), self.source_items(), same or {})
         self.count("runs")
         self.count("left out", len(rows))
         self.check()
@@ -373,8 +374,7 @@ class World:
             inherited = set().union(*(listed.get(each, ()) for each in self._line(version)))
             assert there.behind <= inherited
         _, items = _named(rows, self.there)
-        # Both sides can have deleted it since.
-        assert all(self.model.values[item].there != now[item] or now[item] is None for item in items)
+        assert all(self.model.values[item].there != now[item] for item in items)
 
     def _line(self, version: str) -> Iterator[str]:
         """A version and all that it comes from."""
@@ -422,22 +422,26 @@ class World:
             rows = self.follow()
         except StoppedAt as stopped:
             return list(stopped.rows)
+        # People can have done what the source did.
         if self.is_same():
-            # People can have done what the source did.
             self.model.as_at_source(self.source.bodies, self.source_items())
-        self.followed(rows)
+        self.followed(rows, self.same_bodies())
         return []
 
     def is_same(self) -> bool:
         """Whether all that is followed is as at the source."""
-        made = [version for version in self.source.bodies if version in self._nodes()]
-        same_bodies = all(self.look(self.destination, each) == self.source.bodies[each] for each in made)
-        now = self.source_items()
-        there = self.items(self.there, made)
-        return same_bodies and len(made) == len(self.source.bodies) and there == now
+        same = self.same_bodies()
+        return len(same) == len(self.source.bodies) and self.items(self.there, same) == self.source_items()
+
+    def same_bodies(self) -> dict[str, Bodies]:
+        """The bodies of the versions in which both sides have the same."""
+        made = [
+            (version, bodies) for version, bodies in self.source.bodies.items() if version in self._nodes()
+        ]
+        return {version: bodies for version, bodies in made if self.look(self.destination, version) == bodies}
 
     def mend(self, *, stuck: bool = False) -> bool:
-        """A repair. False if people split supervoxels: no repair brings the source's back.
+        """A repair. False if people there split supervoxels: no repair makes them whole.
 
         Args:
             stuck: runs do not go on, so that it brings what they have not.
@@ -456,14 +460,29 @@ class World:
         )
         assert done.after is not None
         self.count("repairs")
-        left = [row for row in done.after.differences if not row.ahead]
+        left = [row for row in (*done.after.differences, *done.after.pending) if not row.ahead]
         if left:
-            assert any(
-                "split" in event.kind for event in (*self.log, *self.did_there) if isinstance(event, Done)
-            ), left
+            assert any("split" in event.kind for event in self.did_there), left
             return False
+        torn = self.contradictions()
+        assert torn.isdisjoint(self.source.bodies)
         self.model.as_at_source(self.source.bodies, self.source_items())
+        # What these took over from a version that was repaired has changed with it.
+        self.practice = [
+            version
+            for version in self.practice
+            if self.look(self.destination, version) == self.destination.bodies[version]
+            and version not in torn
+        ]
         return True
+
+    def contradictions(self) -> set[str]:
+        """The versions in which mapping and indices of the destination disagree."""
+        there = self.scene.destination
+        found = contradictions(
+            read_state(there.url, self.scene.root, there.admin_token, indices=True, instances=[LABELS])
+        )
+        return {line.partition("/")[0] for line in found}
 
 
 def _named(

@@ -14,7 +14,17 @@ from dvid_sandbox.real_server import RealServer
 from dvidsync_dagster.compare.comparison import compare
 from dvidsync_dagster.differences.work import Repair
 from dvidsync_dagster.repair.repairing import repair
-from tests.two_servers import KEYS, LABELS, NEURONS, SYNAPSES, TOKEN_ENV, Editor, TwoServers, fill
+from tests.two_servers import (
+    KEYS,
+    LABELS,
+    NEURONS,
+    SYNAPSES,
+    TOKEN_ENV,
+    Editor,
+    TwoServers,
+    edit_parent_and_child,
+    fill,
+)
 
 pytestmark = pytest.mark.dvid
 
@@ -124,6 +134,16 @@ def test_committed_versions_after_many_edits_on_both_sides(servers: TwoServers, 
     done = repaired(servers)
     assert {row.what for row in done.not_repaired} <= {"label counter"}, done.not_repaired
     assert not servers.differences(next_labels=False)
+
+
+def test_what_people_changed_in_a_version_and_its_child(servers: TwoServers) -> None:
+    """The child has no index of its own of what comes back in its parent."""
+    edit_parent_and_child(servers)
+    done = repaired(servers)
+    assert done.agree
+    assert ("put index right", 1) in {(row.what, row.count) for row in done.changes}
+    assert not servers.differences()
+    assert not servers.contradictions()
 
 
 def edit(editor: Editor, rng: random.Random) -> None:

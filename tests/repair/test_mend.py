@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from dvidsync_dagster.differences.findings import Difference, DifferenceKind
@@ -43,6 +44,9 @@ class Shelf:
 
     def counters(self) -> None:
         self.done.append("counters")
+
+    def left(self, rows: Sequence[Difference]) -> bool:
+        return False
 
     def why_left(self, row: Difference) -> str | None:
         return "no room" if row.kind is DifferenceKind.VERSION_ONLY_AT_SOURCE else None

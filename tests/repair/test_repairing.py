@@ -11,9 +11,20 @@ import pytest
 
 from dvidsync_dagster.compare.comparison import compare
 from dvidsync_dagster.differences.work import Repair
+from dvidsync_dagster.dvid.protobuf import mapping_ops
 from dvidsync_dagster.errors import OwnershipLost
 from dvidsync_dagster.repair.repairing import repair
-from tests.two_servers import KEYS, LABELS, NEURONS, SYNAPSES, TOKEN_ENV, Editor, TwoServers, two_sandboxes
+from tests.two_servers import (
+    KEYS,
+    LABELS,
+    NEURONS,
+    SYNAPSES,
+    TOKEN_ENV,
+    Editor,
+    TwoServers,
+    edit_parent_and_child,
+    two_sandboxes,
+)
 
 
 @pytest.fixture
@@ -23,9 +34,11 @@ def servers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[TwoServ
         yield servers
 
 
-def repaired(servers: TwoServers, *, dry_run: bool = False, **changes: Any) -> Repair:
+def repaired(
+    servers: TwoServers, *, dry_run: bool = False, version: str | None = None, **changes: Any
+) -> Repair:
     config = servers.config(**changes)
-    return repair(config, config.destinations[0], dry_run=dry_run, still_owner=lambda: None)
+    return repair(config, config.destinations[0], dry_run=dry_run, version=version, still_owner=lambda: None)
 
 
 def planned_and_repaired(servers: TwoServers) -> Repair:
@@ -189,6 +202,48 @@ def test_missing_versions(servers: TwoServers) -> None:
     grandchild = source.new_version(child)
     source.delete(f"{KEYS}/key/a", version=grandchild)
     assert_repaired(repaired(servers), servers)
+
+
+def test_what_people_changed_in_a_version_and_its_child(servers: TwoServers) -> None:
+    """The child has no index of its own of what comes back in its parent."""
+    edit_parent_and_child(servers)
+    assert_repaired(repaired(servers), servers)
+    assert not servers.contradictions()
+
+
+def test_a_version_and_then_its_child(servers: TwoServers) -> None:
+    child = edit_parent_and_child(servers)
+    assert repaired(servers, version=servers.root).agree
+    assert servers.contradictions()
+    planned = repaired(servers, version=child, dry_run=True)
+    done = repaired(servers, version=child)
+    indices = [row.examples for row in done.changes if row.what == "put index right"]
+    assert indices == [
+        ("supervoxel 20 from 70 to 20", f"supervoxel 6 in 5, as in {servers.root}"),
+        ("supervoxel 11 from 11 to 30",),
+    ]
+    assert changes(planned) == {
+        (LABELS, "put index right"): 3,
+        (LABELS, "renumber"): 1,
+        (LABELS, "cleave"): 1,
+        (LABELS, "merge"): 1,
+    }
+    assert {change.what for change in done.changes} == {change.what for change in planned.changes}
+    assert done.agree
+    assert not servers.differences(next_labels=False)
+    assert not servers.contradictions()
+
+
+def test_a_torn_cleave_is_taken_back_if_the_source_has_none(servers: TwoServers) -> None:
+    """Both indices are new, the mapping is old."""
+    new = servers.destination.cleave(1, 2)
+    servers.destination.post(f"{LABELS}/mappings", mapping_ops({1: [2]}, 0))
+    done = repaired(servers)
+    assert ("put index right", (f"supervoxel 2 from {new} to 1",)) in {
+        (row.what, row.examples) for row in done.changes
+    }
+    assert not servers.differences(next_labels=False)
+    assert not servers.contradictions()
 
 
 def test_missing_instances(servers: TwoServers) -> None:

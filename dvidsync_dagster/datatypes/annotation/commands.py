@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -43,6 +45,18 @@ class CopyElements(Command):
     typename: ClassVar[str] = "annotation"
 
     places: tuple[Place, ...]
+
+
+def place_told(action: str, items: Sequence[str]) -> Place | None:
+    """What an event touches, by what people are told of it; None if that names none."""
+    if action in (PostElements.name, PostBlocks.name):
+        return Place(blob=items[0], whole_blocks=action == PostBlocks.name)
+    matches = [_POINT.fullmatch(item) for item in items]
+    points = tuple((int(match[1]), int(match[2]), int(match[3])) for match in matches if match)
+    return Place(points=points) if len(points) == len(items) else None
+
+
+_POINT = re.compile(r"\((-?\d{1,10}), (-?\d{1,10}), (-?\d{1,10})\)", re.ASCII)
 
 
 def place_of(event: ElementEvent) -> Place:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
-from dvidsync_dagster.datatypes.annotation.commands import CopyElements, place_of
+from dvidsync_dagster.datatypes.annotation.commands import CopyElements, place_of, place_told
 from dvidsync_dagster.datatypes.annotation.events import ElementEvent
 from dvidsync_dagster.datatypes.annotation.own_elements import digests
 from dvidsync_dagster.datatypes.annotation.writer import AnnotationWriter, new_writer
 from dvidsync_dagster.datatypes.commands import Command, Step
 from dvidsync_dagster.datatypes.copied import CopyingSide
+from dvidsync_dagster.datatypes.server_side import Told
 from dvidsync_dagster.differences.sides import DvidSide
 from dvidsync_dagster.dvid.annotation import Annotation
 from dvidsync_dagster.events.event import Event
@@ -49,6 +50,12 @@ class AnnotationSide(CopyingSide[ElementEvent, AnnotationWriter]):
 
     def digests(self, side: DvidSide) -> Mapping[int, int] | None:
         return digests(side)
+
+    def agreeing(self, version: str, instance: str, events: Sequence[Told]) -> Collection[int]:
+        told = {at: place_told(event.action, event.items) for at, event in enumerate(events)}
+        places = {at: place for at, place in told.items() if place is not None}
+        same = self.writer(instance).agreeing(version, list(places.values()))
+        return [list(places)[at] for at in same]
 
     def carry_out(self, step: Step, *, doubtful: bool) -> Outcome:
         assert isinstance(step.command, CopyElements)

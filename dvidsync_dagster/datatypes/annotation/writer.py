@@ -42,6 +42,24 @@ class AnnotationWriter:
     edge: Point
     own: OwnElements
 
+    def agreeing(self, version: str, places: Sequence[Place]) -> Collection[int]:
+        """Those of some places (by position) at which both sides have the same, but for relations."""
+        with ThreadPoolExecutor(READS_AT_A_TIME) as pool:
+            each = [read_touched(self.source, version, [place], pool) for place in places]
+            source = Region(self.source, version, self.edge, pool)
+            destination = Region(self.destination, version, self.edge, pool)
+            for touched in each:
+                _read(touched, source, destination, all_there=True)
+        return [
+            at
+            for at, touched in enumerate(each)
+            if not touched.refusals
+            and all(
+                elements_digest(source.at(point)) == elements_digest(destination.at(point))
+                for point in touched.points
+            )
+        ]
+
     def carry_out(self, command: CopyElements) -> Outcome:
         """Copy what is at the places of a command. What the source refuses to tell is a refusal too."""
         version, places = command.version, command.places

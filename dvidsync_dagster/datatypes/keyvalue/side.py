@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import chain
 
 from dvidsync_dagster.datatypes.commands import Command, Step
 from dvidsync_dagster.datatypes.copied import CopyingSide
+from dvidsync_dagster.datatypes.keyvalue.agreeing import agreeing
 from dvidsync_dagster.datatypes.keyvalue.batches import fitting
 from dvidsync_dagster.datatypes.keyvalue.commands import CopyKeys
 from dvidsync_dagster.datatypes.keyvalue.events import KeyEvent, PostKey
 from dvidsync_dagster.datatypes.keyvalue.own_keys import digests
 from dvidsync_dagster.datatypes.keyvalue.writer import KeyvalueWriter
+from dvidsync_dagster.datatypes.server_side import Told
 from dvidsync_dagster.differences.sides import DvidSide
 from dvidsync_dagster.dvid.keyvalue import Keyvalue
 from dvidsync_dagster.events.event import Event
@@ -46,6 +48,12 @@ class KeyvalueSide(CopyingSide[KeyEvent, KeyvalueWriter]):
 
     def digests(self, side: DvidSide) -> Mapping[int, int] | None:
         return digests(side)
+
+    def agreeing(self, version: str, instance: str, events: Sequence[Told]) -> Collection[int]:
+        writer = self.writer(instance)
+        keys = {key for event in events for key in event.items}
+        same = agreeing(version, writer.source, writer.destination, keys)
+        return [place for place, event in enumerate(events) if same.issuperset(event.items)]
 
     def carry_out(self, step: Step, *, doubtful: bool) -> Outcome:
         assert isinstance(step.command, CopyKeys)

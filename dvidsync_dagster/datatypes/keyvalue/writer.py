@@ -124,7 +124,7 @@ class KeyvalueWriter:
         """Copy all keys that the message can mean: a byte that is no UTF-8 is a U+FFFD in it."""
         version = command.version
         try:
-            found, there = (_read_written_as(side, version, text) for side in (self.source, self.destination))
+            found, there = (read_written_as(side, version, text) for side in (self.source, self.destination))
         except RequestRefused as refusal:
             return [Refusal(part, str(refusal))]
         keys = set(found) if text in command.stays else {text, *found, *there}
@@ -179,7 +179,7 @@ def _left_alone(key: str) -> str:
     return f"key {key!r:.200}: {NOT_THE_SOURCES}"
 
 
-def _read_written_as(server: Keyvalue, version: str, text: str) -> dict[str, bytes]:
+def read_written_as(server: Keyvalue, version: str, text: str) -> dict[str, bytes]:
     """What a server has of the keys that are written as a text, empty values included."""
     keys = server.written_as(version, text)
     return dict.fromkeys(keys, b"") | server.values(version, keys)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -12,6 +12,7 @@ from dvidsync_dagster.datatypes.commands import Command
 from dvidsync_dagster.datatypes.contract import DataRepair
 from dvidsync_dagster.datatypes.labelmap.comparison import MAPPING, SIZES
 from dvidsync_dagster.datatypes.labelmap.counter_repair import CLEAVE, RENUMBER, repair_counters
+from dvidsync_dagster.datatypes.labelmap.misplaced import Misplaced, misplaced_in, steps
 from dvidsync_dagster.datatypes.labelmap.missing_splits import MissingSplit, missing_splits
 from dvidsync_dagster.datatypes.labelmap.regrouping import Planned, plan_labels
 from dvidsync_dagster.datatypes.labelmap.server.commands import (
@@ -25,11 +26,13 @@ from dvidsync_dagster.datatypes.labelmap.server.commands import (
 )
 from dvidsync_dagster.datatypes.labelmap.server.seen import Contact
 from dvidsync_dagster.datatypes.labelmap.server.untouched import is_own
+from dvidsync_dagster.datatypes.repairing import carry_out_or_leave
 from dvidsync_dagster.datatypes.server_side import CarryOut
 from dvidsync_dagster.differences.items import Found, ServerPair, find
 from dvidsync_dagster.differences.work import ChangeKind, OwnEdit, Work
 from dvidsync_dagster.dvid.labelmap import Labelmap, LastMod
 
+INDEX = ChangeKind("put index right")
 SPLIT = ChangeKind("split supervoxel")
 MERGE = ChangeKind("merge")
 LABEL_OPERATION = ChangeKind("a label operation")
@@ -47,26 +50,44 @@ class LabelmapRepair(DataRepair):
 
     def version(self, pair: ServerPair, work: Work, carry_out: CarryOut) -> None:
         found, _ = find(MAPPING, pair)
-        if found is None:
-            return
-        version, name = pair.source.version, pair.source.name
-        missing = missing_splits(found, pair)
-        moved = found.only(found.at_source & found.at_destination)
-        bodies = {*moved.source.tolist(), *moved.destination.tolist()}
+        missing = missing_splits(found, pair) if found is not None else []
+        bodies = {each.body for each in missing} | (_moved_between(found) if found is not None else set())
         # Before anything is changed.
-        _note_own_edits(sorted(bodies | {each.body for each in missing}), pair, work)
+        _note_own_edits(sorted(bodies), pair, work)
+        # Operations go by the indices. After a dry run no comparison shows those of other bodies.
+        suspects = bodies | _of_other_sizes(pair) if work.dry_run else bodies
+        misplaced = _put_indices_right(suspects, pair, work, carry_out)
+        if found is not None:
+            self._regroup(found, missing, misplaced if work.dry_run else (), pair, work, carry_out)
+
+    def left(self, pair: ServerPair, work: Work, carry_out: CarryOut) -> None:
+        """Indices that list what the mapping has elsewhere."""
+        _put_indices_right(_of_other_sizes(pair), pair, work, carry_out)
+
+    def _regroup(
+        self,
+        found: Found,
+        missing: Sequence[MissingSplit],
+        misplaced: Sequence[Misplaced],
+        pair: ServerPair,
+        work: Work,
+        carry_out: CarryOut,
+    ) -> None:
+        """`misplaced`: what a dry run has not put right."""
+        version, name = pair.source.version, pair.source.name
         if work.plan(version, name, SPLIT, missing):
             _split(missing, pair, work, carry_out)
-            found, _ = find(MAPPING, pair)
-            if found is None:
+            still, _ = find(MAPPING, pair)
+            if still is None:
                 return
+            found = still
         foreseen = {each for split in missing for each in (split.whole, *split.volume, split.remain)}
         is_foreseen = np.isin(found.keys, np.array(sorted(foreseen), np.uint64)) & work.dry_run
         here, there = found.at_source & ~found.at_destination, ~found.at_source & found.at_destination
         for what, mask in (("only at the source", here), ("only at the destination", there)):
             left = found.keys[mask & ~is_foreseen].tolist()
             work.leave(version, name, f"supervoxels {what}", left, _VOXELS)
-        planned = _plan(found.only(found.at_source & found.at_destination), pair, work)
+        planned = _plan(found.only(found.at_source & found.at_destination), misplaced, pair, work)
         _note(planned, version, name, work)
         if planned:
             _carry_out(planned, pair, work, carry_out)
@@ -85,7 +106,34 @@ class LabelmapRepair(DataRepair):
         return _VOXELS if items == SIZES.name else None
 
 
-def _plan(found: Found, pair: ServerPair, work: Work) -> list[Planned]:
+def _moved_between(found: Found) -> set[int]:
+    """The bodies of supervoxels that both have."""
+    moved = found.only(found.at_source & found.at_destination)
+    return {*moved.source.tolist(), *moved.destination.tolist()}
+
+
+def _of_other_sizes(pair: ServerPair) -> set[int]:
+    found, _ = find(SIZES, pair)
+    return set(found.keys.tolist()) if found is not None else set()
+
+
+def _put_indices_right(
+    labels: Collection[int], pair: ServerPair, work: Work, carry_out: CarryOut
+) -> Sequence[Misplaced]:
+    """Of bodies of the destination: what their indices list goes where the mapping has it."""
+    version, name = pair.source.version, pair.source.name
+    destination = Labelmap(pair.destination.client, pair.destination.name)
+    misplaced = misplaced_in(labels, destination, version)
+    if work.plan(version, name, INDEX, misplaced):
+        touched = sorted({body for each in misplaced for body in (each.index, each.body)})
+        signatures = _signatures([(body,) for body in touched], pair, work)
+        made = steps(misplaced, version, name, signatures)
+        items = [[f"index of body {body}"] for body, _ in made]
+        carry_out_or_leave([step for _, step in made], items, INDEX, work, carry_out)
+    return misplaced
+
+
+def _plan(found: Found, misplaced: Sequence[Misplaced], pair: ServerPair, work: Work) -> list[Planned]:
     moves: dict[int, dict[int, list[int]]] = {}
     for supervoxel, here, there in zip(
         found.keys.tolist(), found.source.tolist(), found.destination.tolist(), strict=True
@@ -99,12 +147,16 @@ def _plan(found: Found, pair: ServerPair, work: Work) -> list[Planned]:
     asked = sorted(moves.keys() | targets)
     with ThreadPoolExecutor(work.in_flight) as pool:
         answers = pool.map(lambda body: destination.supervoxels(version, body), asked)
-        parts = dict(zip(asked, answers, strict=True))
+        parts = {body: set(found or ()) for body, found in zip(asked, answers, strict=True)}
+    for each in misplaced:
+        if each.listed_in == version:
+            parts.get(each.index, set()).discard(each.supervoxel)
+        parts.get(each.body, set()).add(each.supervoxel)
     bodies = {body for body, supervoxels in parts.items() if supervoxels}
     torn = [body for body in moves if body not in bodies]
     work.leave(version, name, "bodies without an index", torn, _TORN)
     whole = {label: pieces for label, pieces in moves.items() if label in bodies}
-    keeping = {body for body in bodies if set(parts[body] or ()).difference(*whole.get(body, {}).values())}
+    keeping = {body for body in bodies if parts[body].difference(*whole.get(body, {}).values())}
     return plan_labels(whole, keeping, bodies, version=version, instance=name)
 
 

@@ -33,8 +33,13 @@ class PostNeuron(DataEvent):
     @property
     def body(self) -> int | None:
         """None if no record can have this key."""
-        body = int(self.key) if self.key.isascii() and self.key.isdigit() and len(self.key) < 100 else 0
-        return body if 0 < body <= MAX_LABEL else None
+        return body_of(self.key)
+
+
+def body_of(key: str) -> int | None:
+    """The body that a key names; None if no record can have this key."""
+    body = int(key) if key.isascii() and key.isdigit() and len(key) < 100 else 0
+    return body if 0 < body <= MAX_LABEL else None
 
 
 def decode(message: Message, instance: Instance) -> PostNeuron | None:

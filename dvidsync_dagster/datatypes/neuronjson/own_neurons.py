@@ -65,6 +65,14 @@ class OwnNeurons:
         there = self.destination.schema(version, kind)
         return {kind: Both(item_of(kind), schema_digest(schema), schema_digest(there), since)}
 
+    def agreeing(self, version: str, neurons: Collection[Neuron]) -> set[Neuron]:
+        """Those that are the same on both sides, or on neither."""
+        asked = sorted(neurons, key=str)
+        here, there = (
+            _digests_in(each, version, asked, proves=True) for each in (self.source, self.destination)
+        )
+        return {each for each in asked if here[each] == there[each]}
+
     def own(self, version: str, both: Mapping[Neuron, Both]) -> set[Neuron]:
         """Those that people changed, which must not be written; all others that differ are going to be."""
         in_version = partial(_digests_in, self.source)
@@ -77,9 +85,13 @@ class OwnNeurons:
         self.values.written(version, self.source.name, both, own=own, refused=refused)
 
 
-def _digests_in(server: Neuronjson, version: str, neurons: Sequence[Neuron]) -> dict[Neuron, int]:
+def _digests_in(
+    server: Neuronjson, version: str, neurons: Sequence[Neuron], *, proves: bool = False
+) -> dict[Neuron, int]:
+    """`proves`: that a neuron is not there is asked for alone."""
     bodies = [each for each in neurons if isinstance(each, int)]
-    records = server.listed(version, bodies) if bodies else {}
+    read = server.records if proves else server.listed
+    records = read(version, bodies) if bodies else {}
     return {
         each: record_digest(records.get(each))
         if isinstance(each, int)

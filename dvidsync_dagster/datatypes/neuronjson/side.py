@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from dvidsync_dagster.datatypes.commands import Command, Step
 from dvidsync_dagster.datatypes.copied import CopyingSide
 from dvidsync_dagster.datatypes.neuronjson.commands import CopyNeurons
-from dvidsync_dagster.datatypes.neuronjson.events import SCHEMAS, PostNeuron
+from dvidsync_dagster.datatypes.neuronjson.events import SCHEMAS, PostNeuron, body_of
 from dvidsync_dagster.datatypes.neuronjson.own_neurons import digests
 from dvidsync_dagster.datatypes.neuronjson.writer import NeuronjsonWriter
+from dvidsync_dagster.datatypes.server_side import Told
 from dvidsync_dagster.differences.sides import DvidSide
 from dvidsync_dagster.dvid.neuronjson import Neuronjson
 from dvidsync_dagster.events.event import Event
@@ -51,6 +52,13 @@ class NeuronjsonSide(CopyingSide[PostNeuron, NeuronjsonWriter]):
 
     def digests(self, side: DvidSide) -> Mapping[int, int] | None:
         return digests(side)
+
+    def agreeing(self, version: str, instance: str, events: Sequence[Told]) -> Collection[int]:
+        """What names neither a body nor a schema the source has not taken."""
+        asked = [{body_of(key) or key for key in event.items} for event in events]
+        named = {each for own in asked for each in own if isinstance(each, int) or each in SCHEMAS}
+        same = self.writer(instance).agreeing(version, named)
+        return [place for place, own in enumerate(asked) if own <= same]
 
     def carry_out(self, step: Step, *, doubtful: bool) -> Outcome:
         assert isinstance(step.command, CopyNeurons)

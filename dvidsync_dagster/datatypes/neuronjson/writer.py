@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import InitVar, dataclass, field
 
 import orjson
 
 from dvidsync_dagster.datatypes.copied import is_committed
 from dvidsync_dagster.datatypes.neuronjson.commands import CopyNeurons
-from dvidsync_dagster.datatypes.neuronjson.own_neurons import OwnNeurons, same, why_left_alone
+from dvidsync_dagster.datatypes.neuronjson.own_neurons import Neuron, OwnNeurons, same, why_left_alone
 from dvidsync_dagster.datatypes.own_values import NOT_THE_SOURCES, OwnValues
 from dvidsync_dagster.dvid.neuronjson import Neuronjson
 from dvidsync_dagster.errors import RequestRefused
@@ -31,6 +31,10 @@ class NeuronjsonWriter:
 
     def __post_init__(self, own_values: OwnValues) -> None:
         self._own = OwnNeurons(self.source, self.destination, own_values)
+
+    def agreeing(self, version: str, neurons: Collection[Neuron]) -> set[Neuron]:
+        """Those that are the same on both sides, or on neither."""
+        return self._own.agreeing(version, neurons)
 
     def carry_out(self, command: CopyNeurons) -> Outcome:
         """Copy the records and schemas of a command."""

@@ -7,7 +7,7 @@ done, and a run that dies leaves nothing behind that the next one does not take 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from types import TracebackType
 
@@ -204,6 +204,10 @@ class BucketDestination:
         if standing is not Standing.UNDER_WAY:
             self._write_beside(draft)
         return checkpoint
+
+    def agreeing(self, rows: Sequence[ConflictRow]) -> Collection[str]:
+        """What it cannot take stays as it is until a repair."""
+        return ()
 
     @property
     def requests(self) -> int:

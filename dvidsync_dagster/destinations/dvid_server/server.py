@@ -14,6 +14,7 @@ from dvidsync_dagster.datatypes.others_at_work import OthersAtWork
 from dvidsync_dagster.datatypes.own_values import OwnValues
 from dvidsync_dagster.datatypes.registry import ALL
 from dvidsync_dagster.datatypes.server_side import Apply, History, Servers
+from dvidsync_dagster.destinations.dvid_server.agreeing import agreeing
 from dvidsync_dagster.destinations.dvid_server.attempts import Settled, bring
 from dvidsync_dagster.destinations.dvid_server.beyond_stop import lacks_version, refused_beyond
 from dvidsync_dagster.destinations.dvid_server.flight import run_steps
@@ -23,7 +24,7 @@ from dvidsync_dagster.destinations.dvid_server.meeting import changes_at_source,
 from dvidsync_dagster.destinations.dvid_server.ownership import Ownership
 from dvidsync_dagster.destinations.dvid_server.planner import Plan, Sides
 from dvidsync_dagster.destinations.dvid_server.rest import wait_for_rest
-from dvidsync_dagster.destinations.protocol import Brought, Standing
+from dvidsync_dagster.destinations.protocol import Brought, ConflictRow, Standing
 from dvidsync_dagster.destinations.source import Source
 from dvidsync_dagster.dvid.repo import RepoInfo, read_repo_info, read_server_info
 from dvidsync_dagster.dvid.transport import Transport
@@ -207,6 +208,9 @@ class DvidServer:
             alone=alone,
             doubt=others.doubt,
         )
+
+    def agreeing(self, rows: Sequence[ConflictRow]) -> Collection[str]:
+        return agreeing(rows, self._repo.instances, self.sides)
 
     @property
     def requests(self) -> int:

@@ -120,6 +120,26 @@ class MakeBodies(LabelCommand):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TakeIntoIndex(LabelCommand):
+    """List supervoxels in the index of a body, which they belong to by the mapping.
+
+    Args:
+        parts: each with another body and a version: the index there tells its voxels.
+    """
+
+    body: int
+    parts: tuple[tuple[int, int, str], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DropFromIndex(LabelCommand):
+    """Take supervoxels out of the index of a body that they do not belong to by the mapping."""
+
+    body: int
+    supervoxels: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TakeLabel(LabelCommand):
     """Reserve a label, to hold a body while labels are swapped. `avoid` as for `CleaveBody`."""
 

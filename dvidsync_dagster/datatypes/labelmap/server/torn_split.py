@@ -35,7 +35,7 @@ class TornSplit:
         """True if something of the split is done, and something is not."""
         index = self._index()
         points = self._points(index)
-        if any(self.supervoxel in _counts(block) for block in index.blocks):
+        if any(self.supervoxel in protobuf.counts_of(block) for block in index.blocks):
             begun = self.labelmap.mapping(self.version, [self.supervoxel]) == [0]
             return begun or self._show(points, 0, {self.split, self.remain})
         return any(
@@ -48,7 +48,7 @@ class TornSplit:
         index = self._index()
         points = self._points(index)
         for block in index.blocks:
-            counts = _counts(block)
+            counts = protobuf.counts_of(block)
             voxels = sum(counts.pop(part, 0) for part in (self.split, self.remain))
             if voxels:
                 counts[self.supervoxel] = counts.get(self.supervoxel, 0) + voxels
@@ -67,7 +67,11 @@ class TornSplit:
     def _points(self, index: LabelIndex) -> set[BlockPoint]:
         """The blocks in which the supervoxel lies, or lay."""
         parts = {self.supervoxel, self.split, self.remain}
-        return {decode_point(block.key) for block in index.blocks if not parts.isdisjoint(_counts(block))}
+        return {
+            decode_point(block.key)
+            for block in index.blocks
+            if not parts.isdisjoint(protobuf.counts_of(block))
+        }
 
     def _show(self, points: Iterable[BlockPoint], scale: int, labels: set[int]) -> bool:
         """Whether one of the supervoxels is there at a resolution."""
@@ -79,11 +83,6 @@ class TornSplit:
         ordered = sorted(points)
         for start in range(0, len(ordered), _BLOCKS):
             yield self.labelmap.blocks(self.version, ordered[start : start + _BLOCKS], scale)
-
-
-def _counts(block: LabelIndex.Block) -> dict[int, int]:
-    """Voxels by supervoxel in one block of an index."""
-    return {entry.key: entry.value for entry in block.value.counts}
 
 
 def _halved(point: BlockPoint, scale: int) -> BlockPoint:

@@ -14,6 +14,7 @@ from dvidsync_dagster.datatypes.labelmap.server.bulk import make_bodies
 from dvidsync_dagster.datatypes.labelmap.server.cleaving import cleave, mend_cleave
 from dvidsync_dagster.datatypes.labelmap.server.commands import (
     CleaveBody,
+    DropFromIndex,
     Fresh,
     LabelCommand,
     MakeBodies,
@@ -24,9 +25,11 @@ from dvidsync_dagster.datatypes.labelmap.server.commands import (
     ReserveBelow,
     SetCounter,
     SplitSupervoxels,
+    TakeIntoIndex,
     TakeLabel,
 )
 from dvidsync_dagster.datatypes.labelmap.server.merging import merge, renumber
+from dvidsync_dagster.datatypes.labelmap.server.placing import drop_from_index, take_into_index
 from dvidsync_dagster.datatypes.labelmap.server.repeating import command_of
 from dvidsync_dagster.datatypes.labelmap.server.splitting import cuts_of, mend_cut, split
 from dvidsync_dagster.errors import RequestRefused
@@ -68,6 +71,10 @@ class LabelmapWriter:
                 case MakeBodies():
                     with self.counter.lock:
                         return make_bodies(self.bodies, command, events)
+                case TakeIntoIndex():
+                    return take_into_index(self.bodies, command)
+                case DropFromIndex():
+                    return drop_from_index(self.bodies, command)
                 case _:
                     with self.counter.lock:
                         return self._move_counter(command)
