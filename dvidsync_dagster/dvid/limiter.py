@@ -8,7 +8,6 @@ streamed answer included: not by a thread, and not by a step that asks several t
 from __future__ import annotations
 
 import threading
-from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -51,7 +50,7 @@ class Limiter:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._clients: WeakKeyDictionary[object, int] = WeakKeyDictionary()
-        self._waiting: deque[_Turn] = deque()
+        self._waiting: list[_Turn] = []
         self._holding: set[_Turn] = set()
 
     @property

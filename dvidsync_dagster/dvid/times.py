@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta, timezone
+from functools import lru_cache
 
 _GO_TIME = re.compile(r"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)(?:\.(\d{1,9}))? ([+-]\d{4})")
 _JSON_TIME = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(Z|[+-]\d\d:\d\d)", re.ASCII)
@@ -51,6 +52,12 @@ def go_time(text: str) -> int:
     offset = timezone(sign * timedelta(hours=int(zone[1:3]), minutes=int(zone[3:5])))
     moment = datetime.strptime(seconds, "%Y-%m-%d %H:%M:%S").replace(tzinfo=offset)
     return nanoseconds(str(_seconds(moment)), fraction)
+
+
+@lru_cache(maxsize=1024)
+def index_time(seconds: int) -> str:
+    """As the index of a body tells when it was changed last: of a time in seconds since 1970."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def nanoseconds(seconds: str, fraction: str | None) -> int:

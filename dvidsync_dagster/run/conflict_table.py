@@ -69,7 +69,9 @@ class ConflictTable:
     def rows(self, *states: State) -> Iterator[ListedConflict]:
         """The rows in log order; without states all."""
         for file in self._names():
-            yield from (row for row in self._read(file) if not states or row.state in states)
+            # Each run asks for the open ones, and most files soon have none.
+            if states != ("open",) or self._counts(file).open:
+                yield from (row for row in self._read(file) if not states or row.state in states)
 
     def first(self, count: int) -> list[ListedConflict]:
         """Some of the rows: the open ones first, each in log order."""
@@ -77,12 +79,8 @@ class ConflictTable:
         return [*found, *islice(self.rows("closed"), count - len(found))]
 
     def counts(self) -> Counts:
-        closed = every = 0
-        for file in self._names():
-            table = self._table(file, "closed")
-            every += table.num_rows
-            closed += table.num_rows - table["closed"].null_count
-        return Counts(every - closed, closed)
+        each = [self._counts(file) for file in self._names()]
+        return Counts(sum(counts.open for counts in each), sum(counts.closed for counts in each))
 
     def stopped_at(self) -> ListedConflict | None:
         """The row at which runs stop, if there is one."""
@@ -135,17 +133,14 @@ class ConflictTable:
 
     def agreeing(self, names: Collection[str]) -> int:
         """Close the open rows of these events, whose items are as at the source now; says how many."""
-        return self._close_where("applied", lambda row: row.name in names) if names else 0
+        return sum(self._close(file, "applied", names) for file in self._names()) if names else 0
 
     def repaired(self, is_resolved: Callable[[ConflictRow], bool]) -> int:
         """Close the open rows that a repair has resolved; says how many."""
-        return self._close_where("repaired", is_resolved)
-
-    def _close_where(self, by: ClosedBy, is_closed: Callable[[ConflictRow], bool]) -> int:
         count = 0
         for file in self._names():
             rows = (each for each in self._read(file) if each.state == "open")
-            count += self._close(file, by, {each.row.name for each in rows if is_closed(each.row)})
+            count += self._close(file, "repaired", {each.row.name for each in rows if is_resolved(each.row)})
         return count
 
     def _close(self, file: str, by: ClosedBy, names: Collection[str]) -> int:
@@ -174,6 +169,11 @@ class ConflictTable:
         if self._files is None:
             self._files = set(self._names())
         return self._files
+
+    def _counts(self, file: str) -> Counts:
+        table = self._table(file, "closed")
+        still_open: int = table["closed"].null_count
+        return Counts(still_open, table.num_rows - still_open)
 
     def _open_in(self, file: str) -> frozenset[str]:
         """The events whose rows are open in a file. Nobody else changes it meanwhile."""

@@ -52,10 +52,10 @@ class AnnotationSide(CopyingSide[ElementEvent, AnnotationWriter]):
         return digests(side)
 
     def agreeing(self, version: str, instance: str, events: Sequence[Told]) -> Collection[int]:
-        told = {at: place_told(event.action, event.items) for at, event in enumerate(events)}
-        places = {at: place for at, place in told.items() if place is not None}
-        same = self.writer(instance).agreeing(version, list(places.values()))
-        return [list(places)[at] for at in same]
+        told = [(at, place_told(event.action, event.items)) for at, event in enumerate(events)]
+        known = [(at, place) for at, place in told if place is not None]
+        same = self.writer(instance).agreeing(version, [place for _, place in known])
+        return [known[number][0] for number in same]
 
     def carry_out(self, step: Step, *, doubtful: bool) -> Outcome:
         assert isinstance(step.command, CopyElements)

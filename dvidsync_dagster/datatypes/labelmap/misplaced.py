@@ -132,35 +132,28 @@ def steps(
         if each.is_missing:
             part = (each.supervoxel, each.index, each.listed_in)
             taken[each.body].setdefault(each.supervoxel, part)
-    made = [
-        (
-            body,
-            Step(
-                TakeIntoIndex(
-                    version=version,
-                    instance=instance,
-                    signature=signatures[(body,)],
-                    body=body,
-                    parts=tuple(parts.values()),
-                )
-            ),
+    take = [
+        TakeIntoIndex(
+            version=version,
+            instance=instance,
+            signature=signatures[(body,)],
+            body=body,
+            parts=tuple(parts.values()),
         )
         for body, parts in taken.items()
     ]
-    first = tuple(range(len(made)))
-    return made + [
-        (
-            body,
-            Step(
-                DropFromIndex(
-                    version=version,
-                    instance=instance,
-                    signature=signatures[(body,)],
-                    body=body,
-                    supervoxels=tuple(parts),
-                ),
-                waits_for=first,
-            ),
+    drop = [
+        DropFromIndex(
+            version=version,
+            instance=instance,
+            signature=signatures[(body,)],
+            body=body,
+            supervoxels=tuple(supervoxels),
         )
-        for body, parts in dropped.items()
+        for body, supervoxels in dropped.items()
+    ]
+    first = tuple(range(len(take)))
+    return [
+        *((each.body, Step(each)) for each in take),
+        *((each.body, Step(each, waits_for=first)) for each in drop),
     ]

@@ -18,8 +18,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, wait
 from dataclasses import replace
-from datetime import UTC, datetime
-from functools import lru_cache
 
 from dvidsync_dagster.datatypes.labelmap.blobs import cleaved_supervoxels
 from dvidsync_dagster.datatypes.labelmap.changed_indices import (
@@ -37,6 +35,7 @@ from dvidsync_dagster.datatypes.labelmap.server.commands import MakeBodies
 from dvidsync_dagster.datatypes.labelmap.server.tags import tagged
 from dvidsync_dagster.dvid.proto.labelmap_pb2 import LabelIndex
 from dvidsync_dagster.dvid.refusal import reason_of
+from dvidsync_dagster.dvid.times import index_time
 from dvidsync_dagster.errors import ServerFailed
 from dvidsync_dagster.events.event import Event
 from dvidsync_dagster.plan.outcome import Outcome, Refusal
@@ -190,14 +189,9 @@ def _map(bodies: Bodies, version: str, some: Iterable[Tied]) -> None:
 def _sign(index: LabelIndex, event: BodyEvent) -> None:
     """As the source has it, and with the tag. The time is that of the source's announcement."""
     index.last_mutid = event.mutation_id
-    index.last_mod_time = _time_text((event.started_ns or event.origin.key_ns) // 1_000_000_000)
+    index.last_mod_time = index_time((event.started_ns or event.origin.key_ns) // 1_000_000_000)
     index.last_mod_user = event.user
     index.last_mod_app = tagged(event.app, event.rank)
-
-
-@lru_cache
-def _time_text(seconds: int) -> str:
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _requests(groups: Iterable[list[LabelIndex]]) -> Iterator[list[LabelIndex]]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Collection, Iterable
-from datetime import UTC, datetime
 
 from dvidsync_dagster.datatypes.labelmap.server.bodies import Bodies
 from dvidsync_dagster.datatypes.labelmap.server.commands import DropFromIndex, LabelCommand, TakeIntoIndex
 from dvidsync_dagster.dvid import protobuf
 from dvidsync_dagster.dvid.proto.labelmap_pb2 import LabelIndex
+from dvidsync_dagster.dvid.times import index_time
 from dvidsync_dagster.plan.outcome import ALREADY_THERE, DONE, Outcome
 
 
@@ -81,6 +82,6 @@ def _sign(index: LabelIndex, command: LabelCommand) -> None:
     """As a change by this command."""
     signature = command.signature
     index.last_mutid = signature.rank[1] if signature.rank is not None else 0
-    index.last_mod_time = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    index.last_mod_time = index_time(int(time.time()))
     index.last_mod_user = signature.user
     index.last_mod_app = signature.tagged_app
