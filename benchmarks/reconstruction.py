@@ -231,7 +231,8 @@ def _requests(labels: list[int], starts: list[int], ends: list[int]) -> Iterator
 def _index(indices: LabelIndices, body: int, members: list[int]) -> None:
     index = indices.indices.add(
         label=body,
-        last_mutid=1_000_000_000 + body % 1000,
+        # Below what a server gives from then on: a copy's bodies would else be taken for its own work.
+        last_mutid=1 + body % 1000,
         last_mod_user=USERS[body % len(USERS)],
         last_mod_time=f"2026-11-{1 + body % 20:02d}T05:18:{body % 60:02d}Z",
         last_mod_app="benchmark",
