@@ -20,7 +20,7 @@ from dvidsync_dagster.orchestration.table_assets import (
     known_tables,
     table_key,
 )
-from dvidsync_dagster.outgoing_text import escaped, markdown
+from dvidsync_dagster.outgoing_text import counted, escaped, markdown
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -68,7 +68,7 @@ def table_materializations(
             metadata[ROWS_WRITTEN] = dg.MetadataValue.int(each.changed.written)
             metadata[ROWS_DELETED] = dg.MetadataValue.int(each.changed.deleted)
             metadata[BYTES_WRITTEN] = dg.MetadataValue.int(each.changed.bytes_written)
-            text = f"{each.changed.written:,} rows written, {each.changed.deleted:,} deleted."
+            text = f"{counted(each.changed.written, 'row')} written, {each.changed.deleted:,} deleted."
         yield dg.AssetMaterialization(table_key(destination, each.path), description=text, metadata=metadata)
 
 
@@ -175,12 +175,12 @@ def preview(rows: pa.Table) -> str:
     body = [[_cell(row[name]) for name in shown.column_names] for row in shown.to_pylist()]
     more = rows.num_columns - shown.num_columns
     table = "\n".join(f"| {' | '.join(cells)} |" for cells in (head, ["---"] * len(head), *body))
-    return table if not more else f"{table}\n\n{more:,} more columns"
+    return table if not more else f"{table}\n\n{counted(more, 'more column')}"
 
 
 def _cell(value: Any) -> str:
     if value is None:
         return ""
     if isinstance(value, bytes):
-        return f"{len(value):,} bytes"
+        return counted(len(value), "byte")
     return markdown(str(value), _SHOWN)
