@@ -183,4 +183,16 @@ def _cell(value: Any) -> str:
         return ""
     if isinstance(value, bytes):
         return counted(len(value), "byte")
-    return markdown(str(value), _SHOWN)
+    return markdown(_plain(value), _SHOWN)
+
+
+def _plain(value: Any) -> str:
+    """A value as people write it: ``t1, t2``, or ``conf: 0.84, user: amy``."""
+    if isinstance(value, dict):
+        return ", ".join(f"{name}: {_plain(part)}" for name, part in value.items() if part is not None)
+    if isinstance(value, list):
+        if value and all(isinstance(each, tuple) for each in value):  # a map's pairs
+            return _plain(dict(value))
+        between = "; " if any(isinstance(each, dict | list) for each in value) else ", "
+        return between.join(map(_plain, value))
+    return "" if value is None else str(value)
