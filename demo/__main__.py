@@ -75,9 +75,10 @@ def _story(started: Servers, setting: Setting) -> bool:
         for name in started.destinations:
             story.verify(config, instance, name)
         story.verify(config, instance, BUCKET)
-        story.tell_snapshot(setting)
-        for name in started.destinations:
+        for name in (*started.destinations, BUCKET):
             same &= story.repair(config, instance, name)
+        same &= story.verify(config, instance, BUCKET)
+        story.tell_snapshot(setting)
     same &= complete
     click.secho(
         "\nAll agree." if same else "\nNot everything was applied or agreed: see above.",

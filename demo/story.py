@@ -26,6 +26,7 @@ from dvidsync_dagster.orchestration.checkpoints import CheckpointStore
 from dvidsync_dagster.orchestration.compare_once import repair_once, verify_once
 from dvidsync_dagster.orchestration.followers import Follower, destination_follower, followers
 from dvidsync_dagster.orchestration.once import RunSummary, run_once
+from dvidsync_dagster.outgoing_text import counted
 from dvidsync_dagster.repair.text import comparison_text, repair_text
 from dvidsync_dagster.run.report import Lag
 
@@ -108,7 +109,7 @@ def tell_snapshot(setting: Setting) -> None:
     """How the snapshot is read, and what is in it."""
     click.secho("\nThe snapshot, for whoever reads tables", bold=True)
     dataset = snapshot.open(str(setting.bucket))
-    _lines({name: f"{held.rows:,} rows" for name, held in dataset.tables.items()})
+    _lines({name: counted(held.rows, "row") for name, held in dataset.tables.items()})
     click.echo("  In Python:")
     for line in list(dataset.lines("pandas").values())[:LINES]:
         click.echo(f"    {line}")

@@ -34,7 +34,7 @@ Each message says what was found, where, and what can be done. None of them ever
 
 from __future__ import annotations
 
-from dvidsync_dagster.outgoing_text import escaped, scrubbed
+from dvidsync_dagster.outgoing_text import counted, escaped, scrubbed
 from dvidsync_dagster.refusal_reason import RefusalReason
 
 
@@ -96,10 +96,11 @@ class LogGap(LogError):
     ) -> None:
         reached = f" Everything up to {since} is applied." if since else ""
         archive = ", and the archive does not hold them all" if archived else ""
+        gone = counted(beginning - wanted, "record is", "records are")
         super().__init__(
-            f"gap in {topic} partition {partition}: {beginning - wanted} records, offsets {wanted} to "
-            f"{beginning - 1}, are no longer on the broker{archive}.{reached} Make a fresh copy, remove the "
-            f"destination's history in Dagster and give it a new start."
+            f"gap in {topic} partition {partition}: {gone} no longer on the broker, offsets {wanted} to "
+            f"{beginning - 1}{archive}.{reached} Make a fresh copy, remove the destination's history in "
+            f"Dagster and give it a new start."
         )
         self.topic, self.partition = topic, partition
         self.wanted, self.beginning = wanted, beginning
@@ -145,11 +146,12 @@ class UndecodableRecord(LogError):
         waiting: int = 0,
     ) -> None:
         found = escaped(found)
-        others = f", and {more:,} more records that cannot be decoded" if more else ""
+        others = f", and {counted(more, 'more record')} that cannot be decoded" if more else ""
         super().__init__(
-            f"{where}: {found}{others}. {waiting:,} records wait behind it; what does not depend on it is "
-            f"applied. Look at it with `dvidsync quarantine show {record}`; `dvidsync quarantine skip "
-            f"{record}` lets this one pass. `on_undecodable: quarantine` sets all such records aside."
+            f"{where}: {found}{others}. {counted(waiting, 'record waits', 'records wait')} behind it; "
+            f"what does not depend on it is applied. Look at it with "
+            f"`dvidsync quarantine show {record}`; `dvidsync quarantine skip {record}` lets this one "
+            f"pass. `on_undecodable: quarantine` sets all such records aside."
         )
         self.where = where
         self.found = found

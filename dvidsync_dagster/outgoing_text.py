@@ -107,3 +107,13 @@ def _written(character: str) -> str:
 
 def _any_case(text: str) -> str:
     return "".join(f"[{c}{c.upper()}]" if "a" <= c <= "f" else re.escape(c) for c in text)
+
+
+def counted(number: int, one: str, several: str = "") -> str:
+    """A number with its noun: ``1 row``, ``1,000 rows``.
+
+    Args:
+        one: the noun for one.
+        several: for any other number, if that is not `one` with an s.
+    """
+    return f"{number:,} {one if number == 1 else several or f'{one}s'}"

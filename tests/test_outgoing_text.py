@@ -15,7 +15,7 @@ from markdown_it import MarkdownIt
 
 from dvidsync_dagster.config.secrets import read_secret
 from dvidsync_dagster.errors import RequestRefused
-from dvidsync_dagster.outgoing_text import escaped, keep_secret, markdown, python_text, scrubbed
+from dvidsync_dagster.outgoing_text import counted, escaped, keep_secret, markdown, python_text, scrubbed
 
 SECRET = 'q7/&<é+ "x\\Zb=='
 
@@ -108,3 +108,11 @@ def test_python_reads_the_text_as_it_was(text: str) -> None:
     written = python_text(text)
     assert ast.literal_eval(written) == text
     assert written.isprintable()
+
+
+def test_a_number_goes_with_its_noun() -> None:
+    assert counted(0, "row") == "0 rows"
+    assert counted(1, "row") == "1 row"
+    assert counted(1000, "row") == "1,000 rows"
+    assert counted(1, "body", "bodies") == "1 body"
+    assert counted(2, "body", "bodies") == "2 bodies"

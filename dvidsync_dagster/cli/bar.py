@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-import click
+from dvidsync_dagster.cli.output import echo
 
 Say = Callable[[str], None]
 Track = Callable[[int, int], None]
@@ -37,4 +37,4 @@ def progress_bar() -> Iterator[tuple[Say, Track | None]]:
 
 
 def _print(line: str) -> None:
-    click.echo(f"  {line}")
+    echo(f"  {line}")

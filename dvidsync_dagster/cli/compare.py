@@ -19,6 +19,7 @@ from dvidsync_dagster.cli.exit_codes import (
     remembered,
     worst,
 )
+from dvidsync_dagster.cli.output import echo
 
 if TYPE_CHECKING:
     import dagster as dg
@@ -135,11 +136,11 @@ def _each_destination(
                 good, told[follower.title], text = work(instance, follower)
                 codes.append(DONE if good else DIFFERENT)
                 if not as_json:
-                    click.echo(f"{follower.title}: {text}")
+                    echo(f"{follower.title}: {text}")
         if as_json:
-            click.echo(json.dumps(told, indent=2))
+            echo(json.dumps(told, indent=2))
         sys.exit(worst(codes))
 
 
 def _progress(as_json: bool) -> Callable[[str], None]:
-    return lambda line: click.echo(f"  {line}", err=as_json)
+    return lambda line: echo(f"  {line}", err=as_json)

@@ -13,6 +13,7 @@ import click
 from dvidsync_dagster.cli import arguments
 from dvidsync_dagster.cli.csv_lines import echo_csv
 from dvidsync_dagster.cli.exit_codes import DONE, exit_codes, remembered, worst
+from dvidsync_dagster.cli.output import echo
 
 if TYPE_CHECKING:
     from dvidsync_dagster.orchestration.followers import Follower
@@ -70,9 +71,9 @@ class _Text:
         """Nothing."""
 
     def table(self, follower: Follower, table: ConflictTable, states: tuple[State, ...]) -> None:
-        click.echo(f"{follower.title}: {table.counts()}, in {table.path}")
+        echo(f"{follower.title}: {table.counts()}, in {table.path}")
         for row in table.rows(*states):
-            click.echo("\n".join(f"  {line}" for line in _lines(row.as_json())))
+            echo("\n".join(f"  {line}" for line in _lines(row.as_json())))
 
     def end(self) -> None:
         """Nothing."""
@@ -102,17 +103,15 @@ class _Json:
         self._between = ""
 
     def begin(self) -> None:
-        click.echo("[", nl=False)
+        echo("[", nl=False)
 
     def table(self, follower: Follower, table: ConflictTable, states: tuple[State, ...]) -> None:
         for row in table.rows(*states):
-            click.echo(
-                f"{self._between}\n{json.dumps({'destination': follower.title} | row.as_json())}", nl=False
-            )
+            echo(f"{self._between}\n{json.dumps({'destination': follower.title} | row.as_json())}", nl=False)
             self._between = ","
 
     def end(self) -> None:
-        click.echo("\n]")
+        echo("\n]")
 
 
 _SHOWN: dict[str, Callable[[], _Text | _Csv | _Json]] = {"text": _Text, "csv": _Csv, "json": _Json}

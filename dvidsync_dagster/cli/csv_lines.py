@@ -6,7 +6,7 @@ import csv
 import io
 from collections.abc import Iterable
 
-import click
+from dvidsync_dagster.cli.output import echo
 
 _BEGINS_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")  # noqa: RUF001
 
@@ -16,7 +16,7 @@ def echo_csv(cells: Iterable[str | int | None]) -> None:
     text there; a number is a number."""
     line = io.StringIO()
     csv.writer(line, lineterminator="\n").writerow(map(_plain, cells))
-    click.echo(line.getvalue(), nl=False)
+    echo(line.getvalue(), nl=False)
 
 
 def _plain(cell: str | int | None) -> str | int:

@@ -9,8 +9,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-import click
-
+from dvidsync_dagster.cli.output import echo
 from dvidsync_dagster.errors import DvidSyncError
 from dvidsync_dagster.run import causes
 
@@ -97,10 +96,10 @@ def _tell(title: str, error: Exception, verbose: bool) -> None:
         traceback.print_exception(error)
     if isinstance(error, DvidSyncError):
         found, remedy = causes.found_and_remedy(error)
-        click.echo(f"{title}: {causes.cause_of(error).title}: {found}\n  {remedy}", err=True)
+        echo(f"{title}: {causes.cause_of(error).title}: {found}\n  {remedy}", err=True)
         return
     hint = "" if verbose else " (--verbose shows where)"
-    click.echo(f"{title}: {type(error).__name__}: {error}{hint}", err=True)
+    echo(f"{title}: {type(error).__name__}: {error}{hint}", err=True)
 
 
 def _interrupt(_signal: int, _frame: FrameType | None) -> None:

@@ -13,8 +13,9 @@ import click
 from dvidsync_dagster.cli import arguments
 from dvidsync_dagster.cli.csv_lines import echo_csv
 from dvidsync_dagster.cli.exit_codes import DONE, exit_codes, remembered, worst
+from dvidsync_dagster.cli.output import echo
 from dvidsync_dagster.errors import ConfigurationError
-from dvidsync_dagster.outgoing_text import escaped
+from dvidsync_dagster.outgoing_text import counted, escaped
 
 if TYPE_CHECKING:
     from dvidsync_dagster.config import DestinationConfig
@@ -48,9 +49,9 @@ def new(config: Path, destination: str | None, from_version: str | None, verbose
         for follower, _ in practised:
             with remembered(codes, follower.title, verbose):
                 made = practice_once(
-                    instance, follower, lambda line: click.echo(f"  {line}"), from_version=from_version
+                    instance, follower, lambda line: echo(f"  {line}"), from_version=from_version
                 )
-                click.echo(f"{follower.title}: practise on {made.branch.name}, {made.branch.last.uuid}")
+                echo(f"{follower.title}: practise on {made.branch.name}, {made.branch.last.uuid}")
                 codes.append(DONE)
         sys.exit(worst(codes))
 
@@ -75,7 +76,7 @@ def list_branches(config: Path, destination: str | None, as_json: bool, verbose:
                     _show(follower, found)
                 codes.append(DONE)
         if as_json:
-            click.echo(json.dumps(told, indent=2))
+            echo(json.dumps(told, indent=2))
         sys.exit(worst(codes))
 
 
@@ -119,18 +120,20 @@ def score(
         sheet = score_sheet(follower.config, server, branch, at=at)
         users, rows = scores(sheet.rows), [row.as_json() for row in sheet.rows]
         if as_json:
-            click.echo(json.dumps(sheet.as_json(), indent=2))
+            echo(json.dumps(sheet.as_json(), indent=2))
         elif as_csv is not None:
             _csv(*((users, USER_COLUMNS) if as_csv == "users" else (rows, ScoreRow.COLUMNS)))
         else:
-            click.echo(f"{sheet.branch}: {sheet.begin} to {sheet.end}, beside {sheet.later} of the source")
+            echo(f"{sheet.branch}: {sheet.begin} to {sheet.end}, beside {sheet.later} of the source")
             _table(users)
             lacking = sum(row.side == "source" for row in sheet.rows)
-            click.echo(
-                f"  {lacking:,} decisions about the same bodies only the source made (--csv decisions)"
+            echo(
+                f"  {counted(lacking, 'decision')} about the same bodies only the source made "
+                f"(--csv decisions)"
             )
             if sheet.not_compared:
-                click.echo(f"  {sheet.not_compared:,} supervoxels were split, and are not compared")
+                split = ("supervoxel was split, and is", "supervoxels were split, and are")
+                echo(f"  {counted(sheet.not_compared, *split)} not compared")
 
 
 def _practised(path: Path, name: str | None) -> list[tuple[Follower, DestinationConfig]]:
@@ -153,19 +156,19 @@ def _practised(path: Path, name: str | None) -> list[tuple[Follower, Destination
 def _show(follower: Follower, branches: list[PracticeBranch]) -> None:
     from dvidsync_dagster.events.origin import key_text
 
-    click.echo(f"{follower.title}: {len(branches):,} practice branches")
+    echo(f"{follower.title}: {counted(len(branches), 'practice branch', 'practice branches')}")
     for branch in branches:
         made = key_text(branch.first.created) if branch.first.created else "-"
         state = f"open at {branch.open[-1].uuid}" if branch.open else "closed"
-        click.echo(
+        echo(
             f"  {escaped(branch.name, 80)}  made {made} from {branch.parent}, {len(branch.versions):,} "
             f"versions, {state}"
         )
     closed = [branch for branch in branches if not branch.open]
     if closed:
-        click.echo("  closed ones are hidden for good, if you want that, on the destination's machine by:")
+        echo("  closed ones are hidden for good, if you want that, on the destination's machine by:")
     for name in dict.fromkeys(version.branch for branch in closed for version in reversed(branch.versions)):
-        click.echo(f"    dvid repo {follower.config.repo} hide-branch {escaped(name, 80)}")
+        echo(f"    dvid repo {follower.config.repo} hide-branch {escaped(name, 80)}")
 
 
 def _csv(rows: list[dict[str, str | int]], columns: Sequence[str]) -> None:
@@ -177,10 +180,10 @@ def _csv(rows: list[dict[str, str | int]], columns: Sequence[str]) -> None:
 def _table(rows: list[dict[str, str | int]]) -> None:
     """Columns of one width."""
     if not rows:
-        click.echo("  nobody merged or cleaved")
+        echo("  nobody merged or cleaved")
         return
     lines = [list(rows[0]), *([str(cell) for cell in row.values()] for row in rows)]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     for line in lines:
         cells = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
-        click.echo(f"  {'  '.join(cells)}".rstrip())
+        echo(f"  {'  '.join(cells)}".rstrip())

@@ -12,8 +12,9 @@ import click
 
 from dvidsync_dagster.cli import arguments
 from dvidsync_dagster.cli.exit_codes import DONE, LEFT_OUT, exit_codes, remembered, worst
+from dvidsync_dagster.cli.output import echo
 from dvidsync_dagster.errors import ConfigurationError
-from dvidsync_dagster.outgoing_text import escaped
+from dvidsync_dagster.outgoing_text import counted, escaped
 
 if TYPE_CHECKING:
     from dvidsync_dagster.log.quarantine import KeptRow, Quarantine, TopicPartitionOffset
@@ -50,17 +51,18 @@ def list_records(config: Path, destination: str | None, as_json: bool, verbose: 
         rows = kept.rows()
         told[follower.title] = [_as_json(row) for row in rows]
         if not as_json:
-            click.echo(f"{follower.title}: {len(rows):,} records in {kept.path}")
+            echo(f"{follower.title}: {counted(len(rows), 'record')} in {kept.path}")
             for row in rows:
-                click.echo(
-                    f"  {row.place}  {row.state}  {key_text(row.key_ns)}  {row.size:,} bytes  {row.found}"
+                echo(
+                    f"  {row.place}  {row.state}  {key_text(row.key_ns)}  {counted(row.size, 'byte')}  "
+                    f"{row.found}"
                 )
         return DONE
 
     with exit_codes(verbose):
         code = _each(config, destination, verbose, work)
         if as_json:
-            click.echo(json.dumps(told, indent=2))
+            echo(json.dumps(told, indent=2))
         sys.exit(code)
 
 
@@ -78,7 +80,7 @@ def show(record: str, config: Path, destination: str | None, save: Path | None, 
         for follower in keeps:
             kept = _quarantine(follower)
             for row, raw in zip(kept.chosen([place]), kept.read([place]), strict=True):
-                click.echo(f"{follower.title}: {row.place}\n{_shown(row, raw)}")
+                echo(f"{follower.title}: {row.place}\n{_shown(row, raw)}")
                 if save is not None:
                     save.write_bytes(raw.value or b"")
 
@@ -126,10 +128,10 @@ def retry(config: Path, destination: str | None, records: tuple[str, ...], verbo
         instance = arguments.dagster_instance()
 
         def work(follower: Follower) -> int:
-            done = retry_once(instance, follower, places, lambda line: click.echo(f"  {line}"))
+            done = retry_once(instance, follower, places, lambda line: echo(f"  {line}"))
             for place, why in done.left.items():
-                click.echo(f"  {place}: {why}")
-            click.echo(f"{follower.title}: {done.summary()}")
+                echo(f"  {place}: {why}")
+            echo(f"{follower.title}: {done.summary()}")
             return LEFT_OUT if done.left else DONE
 
         sys.exit(_each(config, destination, verbose, work, chosen))
@@ -147,7 +149,7 @@ def _change(
         for follower in _those_that_keep(config, destination, places):
             kept = _quarantine(follower)
             own = {row.place for row in kept.rows()}
-            click.echo(f"{follower.title}: {change(kept, [place for place in places if place in own])}")
+            echo(f"{follower.title}: {change(kept, [place for place in places if place in own])}")
 
 
 def _those_that_keep(
@@ -216,7 +218,7 @@ def _bytes(content: bytes | None) -> str:
     if content is None:
         return "null"
     text = content[:_PREVIEW].decode("utf-8", "backslashreplace")
-    return f"{len(content):,} bytes: {escaped(text, _PREVIEW)}"
+    return f"{counted(len(content), 'byte')}: {escaped(text, _PREVIEW)}"
 
 
 def _as_json(row: KeptRow) -> dict[str, object]:

@@ -11,7 +11,9 @@ import click
 from dvidsync_dagster.cli import arguments
 from dvidsync_dagster.cli.bar import progress_bar
 from dvidsync_dagster.cli.exit_codes import DONE, LEFT_OUT, RUN_EXIT_CODES, exit_codes, remembered, worst
+from dvidsync_dagster.cli.output import echo
 from dvidsync_dagster.errors import ConfigurationError
+from dvidsync_dagster.outgoing_text import counted
 
 if TYPE_CHECKING:
     import dagster as dg
@@ -48,19 +50,20 @@ def run(config: Path, destination: str | None, windows: str | None, verbose: boo
 def _run(instance: dg.DagsterInstance, follower: Follower, windows: tuple[str, str] | None) -> int:
     from dvidsync_dagster.orchestration.once import run_once
 
-    click.echo(f"{follower.title}: {follower.text}")
+    echo(f"{follower.title}: {follower.text}")
     with progress_bar() as (say, track):
         summary = run_once(instance, follower, windows, say, track)
-    click.echo(
-        f"{follower.title}: done. {summary.records:,} records, {summary.operations:,} operations, "
-        f"{summary.requests:,} requests"
+    echo(
+        f"{follower.title}: done. {counted(summary.records, 'record')}, "
+        f"{counted(summary.operations, 'operation')}, "
+        f"{counted(summary.requests, 'request')}"
     )
     if not summary.left_something_out:
         return DONE
-    click.echo(
-        f"{follower.title}: LEFT OUT: {summary.conflicts:,} operations skipped, {summary.quarantined:,} "
-        f"records quarantined (`dvidsync conflicts list`, `dvidsync quarantine list`). Run "
-        f"{summary.run_id} of Dagster tells of them.",
+    echo(
+        f"{follower.title}: LEFT OUT: {counted(summary.conflicts, 'operation')} skipped, "
+        f"{counted(summary.quarantined, 'record')} quarantined (`dvidsync conflicts list`, "
+        f"`dvidsync quarantine list`). Run {summary.run_id} of Dagster tells of them.",
         err=True,
     )
     return LEFT_OUT

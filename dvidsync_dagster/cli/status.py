@@ -10,6 +10,10 @@ import click
 
 from dvidsync_dagster.cli import arguments
 from dvidsync_dagster.cli.exit_codes import STATUS_EXIT_CODES, exit_codes, remembered, worst
+from dvidsync_dagster.cli.output import echo
+from dvidsync_dagster.cli.snapshot_status import tell_snapshot
+from dvidsync_dagster.config import BucketConfig
+from dvidsync_dagster.outgoing_text import counted
 
 if TYPE_CHECKING:
     import dagster as dg
@@ -24,7 +28,8 @@ if TYPE_CHECKING:
 @arguments.destination
 @arguments.verbose
 def status(config: Path, destination: str | None, verbose: bool) -> None:
-    """Show each destination's checkpoint, its lag, and both positions in every partition of the log.
+    """Show each destination's checkpoint, its lag, and both positions in every partition of the log; of a
+    bucket also version, tables and last maintenance.
 
     It only looks, and changes nothing.
     """
@@ -43,23 +48,32 @@ def _status(instance: dg.DagsterInstance, follower: Follower) -> None:
     from dvidsync_dagster.orchestration.abandoned import is_abandoned
     from dvidsync_dagster.orchestration.ticks import known_checkpoint, runs_under_way
 
-    click.echo(f"{follower.title}: {follower.text}")
-    checkpoint = known_checkpoint(instance, follower)
+    echo(f"{follower.title}: {follower.text}")
+    bucket = _bucket(follower)
+    if bucket is None:
+        checkpoint = known_checkpoint(instance, follower)
+    else:
+        checkpoint = tell_snapshot(instance, follower, bucket)
     if checkpoint is None:
-        click.echo("  checkpoint  none yet")
+        echo("  checkpoint  none yet")
     else:
         reached = key_text(checkpoint.key_ns) if checkpoint.key_ns else "offsets only"
         state = "ended in order" if checkpoint.clean else "did not end in order, or is going on"
-        click.echo(f"  checkpoint  {reached}, epoch {checkpoint.epoch}; its run {state}")
+        echo(f"  checkpoint  {reached}, epoch {checkpoint.epoch}; its run {state}")
     for run in runs_under_way(instance, follower):
         gone = is_abandoned(instance, run)
         state = "was killed; the next run goes on from its checkpoint" if gone else run.status.value.lower()
-        click.echo(f"  run         {run.run_id} {state}")
+        echo(f"  run         {run.run_id} {state}")
     if follower.look is not None:
         _positions(follower.look(checkpoint), checkpoint)
     if follower.is_destination:
         _conflicts(follower)
     _own(follower)
+
+
+def _bucket(follower: Follower) -> BucketConfig | None:
+    destination = follower.config.destination(follower.name) if follower.is_destination else None
+    return destination if isinstance(destination, BucketConfig) else None
 
 
 def _conflicts(follower: Follower) -> None:
@@ -68,7 +82,7 @@ def _conflicts(follower: Follower) -> None:
 
     counts = conflict_table_of(follower.config, follower.name).counts()
     if counts.open or counts.closed:
-        click.echo(f"  conflicts   {counts}")
+        echo(f"  conflicts   {counts}")
 
 
 def _own(follower: Follower) -> None:
@@ -80,20 +94,23 @@ def _own(follower: Follower) -> None:
     destination = follower.config.destination(follower.name) if follower.is_destination else None
     if isinstance(destination, DestinationConfig) and destination.practice is not None:
         branches = tuple(list_branches(follower.config, destination))
-        click.echo(f"  own         {Own(branches=branches).line() or 'no practice branch yet'}")
+        echo(f"  own         {Own(branches=branches).line() or 'no practice branch yet'}")
 
 
 def _positions(seen: Look, checkpoint: Checkpoint | None) -> None:
     from dvidsync_dagster.orchestration.metadata import lag_text
     from dvidsync_dagster.run.report import Lag
 
-    reached = checkpoint.key_ns if checkpoint is not None and checkpoint.key_ns else seen.clock
-    click.echo(f"  lag         {lag_text(Lag.at(seen.waiting, seen.clock, reached))}")
+    if checkpoint is None:
+        echo(f"  lag         nothing is followed yet; the log has {counted(seen.waiting, 'record')}")
+    else:
+        lag = Lag.at(seen.waiting, seen.clock, checkpoint.key_ns or seen.clock)
+        echo(f"  lag         {lag_text(lag)}")
     width = max((len(position.topic) for position in seen.positions), default=5)
-    click.echo(f"  {'topic':{width}} partition      begins    next      ends   waiting")
+    echo(f"  {'topic':{width}} partition      begins    next      ends   waiting")
     for position in seen.positions:
         following = "-" if position.next is None else str(position.next)
-        click.echo(
+        echo(
             f"  {position.topic:{width}} {position.partition:9} {position.beginning:11} {following:>7} "
             f"{position.end:9} {position.waiting:9}"
         )

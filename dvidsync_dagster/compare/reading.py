@@ -15,6 +15,7 @@ from dvidsync_dagster.datatypes.contract import DataComparison
 from dvidsync_dagster.differences.findings import Difference, DifferenceKind
 from dvidsync_dagster.differences.items import Found, Pair
 from dvidsync_dagster.differences.own import NOTHING_OWN, Own
+from dvidsync_dagster.outgoing_text import counted
 
 Say = Callable[[str], None]
 
@@ -81,7 +82,7 @@ def read_everything(sides: BothSides, agreed: Collection[str], say: Say) -> Read
             if settled and not differing:
                 reading.agreed.add(name)
         differ = f", {kinds} kinds of them differ" if kinds else ""
-        say(f"{version}: {reading.read - before:,} items{differ}")
+        say(f"{version}: {counted(reading.read - before, 'item')}{differ}")
     if sides.chosen:
         reading.agreed |= set(agreed) - looked_at
     reading.differing.rows += list(_rows(sides))

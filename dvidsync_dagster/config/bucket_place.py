@@ -47,6 +47,8 @@ def bucket_place(text: str) -> BucketPlace:
         )
     if not text.isprintable():
         raise WrongValue("holds a control character", _REMEDY)
+    if not text or re.match(r"(?:gs|s3|az|file):(?!//)", text):
+        raise WrongValue("is no bucket of a known kind", _REMEDY)
     if "://" not in text:
         return BucketPlace("", "", text)
     if parts.scheme == "file" and not parts.netloc:

@@ -8,6 +8,7 @@ from typing import Any
 
 from dvidsync_dagster.differences.own import NOTHING_OWN, Own
 from dvidsync_dagster.events.origin import key_text
+from dvidsync_dagster.outgoing_text import counted
 
 EXAMPLES = 3
 
@@ -105,14 +106,20 @@ class Comparison:
         return not self.differences
 
     def summary(self) -> str:
-        found = f"{len(self.differences)} kinds of differences" if self.differences else "they agree"
-        only = f" in {len(self.versions):,} chosen versions" if self.versions else ""
+        found = (
+            counted(len(self.differences), "kind of difference", "kinds of differences")
+            if self.differences
+            else "they agree"
+        )
+        only = f" in {counted(len(self.versions), 'chosen version')}" if self.versions else ""
         point = f" at {key_text(self.point)}" if self.point else ""
         pending = sum(row.count for row in self.pending)
-        later = f", {pending:,} items pending" if pending else ""
+        later = f", {counted(pending, 'item')} pending" if pending else ""
         return (
-            f"{found}{only}{point}{later}: {self.compared:,} instances in versions read "
-            f"({self.read:,} items, {self.seconds:.1f} s), {self.remembered:,} committed ones agreed before"
+            f"{found}{only}{point}{later}: "
+            f"{counted(self.compared, 'instance in a version', 'instances in versions')} read "
+            f"({counted(self.read, 'item')}, {self.seconds:.1f} s), "
+            f"{counted(self.remembered, 'committed one')} agreed before"
         )
 
     def as_json(self) -> dict[str, Any]:

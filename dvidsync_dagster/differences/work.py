@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from dvidsync_dagster.differences.findings import EXAMPLES, Comparison, Difference
-from dvidsync_dagster.outgoing_text import escaped
+from dvidsync_dagster.outgoing_text import counted, escaped
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,38 +117,44 @@ class Repair:
     """What a repair came to.
 
     Args:
-        after: the comparison at its end; a dry run has none.
+        dry_run: nothing was to be changed.
+        after: the comparison at its end. A dry run has none, nor one that had nothing to do.
         own_edits: what of the destination's own goes, as far as it shows who made it.
         conflicts: how many rows of the conflict table it closed; in a dry run those that it may close.
     """
 
     changes: tuple[Change, ...]
     not_repaired: tuple[NotRepaired, ...]
-    after: Comparison | None
+    dry_run: bool
+    after: Comparison | None = None
     pending: tuple[Pending, ...] = ()
     own_edits: tuple[OwnEdit, ...] = ()
     conflicts: int = 0
 
     @property
     def agree(self) -> bool:
-        """The destination agrees with its source: now, or at a dry run already."""
+        """The destination agrees with its source: now, or already before."""
         return self.after.agree if self.after is not None else not (self.changes or self.not_repaired)
 
     def summary(self) -> str:
         """One line: how much was changed, or in a dry run would be."""
         total = sum(change.count for change in self.changes)
-        if self.after is None:
+        if self.dry_run:
             more = (
-                f", and up to {self.conflicts:,} rows of the conflict table closed" if self.conflicts else ""
+                f", and up to {counted(self.conflicts, 'row')} of the conflict table closed"
+                if self.conflicts
+                else ""
             )
-            return f"{total:,} changes would be made{more}"
-        more = f", and {self.conflicts:,} rows of the conflict table closed" if self.conflicts else ""
-        return f"{total:,} changes were made{more}"
+            return f"{counted(total, 'change')} would be made{more}"
+        more = (
+            f", and {counted(self.conflicts, 'row')} of the conflict table closed" if self.conflicts else ""
+        )
+        return f"{counted(total, 'change was', 'changes were')} made{more}"
 
     def as_json(self) -> dict[str, Any]:
         """For `--json`."""
         return {
-            "dry_run": self.after is None,
+            "dry_run": self.dry_run,
             "changes": [change.as_json() for change in self.changes],
             "own_edits": [edit.as_json() for edit in self.own_edits],
             "conflicts_closed": self.conflicts,

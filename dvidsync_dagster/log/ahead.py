@@ -14,6 +14,7 @@ from datetime import timedelta
 
 from dvidsync_dagster.events.origin import Origin
 from dvidsync_dagster.log.record import Record
+from dvidsync_dagster.outgoing_text import counted
 
 FAR_NS = 86_400_000_000_000
 """What is further ahead than this, a day, is not just waited for: people are told where it is."""
@@ -38,8 +39,8 @@ class AheadOfClock:
     shown: tuple[Record, ...] = ()
 
     def __str__(self) -> str:
-        text = f"{self.records:,} records wait: their keys are up to {_span(self.furthest_ns)} ahead of the "
-        text += "source's clock"
+        text = f"{counted(self.records, 'record waits', 'records wait')}: "
+        text += f"keys are up to {_span(self.furthest_ns)} ahead of the source's clock"
         if not self.far:
             return f"{text}. They are applied once it has passed them"
         places = "; ".join(str(record.origin) for record in self.shown)

@@ -91,9 +91,14 @@ class Checkpoint:
 @dataclass(frozen=True, slots=True)
 class LogStart:
     """Where the log is read from without a checkpoint: all records with this key (ns since 1970) or a later
-    one are to be applied, none before."""
+    one are to be applied, none before.
+
+    `there_ns` is the moment (ns since 1970) up to which the destination has everything, where that is later:
+    a part of the log before it is read too, to be sure.
+    """
 
     key_ns: int
+    there_ns: int = 0
 
 
 def newly_applied(before: Positions, after: Positions) -> dict[Partition, list[Range]]:

@@ -18,7 +18,7 @@ from dvidsync_dagster.errors import LogGap, LogRecreated
 from dvidsync_dagster.log.ahead import NOTHING_AHEAD, AheadOfClock
 from dvidsync_dagster.orchestration.followers import Follower
 from dvidsync_dagster.orchestration.metadata import SHOWN, conflict_table, quarantine_table
-from dvidsync_dagster.outgoing_text import markdown
+from dvidsync_dagster.outgoing_text import counted, markdown
 from dvidsync_dagster.run.lost_messages import told
 from dvidsync_dagster.run.report import ChunkReport, Lag, QuarantinedRecord, UnexplainedIds
 
@@ -125,7 +125,8 @@ def check_nothing_left_out(end: RunEnd) -> dg.AssetCheckResult | None:
         check_name="nothing_left_out",
         passed=not metadata,
         severity=dg.AssetCheckSeverity.WARN,
-        description=f"{end.conflicts:,} operations skipped, {end.quarantined:,} records quarantined"
+        description=f"{counted(end.conflicts, 'operation')} skipped, "
+        f"{counted(end.quarantined, 'record')} quarantined"
         + (" (`dvidsync conflicts list` shows them all)" if end.conflicts else "")
         + (" (`dvidsync quarantine list` shows them all)" if end.quarantined else ""),
         metadata=metadata,

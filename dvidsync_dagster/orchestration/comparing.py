@@ -6,6 +6,7 @@ backfill of those.
 
 # No `from __future__ import annotations` here: Dagster checks the type of `context`, not its name.
 
+import re
 from dataclasses import replace
 
 import dagster as dg
@@ -22,11 +23,12 @@ from dvidsync_dagster.orchestration.pools import limit_to_one
 from dvidsync_dagster.orchestration.run_log import logged_in_run
 from dvidsync_dagster.orchestration.schedules import cron_schedule
 from dvidsync_dagster.orchestration.tables import table
-from dvidsync_dagster.outgoing_text import markdown
+from dvidsync_dagster.outgoing_text import counted, markdown
 
 COPIES_AGREE = "copies_agree"
 AGREED = "dvidsync/agreed"
-"""Ids of what is committed and agreed, so that the next comparison need not read it."""
+"""Ids of what is committed and agreed, so that the next comparison need not read it: a line of Markdown that
+says how many there are, and then each, as a definition that no page shows."""
 ELSEWHERE = "dvidsync/differences_elsewhere"
 """Of a comparison of chosen versions: the kinds of differences that were known besides."""
 
@@ -131,9 +133,21 @@ def remembered(
 ) -> frozenset[str]:
     """What the last comparison knew to be committed and to agree; nothing if everything is to be read."""
     stored = _last(instance, follower).get(AGREED)
-    if everything or not isinstance(stored, dg.JsonMetadataValue) or not isinstance(stored.value, list):
+    if everything or stored is None:
         return frozenset()
-    return frozenset(str(each) for each in stored.value)
+    if isinstance(stored, dg.MarkdownMetadataValue):
+        return frozenset(_IDS.findall(stored.value or ""))
+    # As earlier versions of dvidsync kept them.
+    return frozenset(map(str, stored.value)) if isinstance(stored.value, list) else frozenset()
+
+
+_IDS = re.compile(r"^\[([0-9a-f]+)\]: #$", re.MULTILINE)
+
+
+def _agreed(ids: frozenset[str]) -> dg.MarkdownMetadataValue:
+    told = counted(len(ids), "committed version of an instance", "committed versions of instances")
+    hidden = "\n".join(f"[{each}]: #" for each in sorted(ids))
+    return dg.MetadataValue.md(f"{told}, not to be read again\n\n{hidden}".rstrip())
 
 
 def shown(
@@ -142,7 +156,8 @@ def shown(
     """A comparison as its asset's and its check's. One of chosen versions lets the rest stand as it was."""
     elsewhere = _known_elsewhere(instance, follower, comparison)
     metadata = comparison_metadata(comparison, elsewhere)
-    more = f"; {elsewhere} kinds of differences were known in what was not compared now" if elsewhere else ""
+    others = counted(elsewhere, "kind of difference was", "kinds of differences were")
+    more = f"; {others} known in what was not compared now" if elsewhere else ""
     own = comparison.own.line()
     text = comparison.summary() + more + (f"; {markdown(own)}" if own else "")
     return (
@@ -151,7 +166,7 @@ def shown(
             passed=comparison.agree and not elsewhere,
             severity=dg.AssetCheckSeverity.WARN,
             description=text,
-            metadata=metadata,
+            metadata={name: value for name, value in metadata.items() if name != AGREED},
         ),
     )
 
@@ -177,19 +192,21 @@ def comparison_metadata(comparison: Comparison, elsewhere: int) -> dict[str, dg.
     """What a comparison shows on its page."""
     metadata: dict[str, dg.MetadataValue] = {
         "dvidsync/differences": dg.MetadataValue.int(len(comparison.differences)),
-        "dvidsync/differences_table": table(comparison.differences),
         "dvidsync/pending": dg.MetadataValue.int(sum(row.count for row in comparison.pending)),
-        "dvidsync/pending_table": table(comparison.pending),
         "dvidsync/items_read": dg.MetadataValue.int(comparison.read),
         "dvidsync/compared": dg.MetadataValue.int(comparison.compared),
         "dvidsync/agreed_before": dg.MetadataValue.int(comparison.remembered),
         "dvidsync/seconds": dg.MetadataValue.float(round(comparison.seconds, 3)),
-        "dvidsync/notes": dg.MetadataValue.md(
-            "\n".join(f"* {markdown(note)}" for note in comparison.notes) or "none"
-        ),
-        "dvidsync/own": dg.MetadataValue.json(comparison.own.as_json()),
-        AGREED: dg.MetadataValue.json(sorted(comparison.agreed)),
+        AGREED: _agreed(comparison.agreed),
     }
+    for name, rows in (("differences", comparison.differences), ("pending", comparison.pending)):
+        if rows:
+            metadata[f"dvidsync/{name}_table"] = table(rows)
+    if comparison.notes:
+        notes = "\n".join(f"* {markdown(note)}" for note in comparison.notes)
+        metadata["dvidsync/notes"] = dg.MetadataValue.md(notes)
+    if comparison.own.line():
+        metadata["dvidsync/own"] = dg.MetadataValue.json(comparison.own.as_json())
     if comparison.point:
         metadata["dvidsync/log_time"] = dg.MetadataValue.timestamp(comparison.point / 1e9)
     if comparison.versions:

@@ -74,6 +74,11 @@ class Follower:
         return f"repair_{self.config.repo_name}_{self.name}"
 
     @property
+    def maintenance_job(self) -> str:
+        """The job that keeps its files few, if it is a bucket."""
+        return f"maintain_{self.config.repo_name}_{self.name}"
+
+    @property
     def quarantine_job(self) -> str:
         """The job that shows and changes its quarantine, if it is a destination."""
         return f"quarantine_{self.config.repo_name}_{self.name}"

@@ -8,7 +8,7 @@ import dagster as dg
 
 from dvidsync_dagster.config import BucketConfig, SyncConfig
 from dvidsync_dagster.orchestration.failing import failures_told
-from dvidsync_dagster.orchestration.followers import destination_follower
+from dvidsync_dagster.orchestration.followers import Follower, destination_follower
 from dvidsync_dagster.orchestration.op_job import RESULT, op_job
 from dvidsync_dagster.orchestration.pools import limit_to_one
 from dvidsync_dagster.orchestration.run_log import logged_in_run
@@ -28,7 +28,7 @@ def maintenance_definitions(config: SyncConfig, bucket: BucketConfig) -> dg.Defi
 
     @dg.op(
         # Definitions share one room of names, over all destinations and repos.
-        name=f"maintain_{config.repo_name}_{bucket.name}_op",
+        name=f"{follower.maintenance_job}_op",
         out=dg.Out(io_manager_key=RESULT),
         # The pool of the runs that follow: one at a time.
         pool=follower.pool,
@@ -60,7 +60,7 @@ def maintenance_definitions(config: SyncConfig, bucket: BucketConfig) -> dg.Defi
 
     job = op_job(
         maintain_snapshot,
-        name=f"maintain_{config.repo_name}_{bucket.name}",
+        name=follower.maintenance_job,
         alias=MAINTENANCE_OP,
         description=f"Makes few files of many small ones in {bucket.place}, and deletes those that neither "
         f"the snapshot, nor a committed version, nor a reader of the last {bucket.keep_days} days needs.",
@@ -70,3 +70,10 @@ def maintenance_definitions(config: SyncConfig, bucket: BucketConfig) -> dg.Defi
         field = f"{bucket.field}.maintenance_schedule"
         schedules.append(cron_schedule(job, bucket.maintenance_schedule, field=field, example="15 4 * * *"))
     return dg.Definitions(jobs=[job], schedules=schedules)
+
+
+def last_maintenance(instance: dg.DagsterInstance, follower: Follower) -> float | None:
+    """When the last one that was done ended, in seconds since 1970; None if Dagster knows of none."""
+    done = dg.RunsFilter(job_name=follower.maintenance_job, statuses=[dg.DagsterRunStatus.SUCCESS])
+    records = instance.get_run_records(done, limit=1)
+    return records[0].end_time if records else None

@@ -11,7 +11,7 @@ from dvidsync_dagster.destinations.protocol import ConflictRow
 from dvidsync_dagster.events.origin import key_text
 from dvidsync_dagster.log.checkpoint import Checkpoint
 from dvidsync_dagster.log.checkpoint_json import checkpoint_json
-from dvidsync_dagster.outgoing_text import escaped, markdown
+from dvidsync_dagster.outgoing_text import counted, escaped, markdown
 from dvidsync_dagster.run.report import ChunkReport, Lag, QuarantinedRecord
 
 CHECKPOINT = "dvidsync/checkpoint"
@@ -140,12 +140,12 @@ def start_text(checkpoint: Checkpoint | None, epoch: int) -> str:
 def chunk_text(report: ChunkReport) -> str:
     """What the chunk did, in one line."""
     parts = [
-        f"{report.records:,} records",
-        f"{report.operations:,} operations",
-        f"{report.requests:,} requests",
+        counted(report.records, "record"),
+        counted(report.operations, "operation"),
+        counted(report.requests, "request"),
     ]
     for count, what in (
-        (report.duplicates, "duplicates"),
+        (report.duplicates, "duplicate" if report.duplicates == 1 else "duplicates"),
         (report.empty, "empty"),
         (report.ahead.records, "ahead of the source's clock"),
         (report.already_there, "already there"),
@@ -161,7 +161,11 @@ def chunk_text(report: ChunkReport) -> str:
 
 def lag_text(lag: Lag) -> str:
     """A lag, for people."""
-    return f"{lag.records:,} records, {timedelta(seconds=round(lag.seconds))}" if lag.records else "none"
+    return (
+        f"{counted(lag.records, 'record')}, {timedelta(seconds=round(lag.seconds))}"
+        if lag.records
+        else "none"
+    )
 
 
 def conflict_table(rows: Sequence[ConflictRow]) -> dg.TableMetadataValue:

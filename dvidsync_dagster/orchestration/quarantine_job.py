@@ -1,7 +1,6 @@
 """The quarantine of a destination in Dagster: a job that lists it, lets a record pass, tries again, drops."""
 
 # No `from __future__ import annotations` here: Dagster checks the type of `context`, not its name.
-
 from collections.abc import Collection, Sequence
 from enum import Enum
 
@@ -17,6 +16,7 @@ from dvidsync_dagster.orchestration.op_job import RESULT, op_job
 from dvidsync_dagster.orchestration.owning import claimed
 from dvidsync_dagster.orchestration.pools import limit_to_one
 from dvidsync_dagster.orchestration.run_log import logged_in_run
+from dvidsync_dagster.outgoing_text import counted
 from dvidsync_dagster.run.retry import Retried, retry
 
 QUARANTINE_OP = "quarantine"
@@ -69,7 +69,7 @@ def quarantine_job(config: SyncConfig, destination: AnyDestination) -> dg.JobDef
                     done = _retry(context, follower, destination, places)
                     context.log.info(done.summary())
         rows = kept.rows()
-        context.log.info(f"{kept.path}: {len(rows):,} records")
+        context.log.info(f"{kept.path}: {counted(len(rows), 'record')}")
         context.add_output_metadata(
             {"dvidsync/kept": len(rows), "dvidsync/kept_table": _table(rows[:SHOWN], done)}
         )
@@ -94,8 +94,9 @@ def skip(kept: Quarantine, places: Collection[TopicPartitionOffset]) -> str:
     stopped = {row.place for row in chosen if row.state == "stopped"}
     kept.mark(stopped, "skipped")
     passed = len(chosen) - len(stopped)
-    return f"{len(stopped):,} records: the next run passes them" + (
-        f"; {passed:,} were let pass before" if passed else ""
+    return (
+        f"{counted(len(stopped), 'record')}: the next run passes {'it' if len(stopped) == 1 else 'them'}"
+        + (f"; {passed:,} were let pass before" if passed else "")
     )
 
 
@@ -107,7 +108,7 @@ def drop(kept: Quarantine, places: Collection[TopicPartitionOffset]) -> str:
     """
     chosen = kept.chosen(places)
     kept.drop({row.place for row in chosen})
-    return f"{len(chosen):,} records dropped"
+    return f"{counted(len(chosen), 'record')} dropped"
 
 
 def _retry(

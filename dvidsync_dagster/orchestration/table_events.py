@@ -20,7 +20,7 @@ from dvidsync_dagster.orchestration.table_assets import (
     known_tables,
     table_key,
 )
-from dvidsync_dagster.outgoing_text import escaped, markdown
+from dvidsync_dagster.outgoing_text import counted, escaped, markdown
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -68,7 +68,7 @@ def table_materializations(
             metadata[ROWS_WRITTEN] = dg.MetadataValue.int(each.changed.written)
             metadata[ROWS_DELETED] = dg.MetadataValue.int(each.changed.deleted)
             metadata[BYTES_WRITTEN] = dg.MetadataValue.int(each.changed.bytes_written)
-            text = f"{each.changed.written:,} rows written, {each.changed.deleted:,} deleted."
+            text = f"{counted(each.changed.written, 'row')} written, {each.changed.deleted:,} deleted."
         yield dg.AssetMaterialization(table_key(destination, each.path), description=text, metadata=metadata)
 
 
@@ -175,12 +175,24 @@ def preview(rows: pa.Table) -> str:
     body = [[_cell(row[name]) for name in shown.column_names] for row in shown.to_pylist()]
     more = rows.num_columns - shown.num_columns
     table = "\n".join(f"| {' | '.join(cells)} |" for cells in (head, ["---"] * len(head), *body))
-    return table if not more else f"{table}\n\n{more:,} more columns"
+    return table if not more else f"{table}\n\n{counted(more, 'more column')}"
 
 
 def _cell(value: Any) -> str:
     if value is None:
         return ""
     if isinstance(value, bytes):
-        return f"{len(value):,} bytes"
-    return markdown(str(value), _SHOWN)
+        return counted(len(value), "byte")
+    return markdown(_plain(value), _SHOWN)
+
+
+def _plain(value: Any) -> str:
+    """A value as people write it: ``t1, t2``, or ``conf: 0.84, user: amy``."""
+    if isinstance(value, dict):
+        return ", ".join(f"{name}: {_plain(part)}" for name, part in value.items() if part is not None)
+    if isinstance(value, list):
+        if value and all(isinstance(each, tuple) for each in value):  # a map's pairs
+            return _plain(dict(value))
+        between = "; " if any(isinstance(each, dict | list) for each in value) else ", "
+        return between.join(map(_plain, value))
+    return "" if value is None else str(value)

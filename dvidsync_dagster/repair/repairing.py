@@ -79,9 +79,12 @@ def repair(
             conflicts = conflict_table_of(config, destination.name)
             with mending.mender(sides, look, pending, work) as mender:
                 mend(mender, say)
+            listed = sum(row.row.version in sides.versions for row in conflicts.rows("open"))
             if dry_run:
-                listed = sum(row.row.version in sides.versions for row in conflicts.rows("open"))
                 return _done(work, None, listed)
+            if mender.finds_all and not (work.changes or listed):
+                say("Nothing was to be changed.")
+                return _done(work, None, 0)
             compare_again = partial(
                 compare_and_keep,
                 config,
@@ -111,6 +114,7 @@ def _done(work: Work, after: Comparison | None, conflicts: int) -> Repair:
     return Repair(
         changes=tuple(work.changes),
         not_repaired=tuple(dict.fromkeys(work.not_repaired)),
+        dry_run=work.dry_run,
         after=after,
         pending=tuple(dict.fromkeys(work.pending)),
         own_edits=tuple(work.own_edits),

@@ -17,6 +17,7 @@ from dvidsync_dagster.dvid.repo import Instance, RepoInfo
 from dvidsync_dagster.events.event import Event, NumberedEvent
 from dvidsync_dagster.events.origin import key_text
 from dvidsync_dagster.log.heard_ids import Gap, HeardIds
+from dvidsync_dagster.outgoing_text import counted
 from dvidsync_dagster.run.discovery import Route
 from dvidsync_dagster.run.report import UnexplainedIds
 
@@ -134,7 +135,8 @@ def id_watch(route: Route, sources: Mapping[str, SourceSide]) -> IdWatch:
 def early_text(count: int) -> str:
     """For people: operations that were postponed."""
     return (
-        f"{count:,} label operations that the destination refuses wait for records that may be late: earlier "
+        f"{counted(count, 'label operation')} that the destination refuses "
+        f"{'waits' if count == 1 else 'wait'} for records that may be late: earlier "
         f"mutation ids have not been in the log yet"
     )
 
@@ -146,11 +148,13 @@ def told(found: UnexplainedIds) -> str:
     compare = f"`dvidsync verify{only}`"
     if found.are_operations:
         return (
-            f"{found.count:,} label operations that the source did {times} are not in the log: their "
-            f"messages were lost. {compare} shows what they changed, `dvidsync repair` mends it."
+            f"{counted(found.count, 'label operation')} that the source did {times} "
+            f"{'is' if found.count == 1 else 'are'} not in the log: messages were lost. {compare} shows what "
+            f"that changed, `dvidsync repair` mends it."
         )
     return (
-        f"{found.count:,} mutation ids that the source gave {times} are not in the log. That is a hint at "
+        f"{counted(found.count, 'mutation id')} that the source gave {times} "
+        f"{'is' if found.count == 1 else 'are'} not in the log. That is a hint at "
         f"lost messages, and no proof: writes of voxels and merges that were refused take ids too. {compare} "
         f"tells."
     )

@@ -113,7 +113,9 @@ class Onward(Pass):
     def told(self, report: ChunkReport, taken: Taken, chunk: LogChunk, waiting: int) -> ChunkReport:
         route = self.reader.session.route
         if self._lag_before is None:
-            self._lag_before = Lag.at(taken.behind, route.clock, self._previous or self._first_key)
+            there = self._begin.there_ns if isinstance(self._begin, LogStart) else 0
+            reached = max(self._previous, there) or self._first_key
+            self._lag_before = Lag.at(taken.behind, route.clock, reached)
         return replace(
             self._placed(report),
             lag_before=self._lag_before,

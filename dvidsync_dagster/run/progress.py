@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import timedelta
 
+from dvidsync_dagster.outgoing_text import counted
+
 
 @dataclass(frozen=True, slots=True)
 class Progress:
@@ -33,12 +35,12 @@ class Progress:
 
     def __str__(self) -> str:
         so_far = (
-            f"so far {self.records:,} records and {self.operations:,} operations in "
+            f"so far {counted(self.records, 'record')} and {counted(self.operations, 'operation')} in "
             f"{_text(self.seconds)}, {self.rate:,.0f} records a second"
         )
         if not self.left or self.seconds_left is None:
             return so_far
-        return f"{so_far}; {self.left:,} records left, about {_text(self.seconds_left)}"
+        return f"{so_far}; {counted(self.left, 'record')} left, about {_text(self.seconds_left)}"
 
 
 def _text(seconds: float) -> str:

@@ -20,6 +20,7 @@ from dvidsync_dagster.log.checkpoint import Checkpoint
 from dvidsync_dagster.log.eras import EraClock
 from dvidsync_dagster.log.quarantine import TopicPartitionOffset, place_of, quarantine_of
 from dvidsync_dagster.log.record import Record
+from dvidsync_dagster.outgoing_text import counted
 from dvidsync_dagster.run.at_hand import AtHand
 from dvidsync_dagster.run.session import Session, opened
 
@@ -34,7 +35,7 @@ class Retried:
     left: dict[TopicPartitionOffset, str] = field(default_factory=dict)
 
     def summary(self) -> str:
-        return f"{len(self.applied):,} records applied, {len(self.left):,} left in the quarantine"
+        return f"{counted(len(self.applied), 'record')} applied, {len(self.left):,} left in the quarantine"
 
 
 def retry(

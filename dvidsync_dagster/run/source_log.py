@@ -20,6 +20,7 @@ from dvidsync_dagster.log.checkpoint import (
 from dvidsync_dagster.log.chunk import LogChunk
 from dvidsync_dagster.log.drain import MutationLog
 from dvidsync_dagster.log.record import Partition
+from dvidsync_dagster.outgoing_text import counted
 from dvidsync_dagster.run.discovery import Route
 
 if TYPE_CHECKING:
@@ -57,7 +58,8 @@ class SourceLog:
         """From a checkpoint to the cut. Raises LogGap and LogRecreated."""
         chunks = self._read(checkpoint.positions, 0, cut, since=checkpoint.key_ns, ids=checkpoint.topics)
         if self.log.bridged:
-            self.say(f"{self.log.bridged} records that Kafka has dropped were read from the archive")
+            dropped = counted(self.log.bridged, "record")
+            self.say(f"{dropped} that Kafka has dropped came from the archive")
         return chunks
 
     def from_start(self, start: LogStart | Now, cut: int) -> tuple[Iterator[LogChunk], int]:

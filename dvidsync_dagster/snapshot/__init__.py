@@ -8,6 +8,7 @@ bodies = dataset["segmentation/bodies"]
 
 from __future__ import annotations
 
+import os
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -18,7 +19,11 @@ __all__ = ["open"]
 
 
 def open(
-    uri: str, *, branch: str = "master", at: datetime | None = None, version: str | None = None
+    uri: str | os.PathLike[str],
+    *,
+    branch: str = "master",
+    at: datetime | None = None,
+    version: str | None = None,
 ) -> Dataset:
     """Open a snapshot for reading, at one consistent point over all tables of a branch.
 
@@ -34,9 +39,17 @@ def open(
             which there are), or packages are missing.
         StorageError: the bucket does not answer, or does not hold what was written.
     """
+    from dvidsync_dagster.errors import ConfigurationError
     from dvidsync_dagster.snapshot.store import Bucket  # what reads tables takes time to load
 
-    bucket = Bucket.at(uri, field="uri")
+    place = os.fspath(uri) if isinstance(uri, os.PathLike) else uri
+    if not isinstance(place, str):
+        raise ConfigurationError(
+            "uri",
+            f"a value of type {type(uri).__name__} names no place",
+            "Give a text, such as gs://neu3-live, or a path.",
+        )
+    bucket = Bucket.at(place, field="uri")
     # Needs the packages that Bucket.at has looked for.
     from dvidsync_dagster.snapshot.reading import dataset
 

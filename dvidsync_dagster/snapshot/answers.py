@@ -39,7 +39,8 @@ _AWAY = re.compile(
 )
 _GONE = re.compile(
     r"location .+ not found|missing file|No such file|NoSuchKey|BlobNotFound|LogSegment|end version|"
-    r"Invalid table version|no commit file|log segment|No files in log",
+    r"Invalid table version|no commit file|log segment|No files in log|Path does not exist|"
+    r"No table metadata or protocol found",
     re.IGNORECASE,
 )
 _OTHER_CONTENT = re.compile(
@@ -49,6 +50,9 @@ _OTHER_CONTENT = re.compile(
 )
 _NOT_KNOWN_THERE = re.compile(r"NotImplemented\b|UnsupportedHeader|NotSupported\b")
 _MISSING = re.compile(r"location \S*?([^\s/]+) not found", re.IGNORECASE)
+_FILE = re.compile(r"metadata for file \S*?([^\s/:]+):", re.IGNORECASE)
+_CALLS = re.compile(r"^External error: .*: Object Store error: (?:Generic \w+ error: )?")
+"""What delta-rs tells of its own calls, before what happened."""
 _STATUS = re.compile(r"status code\W{0,40}(\d{3})\b")
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 _BACKTRACE = re.compile(r"\n\s*0: <")
@@ -82,9 +86,9 @@ def storage_error(where: str, error: BaseException) -> StorageError:
     if status == 429 or status >= 500 or (not status and _AWAY.search(text)):
         return StorageUnreachable(where, f"no answer: {told}", "Run again later; nothing is lost.")
     if status == 404 or isinstance(error, FileNotFoundError) or _GONE.search(text):
-        name = found.group(1) if (found := _MISSING.search(text)) else ""
-        named = told if name in f"{where} {told}" else f"{name}, {told}"
-        return SnapshotDamaged(where, f"something is missing: {named}", MISSING)
+        missing = found.group(1) if (found := _MISSING.search(text)) else ""
+        what = f"the file {missing} is missing" if missing else f"something is missing: {told}"
+        return SnapshotDamaged(where, what, MISSING)
     if _OTHER_CONTENT.search(text):
         return other_content(where, error)
     if status or isinstance(error, OSError):
@@ -99,7 +103,9 @@ def other_content(where: str, error: BaseException) -> SnapshotDamaged:
     Args:
         where: the object or table, as a URI without login.
     """
-    return SnapshotDamaged(where, f"it is not what was written: {_plain(error).rstrip('. ')}", OTHER_CONTENT)
+    text = _plain(error).rstrip(". ")
+    what = f"the file {found.group(1)}" if (found := _FILE.search(text)) else "it"
+    return SnapshotDamaged(where, f"{what} is not what was written: {_CALLS.sub('', text)}", OTHER_CONTENT)
 
 
 _ROOM = "Make room, or raise the quota; then run again."
@@ -144,7 +150,9 @@ ANOTHER_STORE = (
 
 def _plain(error: BaseException) -> str:
     """One line, without colours, Rust's own view of the error, and logins."""
-    text = _ANSI.sub("", str(error) or type(error).__name__)
+    # Python's own errors name the file too, which is told as the place.
+    told = error.strerror if isinstance(error, OSError) and error.filename is not None else None
+    text = _ANSI.sub("", told or str(error) or type(error).__name__)
     text = _BACKTRACE.split(text.split("\n\nDebug source:")[0])[0]
     return without_logins(" ".join(text.replace("↳", ": ").split()))
 

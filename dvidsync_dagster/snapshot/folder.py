@@ -6,25 +6,44 @@ import fcntl
 import hashlib
 import os
 import shutil
+import time
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from datetime import timedelta
 from pathlib import Path
 
 import pyarrow as pa
 
-from dvidsync_dagster.errors import SnapshotDamaged
+from dvidsync_dagster.errors import ConfigurationError, SnapshotDamaged, StorageUnreachable
 from dvidsync_dagster.snapshot.answers import storage_error
 from dvidsync_dagster.snapshot.store import LARGEST, Bucket, Stored, Tag
 
+_LOOK_SECONDS = 0.05
+
 
 class Folder(Bucket):
-    """A folder. Files whose names begin with a dot are its own: locks, and files that are being written."""
+    """A folder. Files whose names begin with a dot are its own: locks, and files that are being written.
 
-    def __init__(self, path: Path) -> None:
+    Args:
+        field: the configuration's field that names it.
+        patience: how long a lock is waited for that another process holds.
+    """
+
+    def __init__(self, path: Path, field: str, patience: timedelta) -> None:
         self.path = path
         self.uri = str(path)
         self.storage_options: Mapping[str, str] = {}
+        self._field = field
+        self._patience = patience
+
+    def lacks(self, name: str) -> str:
+        with self._errors(""):
+            if not self.path.exists():
+                return "there is no such folder"
+            if not any(self.path.iterdir()):
+                return "the folder is empty"
+        return super().lacks(name)
 
     def read(self, name: str) -> Stored | None:
         with self._errors(name):
@@ -73,7 +92,7 @@ class Folder(Bucket):
                 except FileExistsError:
                     return None
                 return _tag(content)
-            with _locked(file):
+            with self._locked(file):
                 there = self.read(name)
                 if there is None or there.tag != tag:
                     return None
@@ -108,23 +127,54 @@ class Folder(Bucket):
                 fresh.unlink()
 
     @contextmanager
+    def _locked(self, file: Path) -> Iterator[None]:
+        """One process at a time looks at a file and replaces it. One that hangs is not waited for without
+        end."""
+        path = file.with_name(f".{file.name}.lock")
+        with path.open("w") as lock:
+            end = time.monotonic() + self._patience.total_seconds()
+            while not _locked_at_once(lock.fileno()):
+                if time.monotonic() >= end:
+                    raise StorageUnreachable(
+                        str(path),
+                        f"another process holds this lock, also after {self._patience}",
+                        "Nothing is lost. Run again; if it stays so, find that process (`fuser` or `lsof` "
+                        "names it) and end it.",
+                    )
+                time.sleep(_LOOK_SECONDS)
+            yield
+
+    @contextmanager
     def _errors(self, name: str) -> Iterator[None]:
         try:
             yield
+        except (NotADirectoryError, FileExistsError) as error:
+            self._refuse_file()
+            raise storage_error(f"{self.uri}/{name}".rstrip("/"), error) from None
         except OSError as error:
             raise storage_error(f"{self.uri}/{name}".rstrip("/"), error) from None
+
+    def _refuse_file(self) -> None:
+        """The folder's path leads through folders alone."""
+        for part in (self.path, *self.path.parents):
+            if part.exists() and not part.is_dir():
+                raise ConfigurationError(
+                    self._field,
+                    f"{part} is a file, and no folder",
+                    "Name a folder. One that is not there is made.",
+                ) from None
 
 
 def _tag(content: bytes) -> Tag:
     return Tag(hashlib.sha256(content).hexdigest())
 
 
-@contextmanager
-def _locked(file: Path) -> Iterator[None]:
-    """One process at a time looks at a file and replaces it."""
-    with file.with_name(f".{file.name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+def _locked_at_once(lock: int) -> bool:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _safe(folder: Path) -> None:

@@ -24,7 +24,7 @@ def dataset(
     """See `dvidsync_dagster.snapshot.open`."""
     snapshot = Pointer.load(bucket)
     if snapshot is None or not snapshot.branches:
-        raise _no_snapshot(bucket, f"it has no {POINTER}" if snapshot is None else _NOT_YET)
+        raise _no_snapshot(bucket, bucket.lacks(POINTER) if snapshot is None else _NOT_YET)
     if version is not None:
         if at is not None:
             raise ConfigurationError("at", "a version is given too", "Give one of them.")
@@ -79,6 +79,9 @@ def _at_time(bucket: Bucket, snapshot: Snapshot, branch: str, log_time_ns: int) 
 
 
 def _at_version(bucket: Bucket, snapshot: Snapshot, version: str) -> Dataset:
+    if not isinstance(version, str) or not version:
+        found = f"{escaped(repr(version), 100)} names no version"
+        raise ConfigurationError("version", found, f"Give a UUID, or its first letters. {_pinned(snapshot)}")
     fitting = [uuid for uuid in snapshot.pins if uuid.startswith(version)]
     uuid = version if version in snapshot.pins else fitting[0] if len(fitting) == 1 else None
     if uuid is None:

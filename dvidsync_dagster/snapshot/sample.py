@@ -7,6 +7,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from dvidsync_dagster.outgoing_text import counted
 from dvidsync_dagster.snapshot.files import opened_file
 from dvidsync_dagster.snapshot.parquet import GROUP
 from dvidsync_dagster.snapshot.store import Bucket
@@ -73,6 +74,6 @@ def _told(value: Any) -> str | None:
         start: bytes = text[:_VALUE].to_pybytes()
         return start.decode(errors="ignore") + ("…" if text.size > _VALUE else "")
     if pa.types.is_binary(value.type):
-        return f"{value.as_buffer().size:,} bytes"
+        return counted(value.as_buffer().size, "byte")
     size = pa.array([value]).nbytes
-    return str(value.as_py()) if size <= _VALUE else f"{size:,} bytes"
+    return str(value.as_py()) if size <= _VALUE else counted(size, "byte")

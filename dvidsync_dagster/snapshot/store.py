@@ -47,7 +47,7 @@ class Stored:
 class Bucket(ABC):
     """One folder of an object store, or of this machine. Names are those of objects below it: ``a/b.json``.
 
-    Every method may raise StorageError.
+    Every method may raise StorageError; that of a folder ConfigurationError where its path is no folder's.
     """
 
     uri: str
@@ -65,7 +65,7 @@ class Bucket(ABC):
             uri: gs://, s3://, az://, file:// or a path. Logins come from the environment, as object_store
                 reads it.
             field: the configuration's field that names it.
-            patience: how long a store that is busy or away is asked again.
+            patience: how long a store that is busy or away is asked again, or a lock waited for.
 
         Raises:
             ConfigurationError: no such kind, a login in the URI, or packages are missing.
@@ -80,8 +80,12 @@ class Bucket(ABC):
         except WrongValue as error:
             raise ConfigurationError(field, f"it {error.found}", error.remedy) from None
         if not place.scheme:
-            return _folder(Path(place.folder))
+            return _folder(Path(place.folder), field, patience)
         return _of_store(place, field, patience)
+
+    def lacks(self, name: str) -> str:
+        """What is found where this object is missed, in words."""
+        return f"it has no {name}"
 
     @abstractmethod
     def read(self, name: str) -> Stored | None:
@@ -159,10 +163,10 @@ class Bucket(ABC):
         return there.tag if there is not None and there.content == content else None
 
 
-def _folder(path: Path) -> Bucket:
+def _folder(path: Path, field: str, patience: timedelta) -> Bucket:
     from dvidsync_dagster.snapshot.folder import Folder
 
-    return Folder(path.expanduser().absolute())
+    return Folder(path.expanduser().absolute(), field, patience)
 
 
 def _of_store(place: BucketPlace, field: str, patience: timedelta) -> Bucket:

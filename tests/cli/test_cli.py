@@ -72,7 +72,7 @@ def test_run_and_status(servers: Stage, tmp_path: Path) -> None:
     done = dvidsync("run", config)
     assert done.exit_code == DONE, done.output
     assert "operations" in done.output
-    assert "requests" in done.output
+    assert "1 request\n" in done.output
     servers.assert_same()
     after = dvidsync("status", config)
     assert after.exit_code == DONE, after.output
@@ -257,7 +257,7 @@ def test_what_is_skipped_or_quarantined_has_a_code_of_its_own(servers: Stage, tm
     fields["destinations"][0]["on_conflict"] = "skip"
     skipped = dvidsync("run", write(tmp_path, fields))
     assert skipped.exit_code == LEFT_OUT, skipped.output
-    assert "LEFT OUT: 1 operations skipped, 0 records quarantined" in skipped.output
+    assert "LEFT OUT: 1 operation skipped, 0 records quarantined" in skipped.output
 
     producer = KafkaProducer(bootstrap_servers=servers.broker.address, batch_size=0)
     topic = f"dvidrepo-{servers.root}-data-{servers.data_uuid()}"
@@ -268,5 +268,5 @@ def test_what_is_skipped_or_quarantined_has_a_code_of_its_own(servers: Stage, tm
     assert "on_undecodable: quarantine" in stopped.output
     quarantined = dvidsync("run", write(tmp_path, {**fields, "on_undecodable": "quarantine"}))
     assert quarantined.exit_code == LEFT_OUT, quarantined.output
-    assert "0 operations skipped, 1 records quarantined" in quarantined.output
+    assert "0 operations skipped, 1 record quarantined" in quarantined.output
     assert dvidsync("run", write(tmp_path, fields)).exit_code == DONE

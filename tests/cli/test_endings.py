@@ -40,7 +40,7 @@ class Commands:
     def write(self, fields: dict[str, Any]) -> None:
         self.config.write_text(yaml.dump(fields))
 
-    def __call__(self, command: str) -> tuple[int, str]:
+    def __call__(self, command: str, stdout: int = subprocess.PIPE) -> tuple[int, str]:
         done = subprocess.run(
             [
                 sys.executable,
@@ -49,12 +49,13 @@ class Commands:
                 command,
                 str(self.config),
             ],
-            capture_output=True,
+            stdout=stdout,
+            stderr=subprocess.PIPE,
             text=True,
             env={**os.environ, "DAGSTER_HOME": str(self.home), TOKEN_ENV: WRONG},
         )
         assert "Traceback" not in done.stderr, done.stderr
-        assert WRONG not in done.stdout + done.stderr
+        assert WRONG not in (done.stdout or "") + done.stderr
         return done.returncode, done.stderr
 
 
@@ -133,3 +134,14 @@ def test_of_several_the_worst_counts_and_each_is_told(servers: Stage, dvidsync: 
     assert "/gone: Outage: " in said
     assert "/copy: Login refused: " in said
     assert httpx.get(f"{servers.destination.url}/api/server/info").status_code == 200
+
+
+def test_a_reader_that_goes_away_is_no_failure(servers: Stage, tmp_path: Path) -> None:
+    """As `dvidsync status CONFIG | head -1` does it."""
+    reads, writes = os.pipe()
+    os.close(reads)
+    try:
+        code, errors = Commands(tmp_path, servers.fields())("status", stdout=writes)
+    finally:
+        os.close(writes)
+    assert (code, errors) == (DONE, "")

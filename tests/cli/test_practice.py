@@ -98,7 +98,7 @@ def test_a_session_from_a_fresh_branch_to_its_score_sheet(here: Practised) -> No
     shown = here.run("practice", "score", "CONFIG").output
     assert f"{branch['branch']}: " in shown
     assert "bob" in shown
-    assert "1 decisions about the same bodies only the source made" in shown
+    assert "1 decision about the same bodies only the source made" in shown
 
 
 def test_verify_agrees_and_says_in_a_line_what_is_the_destinations_own(here: Practised) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import httpx
@@ -32,8 +33,15 @@ def test_verify_and_repair(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     with source_and_bucket(tmp_path) as here:
         path = tmp_path / "config.yaml"
         path.write_text(yaml.dump(here.fields()))
+        assert "snapshot    none yet: the first run makes it" in succeeds("status", str(path))
+        assert "lag         nothing is followed yet; the log has" in succeeds("status", str(path))
         here.post(f"{NEURONS}/key/1", {"bodyid": 1, "type": "KC"})
         succeeds("run", str(path))
+        told = succeeds("status", str(path))
+        assert re.search(rf"snapshot    of version {here.head} at \S+Z; keeps 1 committed version\n", told)
+        assert re.search(r"\n    neurons  +1 row\n", told)
+        assert "maintained  none yet" in told
+        assert "lag         none" in told
         succeeds("verify", str(path))
         httpx.delete(f"{here.source.url}/api/node/{here.head}/{NEURONS}/key/1?u=amy").raise_for_status()
         assert dvidsync("verify", str(path)).exit_code == DIFFERENT

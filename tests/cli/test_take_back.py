@@ -99,7 +99,7 @@ def test_only_that_version_is_taken_back(scene: Scene) -> None:
 
     planned = dvidsync("repair", config, "--version", MASTER[:6])
     assert planned.exit_code == DIFFERENT
-    assert "up to 1 rows of the conflict table closed" in planned.output
+    assert "up to 1 row of the conflict table closed" in planned.output
     assert f"{MASTER}  {INSTANCE}  body 1  changed last by trainee 2" in planned.output
     assert "delete key" in planned.output
     assert SIDE not in planned.output
@@ -206,7 +206,7 @@ def test_a_row_is_closed_also_where_nothing_is_left_to_repair(scene: Scene) -> N
     assert [row["state"] for row in rows(config)] == ["open"]
     done = dvidsync("repair", config, "--version", MASTER, "--apply")
     assert done.exit_code == DONE, done.output
-    assert "0 changes were made, and 1 rows of the conflict table closed" in done.output
+    assert "0 changes were made, and 1 row of the conflict table closed" in done.output
     assert [row["closed_by"] for row in rows(config)] == ["repaired"]
 
 

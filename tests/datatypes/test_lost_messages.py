@@ -44,7 +44,7 @@ def test_an_operation_that_the_sources_own_list_has(scene: SourceAndDestination,
     assert result is not None
     assert not result.passed
     assert result.severity.value == "WARN"
-    assert "1 label operations" in (result.description or "")
+    assert "1 label operation that" in (result.description or "")
     assert scene.root in (result.description or "")
     # It is said once.
     assert unexplained(sync(scene, relay)) is None

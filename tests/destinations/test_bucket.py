@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from dvidsync_dagster import snapshot
+from dvidsync_dagster.destinations.bucket.moments import MARGIN_NS
 from dvidsync_dagster.errors import ConfigurationError, OwnershipLost, Unfit
 from dvidsync_dagster.run.follow import Scope
 from dvidsync_dagster.run.report import ChunkReport
@@ -52,6 +53,8 @@ def test_it_begins_with_the_committed_version_and_goes_on_by_the_log(here: Sourc
     assert keys(here) == {"first": b'"1"', "second": b'"2"'}
     assert keys(here, here.parent) == {"first": b'"1"'}
     assert applied(first) == 2  # the new version, and the key
+    # The log is read from an hour before on, to be sure; the tables are not behind by that.
+    assert 0 < first[0].lag_before.seconds < MARGIN_NS / 1e9
     here.put_key("first", "3")
     assert operations(here.sync()) == 1
     assert keys(here) == {"first": b'"3"', "second": b'"2"'}

@@ -249,7 +249,7 @@ def test_records_dropped_before_they_were_read_are_a_gap(real_kafka: RealKafka) 
         drop_before(real_kafka.address, {(topic, 1): 5})
         log.check(positions)
         drop_before(real_kafka.address, {(topic, 1): 12})
-        with pytest.raises(LogGap, match="7 records, offsets 5 to 11") as found:
+        with pytest.raises(LogGap, match="7 records are no longer on the broker, offsets 5 to 11") as found:
             log.check(positions, NOON)
         assert (found.value.topic, found.value.partition) == (topic, 1)
         assert "up to 2026" in str(found.value)

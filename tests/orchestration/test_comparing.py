@@ -13,9 +13,16 @@ from dagster._core.storage.asset_check_execution_record import (
     AssetCheckExecutionRecordStatus,
 )
 
+from dvidsync_dagster.differences.findings import Comparison
 from dvidsync_dagster.orchestration.build import build_definitions
 from dvidsync_dagster.orchestration.compare_once import repair_once, verify_once
-from dvidsync_dagster.orchestration.comparing import copies_agree_key, remembered
+from dvidsync_dagster.orchestration.comparing import (
+    AGREED,
+    comparison_metadata,
+    copies_agree_key,
+    remembered,
+    shown,
+)
 from dvidsync_dagster.orchestration.failing import CAUSE_TAG
 from dvidsync_dagster.orchestration.followers import destination_follower
 from dvidsync_dagster.orchestration.once import run_once
@@ -139,5 +146,31 @@ def test_chosen_versions_leave_the_rest_as_it_was(copy: Copy, servers: Stage) ->
     metadata = event.asset_materialization.metadata
     assert metadata["dvidsync/versions"].value == [servers.root]
     assert remembered(copy.instance, copy.follower, everything=True) == frozenset()
+    assert all(value.value for name, value in metadata.items() if name.endswith(("_table", "/notes", "/own")))
     wrong = copy.verify_job(versions=["nobody"])
     assert not wrong.success
+
+
+def test_what_agreed_is_remembered_and_its_ids_are_on_no_page(copy: Copy) -> None:
+    agreed = frozenset({"0123456789abcdef", "fedcba9876543210"})
+    found = Comparison((), (), 0, (), 1, 1, 0, (), agreed, 0.1)
+    materialization, answer = shown(copy.instance, copy.follower, found)
+    assert AGREED not in (answer.metadata or {})
+    text = str(materialization.metadata[AGREED].value)
+    assert text.splitlines()[0] == "2 committed versions of instances, not to be read again"
+    copy.instance.report_runless_asset_event(materialization)
+    assert remembered(copy.instance, copy.follower) == agreed
+    earlier = {AGREED: dg.MetadataValue.json(sorted(agreed)[:1])}
+    copy.instance.report_runless_asset_event(
+        dg.AssetMaterialization(materialization.asset_key, metadata=earlier)
+    )
+    assert remembered(copy.instance, copy.follower) == frozenset(sorted(agreed)[:1])
+    assert remembered(copy.instance, copy.follower, everything=True) == frozenset()
+
+
+def test_what_is_empty_is_on_no_page() -> None:
+    metadata = comparison_metadata(Comparison((), (), 0, (), 1, 1, 0, (), frozenset(), 0.1), 0)
+    assert set(metadata) == {
+        f"dvidsync/{name}"
+        for name in ("differences", "pending", "items_read", "compared", "agreed_before", "seconds", "agreed")
+    }

@@ -103,6 +103,20 @@ def test_a_preview_shows_what_people_wrote_as_it_is() -> None:
     assert second == r"| \<b\>\|\</b\> |  |"
 
 
+def test_a_preview_shows_what_is_nested_as_plain_text() -> None:
+    relation = pa.struct([("rel", pa.string()), ("x", pa.int32())])
+    row = {"tags": ["t1", "t2"], "prop": {"conf": "0.84", "user": "amy"}, "rels": [{"rel": "To", "x": 1}] * 2}
+    types = {
+        "tags": pa.list_(pa.string()),
+        "prop": pa.map_(pa.string(), pa.string()),
+        "rels": pa.list_(relation),
+    }
+    rows = pa.Table.from_pylist([row, {"tags": [], "prop": {}, "rels": []}], pa.schema(types))
+    _, _, first, second = preview(rows).split("\n")
+    assert first == "| t1, t2 | conf: 0.84, user: amy | rel: To, x: 1; rel: To, x: 1 |"
+    assert second == "|  |  |  |"
+
+
 NAMES = st.text(
     st.characters(exclude_characters="/", exclude_categories=["Cs"]), min_size=1, max_size=8
 ) | st.sampled_from(["comparison", ".", "..", "mapping", "~63omparison"])

@@ -22,6 +22,7 @@ class Shelf:
     source: dict[str, Values]
     held: dict[str, Values]
     closed: frozenset[str] = frozenset()
+    finds_all: bool = False
     done: list[str] = field(default_factory=list)
 
     def versions(self) -> list[str]:

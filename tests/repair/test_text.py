@@ -13,7 +13,7 @@ VERSION = "1" * 32
 def planned(count: int, shown: int) -> Repair:
     work = Work(dry_run=True, shown=shown)
     work.plan(VERSION, "notes", ChangeKind("delete key"), [f"key-{number}" for number in range(count)])
-    return Repair(tuple(work.changes), (), None)
+    return Repair(tuple(work.changes), (), dry_run=True)
 
 
 def test_the_first_items_stand_in_the_table_and_all_that_are_named_below_it() -> None:
@@ -31,7 +31,7 @@ def test_the_first_items_stand_in_the_table_and_all_that_are_named_below_it() ->
 def test_own_edits_are_told_with_who_made_them() -> None:
     edit = OwnEdit(VERSION, "bodies", "body 1", "trainee", "2026-01-31T08:00:00Z")
     told = repair_text(replace(planned(1, 3), own_edits=(edit, replace(edit, user="\x1b[31m")), conflicts=2))
-    assert told.startswith("1 changes would be made, and up to 2 rows of the conflict table closed\n")
+    assert told.startswith("1 change would be made, and up to 2 rows of the conflict table closed\n")
     assert (
         "  of the destination's own would go:\n"
         f"    {VERSION}  bodies  body 1  changed last by trainee 2026-01-31T08:00:00Z\n"

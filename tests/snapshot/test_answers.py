@@ -186,6 +186,12 @@ def test_what_a_disk_refuses_is_told_of(error: OSError, kind: str) -> None:
     assert kind in str(told)
 
 
+def test_the_file_of_an_error_is_told_once() -> None:
+    error = OSError(errno.EROFS, os.strerror(errno.EROFS), "/bucket/.x.json.8f2c")
+    told = str(storage_error("/bucket/x.json", error))
+    assert told.startswith("/bucket/x.json: it is not allowed: Read-only file system. See that this user")
+
+
 @pytest.mark.parametrize("number", [errno.EIO, errno.ESTALE, errno.ETIMEDOUT])
 def test_a_disk_that_does_not_answer_is_unreachable(number: int) -> None:
     assert isinstance(storage_error("/data/snap", OSError(number, os.strerror(number))), StorageUnreachable)

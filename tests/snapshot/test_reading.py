@@ -219,10 +219,49 @@ def test_what_was_vacuumed_is_told_and_what_is_kept(follower: Follower, tmp_path
 @pytest.mark.usefixtures("follower")
 def test_a_file_that_is_gone_is_damage_with_its_place(tmp_path: Path) -> None:
     dataset = dvidsync_dagster.snapshot.open(str(tmp_path))
-    for file in (tmp_path / "master/segmentation/mapping").glob("*.parquet"):
-        file.unlink()
-    with pytest.raises(SnapshotDamaged, match="master/segmentation/mapping"):
+    (file,) = (tmp_path / "master/segmentation/mapping").glob("*.parquet")
+    file.unlink()
+    with pytest.raises(SnapshotDamaged) as raised:
         dataset.frame("segmentation/mapping")
+    assert str(raised.value).startswith(
+        f"{tmp_path}/master/segmentation/mapping: the file {file.name} is missing. Bring the object back"
+    )
+
+
+@pytest.mark.usefixtures("follower")
+def test_a_file_that_is_cut_off_is_damage_with_its_name(tmp_path: Path) -> None:
+    (file,) = (tmp_path / "master/segmentation/mapping").glob("*.parquet")
+    file.write_bytes(file.read_bytes()[:50])
+    with pytest.raises(SnapshotDamaged) as raised:
+        dvidsync_dagster.snapshot.open(str(tmp_path))["segmentation/mapping"]
+    assert f"the file {file.name} is not what was written: " in str(raised.value)
+    assert "External error" not in str(raised.value)
+
+
+def test_a_log_without_its_first_commit_is_damage(follower: Follower, tmp_path: Path) -> None:
+    follower.chunk(hour(2), merge(1, 2))
+    (tmp_path / "master/segmentation/mapping/_delta_log" / f"{0:020d}.json").unlink()
+    with pytest.raises(SnapshotDamaged, match="segmentation/mapping: something is missing"):
+        dvidsync_dagster.snapshot.open(str(tmp_path))["segmentation/mapping"]
+
+
+@pytest.mark.usefixtures("follower")
+def test_a_place_that_is_no_folder_of_a_snapshot_is_told(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    places: dict[object, str] = {
+        tmp_path / "snapshot.json": rf"uri: {tmp_path}/snapshot.json is a file, and no folder. Name a folder",
+        tmp_path / "snapshot.json/below": rf"uri: {tmp_path}/snapshot.json is a file, and no folder",
+        tmp_path / "nowhere": "no snapshot at .*: there is no such folder",
+        tmp_path / "empty": "no snapshot at .*: the folder is empty",
+        tmp_path / "master": "no snapshot at .*: it has no snapshot.json. Give the folder",
+        "": "uri: it is no bucket of a known kind",
+        "gs:/neu3-live": "uri: it is no bucket of a known kind. Write it such as gs://neu3-live",
+        5: "uri: a value of type int names no place. Give a text",
+    }
+    for place, words in places.items():
+        with pytest.raises(ConfigurationError, match=words):
+            dvidsync_dagster.snapshot.open(place)  # type: ignore[arg-type]
+    assert dvidsync_dagster.snapshot.open(tmp_path).branch == "master"
 
 
 def test_wrong_arguments_are_told_with_what_there_is(follower: Follower, tmp_path: Path) -> None:
@@ -233,11 +272,13 @@ def test_wrong_arguments_are_told_with_what_there_is(follower: Follower, tmp_pat
         with pytest.raises(ConfigurationError, match=match):
             dvidsync_dagster.snapshot.open(how.pop("uri", str(tmp_path)), **how)
 
-    fails("uri: there is no snapshot at .*no snapshot.json", uri=str(tmp_path / "elsewhere"))
+    fails("uri: there is no snapshot at .*no such folder", uri=str(tmp_path / "elsewhere"))
     fails("uri: it is no bucket of a known kind", uri="ftp://there")
     fails("branch: the snapshot has no branch 'main'. It has master", branch="main")
     fails(f"version: .*several begin with 'b'. Such as {'b1' * 16}, {'b2' * 16}", version="b")
     fails(f"version: .*'c' is not kept. Of the committed versions {'b1' * 16}, ", version="c")
+    fails("version: '' names no version. Give a UUID, or its first letters", version="")
+    fails("version: 5 names no version", version=5)
     fails("at: the snapshot begins later. .* since 2026-11-01T01:00:00", at=hour(0))
     fails("at: 2026-11-01T01:00:00 has no time zone", at=datetime(2026, 11, 1, 1))
     fails("at: .2026-11-01. is no datetime. Give one with a time zone", at="2026-11-01")

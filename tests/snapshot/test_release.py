@@ -124,7 +124,7 @@ def test_points_and_partners(tmp_path: Path) -> None:
     assert set(partners["body_pre"]) == {1}
     assert set(partners["pre_id"]) == {points.index[3]}
     assert made.notes == (
-        "segmentation: left out the sizes of 1 bodies, which are not known",
+        "segmentation: left out the sizes of 1 body, which are not known",
         "synapses: left out 1 points or relations far off, which have no id",
         "synapses: left out 1 others at the same point",
         "synapses: left out 2 points on body 0",

@@ -60,7 +60,7 @@ def test_ordinary_rows_are_as_they_are(tmp_path: Path) -> None:
 def test_large_values_are_cut_or_told_of() -> None:
     held = rows([b"x" * 5000, b"1", None], ["é" * 5000, "1", None], [list(range(5000)), [1], []])
     shown = sample(held).to_pylist()
-    assert [row["value"] for row in shown] == ["5,000 bytes", "1 bytes", None]
+    assert [row["value"] for row in shown] == ["5,000 bytes", "1 byte", None]
     assert shown[0]["json"].startswith("ééé")
     assert len(shown[0]["json"]) < 500
     assert [row["json"] for row in shown[1:]] == ["1", None]

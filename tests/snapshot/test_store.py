@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from functools import partial
@@ -17,7 +19,6 @@ from dvidsync_dagster.errors import (
     ConfigurationError,
     OwnershipLost,
     SnapshotDamaged,
-    StorageRefused,
     StorageUnreachable,
 )
 from dvidsync_dagster.snapshot.store import LARGEST, Bucket, Tag
@@ -175,7 +176,43 @@ def test_a_write_whose_answer_never_came_is_known_by_its_content(store: Emulator
     assert bucket.swap("x", b"1", tag) != tag
 
 
-def test_a_folder_below_a_file_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "file").write_bytes(b"")
-    with pytest.raises(StorageRefused):
-        Bucket.at(str(tmp_path / "file")).write("x", b"1")
+def test_a_lock_that_another_process_holds_is_not_waited_for_without_end(tmp_path: Path) -> None:
+    bucket = Bucket.at(str(tmp_path), patience=AT_ONCE)
+    tag = bucket.create("x", b"0")
+    lock = tmp_path / ".x.lock"
+    with lock.open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        with pytest.raises(StorageUnreachable, match=f"{lock}: another process holds this lock.*Run again"):
+            bucket.swap("x", b"1", tag)
+    assert content(bucket, "x") == b"0"
+    bucket.swap("x", b"1", tag)
+
+
+def test_a_lock_that_another_process_holds_for_a_moment_is_waited_for(tmp_path: Path) -> None:
+    bucket = Bucket.at(str(tmp_path), patience=PATIENCE)
+    tag = bucket.create("x", b"0")
+    with ThreadPoolExecutor(1) as pool:
+        with (tmp_path / ".x.lock").open("w") as held:
+            fcntl.flock(held, fcntl.LOCK_EX)
+            swapped = pool.submit(bucket.swap, "x", b"1", tag)
+            with pytest.raises(TimeoutError):
+                swapped.result(timeout=0.2)
+        swapped.result()
+    assert content(bucket, "x") == b"1"
+
+
+def test_a_path_that_leads_through_a_file_is_no_folder(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    for folder in (tmp_path / "file", tmp_path / "file/below"):
+        bucket = Bucket.at(str(folder), field="destinations[cloud].bucket")
+        attempts: list[Callable[[], object]] = [
+            partial(bucket.read, "x"),
+            partial(bucket.write, "x", b""),
+            partial(bucket.create, "x", b""),
+            bucket.names,
+        ]
+        for attempt in attempts:
+            with pytest.raises(ConfigurationError) as raised:
+                attempt()
+            found = f"{tmp_path}/file is a file, and no folder. Name a folder"
+            assert str(raised.value).startswith(f"destinations[cloud].bucket: {found}")

@@ -76,9 +76,12 @@ def test_it_starts_anew_and_ends_by_itself(tmp_path: Path) -> None:
     meanwhile = output.index("demo/spare: Outage: ")
     assert f"\n  exit code    {OUTAGE};" in output[meanwhile:], output
     assert output[:meanwhile].count("The scheduled job runs: follow_demo_copy") == 2, output
-    for name, comparisons in (("copy", 2), ("spare", 1)):
+    for name, comparisons in (("copy", 2), ("spare", 1), ("cloud", 2)):
         assert output.count(f"Source and {name} compared") == comparisons, output
     assert "elements only at the source" in output, output
+    mended = output[output.index("Repaired: dvidsync repair --apply, cloud") :]
+    assert "elements put right" in mended, output
+    assert "they agree" in mended[mended.index("Source and cloud compared") :], output
     for word in ("records", "operations", "requests", "lag", "checkpoint"):
         assert f"\n  {word}" in output, output
     assert root_in(first) != root_in(output)

@@ -31,6 +31,7 @@ from dvidsync_dagster.datatypes.server_side import CarryOut
 from dvidsync_dagster.differences.items import Found, ServerPair, find
 from dvidsync_dagster.differences.work import ChangeKind, OwnEdit, Work
 from dvidsync_dagster.dvid.labelmap import Labelmap, LastMod
+from dvidsync_dagster.outgoing_text import counted
 
 INDEX = ChangeKind("put index right")
 SPLIT = ChangeKind("split supervoxel")
@@ -166,7 +167,7 @@ def _note(planned: Sequence[Planned], version: str, name: str, work: Work) -> No
         match each.command:
             case CleaveBody() as cleave:
                 count = len(cleave.supervoxels or ())
-                texts[CLEAVE].append(f"{count} supervoxels off {cleave.orig} for {each.bodies[0]}")
+                texts[CLEAVE].append(f"{counted(count, 'supervoxel')} off {cleave.orig} for {each.bodies[0]}")
             case MergeBodies() as merge:
                 texts[MERGE].append(f"{each.bodies[0]} from {len(merge.labels) + 1} bodies")
             case RenumberBody() as renumber:

@@ -11,6 +11,7 @@ from dvidsync_dagster.datatypes.server_side import Servers
 from dvidsync_dagster.dvid.paths import node_path
 from dvidsync_dagster.dvid.repo import RepoInfo, read_repo_info
 from dvidsync_dagster.errors import RequestRefused
+from dvidsync_dagster.outgoing_text import counted
 from dvidsync_dagster.plan.outcome import DONE, Outcome, refused
 
 
@@ -50,6 +51,6 @@ class SyncWriter:
             self._servers.destination.change("POST", node_path(uuid, name, "reload"))
         if own:
             self._servers.note(
-                f"{name}: what it has in {len(own):,} versions of the destination's own is still sorted by "
-                f"the labels of before; `POST reload` there sorts it anew"
+                f"{name}: what it has in {counted(len(own), 'version')} of the destination's own is "
+                f"still sorted by the labels of before; `POST reload` there sorts it anew"
             )

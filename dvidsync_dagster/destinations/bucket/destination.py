@@ -119,7 +119,7 @@ class BucketDestination:
         self._joining.begin_empty(draft)
         self._joining.tell_of_missing(draft)
         if snapshot.checkpoint is None:
-            return LogStart(self._first.log_start(draft))
+            return self._first.log_start(draft)
         if checkpoint is not None and checkpoint.key_ns > snapshot.checkpoint.key_ns:
             self._note(
                 f"the bucket's own checkpoint counts, of {key_text(snapshot.checkpoint.key_ns)}: it is older "

@@ -20,6 +20,7 @@ from dvidsync_dagster.dvid.repo import read_server_info
 from dvidsync_dagster.errors import ConfigurationError
 from dvidsync_dagster.events.batch import Batch
 from dvidsync_dagster.events.event import Event, NumberedEvent
+from dvidsync_dagster.log.checkpoint import LogStart
 from dvidsync_dagster.outgoing_text import escaped
 from dvidsync_dagster.snapshot.pointer import BranchState, Snapshot
 
@@ -99,9 +100,10 @@ class FirstSnapshot:
                 "once a later run has found in the log that no body was changed meanwhile"
             )
 
-    def log_start(self, draft: Draft) -> int:
-        """The key (ns since 1970) from which on the log is read: what the tables have of it is left out."""
-        return with_margin(draft.state.log_time_ns)
+    def log_start(self, draft: Draft) -> LogStart:
+        """From where on the log is read: what the tables have of it is left out."""
+        there = draft.state.log_time_ns
+        return LogStart(with_margin(there), there)
 
     def was_read_anew(self, draft: Draft, batch: Batch, concerns: Callable[[Event], bool]) -> bool:
         """Whether the events are there, as all was read after them.

@@ -24,7 +24,7 @@ from dvidsync_dagster.destinations.source import Source
 from dvidsync_dagster.dvid import repo_log
 from dvidsync_dagster.dvid.repo import read_repo_info
 from dvidsync_dagster.errors import RequestRefused, ServerFailed
-from dvidsync_dagster.outgoing_text import escaped
+from dvidsync_dagster.outgoing_text import counted, escaped
 from dvidsync_dagster.refusal_reason import NOT_HERE
 from dvidsync_dagster.snapshot.points import POINTS
 
@@ -158,5 +158,5 @@ class Joining:
                 continue
             _log.info("reading %s of version %s", escaped(table.path), version)
             draft.tables.create(table, batches)
-            _log.info("%s: %s rows", escaped(table.path), f"{draft.tables.states[table.path].rows:,}")
+            _log.info("%s: %s", escaped(table.path), counted(draft.tables.states[table.path].rows, "row"))
             table_done()

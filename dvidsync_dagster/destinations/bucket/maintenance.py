@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from dvidsync_dagster.errors import StorageRefused
+from dvidsync_dagster.outgoing_text import counted
 from dvidsync_dagster.snapshot.delta import DeltaTables
 from dvidsync_dagster.snapshot.pointer import BranchState, Pin, Pointer, TableState
 from dvidsync_dagster.snapshot.points import POINTS, Point, appended
@@ -65,7 +66,8 @@ def maintain(
         for path, table in state.tables.items():
             pinned = _pinned(snapshot.pins, branch, path)
             maintained.append(_maintained(tables, branch, path, table.version, pinned, kept))
-            say(f"{branch}/{path}: {maintained[-1].files_before} files, now {maintained[-1].files_after}")
+            files = counted(maintained[-1].files_before, "file")
+            say(f"{branch}/{path}: {files}, now {maintained[-1].files_after}")
         branches[branch] = _at(tables, state, {each.path: each.version for each in maintained})
         done += maintained
     pointer.commit(snapshot.model_copy(update={"branches": branches}))

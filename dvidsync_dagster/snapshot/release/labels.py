@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from dvidsync_dagster.outgoing_text import counted
 from dvidsync_dagster.snapshot.dataset import Dataset
 from dvidsync_dagster.snapshot.release.feather import in_batches, write
 
@@ -46,7 +47,9 @@ def write_sizes(dataset: Dataset, labelmap: str, notes: list[str], path: Path) -
         unknown += len(batch) - len(known)
         found.append((_numbers(known, "body"), _numbers(known, "voxels")))
     if unknown:
-        notes.append(f"{labelmap}: left out the sizes of {unknown:,} bodies, which are not known")
+        notes.append(
+            f"{labelmap}: left out the sizes of {counted(unknown, 'body', 'bodies')}, which are not known"
+        )
     body, voxels = _joined(found)
     write(path, _SIZES, in_batches(_SIZES, {"body": body, "size": voxels}, np.argsort(body)))
 
