@@ -6,7 +6,6 @@ backfill of those.
 
 # No `from __future__ import annotations` here: Dagster checks the type of `context`, not its name.
 
-import re
 from dataclasses import replace
 
 import dagster as dg
@@ -27,8 +26,7 @@ from dvidsync_dagster.outgoing_text import counted, markdown
 
 COPIES_AGREE = "copies_agree"
 AGREED = "dvidsync/agreed"
-"""Ids of what is committed and agreed, so that the next comparison need not read it: a line of Markdown that
-says how many there are, and then each, as a definition that no page shows."""
+"""Ids of what is committed and agreed, so that the next comparison need not read it."""
 ELSEWHERE = "dvidsync/differences_elsewhere"
 """Of a comparison of chosen versions: the kinds of differences that were known besides."""
 
@@ -133,21 +131,9 @@ def remembered(
 ) -> frozenset[str]:
     """What the last comparison knew to be committed and to agree; nothing if everything is to be read."""
     stored = _last(instance, follower).get(AGREED)
-    if everything or stored is None:
+    if everything or not isinstance(stored, dg.JsonMetadataValue) or not isinstance(stored.value, list):
         return frozenset()
-    if isinstance(stored, dg.MarkdownMetadataValue):
-        return frozenset(_IDS.findall(stored.value or ""))
-    # As earlier versions of dvidsync kept them.
-    return frozenset(map(str, stored.value)) if isinstance(stored.value, list) else frozenset()
-
-
-_IDS = re.compile(r"^\[([0-9a-f]+)\]: #$", re.MULTILINE)
-
-
-def _agreed(ids: frozenset[str]) -> dg.MarkdownMetadataValue:
-    told = counted(len(ids), "committed version of an instance", "committed versions of instances")
-    hidden = "\n".join(f"[{each}]: #" for each in sorted(ids))
-    return dg.MetadataValue.md(f"{told}, not to be read again\n\n{hidden}".rstrip())
+    return frozenset(str(each) for each in stored.value)
 
 
 def shown(
@@ -197,7 +183,7 @@ def comparison_metadata(comparison: Comparison, elsewhere: int) -> dict[str, dg.
         "dvidsync/compared": dg.MetadataValue.int(comparison.compared),
         "dvidsync/agreed_before": dg.MetadataValue.int(comparison.remembered),
         "dvidsync/seconds": dg.MetadataValue.float(round(comparison.seconds, 3)),
-        AGREED: _agreed(comparison.agreed),
+        AGREED: dg.MetadataValue.json(sorted(comparison.agreed)),
     }
     for name, rows in (("differences", comparison.differences), ("pending", comparison.pending)):
         if rows:
