@@ -15,7 +15,7 @@ from enum import Enum, auto
 from typing import TYPE_CHECKING, Protocol
 
 from dvidsync_dagster.datatypes.registry import ALL
-from dvidsync_dagster.datatypes.server_side import CarryOut
+from dvidsync_dagster.datatypes.server_side import Commands
 from dvidsync_dagster.dvid.repo import RepoInfo
 from dvidsync_dagster.errors import Conflict
 from dvidsync_dagster.events.batch import Batch
@@ -216,7 +216,7 @@ class Repairable(Comparable, Protocol):
 
     def commands(
         self, followed: Callable[[str], bool], names: Mapping[str, str]
-    ) -> AbstractContextManager[CarryOut]:
+    ) -> AbstractContextManager[Commands]:
         """What carries out commands that repeat no event.
 
         Args:

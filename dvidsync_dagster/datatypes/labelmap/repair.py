@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
+import numpy.typing as npt
 
 from dvidsync_dagster.datatypes.commands import Command
 from dvidsync_dagster.datatypes.contract import DataRepair
@@ -102,6 +103,14 @@ class LabelmapRepair(DataRepair):
     ) -> None:
         repair_counters(pairs, root, work, carry_out, foreseen)
 
+    def own(self, found: Found, pair: ServerPair, work: Work, try_out: CarryOut) -> npt.NDArray[np.bool_]:
+        """Bodies that people changed, and what is in them on either side."""
+        columns = (found.source, found.destination) if found.kind is MAPPING else (found.keys,)
+        bodies = {body for column in columns for body in column.tolist() if body}
+        own = np.array(list(_own_among(sorted(bodies), pair, work)), np.uint64)
+        mask: npt.NDArray[np.bool_] = np.logical_or.reduce([np.isin(column, own) for column in columns])
+        return mask
+
     def why_left(self, items: str) -> str | None:
         return _VOXELS if items == SIZES.name else None
 
@@ -176,18 +185,27 @@ def _note(planned: Sequence[Planned], version: str, name: str, work: Work) -> No
 
 
 def _note_own_edits(bodies: Sequence[int], pair: ServerPair, work: Work) -> None:
-    """Which of these bodies, that are not as at the source, people at the destination changed last."""
-    if not work.met_at:
-        return
+    """Of these bodies, which are not as at the source."""
     version, name = pair.source.version, pair.source.name
+    work.own_edits += [
+        OwnEdit(version, name, f"body {body}", last.user, last.time)
+        for body, last in _own_among(bodies, pair, work).items()
+    ]
+
+
+def _own_among(bodies: Sequence[int], pair: ServerPair, work: Work) -> dict[int, LastMod]:
+    """The bodies that people at the destination changed last, with that change."""
+    if not work.met_at:
+        return {}
+    version = pair.source.version
     destination = Labelmap(pair.destination.client, pair.destination.name)
     with ThreadPoolExecutor(work.in_flight) as pool:
         lasts = pool.map(lambda body: destination.last_mod(version, body), bodies)
-        work.own_edits += [
-            OwnEdit(version, name, f"body {body}", last.user, last.time)
+        return {
+            body: last
             for body, last in zip(bodies, lasts, strict=True)
             if last is not None and is_own(last, Contact(work.met_at))
-        ]
+        }
 
 
 def _label(label: Label) -> str:
