@@ -10,6 +10,7 @@ from typing import Any
 
 import dagster as dg
 import httpx
+import numpy as np
 import pytest
 
 from dvid_sandbox.launcher import SandboxServer
@@ -218,11 +219,10 @@ def test_a_row_whose_body_still_differs_stays_open(scene: Scene) -> None:
     for target, label in ((11, 10), (21, 20)):
         scene.merge(MASTER, target, label)
     assert dvidsync("run", config).exit_code == LEFT_OUT
-    path = f"{scene.stage.destination.url}/api/node/{MASTER}/{INSTANCE}"
-    volume = httpx.get(f"{path}/sparsevol/20?supervoxels=true").content
-    half = volume[:8] + (1).to_bytes(4, "little") + volume[12:28]
-    cut = httpx.post(f"{path}/split-supervoxel/20?u=trainee", content=half)
-    cut.raise_for_status()
+    path = f"{scene.stage.destination.url}/api/node/{MASTER}/{INSTANCE}/raw/0_1_2/64_64_64/0_0_0"
+    voxels = np.frombuffer(httpx.get(f"{path}?supervoxels=true").content, "<u8").copy()
+    voxels[np.flatnonzero(voxels == 20)[:100]] = 0
+    httpx.post(f"{path}?mutate=true", content=voxels.tobytes()).raise_for_status()
     assert dvidsync("repair", config, "--version", MASTER, "--apply").exit_code == DIFFERENT
     assert {tuple(row["items"]): row["state"] for row in rows(config)} == {
         ("11", "10"): "closed",

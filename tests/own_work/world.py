@@ -441,7 +441,7 @@ class World:
         return {version: bodies for version, bodies in made if self.look(self.destination, version) == bodies}
 
     def mend(self, *, stuck: bool = False) -> bool:
-        """A repair. False if people there split supervoxels: no repair makes them whole.
+        """A repair, and before it what it would do: what goes of the destination's own is told.
 
         Args:
             stuck: runs do not go on, so that it brings what they have not.

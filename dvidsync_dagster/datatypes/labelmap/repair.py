@@ -15,6 +15,7 @@ from dvidsync_dagster.datatypes.labelmap.comparison import MAPPING, SIZES
 from dvidsync_dagster.datatypes.labelmap.counter_repair import CLEAVE, RENUMBER, repair_counters
 from dvidsync_dagster.datatypes.labelmap.misplaced import Misplaced, misplaced_in, steps
 from dvidsync_dagster.datatypes.labelmap.missing_splits import MissingSplit, missing_splits
+from dvidsync_dagster.datatypes.labelmap.own_splits import OwnSplit, own_splits
 from dvidsync_dagster.datatypes.labelmap.regrouping import Planned, plan_labels
 from dvidsync_dagster.datatypes.labelmap.server.commands import (
     CleaveBody,
@@ -35,6 +36,7 @@ from dvidsync_dagster.dvid.labelmap import Labelmap, LastMod
 
 INDEX = ChangeKind("put index right")
 SPLIT = ChangeKind("split supervoxel")
+JOIN = ChangeKind("join supervoxels")
 MERGE = ChangeKind("merge")
 LABEL_OPERATION = ChangeKind("a label operation")
 
@@ -47,19 +49,30 @@ _AGAIN = "What stood before it is done; repair again, which starts from a new co
 
 
 class LabelmapRepair(DataRepair):
-    """Splits supervoxels and regroups bodies as the source has them. Else voxels stay as they are."""
+    """Splits supervoxels, joins those that only the destination has split, and regroups bodies as the source
+    has them. Else voxels stay as they are."""
 
     def version(self, pair: ServerPair, work: Work, carry_out: CarryOut) -> None:
         found, _ = find(MAPPING, pair)
+        own = own_splits(found, pair) if found is not None else []
         missing = missing_splits(found, pair) if found is not None else []
-        bodies = {each.body for each in missing} | (_moved_between(found) if found is not None else set())
+        bodies = {each.body for each in missing} | {body for each in own for body in each.bodies}
+        bodies |= _moved_between(found) if found is not None else set()
         # Before anything is changed.
         _note_own_edits(sorted(bodies), pair, work)
+        if work.plan(pair.source.version, pair.source.name, JOIN, own):
+            _join(own, pair, work, carry_out)
+            found, _ = find(MAPPING, pair)
+            missing = missing_splits(found, pair) if found is not None else []
         # Operations go by the indices. After a dry run no comparison shows those of other bodies.
         suspects = bodies | _of_other_sizes(pair) if work.dry_run else bodies
         misplaced = _put_indices_right(suspects, pair, work, carry_out)
         if found is not None:
-            self._regroup(found, missing, misplaced if work.dry_run else (), pair, work, carry_out)
+            joined = {each for split in own for each in (split.whole, *split.parts, *split.at_source)}
+            foreseen = joined | {
+                each for split in missing for each in (split.whole, *split.volume, split.remain)
+            }
+            self._regroup(found, missing, misplaced if work.dry_run else (), foreseen, pair, work, carry_out)
 
     def left(self, pair: ServerPair, work: Work, carry_out: CarryOut) -> None:
         """Indices that list what the mapping has elsewhere."""
@@ -70,11 +83,13 @@ class LabelmapRepair(DataRepair):
         found: Found,
         missing: Sequence[MissingSplit],
         misplaced: Sequence[Misplaced],
+        foreseen: Collection[int],
         pair: ServerPair,
         work: Work,
         carry_out: CarryOut,
     ) -> None:
-        """`misplaced`: what a dry run has not put right."""
+        """`misplaced`: what a dry run has not put right; `foreseen`: supervoxels that it would have made or
+        taken away."""
         version, name = pair.source.version, pair.source.name
         if work.plan(version, name, SPLIT, missing):
             _split(missing, pair, work, carry_out)
@@ -82,7 +97,6 @@ class LabelmapRepair(DataRepair):
             if still is None:
                 return
             found = still
-        foreseen = {each for split in missing for each in (split.whole, *split.volume, split.remain)}
         is_foreseen = np.isin(found.keys, np.array(sorted(foreseen), np.uint64)) & work.dry_run
         here, there = found.at_source & ~found.at_destination, ~found.at_source & found.at_destination
         for what, mask in (("only at the source", here), ("only at the destination", there)):
@@ -220,6 +234,13 @@ def _split(missing: Sequence[MissingSplit], pair: ServerPair, work: Work, carry_
     for split, outcome in zip(missing, outcomes, strict=True):
         for refusal in outcome.refusals:
             work.leave(version, name, SPLIT, [split], f"{refusal.found}. {_VOXELS}")
+
+
+def _join(own: Sequence[OwnSplit], pair: ServerPair, work: Work, carry_out: CarryOut) -> None:
+    version, name = pair.source.version, pair.source.name
+    signatures = _signatures([(body,) for each in own for body in each.bodies], pair, work)
+    steps = [each.step(version, name, signatures, place) for place, each in enumerate(own)]
+    carry_out_or_leave(steps, [[each] for each in own], JOIN, work, carry_out)
 
 
 def _carry_out(planned: Sequence[Planned], pair: ServerPair, work: Work, carry_out: CarryOut) -> None:
