@@ -21,6 +21,7 @@ from dvidsync_dagster.orchestration.conflict_asset import CLOSED, OPEN
 from dvidsync_dagster.orchestration.followers import destination_follower
 from dvidsync_dagster.orchestration.names import conflicts_key
 from dvidsync_dagster.orchestration.repair_job import REPAIR_OP
+from dvidsync_dagster.run.follow import follow
 from tests.cli.test_cli import dvidsync, write
 from tests.cli.test_conflicts import fields_of, rows
 from tests.stage import INSTANCE, Stage, stage
@@ -235,3 +236,30 @@ def test_a_version_that_is_not_followed(scene: Scene) -> None:
         wrong = dvidsync("repair", scene.config("skip"), "--version", name)
         assert wrong.exit_code == WRONG_CONFIGURATION
         assert f"'{name}' names none of the 3 versions" in wrong.output
+
+
+def test_a_branch_of_the_source_that_is_called_like_practice(scene: Scene) -> None:
+    fields = scene.fields("skip")
+    fields["destinations"][0]["practice"] = {"branch": "side"}
+    scene.merge(SIDE, 1, 10)
+    notes = _notes(fields)
+    assert any("called like practice branches here: side." in note for note in notes), notes
+    assert scene.same(SIDE)
+    scene.merge(SIDE, 2, 20)
+    assert not any("called like practice" in note for note in _notes(scene.fields("skip")))
+
+
+def _notes(fields: dict[str, Any]) -> list[str]:
+    config = SyncConfig.model_validate(fields)
+    (destination,) = config.destinations
+    reports = follow(config, destination, checkpoint=None, epoch=1, still_owner=lambda: None)
+    return [note for report in reports for note in report.notes]
+
+
+def test_the_status_after_another_job(scene: Scene) -> None:
+    config = scene.config("skip")
+    scene.merge(MASTER, 1, 10)
+    assert dvidsync("run", config).exit_code == DONE
+    assert "its run ended in order\n" in dvidsync("status", config).output
+    assert dvidsync("practice", "new", config).exit_code == DONE
+    assert "its run ended in order, and another job has begun since\n" in dvidsync("status", config).output
