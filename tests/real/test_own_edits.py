@@ -14,6 +14,7 @@ from dvid_sandbox.proofreaders.segmentation import RUNS_HEADER, sparse_volume
 from dvidsync_dagster.compare.comparison import compare
 from dvidsync_dagster.config import SyncConfig
 from dvidsync_dagster.destinations.protocol import ConflictRow, StoppedAt
+from dvidsync_dagster.differences.work import Repair
 from dvidsync_dagster.log.checkpoint import Checkpoint
 from dvidsync_dagster.repair.repairing import repair
 from dvidsync_dagster.run.conflict_table import Counts, conflict_table_of
@@ -145,6 +146,44 @@ def test_the_version_goes_back_and_is_followed_again(tmp_path: Path) -> None:
         _, rows = follow(scene, checkpoint, "replay")
         assert not rows
         assert copy.bodies() == source.bodies()
+
+
+def test_a_dry_run_tells_of_what_lies_under_records_that_are_still_to_come(tmp_path: Path) -> None:
+    with stage(tmp_path, size=64, cube=16) as scene:
+        config = configured(scene)
+        source = Worker(scene.root, scene.source.url, "amy")
+        copy = Worker(scene.root, scene.destination.url, "trainee")
+        source.merge(3, 4)
+        checkpoint, _ = follow(scene, None, "replay")
+        copy.merge(1, 10)
+        copy.cleave(3, 4)
+        source.merge(11, 10)
+        source.merge(3, 9)
+        source.merge(20, 21)
+        scene.flush()
+        foreseen = repaired(scene, config, checkpoint, dry_run=True)
+        assert {("body 1", "trainee"), ("body 3", "trainee")} <= {
+            (edit.item, edit.user) for edit in foreseen.own_edits
+        }
+        assert not foreseen.agree
+        assert foreseen.pending, "the merge of 20 and 21 is left to the log"
+        checkpoint, rows = follow(scene, checkpoint, "replay")
+        assert len(rows) == 2
+        done = repaired(scene, config, checkpoint, dry_run=False)
+        assert foreseen.own_edits == done.own_edits
+        assert done.agree
+        assert copy.bodies() == source.bodies()
+
+
+def repaired(scene: Stage, config: SyncConfig, checkpoint: Checkpoint | None, *, dry_run: bool) -> Repair:
+    return repair(
+        config,
+        config.destinations[0],
+        checkpoint=checkpoint,
+        dry_run=dry_run,
+        version=scene.root[:8],
+        still_owner=lambda: None,
+    )
 
 
 @pytest.mark.parametrize("committed", [False, True])
