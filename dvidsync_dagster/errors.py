@@ -27,6 +27,7 @@
     │   ├── SnapshotDamaged       something is missing or is not what was written
     │   ├── AlreadyThere          an object that is written once has another content
     │   └── Unfit                 the source holds something that a table cannot hold
+    ├── NotYet                    what is asked for needs something that has not happened yet
     └── Conflict                  an operation that the destination cannot take
 
 Each message says what was found, where, and what can be done. None of them ever holds a token.
@@ -282,6 +283,10 @@ class RequestRefused(ServerError):
 
 class ServerFailed(ServerError):
     """DVID's own 5xx, or an answer that is not what DVID promises."""
+
+
+class NotYet(DvidSyncError):
+    """What is asked for needs something that has not happened yet."""
 
 
 class Conflict(DvidSyncError):

@@ -46,6 +46,7 @@ def status(config: Path, destination: str | None, verbose: bool) -> None:
 def _status(instance: dg.DagsterInstance, follower: Follower) -> None:
     from dvidsync_dagster.events.origin import key_text
     from dvidsync_dagster.orchestration.abandoned import is_abandoned
+    from dvidsync_dagster.orchestration.checkpoints import CheckpointStore
     from dvidsync_dagster.orchestration.ticks import known_checkpoint, runs_under_way
 
     echo(f"{follower.title}: {follower.text}")
@@ -59,6 +60,8 @@ def _status(instance: dg.DagsterInstance, follower: Follower) -> None:
     else:
         reached = key_text(checkpoint.key_ns) if checkpoint.key_ns else "offsets only"
         state = "ended in order" if checkpoint.clean else "did not end in order, or is going on"
+        if not checkpoint.clean and CheckpointStore(instance, follower.key).ended_in_order:
+            state = "ended in order, and another job has begun since"
         echo(f"  checkpoint  {reached}, epoch {checkpoint.epoch}; its run {state}")
     for run in runs_under_way(instance, follower):
         gone = is_abandoned(instance, run)

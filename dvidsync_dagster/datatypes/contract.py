@@ -210,6 +210,17 @@ class DataRepair(ABC):
             foreseen: in a dry run the commands that would be done before.
         """
 
+    def own(self, found: Found, pair: ServerPair, work: Work, try_out: CarryOut) -> npt.NDArray[np.bool_]:
+        """Which items that differ are the destination's own work, so that runs leave them alone. Raises
+        ServerError.
+
+        Args:
+            try_out: see `Commands`.
+        """
+        import numpy as np  # only a repair needs it
+
+        return np.zeros(len(found), bool)
+
     def why_left(self, items: str) -> str | None:
         """Why items of a kind (by its name) that differ at the end are not repaired; None if they are."""
         return None

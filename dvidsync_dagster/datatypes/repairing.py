@@ -5,9 +5,28 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from dvidsync_dagster.datatypes.commands import Step
 from dvidsync_dagster.datatypes.server_side import CarryOut
+from dvidsync_dagster.differences.items import Found
 from dvidsync_dagster.differences.work import ChangeKind, Work
+
+SINCE_NOW = 1 << 62
+"""Of a change that is still to come (ns since 1970)."""
+
+
+def refused_among(
+    found: Found, steps: Sequence[Step], items: Sequence[Sequence[Any]], try_out: CarryOut
+) -> npt.NDArray[np.bool_]:
+    """Which of the items are left alone by steps of which each changes some of them, one in each part."""
+    refused = {
+        own[refusal.part]
+        for own, outcome in zip(items, try_out(steps), strict=True)
+        for refusal in outcome.refusals
+    }
+    return np.fromiter((key in refused for key in found.keys.tolist()), bool, len(found))
 
 
 def carry_out_or_leave(

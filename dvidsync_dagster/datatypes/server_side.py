@@ -250,6 +250,19 @@ CarryOut = Callable[[Sequence[Step]], Sequence[Outcome]]
 """Carries out a graph of steps; gives what became of each, by position. Raises ServerError, OwnershipLost."""
 
 
+@dataclass(frozen=True, slots=True)
+class Commands:
+    """What takes commands that repeat no event.
+
+    Args:
+        carry_out: carries them out, whatever people at the destination changed.
+        try_out: changes nothing, and refuses what a run would leave alone, as people there changed it.
+    """
+
+    carry_out: CarryOut
+    try_out: CarryOut
+
+
 def single(command: Command, event: Event) -> Step:
     """A step of one command that repeats one event."""
     return Step(command, (event,), (event,))

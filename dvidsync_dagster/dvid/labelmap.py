@@ -266,10 +266,12 @@ class Labelmap:
         path = node_path(version, self.name, "index", index.label)
         self.client.change("POST", path, body=index.SerializeToString())
 
-    def put_blocks(self, version: str, blocks: Sequence[LabelBlock]) -> None:
-        """Overwrite voxels, and nothing else: no index, no lower resolution, nothing that is synced."""
+    def put_blocks(self, version: str, blocks: Sequence[LabelBlock], scale: int = 0) -> None:
+        """Overwrite voxels at one resolution, and nothing else: no index, no other resolution, nothing that
+        is synced."""
         body = b"".join(block.encoded() for block in blocks)
-        self.client.change("POST", node_path(version, self.name, "ingest-supervoxels"), body=body)
+        path = node_path(version, self.name, "ingest-supervoxels")
+        self.client.change("POST", path, query={"scale": scale}, body=body)
 
     def delete_index(self, version: str, label: int) -> None:
         """An empty index deletes the body's."""

@@ -97,6 +97,17 @@ class CheckpointStore:
         Raises:
             CheckpointError: the newest checkpoint cannot be read.
         """
+        found, others = self._latest(claim)
+        return replace(found, clean=False) if found is not None and others else found
+
+    @property
+    def ended_in_order(self) -> bool:
+        """Whether the run that wrote the newest checkpoint did, whoever came after it. Raises as `latest`."""
+        found, _ = self._latest(None)
+        return found is not None and found.clean
+
+    def _latest(self, claim: OwnerClaim | None) -> tuple[Checkpoint | None, int]:
+        """The newest checkpoint, and how many others have owned the destination since."""
         checkpoints = self._checkpoints()
         pending = next(checkpoints, None)
         found: dict[str, dg.EventLogRecord] = {}
@@ -106,11 +117,10 @@ class CheckpointStore:
                 found.setdefault(_text_of(pending, OWNER), pending)
                 pending = next(checkpoints, None)
             if past.owner in found:
-                checkpoint = self._parse(found[past.owner])
-                return replace(checkpoint, clean=False) if others else checkpoint
+                return self._parse(found[past.owner]), others
             if claim is None or past.owner != claim.owner:
                 others += 1
-        return None
+        return None, others
 
     @property
     def _text(self) -> str:

@@ -92,7 +92,7 @@ def _table(rows: list[ListedConflict]) -> dg.TableMetadataValue:
     columns = [
         dg.TableColumn(
             name,
-            {"mutation_id": "int", "stops_runs": "bool"}.get(name, "string"),
+            "bool" if name == "stops_runs" else "string",
             description=_TEXTS.get(name),
         )
         for name in COLUMNS
@@ -107,5 +107,5 @@ def _cells(row: ListedConflict) -> dict[str, str | int | bool]:
     cells["items"] = ", ".join(items[:_ITEMS]) + (
         f" and {len(items) - _ITEMS:,} more" if items[_ITEMS:] else ""
     )
-    cells["mutation_id"] = -1 if cells["mutation_id"] is None else cells["mutation_id"]
+    cells["mutation_id"] = "" if row.row.mutation_id is None else str(row.row.mutation_id)
     return {name: "" if value is None else value for name, value in cells.items()}

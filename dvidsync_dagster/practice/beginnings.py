@@ -8,10 +8,16 @@ from datetime import UTC, datetime
 from dvidsync_dagster.config.practice import LATEST_COMMIT, PracticeConfig
 from dvidsync_dagster.differences.own import PracticeBranch
 from dvidsync_dagster.dvid.repo import RepoInfo, Version
-from dvidsync_dagster.errors import ConfigurationError
+from dvidsync_dagster.errors import ConfigurationError, NotYet
 
 _TAGS = "tag-"
 """The branch of a tag holds nothing beside what its parent holds."""
+
+_NOT_COMMITTED = (
+    "The source has committed none yet: commit one there (`POST commit`), let the destination follow with "
+    "`dvidsync run`, and try again."
+)
+_NOT_FOLLOWED = "The source has: let the destination follow with `dvidsync run`, and try again."
 
 
 def beginning(
@@ -25,7 +31,8 @@ def beginning(
         followed: the versions that are followed.
 
     Raises:
-        ConfigurationError: there is none that has arrived.
+        NotYet: none has arrived.
+        ConfigurationError: the one that is named is not there, or has not arrived.
     """
     if wanted != LATEST_COMMIT:
         return _named(wanted, field, source, destination)
@@ -39,10 +46,10 @@ def beginning(
         and destination.versions[uuid].locked
     ]
     if not arrived:
-        raise ConfigurationError(
-            field,
-            "no committed version has arrived at the destination yet, and DVID makes branches from such only",
-            "Wait until the source commits one and the destination has followed.",
+        committed = any(source.versions[uuid].locked for uuid in source.versions if uuid in followed)
+        raise NotYet(
+            "No committed version has arrived at the destination yet, and DVID makes branches from such. "
+            + (_NOT_FOLLOWED if committed else _NOT_COMMITTED)
         )
     return max(arrived, key=lambda version: (version.committed_at_latest, version.number))
 

@@ -28,7 +28,7 @@ from dvidsync_dagster.dvid.repo import (
 )
 from dvidsync_dagster.dvid.transport import Transport
 from dvidsync_dagster.dvid.writing import OwnVersions
-from dvidsync_dagster.errors import AnswerLost, ConfigurationError, NotDvid, ServerFailed
+from dvidsync_dagster.errors import AnswerLost, ConfigurationError, NotDvid, NotYet, ServerFailed
 from dvidsync_dagster.practice.beginnings import beginning, branch_name, to_close
 from dvidsync_dagster.run.discovery import select_versions
 
@@ -101,7 +101,7 @@ def is_due(config: SyncConfig, destination: DestinationConfig) -> bool:
         repo = read_repo_info(place.client, config.repo)
         try:
             begin = _beginning(place, repo, None)
-        except ConfigurationError:
+        except (ConfigurationError, NotYet):
             return False
         return begin not in [branch.parent for branch in place.branches()]
 
@@ -124,7 +124,8 @@ def make_branch(
         say: gets a line for each thing that is done.
 
     Raises:
-        ConfigurationError: as `opened_place`, or there is nothing to begin at.
+        ConfigurationError: as `opened_place`, or the version that is named cannot be begun at.
+        NotYet: no committed version has arrived.
         ServerError, OwnershipLost: what was done before stays done.
     """
     with opened_place(config, destination) as place:

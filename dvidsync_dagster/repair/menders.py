@@ -92,9 +92,9 @@ def _of_bucket(
 def _server_mender(follower: Repairable) -> Opened:
     @contextmanager
     def opened(sides: BothSides, look: Look, pending: PendingRecords, work: Work) -> Iterator[Mender]:
-        with follower.commands(sides.is_compared, sides.names_at_destination) as carry_out:
+        with follower.commands(sides.is_compared, sides.names_at_destination) as commands:
             yield ServerMender(
-                sides, look, pending, work, carry_out, changes_committed=follower.changes_committed
+                sides, look, pending, work, commands, changes_committed=follower.changes_committed
             )
 
     return opened

@@ -6,13 +6,18 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from dvidsync_dagster.compare.apart import apart
+import numpy as np
+import numpy.typing as npt
+
+from dvidsync_dagster.compare.apart import pending_among
 from dvidsync_dagster.compare.both_sides import BothSides, comparison_of
 from dvidsync_dagster.compare.instances import InstancePair
 from dvidsync_dagster.compare.later import LaterRecords
 from dvidsync_dagster.differences.items import Found, Pair
 from dvidsync_dagster.differences.touched import Touched
 from dvidsync_dagster.differences.work import Work
+
+Mask = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -43,22 +48,35 @@ class PendingRecords:
         touched = self.later.touched()
         return self.version(sides, uuid) or touched.changes(uuid)
 
-    def pair(self, sides: BothSides, version: str, instance: InstancePair, work: Work) -> Pair:
-        """A pair of which only that is found which the log does not bring. The rest is noted."""
+    def pair(
+        self,
+        sides: BothSides,
+        version: str,
+        instance: InstancePair,
+        work: Work,
+        left_alone: Callable[[Found], Mask] | None = None,
+    ) -> Pair:
+        """A pair of which only that is found which the log does not bring. The rest is noted.
+
+        Args:
+            left_alone: which items a run leaves as they are, whatever the log tells of them.
+        """
         pair, comparison = sides.pair(version, instance), comparison_of(instance)
         ancestors = sides.source_repo.ancestors(version)
         is_open = not sides.source_repo.versions[version].locked
         noted: set[str] = set()
 
         def sift(found: Found) -> Found:
-            clear, pending = apart(found, pair, comparison, self.later.touched(), ancestors)
-            if len(clear) and is_open and self._waited(time.monotonic()):
-                clear, pending = apart(found, pair, comparison, self.later.touched(), ancestors)
+            is_pending = pending_among(found, pair, comparison, self.later.touched(), ancestors)
+            if not is_pending.all() and is_open and self._waited(time.monotonic()):
+                is_pending = pending_among(found, pair, comparison, self.later.touched(), ancestors)
+            if left_alone is not None and is_pending.any():
+                is_pending[is_pending] = ~left_alone(found.only(is_pending))
             if found.kind.name not in noted:
                 noted.add(found.kind.name)
                 what = f"{found.kind.name} pending"
-                work.wait(version, instance.source.name, what, pending.keys.tolist())
-            return clear
+                work.wait(version, instance.source.name, what, found.keys[is_pending].tolist())
+            return found.only(~is_pending)
 
         return replace(pair, sieve=sift)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 
 from dvidsync_dagster.compare.both_sides import BothSides
 from dvidsync_dagster.compare.instances import InstancePair
@@ -11,7 +12,7 @@ from dvidsync_dagster.compare.versions import ordered
 from dvidsync_dagster.datatypes.commands import Command, Step
 from dvidsync_dagster.datatypes.contract import DataRepair
 from dvidsync_dagster.datatypes.registry import FOLLOWED
-from dvidsync_dagster.datatypes.server_side import CarryOut
+from dvidsync_dagster.datatypes.server_side import CarryOut, Commands
 from dvidsync_dagster.differences.findings import Difference, DifferenceKind
 from dvidsync_dagster.differences.items import Pair, ServerPair
 from dvidsync_dagster.differences.work import NotRepaired, Work
@@ -39,7 +40,7 @@ class ServerMender:
         look: looks at them again.
         pending: what is left to the log.
         work: collects what is done.
-        carry_out: carries out commands at the destination. Instances have the source's names in them.
+        commands: takes them at the destination. Instances have the source's names in them.
         changes_committed: committed versions can be changed too.
     """
 
@@ -51,7 +52,7 @@ class ServerMender:
         look: Callable[[], BothSides],
         pending: PendingRecords,
         work: Work,
-        carry_out: CarryOut,
+        commands: Commands,
         *,
         changes_committed: bool,
     ) -> None:
@@ -60,7 +61,8 @@ class ServerMender:
         self._sides = sides
         self._pending = pending
         self._work = work
-        self._carry_out = self._foresee if work.dry_run else carry_out
+        self._carry_out = self._foresee if work.dry_run else commands.carry_out
+        self._try_out = commands.try_out
         self._foreseen: list[Command] = []
 
     def versions(self) -> list[str]:
@@ -151,7 +153,12 @@ class ServerMender:
             pending=[],
             own_edits=[],
         )
-        pair = _server_pair(self._pending.pair(self._sides, version, instance, own))
+        both = _server_pair(self._sides.pair(version, instance))
+        # A dry run has not followed before: what a run would leave to the repair is the repair's.
+        left = partial(repair.own, pair=both, work=own, try_out=self._try_out)
+        pair = _server_pair(
+            self._pending.pair(self._sides, version, instance, own, left if self._work.dry_run else None)
+        )
         try:
             carry_out = _nothing if forbidden else self._carry_out
             mend(repair)(pair, own, carry_out)

@@ -14,6 +14,7 @@ from dvidsync_dagster.errors import (
     LogError,
     LoginRefused,
     NotDvid,
+    NotYet,
     OwnershipLost,
     ServerBusy,
     ServerFailed,
@@ -74,6 +75,7 @@ DAMAGED = Cause(
 )
 LOG = Cause("log", "The log cannot be followed", "What was applied before stays applied.")
 ANOTHER_RUN = Cause("another_run", "Another run works on it", "Let that one go on.")
+NOT_YET = Cause("not_yet", "Not yet", "Nothing is wrong, and nothing was changed.")
 OTHER = Cause("failed", "Failed", "What was applied before stays applied, and the next run tries again.")
 
 _KINDS: tuple[tuple[type[Exception], Cause], ...] = (
@@ -93,6 +95,7 @@ _KINDS: tuple[tuple[type[Exception], Cause], ...] = (
     (StorageError, STORAGE),
     (LogError, LOG),
     (OwnershipLost, ANOTHER_RUN),
+    (NotYet, NOT_YET),
 )
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import dagster as dg
 import httpx
+import numpy as np
 import pytest
 
 from dvid_sandbox.launcher import SandboxServer
@@ -20,6 +21,7 @@ from dvidsync_dagster.orchestration.conflict_asset import CLOSED, OPEN
 from dvidsync_dagster.orchestration.followers import destination_follower
 from dvidsync_dagster.orchestration.names import conflicts_key
 from dvidsync_dagster.orchestration.repair_job import REPAIR_OP
+from dvidsync_dagster.run.follow import follow
 from tests.cli.test_cli import dvidsync, write
 from tests.cli.test_conflicts import fields_of, rows
 from tests.stage import INSTANCE, Stage, stage
@@ -218,11 +220,10 @@ def test_a_row_whose_body_still_differs_stays_open(scene: Scene) -> None:
     for target, label in ((11, 10), (21, 20)):
         scene.merge(MASTER, target, label)
     assert dvidsync("run", config).exit_code == LEFT_OUT
-    path = f"{scene.stage.destination.url}/api/node/{MASTER}/{INSTANCE}"
-    volume = httpx.get(f"{path}/sparsevol/20?supervoxels=true").content
-    half = volume[:8] + (1).to_bytes(4, "little") + volume[12:28]
-    cut = httpx.post(f"{path}/split-supervoxel/20?u=trainee", content=half)
-    cut.raise_for_status()
+    path = f"{scene.stage.destination.url}/api/node/{MASTER}/{INSTANCE}/raw/0_1_2/64_64_64/0_0_0"
+    voxels = np.frombuffer(httpx.get(f"{path}?supervoxels=true").content, "<u8").copy()
+    voxels[np.flatnonzero(voxels == 20)[:100]] = 0
+    httpx.post(f"{path}?mutate=true", content=voxels.tobytes()).raise_for_status()
     assert dvidsync("repair", config, "--version", MASTER, "--apply").exit_code == DIFFERENT
     assert {tuple(row["items"]): row["state"] for row in rows(config)} == {
         ("11", "10"): "closed",
@@ -235,3 +236,30 @@ def test_a_version_that_is_not_followed(scene: Scene) -> None:
         wrong = dvidsync("repair", scene.config("skip"), "--version", name)
         assert wrong.exit_code == WRONG_CONFIGURATION
         assert f"'{name}' names none of the 3 versions" in wrong.output
+
+
+def test_a_branch_of_the_source_that_is_called_like_practice(scene: Scene) -> None:
+    fields = scene.fields("skip")
+    fields["destinations"][0]["practice"] = {"branch": "side"}
+    scene.merge(SIDE, 1, 10)
+    notes = _notes(fields)
+    assert any("called like practice branches here: side." in note for note in notes), notes
+    assert scene.same(SIDE)
+    scene.merge(SIDE, 2, 20)
+    assert not any("called like practice" in note for note in _notes(scene.fields("skip")))
+
+
+def _notes(fields: dict[str, Any]) -> list[str]:
+    config = SyncConfig.model_validate(fields)
+    (destination,) = config.destinations
+    reports = follow(config, destination, checkpoint=None, epoch=1, still_owner=lambda: None)
+    return [note for report in reports for note in report.notes]
+
+
+def test_the_status_after_another_job(scene: Scene) -> None:
+    config = scene.config("skip")
+    scene.merge(MASTER, 1, 10)
+    assert dvidsync("run", config).exit_code == DONE
+    assert "its run ended in order\n" in dvidsync("status", config).output
+    assert dvidsync("practice", "new", config).exit_code == DONE
+    assert "its run ended in order, and another job has begun since\n" in dvidsync("status", config).output

@@ -12,11 +12,15 @@ import numpy as np
 import pytest
 
 from dvid_sandbox.proofreaders.segmentation import RUNS_HEADER, sparse_volume
-from dvidsync_dagster.datatypes.labelmap.repair import MERGE, SPLIT
+from dvidsync_dagster.datatypes.labelmap.repair import JOIN, MERGE, SPLIT
+from dvidsync_dagster.differences.findings import DifferenceKind
 from dvidsync_dagster.run.conflict_table import Counts, conflict_table_of
 from tests.labelmap.own_edits import Beside
 from tests.stage import INSTANCE, stage
 from tests.state import contradictions, differences, read_state
+
+# Ids that people took stay taken.
+IDS = {DifferenceKind.COUNTER, DifferenceKind.HIGHEST_ID}
 
 
 @pytest.fixture
@@ -114,9 +118,61 @@ def test_splits_that_the_log_brings_are_left_to_it(beside: Beside) -> None:
     assert_same(beside)
 
 
-def test_where_people_took_the_ids_for_others_it_is_told_and_left(beside: Beside) -> None:
+def test_where_people_took_the_ids_for_others(beside: Beside) -> None:
     assert split(beside, 12, at=beside.scene.destination.url) == split(beside, 10)
     assert beside.stopped()
-    done = beside.repaired()
-    assert done.not_repaired
-    assert SPLIT not in {change.kind for change in done.changes}
+    planned, done = beside.repaired(dry_run=True), beside.repaired()
+    assert {JOIN, SPLIT} <= {change.kind for change in done.changes}
+    assert ("body 12", "amy") in {(edit.item, edit.user) for edit in planned.own_edits}
+    assert planned.own_edits == done.own_edits
+    assert done.after is not None
+    assert not done.after.differences
+    assert not beside.stopped()
+    assert_same(beside)
+
+
+def test_where_both_split_the_same_supervoxel(beside: Beside) -> None:
+    there = beside.scene.destination.url
+    split(beside, 12, at=there)
+    split(beside, 10, at=there)
+    split(beside, 10)
+    assert beside.stopped()
+    planned, done = beside.repaired(dry_run=True), beside.repaired()
+    assert {each.what for each in planned.not_repaired} == {"label counter"}
+    assert planned.own_edits == done.own_edits
+    assert done.after is not None
+    assert {each.kind for each in done.after.differences} <= IDS
+    assert_same(beside)
+
+
+def test_own_splits_are_taken_back_and_followed_again(beside: Beside) -> None:
+    """Also where the parts were split again, and are in other bodies."""
+    there = beside.scene.destination.url
+    split(beside, 30, at=there)
+    off, remain = split(beside, 10, at=there)
+    split(beside, remain, at=there)
+    new = beside.destination.cleave(10, off).new
+    beside.destination.merge(20, new)
+    beside.destination.cleave(10, remain_of(beside, 10))
+    planned, done = beside.repaired(dry_run=True), beside.repaired()
+    (joined,) = (change for change in planned.changes if change.kind is JOIN)
+    assert joined.count == 2
+    assert {"body 10", "body 20", "body 30"} <= {edit.item for edit in planned.own_edits}
+    assert planned.own_edits == done.own_edits
+    assert {each.what for each in planned.not_repaired} == {"label counter"}
+    assert done.after is not None
+    assert {each.kind for each in done.after.differences} <= IDS
+    assert_same(beside)
+    assert not beside.repaired(dry_run=True).changes
+    split(beside, 30)
+    split(beside, 10)
+    for body in (10, 20, 30):
+        beside.source.merge(21, body)
+    assert not beside.stopped()
+    assert_same(beside)
+
+
+def remain_of(beside: Beside, body: int) -> int:
+    """A part of a supervoxel that people split there."""
+    url = f"{beside.scene.destination.url}/api/node/{beside.scene.root}/{INSTANCE}/supervoxels/{body}"
+    return max(int(each) for each in httpx.get(url).json())

@@ -7,7 +7,7 @@ import pytest
 from dvidsync_dagster.config import PracticeConfig
 from dvidsync_dagster.config.practice import LATEST_COMMIT
 from dvidsync_dagster.differences.own import NOTHING_OWN, Own, practice_branches
-from dvidsync_dagster.errors import ConfigurationError
+from dvidsync_dagster.errors import ConfigurationError, NotYet
 from dvidsync_dagster.practice.beginnings import beginning, branch_name, to_close
 from tests.practice.repos import repo, version
 
@@ -80,7 +80,7 @@ def test_what_cannot_be_begun_at_is_told(wanted: str, words: str) -> None:
 
 
 def test_before_anything_was_committed_there_is_nothing_to_begin_at() -> None:
-    with pytest.raises(ConfigurationError, match="no committed version has arrived"):
+    with pytest.raises(NotYet, match=r"No committed version has arrived .* The source has"):
         begins(LATEST_COMMIT, "cccc1")
 
 

@@ -7,10 +7,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import httpx
+import numpy as np
 import pytest
 
+from dvid_sandbox.proofreaders.segmentation import RUNS_HEADER, sparse_volume
+from dvidsync_dagster.compare.comparison import compare
 from dvidsync_dagster.config import SyncConfig
 from dvidsync_dagster.destinations.protocol import ConflictRow, StoppedAt
+from dvidsync_dagster.differences.work import Repair
 from dvidsync_dagster.log.checkpoint import Checkpoint
 from dvidsync_dagster.repair.repairing import repair
 from dvidsync_dagster.run.conflict_table import Counts, conflict_table_of
@@ -142,6 +146,113 @@ def test_the_version_goes_back_and_is_followed_again(tmp_path: Path) -> None:
         _, rows = follow(scene, checkpoint, "replay")
         assert not rows
         assert copy.bodies() == source.bodies()
+
+
+def test_a_dry_run_tells_of_what_lies_under_records_that_are_still_to_come(tmp_path: Path) -> None:
+    with stage(tmp_path, size=64, cube=16) as scene:
+        config = configured(scene)
+        source = Worker(scene.root, scene.source.url, "amy")
+        copy = Worker(scene.root, scene.destination.url, "trainee")
+        source.merge(3, 4)
+        checkpoint, _ = follow(scene, None, "replay")
+        copy.merge(1, 10)
+        copy.cleave(3, 4)
+        source.merge(11, 10)
+        source.merge(3, 9)
+        source.merge(20, 21)
+        scene.flush()
+        foreseen = repaired(scene, config, checkpoint, dry_run=True)
+        assert {("body 1", "trainee"), ("body 3", "trainee")} <= {
+            (edit.item, edit.user) for edit in foreseen.own_edits
+        }
+        assert not foreseen.agree
+        assert foreseen.pending, "the merge of 20 and 21 is left to the log"
+        checkpoint, rows = follow(scene, checkpoint, "replay")
+        assert len(rows) == 2
+        done = repaired(scene, config, checkpoint, dry_run=False)
+        assert foreseen.own_edits == done.own_edits
+        assert done.agree
+        assert copy.bodies() == source.bodies()
+
+
+def repaired(scene: Stage, config: SyncConfig, checkpoint: Checkpoint | None, *, dry_run: bool) -> Repair:
+    return repair(
+        config,
+        config.destinations[0],
+        checkpoint=checkpoint,
+        dry_run=dry_run,
+        version=scene.root[:8],
+        still_owner=lambda: None,
+    )
+
+
+@pytest.mark.parametrize("committed", [False, True])
+def test_own_splits_are_taken_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, committed: bool) -> None:
+    """Voxels at all resolutions, indices and mapping are the source's again, and stay so after a restart."""
+    with stage(tmp_path, size=64, cube=16) as scene:
+        monkeypatch.setenv("OWN_EDITS_ADMIN", scene.destination.admin_token)
+        config = configured(scene)
+        source = Worker(scene.root, scene.source.url, "amy")
+        copy = Worker(scene.root, scene.destination.url, "trainee")
+        source.merge(3, 4)
+        checkpoint, _ = follow(scene, None, "replay")
+        split(scene, 12, thin=True)
+        off, remain = split(scene, 3)
+        split(scene, remain)
+        copy.merge(20, copy.cleave(3, off).new)
+        if committed:
+            for server in (scene.source, scene.destination):
+                answer = httpx.post(f"{server.url}/api/node/{scene.root}/commit", json={"note": "done"})
+                answer.raise_for_status()
+        destination = config.destinations[0].model_copy(
+            update={"admin_token_env": "OWN_EDITS_ADMIN" if committed else None}
+        )
+        planned, done = (
+            repair(
+                config,
+                destination,
+                checkpoint=checkpoint,
+                dry_run=dry_run,
+                version=scene.root[:8],
+                still_owner=lambda: None,
+            )
+            for dry_run in (True, False)
+        )
+        assert {"body 3", "body 12", "body 20"} <= {edit.item for edit in planned.own_edits}
+        assert planned.own_edits == done.own_edits
+        assert not planned.not_repaired
+        assert done.agree, done.after
+        for _ in range(2):
+            found = compare(config, destination, versions=[scene.root], lower_scales=True)
+            assert not [row for row in found.differences if not row.ahead], found.differences
+            left = scene.differences(instances=["segmentation"], next_labels=False)
+            assert not [line for line in left if "user" not in line and "maxlabel" not in line], left
+            scene.destination.restart()
+        if not committed:
+            split(scene, 12, at_source=True)
+            source.merge(3, 12)
+            _, rows = follow(scene, checkpoint, "replay")
+            assert not rows
+            assert copy.bodies() == source.bodies()
+
+
+def split(scene: Stage, supervoxel: int, *, at_source: bool = False, thin: bool = False) -> tuple[int, int]:
+    """The ids of the part that goes and of what remains.
+
+    Args:
+        thin: one voxel in two of each line goes, so that lower resolutions are decided anew.
+    """
+    server = scene.source if at_source else scene.destination
+    url = f"{server.url}/api/node/{scene.root}/segmentation"
+    volume = httpx.get(f"{url}/sparsevol/{supervoxel}?supervoxels=true").content
+    runs = np.frombuffer(volume, "<i4", offset=len(RUNS_HEADER) + 4).reshape(-1, 4)
+    if thin:
+        runs = np.array([(x + step, y, z, 1) for x, y, z, n in runs for step in range(0, n, 2)], "<i4")
+    else:
+        runs = runs[: len(runs) // 2]
+    answer = httpx.post(f"{url}/split-supervoxel/{supervoxel}?u=trainee", content=sparse_volume(runs))
+    answer.raise_for_status()
+    return answer.json()["SplitSupervoxel"], answer.json()["RemainSupervoxel"]
 
 
 @pytest.mark.parametrize("apply", ["replay", "state"])

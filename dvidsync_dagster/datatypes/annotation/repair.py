@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Sequence
 
+import numpy as np
+import numpy.typing as npt
+
 from dvidsync_dagster.datatypes.annotation.commands import CopyElements, Place
 from dvidsync_dagster.datatypes.annotation.comparison import ELEMENTS, Position
 from dvidsync_dagster.datatypes.commands import Step
 from dvidsync_dagster.datatypes.contract import DataRepair
-from dvidsync_dagster.datatypes.repairing import carry_out_or_leave
+from dvidsync_dagster.datatypes.repairing import SINCE_NOW, carry_out_or_leave, refused_among
 from dvidsync_dagster.datatypes.server_side import CarryOut
-from dvidsync_dagster.differences.items import ServerPair, find
+from dvidsync_dagster.differences.items import Found, ServerPair, find
 from dvidsync_dagster.differences.sides import DvidSide
 from dvidsync_dagster.differences.work import ChangeKind, Work
 
@@ -43,6 +46,23 @@ class AnnotationRepair(DataRepair):
             batches = [tuple(differing[start : start + POINTS_PER_COMMAND]) for start in starts]
             kind = POST_ELEMENT if posts else DELETE_ELEMENT
             carry_out_or_leave(_steps(version, name, batches), batches, kind, work, carry_out)
+
+    def own(self, found: Found, pair: ServerPair, work: Work, try_out: CarryOut) -> npt.NDArray[np.bool_]:
+        points: list[Position] = found.keys.tolist()
+        starts = range(0, len(points), POINTS_PER_COMMAND)
+        batches = [points[start : start + POINTS_PER_COMMAND] for start in starts]
+        version, name = pair.source.version, pair.source.name
+        steps = [
+            Step(
+                CopyElements(
+                    version=version,
+                    instance=name,
+                    places=tuple(Place(points=(point,), since=SINCE_NOW) for point in some),
+                )
+            )
+            for some in batches
+        ]
+        return refused_among(found, steps, batches, try_out)
 
 
 def _steps(version: str, instance: str, batches: Sequence[tuple[Position, ...]]) -> list[Step]:

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
 
 from dvidsync_dagster.datatypes.commands import Step
 from dvidsync_dagster.datatypes.contract import DataRepair
@@ -10,9 +14,9 @@ from dvidsync_dagster.datatypes.keyvalue.batches import fitting
 from dvidsync_dagster.datatypes.keyvalue.commands import CopyKeys
 from dvidsync_dagster.datatypes.keyvalue.comparison import VALUES
 from dvidsync_dagster.datatypes.keyvalue.reading import value_sizes
-from dvidsync_dagster.datatypes.repairing import carry_out_or_leave
+from dvidsync_dagster.datatypes.repairing import SINCE_NOW, carry_out_or_leave, refused_among
 from dvidsync_dagster.datatypes.server_side import CarryOut
-from dvidsync_dagster.differences.items import ServerPair, find
+from dvidsync_dagster.differences.items import Found, ServerPair, find
 from dvidsync_dagster.differences.work import ChangeKind, Work
 
 DELETE_KEY = ChangeKind("delete key")
@@ -40,6 +44,14 @@ class KeyvalueRepair(DataRepair):
         if work.plan(version, name, WRITE_KEY, written):
             sizes = value_sizes(pair.source, written)
             _carry_out(WRITE_KEY, _commands(version, name, sizes), work, carry_out)
+
+    def own(self, found: Found, pair: ServerPair, work: Work, try_out: CarryOut) -> npt.NDArray[np.bool_]:
+        keys: list[str] = found.keys.tolist()
+        since = dict.fromkeys(keys, SINCE_NOW)
+        sizes = value_sizes(pair.source, keys)
+        commands = _commands(pair.source.version, pair.source.name, sizes)
+        steps = [Step(replace(command, since=since)) for command in commands]
+        return refused_among(found, steps, [command.keys for command in commands], try_out)
 
 
 def _commands(version: str, instance: str, sizes: Mapping[str, int]) -> list[CopyKeys]:

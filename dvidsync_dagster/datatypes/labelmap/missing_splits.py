@@ -97,14 +97,14 @@ def _ordered(
     for place, (_, whole, remain, split) in enumerate(chosen):
         waits_for = (places[whole],) if whole in places else ()
         body = bodies.get(whole) or home(whole)
-        volume = tuple(_leaves(split, split_by))
+        volume = tuple(leaves(split, split_by))
         ordered.append(MissingSplit(whole, remain, split, body, volume, waits_for))
         places |= {remain: place, split: place}
         bodies |= {remain: body, split: body}
     return ordered
 
 
-def _leaves(supervoxel: int, split_by: dict[int, Split]) -> Iterator[int]:
+def leaves(supervoxel: int, split_by: dict[int, Split]) -> Iterator[int]:
     """What a supervoxel has become."""
     waiting, seen = [supervoxel], {0}
     while waiting:

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
+import numpy.typing as npt
 
 from dvidsync_dagster.datatypes.commands import Command
 from dvidsync_dagster.datatypes.contract import DataRepair
@@ -14,6 +15,7 @@ from dvidsync_dagster.datatypes.labelmap.comparison import MAPPING, SIZES
 from dvidsync_dagster.datatypes.labelmap.counter_repair import CLEAVE, RENUMBER, repair_counters
 from dvidsync_dagster.datatypes.labelmap.misplaced import Misplaced, misplaced_in, steps
 from dvidsync_dagster.datatypes.labelmap.missing_splits import MissingSplit, missing_splits
+from dvidsync_dagster.datatypes.labelmap.own_splits import OwnSplit, own_splits
 from dvidsync_dagster.datatypes.labelmap.regrouping import Planned, plan_labels
 from dvidsync_dagster.datatypes.labelmap.server.commands import (
     CleaveBody,
@@ -35,6 +37,7 @@ from dvidsync_dagster.outgoing_text import counted
 
 INDEX = ChangeKind("put index right")
 SPLIT = ChangeKind("split supervoxel")
+JOIN = ChangeKind("join supervoxels")
 MERGE = ChangeKind("merge")
 LABEL_OPERATION = ChangeKind("a label operation")
 
@@ -47,19 +50,30 @@ _AGAIN = "What stood before it is done; repair again, which starts from a new co
 
 
 class LabelmapRepair(DataRepair):
-    """Splits supervoxels and regroups bodies as the source has them. Else voxels stay as they are."""
+    """Splits supervoxels, joins those that only the destination has split, and regroups bodies as the source
+    has them. Else voxels stay as they are."""
 
     def version(self, pair: ServerPair, work: Work, carry_out: CarryOut) -> None:
         found, _ = find(MAPPING, pair)
+        own = own_splits(found, pair) if found is not None else []
         missing = missing_splits(found, pair) if found is not None else []
-        bodies = {each.body for each in missing} | (_moved_between(found) if found is not None else set())
+        bodies = {each.body for each in missing} | {body for each in own for body in each.bodies}
+        bodies |= _moved_between(found) if found is not None else set()
         # Before anything is changed.
         _note_own_edits(sorted(bodies), pair, work)
+        if work.plan(pair.source.version, pair.source.name, JOIN, own):
+            _join(own, pair, work, carry_out)
+            found, _ = find(MAPPING, pair)
+            missing = missing_splits(found, pair) if found is not None else []
         # Operations go by the indices. After a dry run no comparison shows those of other bodies.
         suspects = bodies | _of_other_sizes(pair) if work.dry_run else bodies
         misplaced = _put_indices_right(suspects, pair, work, carry_out)
         if found is not None:
-            self._regroup(found, missing, misplaced if work.dry_run else (), pair, work, carry_out)
+            joined = {each for split in own for each in (split.whole, *split.parts, *split.at_source)}
+            foreseen = joined | {
+                each for split in missing for each in (split.whole, *split.volume, split.remain)
+            }
+            self._regroup(found, missing, misplaced if work.dry_run else (), foreseen, pair, work, carry_out)
 
     def left(self, pair: ServerPair, work: Work, carry_out: CarryOut) -> None:
         """Indices that list what the mapping has elsewhere."""
@@ -70,11 +84,13 @@ class LabelmapRepair(DataRepair):
         found: Found,
         missing: Sequence[MissingSplit],
         misplaced: Sequence[Misplaced],
+        foreseen: Collection[int],
         pair: ServerPair,
         work: Work,
         carry_out: CarryOut,
     ) -> None:
-        """`misplaced`: what a dry run has not put right."""
+        """`misplaced`: what a dry run has not put right; `foreseen`: supervoxels that it would have made or
+        taken away."""
         version, name = pair.source.version, pair.source.name
         if work.plan(version, name, SPLIT, missing):
             _split(missing, pair, work, carry_out)
@@ -82,7 +98,6 @@ class LabelmapRepair(DataRepair):
             if still is None:
                 return
             found = still
-        foreseen = {each for split in missing for each in (split.whole, *split.volume, split.remain)}
         is_foreseen = np.isin(found.keys, np.array(sorted(foreseen), np.uint64)) & work.dry_run
         here, there = found.at_source & ~found.at_destination, ~found.at_source & found.at_destination
         for what, mask in (("only at the source", here), ("only at the destination", there)):
@@ -102,6 +117,14 @@ class LabelmapRepair(DataRepair):
         foreseen: Sequence[Command],
     ) -> None:
         repair_counters(pairs, root, work, carry_out, foreseen)
+
+    def own(self, found: Found, pair: ServerPair, work: Work, try_out: CarryOut) -> npt.NDArray[np.bool_]:
+        """Bodies that people changed, and what is in them on either side."""
+        columns = (found.source, found.destination) if found.kind is MAPPING else (found.keys,)
+        bodies = {body for column in columns for body in column.tolist() if body}
+        own = np.array(list(_own_among(sorted(bodies), pair, work)), np.uint64)
+        mask: npt.NDArray[np.bool_] = np.logical_or.reduce([np.isin(column, own) for column in columns])
+        return mask
 
     def why_left(self, items: str) -> str | None:
         return _VOXELS if items == SIZES.name else None
@@ -177,18 +200,27 @@ def _note(planned: Sequence[Planned], version: str, name: str, work: Work) -> No
 
 
 def _note_own_edits(bodies: Sequence[int], pair: ServerPair, work: Work) -> None:
-    """Which of these bodies, that are not as at the source, people at the destination changed last."""
-    if not work.met_at:
-        return
+    """Of these bodies, which are not as at the source."""
     version, name = pair.source.version, pair.source.name
+    work.own_edits += [
+        OwnEdit(version, name, f"body {body}", last.user, last.time)
+        for body, last in _own_among(bodies, pair, work).items()
+    ]
+
+
+def _own_among(bodies: Sequence[int], pair: ServerPair, work: Work) -> dict[int, LastMod]:
+    """The bodies that people at the destination changed last, with that change."""
+    if not work.met_at:
+        return {}
+    version = pair.source.version
     destination = Labelmap(pair.destination.client, pair.destination.name)
     with ThreadPoolExecutor(work.in_flight) as pool:
         lasts = pool.map(lambda body: destination.last_mod(version, body), bodies)
-        work.own_edits += [
-            OwnEdit(version, name, f"body {body}", last.user, last.time)
+        return {
+            body: last
             for body, last in zip(bodies, lasts, strict=True)
             if last is not None and is_own(last, Contact(work.met_at))
-        ]
+        }
 
 
 def _label(label: Label) -> str:
@@ -203,6 +235,13 @@ def _split(missing: Sequence[MissingSplit], pair: ServerPair, work: Work, carry_
     for split, outcome in zip(missing, outcomes, strict=True):
         for refusal in outcome.refusals:
             work.leave(version, name, SPLIT, [split], f"{refusal.found}. {_VOXELS}")
+
+
+def _join(own: Sequence[OwnSplit], pair: ServerPair, work: Work, carry_out: CarryOut) -> None:
+    version, name = pair.source.version, pair.source.name
+    signatures = _signatures([(body,) for each in own for body in each.bodies], pair, work)
+    steps = [each.step(version, name, signatures, place) for place, each in enumerate(own)]
+    carry_out_or_leave(steps, [[each] for each in own], JOIN, work, carry_out)
 
 
 def _carry_out(planned: Sequence[Planned], pair: ServerPair, work: Work, carry_out: CarryOut) -> None:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 from dvidsync_dagster.datatypes.commands import Step
 from dvidsync_dagster.datatypes.contract import DataRepair
 from dvidsync_dagster.datatypes.neuronjson.commands import CopyNeurons
 from dvidsync_dagster.datatypes.neuronjson.comparison import NEURON_SCHEMAS, NEURONS
-from dvidsync_dagster.datatypes.repairing import carry_out_or_leave
+from dvidsync_dagster.datatypes.repairing import SINCE_NOW, carry_out_or_leave, refused_among
 from dvidsync_dagster.datatypes.server_side import CarryOut
-from dvidsync_dagster.differences.items import ServerPair, find
+from dvidsync_dagster.differences.items import Found, ServerPair, find
 from dvidsync_dagster.differences.work import ChangeKind, Work
 
 NEURONS_PER_COMMAND = 500
@@ -45,7 +49,22 @@ class NeuronjsonRepair(DataRepair):
                     ]
                     carry_out_or_leave(steps, batches, kind, work, carry_out, item_is_part=True)
 
+    def own(self, found: Found, pair: ServerPair, work: Work, try_out: CarryOut) -> npt.NDArray[np.bool_]:
+        version, name = pair.source.version, pair.source.name
+        batches = [tuple(some) for some in _batches(found.keys.tolist())]
+        commands = [
+            CopyNeurons(
+                version=version,
+                instance=name,
+                bodies=some if found.kind is NEURONS else (),
+                schemas=some if found.kind is NEURON_SCHEMAS else (),
+                since=dict.fromkeys(some, SINCE_NOW),
+            )
+            for some in batches
+        ]
+        return refused_among(found, [Step(command) for command in commands], batches, try_out)
 
-def _batches(bodies: Sequence[int]) -> Iterator[Sequence[int]]:
+
+def _batches(bodies: Sequence[Any]) -> Iterator[Sequence[Any]]:
     for start in range(0, len(bodies), NEURONS_PER_COMMAND):
         yield bodies[start : start + NEURONS_PER_COMMAND]

@@ -9,7 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from dvidsync_dagster.config import DestinationConfig, SyncConfig
-from dvidsync_dagster.datatypes.server_side import CarryOut
+from dvidsync_dagster.datatypes.server_side import Commands
 from dvidsync_dagster.destinations.dvid_server.carrying_out import opened_for_commands
 from dvidsync_dagster.destinations.dvid_server.checks import refuse_source
 from dvidsync_dagster.differences.sides import DvidSide
@@ -67,7 +67,7 @@ class ServerBesideSource:
 
     def commands(
         self, followed: Callable[[str], bool], names: Mapping[str, str]
-    ) -> AbstractContextManager[CarryOut]:
+    ) -> AbstractContextManager[Commands]:
         return opened_for_commands(
             self.source,
             read_repo_info(self.source, self.root),

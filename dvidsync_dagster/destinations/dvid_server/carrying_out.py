@@ -5,17 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from dvidsync_dagster.datatypes.commands import Step
-from dvidsync_dagster.datatypes.own_values import OwnValues
+from dvidsync_dagster.datatypes.own_values import OwnValues, ValuesBeyondStop
 from dvidsync_dagster.datatypes.registry import ALL
-from dvidsync_dagster.datatypes.server_side import CarryOut, Servers
+from dvidsync_dagster.datatypes.server_side import Commands, Servers
 from dvidsync_dagster.destinations.dvid_server.flight import run_steps
 from dvidsync_dagster.destinations.dvid_server.ownership import Ownership
 from dvidsync_dagster.destinations.dvid_server.planner import Sides
 from dvidsync_dagster.dvid.repo import RepoInfo
 from dvidsync_dagster.dvid.transport import Transport
+from dvidsync_dagster.dvid.unmade import WithUnmade
 from dvidsync_dagster.plan.outcome import Outcome, refused
 
 if TYPE_CHECKING:
@@ -35,7 +38,7 @@ def opened_for_commands(
     digests: Digests | None,
     still_owner: Callable[[], None],
     note: Callable[[str], None],
-) -> Iterator[CarryOut]:
+) -> Iterator[Commands]:
     """What carries out commands. It holds threads.
 
     Args:
@@ -86,9 +89,25 @@ def opened_for_commands(
             )
             return [flight.outcomes[index] for index in range(len(steps))]
 
-        yield carry_out
+        yield Commands(carry_out, partial(_try_out, _unchanged(servers)))
         if digests is not None:
             digests.keep()
+
+
+def _unchanged(servers: Servers) -> Sides:
+    """The data types at a server that takes no change, and with what people changed there."""
+    known = OwnValues(servers.repo.parents)
+    known.digests = servers.own_values.digests
+    tried = replace(
+        servers,
+        destination=WithUnmade(servers.destination, lambda version: version),
+        own_values=ValuesBeyondStop(known, lambda _: True),
+    )
+    return {typename: each.server_side(tried) for typename, each in ALL.items()}
+
+
+def _try_out(sides: Sides, steps: Sequence[Step]) -> list[Outcome]:
+    return [sides[step.command.typename].carry_out(step, doubtful=False) for step in steps]
 
 
 class _Commands:

@@ -11,6 +11,7 @@ from dvidsync_dagster.dvid.repo import RepoInfo, ServerInfo
 from dvidsync_dagster.dvid.transport import Transport
 from dvidsync_dagster.dvid.writing import Nothing
 from dvidsync_dagster.errors import ConfigurationError, ServerError
+from dvidsync_dagster.outgoing_text import escaped
 
 
 def check_server(
@@ -40,6 +41,20 @@ def refuse_source(destination: DestinationConfig, source: Transport, client: Tra
             f"{client.url} and source.url ({source.url}) are one server under two names",
             "A destination is another server, with a copy of the source's repo.",
         )
+
+
+def named_as_practice(destination: DestinationConfig, source: RepoInfo) -> str | None:
+    """What to say of branches of the source that are called like practice branches; None without any."""
+    practice = destination.practice
+    branches = {version.branch for version in source.versions.values() if version.branch}
+    names = sorted(name for name in branches if practice is not None and practice.names(name))
+    if not names:
+        return None
+    return (
+        f"the source has branches that are called like practice branches here: "
+        f"{', '.join(escaped(name, 80) for name in names)}. They are followed as all others, but by their "
+        f"names people cannot tell them from practice: choose another in {destination.field}.practice.branch"
+    )
 
 
 def refuse_twins(config: SyncConfig, destination: DestinationConfig, client: Transport) -> None:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from functools import partial
 
 from dvidsync_dagster.config import DestinationConfig, SyncConfig
-from dvidsync_dagster.destinations.dvid_server.checks import check_server, refuse_twins
+from dvidsync_dagster.destinations.dvid_server.checks import check_server, named_as_practice, refuse_twins
 from dvidsync_dagster.destinations.dvid_server.server import DvidServer
 from dvidsync_dagster.destinations.source import Source
 from dvidsync_dagster.dvid.opening import open_destination
@@ -31,6 +31,8 @@ def opened_server(
     writes = SourcesVersions(source.client, config.repo, source.repo.versions)
     with open_destination(destination, writes=writes) as client:
         check_server(config, destination, source.client, source.info, client)
+        if (names := named_as_practice(destination, source.repo)) is not None:
+            note(names)
         if is_new:
             refuse_twins(config, destination, client)
         with DvidServer(

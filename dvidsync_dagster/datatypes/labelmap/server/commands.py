@@ -140,6 +140,21 @@ class DropFromIndex(LabelCommand):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class JoinSupervoxels(LabelCommand):
+    """Make one supervoxel of parts that it was split into.
+
+    Args:
+        body: that it belongs to then.
+        others: bodies that parts are in besides, with how their change is signed.
+    """
+
+    body: int
+    whole: int
+    parts: tuple[int, ...]
+    others: tuple[tuple[int, Signature], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TakeLabel(LabelCommand):
     """Reserve a label, to hold a body while labels are swapped. `avoid` as for `CleaveBody`."""
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Collection, Iterable
 
 from dvidsync_dagster.datatypes.labelmap.server.bodies import Bodies
-from dvidsync_dagster.datatypes.labelmap.server.commands import DropFromIndex, LabelCommand, TakeIntoIndex
+from dvidsync_dagster.datatypes.labelmap.server.commands import DropFromIndex, Signature, TakeIntoIndex
 from dvidsync_dagster.dvid import protobuf
 from dvidsync_dagster.dvid.proto.labelmap_pb2 import LabelIndex
 from dvidsync_dagster.dvid.times import index_time
@@ -69,7 +69,7 @@ def _put(
     """Write an index with these voxels by block and supervoxel."""
     index = LabelIndex(label=command.body)
     if blocks:
-        _sign(index, command)
+        sign(index, command.signature)
     surfaces = {block.key: block.value.surface_mutid for block in before.blocks}
     for number, counts in sorted(blocks.items()):
         block = index.blocks.add(key=number)
@@ -78,9 +78,8 @@ def _put(
     bodies.destination.put_index_and_kept(command.version, index)
 
 
-def _sign(index: LabelIndex, command: LabelCommand) -> None:
-    """As a change by this command."""
-    signature = command.signature
+def sign(index: LabelIndex, signature: Signature) -> None:
+    """As a change that is signed so."""
     index.last_mutid = signature.rank[1] if signature.rank is not None else 0
     index.last_mod_time = index_time(int(time.time()))
     index.last_mod_user = signature.user

@@ -16,6 +16,7 @@ from dvidsync_dagster.datatypes.labelmap.server.commands import (
     CleaveBody,
     DropFromIndex,
     Fresh,
+    JoinSupervoxels,
     LabelCommand,
     MakeBodies,
     MergeBodies,
@@ -28,6 +29,7 @@ from dvidsync_dagster.datatypes.labelmap.server.commands import (
     TakeIntoIndex,
     TakeLabel,
 )
+from dvidsync_dagster.datatypes.labelmap.server.joining import join
 from dvidsync_dagster.datatypes.labelmap.server.merging import merge, renumber
 from dvidsync_dagster.datatypes.labelmap.server.placing import drop_from_index, take_into_index
 from dvidsync_dagster.datatypes.labelmap.server.repeating import command_of
@@ -75,6 +77,8 @@ class LabelmapWriter:
                     return take_into_index(self.bodies, command)
                 case DropFromIndex():
                     return drop_from_index(self.bodies, command)
+                case JoinSupervoxels():
+                    return join(self.bodies, command)
                 case _:
                     with self.counter.lock:
                         return self._move_counter(command)

@@ -1,0 +1,104 @@
+"""The parts of a supervoxel that people split, joined again.
+
+First the voxels, then the indices, and at last the mapping: until that is done the parts are still listed,
+so that a repair which was interrupted is done again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+
+from dvidsync_dagster.datatypes.labelmap.server.bodies import Bodies
+from dvidsync_dagster.datatypes.labelmap.server.commands import JoinSupervoxels, Signature
+from dvidsync_dagster.datatypes.labelmap.server.placing import sign
+from dvidsync_dagster.dvid import protobuf
+from dvidsync_dagster.dvid.label_blocks import BlockPoint, LabelBlock, decode_point
+from dvidsync_dagster.dvid.proto.labelmap_pb2 import LabelIndex
+from dvidsync_dagster.plan.outcome import DONE, Outcome
+
+_BLOCKS = 200
+"""Blocks that are asked for at a time: their coordinates stand in the URL."""
+
+
+def join(bodies: Bodies, command: JoinSupervoxels) -> Outcome:
+    """In voxels at all resolutions, indices and mapping."""
+    labelmap, version = bodies.destination, command.version
+    signed = {command.body: command.signature, **dict(command.others)}
+    indices = {body: labelmap.index(version, body) for body in signed}
+    parts = {*command.parts, command.whole}
+    points = {
+        decode_point(block.key)
+        for index in indices.values()
+        for block in index.blocks
+        if not parts.isdisjoint(protobuf.counts_of(block))
+    }
+    for scale in range(labelmap.max_scale(version) + 1):
+        at_scale = {_halved(point, scale) for point in points}
+        for some in _some(sorted(at_scale)):
+            changed = _joined_blocks(bodies, command, some, scale)
+            if changed:
+                labelmap.put_blocks(version, changed, scale)
+    for index in _joined_indices(indices, command, signed):
+        labelmap.put_index_and_kept(version, index)
+    labelmap.map_supervoxels(version, {command.body: [command.whole], 0: command.parts})
+    return DONE
+
+
+def _joined_blocks(
+    bodies: Bodies, command: JoinSupervoxels, points: list[BlockPoint], scale: int
+) -> list[LabelBlock]:
+    """At lower resolutions the source's, where these show only what the destination has: which supervoxel a
+    voxel shows there was decided anew by the split."""
+    version, names = command.version, dict.fromkeys(command.parts, command.whole)
+    there = bodies.destination.blocks(version, points, scale)
+    changed = [block.renamed(names) for block in there if not names.keys().isdisjoint(block.labels)]
+    if not scale or not changed:
+        return changed
+    found = bodies.source.blocks(version, [block.point for block in changed], scale)
+    shown = sorted({label for block in found for label in block.labels} - {0, command.whole})
+    homes = bodies.destination.mapping(version, shown) if shown else []
+    known = {0, command.whole, *(label for label, home in zip(shown, homes, strict=True) if home)}
+    sources = {block.point: block for block in found if known.issuperset(block.labels)}
+    return [sources.get(block.point, block) for block in changed]
+
+
+def _joined_indices(
+    indices: dict[int, LabelIndex], command: JoinSupervoxels, signed: dict[int, Signature]
+) -> Iterator[LabelIndex]:
+    """That of the whole's body first; one that lists nothing else is deleted, and with it the body."""
+    moved: dict[int, int] = {}
+    for index in indices.values():
+        for block in index.blocks:
+            counts = protobuf.counts_of(block)
+            voxels = sum(counts.get(part, 0) for part in command.parts)
+            if voxels:
+                moved[block.key] = moved.get(block.key, 0) + voxels
+    for body, index in indices.items():
+        blocks = {block.key: (protobuf.counts_of(block), block.value.surface_mutid) for block in index.blocks}
+        changed = LabelIndex(label=body)
+        sign(changed, signed[body])
+        keys = blocks.keys() | moved.keys() if body == command.body else blocks.keys()
+        for key in sorted(keys):
+            counts, surface = blocks.get(key, ({}, 0))
+            kept = _without(counts, command.parts)
+            if body == command.body and key in moved:
+                kept[command.whole] = kept.get(command.whole, 0) + moved[key]
+            if kept:
+                block = changed.blocks.add(key=key)
+                protobuf.set_counts(block, kept)
+                block.value.surface_mutid = changed.last_mutid if key in moved else surface
+        yield changed if changed.blocks else LabelIndex(label=body)
+
+
+def _without(counts: dict[int, int], parts: Collection[int]) -> dict[int, int]:
+    return {supervoxel: voxels for supervoxel, voxels in counts.items() if supervoxel not in parts}
+
+
+def _some(points: list[BlockPoint]) -> Iterator[list[BlockPoint]]:
+    for start in range(0, len(points), _BLOCKS):
+        yield points[start : start + _BLOCKS]
+
+
+def _halved(point: BlockPoint, scale: int) -> BlockPoint:
+    x, y, z = (each >> scale for each in point)
+    return x, y, z
