@@ -14,6 +14,8 @@ import pytest
 from dvid_sandbox.proofreaders.segmentation import RUNS_HEADER, sparse_volume
 from dvidsync_dagster.datatypes.labelmap.repair import JOIN, MERGE, SPLIT
 from dvidsync_dagster.differences.findings import DifferenceKind
+from dvidsync_dagster.dvid.proto.labelmap_pb2 import LabelIndex
+from dvidsync_dagster.dvid.protobuf import counts_of, set_counts
 from dvidsync_dagster.run.conflict_table import Counts, conflict_table_of
 from tests.labelmap.own_edits import Beside
 from tests.stage import INSTANCE, stage
@@ -170,6 +172,32 @@ def test_own_splits_are_taken_back_and_followed_again(beside: Beside) -> None:
         beside.source.merge(21, body)
     assert not beside.stopped()
     assert_same(beside)
+
+
+def test_a_join_that_was_interrupted_is_finished(beside: Beside) -> None:
+    """The index of the whole's body was written, and that of another one not yet."""
+    there = beside.scene.destination.url
+    off, remain = split(beside, 10, at=there)
+    new = beside.destination.cleave(10, off).new
+    beside.destination.merge(20, new)
+    torn, other = LabelIndex(), LabelIndex()
+    for index, body in ((torn, 10), (other, 20)):
+        index.ParseFromString(httpx.get(index_url(beside, body)).raise_for_status().content)
+    moved = {block.key: counts_of(block).get(off, 0) for block in other.blocks}
+    for key in moved.keys() - {block.key for block in torn.blocks}:
+        torn.blocks.add(key=key)
+    for block in torn.blocks:
+        kept = counts_of(block)
+        own = kept.pop(remain, 0) + moved.get(block.key, 0)
+        set_counts(block, {**kept, 10: own} if own else kept)
+    httpx.post(index_url(beside, 10), content=torn.SerializeToString()).raise_for_status()
+    done = beside.repaired()
+    assert JOIN in {change.kind for change in done.changes}
+    assert_same(beside)
+
+
+def index_url(beside: Beside, body: int) -> str:
+    return f"{beside.scene.destination.url}/api/node/{beside.scene.root}/{INSTANCE}/index/{body}"
 
 
 def remain_of(beside: Beside, body: int) -> int:

@@ -82,7 +82,8 @@ def _joined_indices(
             counts, surface = blocks.get(key, ({}, 0))
             kept = _without(counts, command.parts)
             if body == command.body and key in moved:
-                kept[command.whole] = kept.get(command.whole, 0) + moved[key]
+                # Where the whole stands already, a join that was interrupted has counted all parts.
+                kept.setdefault(command.whole, moved[key])
             if kept:
                 block = changed.blocks.add(key=key)
                 protobuf.set_counts(block, kept)
