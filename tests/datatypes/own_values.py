@@ -107,7 +107,7 @@ class Elements(Worker):
     items = ("1,2,3", "4,5,6", "30,30,30", "70,5,5", "-1,2,3", "70,6,5")
 
     def told(self, item: str) -> str:
-        return f"elements at ({item.replace(',', ', ')}):"
+        return f"({item.replace(',', ', ')})"
 
     def value(self, number: int) -> Value:
         return ("a" if number % 2 else "b", str(number))

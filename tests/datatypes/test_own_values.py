@@ -258,6 +258,25 @@ def test_an_element_is_not_moved_if_people_changed_what_is_at_either_end(
     assert this.copy.all(this.version) == {**own, other: this.source.all(this.version)[other]}
 
 
+def test_all_points_of_one_post_that_people_changed_are_named(scene: SourceAndDestination) -> None:
+    this = beside(scene, Elements)
+    first, second, third = Elements.items[:3]
+    put(this.source, this, first, second, third)
+    assert this.follow() == set()
+    put(this.copy, this, first, third)
+    posted = [
+        {
+            "Pos": [int(each) for each in item.split(",")],
+            "Kind": "Note",
+            "Tags": ["c"],
+            "Prop": {"note": "new"},
+        }
+        for item in (first, second, third)
+    ]
+    this.source.request("POST", "synapses/elements", this.version, json=posted)
+    assert this.follow() == {first, third}
+
+
 def test_blocks_that_are_replaced_leave_what_people_changed(scene: SourceAndDestination) -> None:
     this = beside(scene, Elements)
     first, second, third = ("1,2,3", "4,5,6", "30,30,30")

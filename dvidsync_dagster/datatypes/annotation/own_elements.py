@@ -17,6 +17,9 @@ from dvidsync_dagster.dvid.paths import node_path
 from dvidsync_dagster.errors import ServerFailed
 from dvidsync_dagster.log.digests import NOTHING
 
+_NAMED = 20
+"""Points of one operation that are named where people changed the elements there."""
+
 
 @dataclass(frozen=True, slots=True)
 class OwnElements:
@@ -69,8 +72,10 @@ def _digests_in(
     return {point: elements_digest(region.at(point)) for point in points}
 
 
-def why_left_alone(point: Point) -> str:
-    return f"elements at {point}: {NOT_THE_SOURCES}"
+def why_left_alone(points: Sequence[Point]) -> str:
+    """For people."""
+    more = f" and {len(points) - _NAMED:,} more" if len(points) > _NAMED else ""
+    return f"elements at {', '.join(map(str, points[:_NAMED]))}{more}: {NOT_THE_SOURCES}"
 
 
 def item_of(point: Point) -> int:

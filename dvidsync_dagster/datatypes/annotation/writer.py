@@ -74,7 +74,7 @@ class AnnotationWriter:
             told = self.own.are_told
             both = self.own.compared(source, destination, touched.points, touched.since) if told else {}
             changed = self.own.own(source, both)
-            left_alone = [Refusal(touched.points[point], why_left_alone(point)) for point in changed]
+            left_alone = _left_alone(touched, changed)
             own = _with_moves(touched, places, changed)
             written = list(self._write(touched, source, destination, places, own))
         refused = {refusal.part for refusal in written}
@@ -154,6 +154,14 @@ def _read(touched: Touched, source: Region, destination: Region, *, all_there: b
     source.read(ends)
     if all_there:
         destination.read(ends)
+
+
+def _left_alone(touched: Touched, changed: Collection[Point]) -> list[Refusal]:
+    """One of each place that answers for points which people changed."""
+    points: dict[int, list[Point]] = {}
+    for point in sorted(changed):
+        points.setdefault(touched.points[point], []).append(point)
+    return [Refusal(at, why_left_alone(own)) for at, own in points.items()]
 
 
 def _with_moves(touched: Touched, places: Sequence[Place], own: set[Point]) -> set[Point]:
