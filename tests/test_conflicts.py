@@ -28,7 +28,7 @@ def test_merges_that_are_one_request_and_the_first_cannot_be_applied(tmp_path: P
                 run(scene, "stop")
             assert scene.bodies(scene.destination)[3] == 3
         first, *depending = [row for report in run(scene, "skip") for row in report.conflicts]
-        assert first.found.startswith("the destination has no body 2: people there have merged")
+        assert first.found.startswith("no body 2 there: perhaps merged or renumbered")
         assert "non-existent label 2" in first.found
         assert [row.found for row in depending] == ["it depends on what was refused before it"] * 2
         bodies = scene.bodies(scene.destination)

@@ -93,7 +93,7 @@ def remembered(codes: list[int], title: str, verbose: bool) -> Iterator[None]:
 
 def _tell(title: str, error: Exception, verbose: bool) -> None:
     if verbose:
-        traceback.print_exception(error)
+        echo("".join(traceback.format_exception(error)).rstrip(), err=True)
     if isinstance(error, DvidSyncError):
         found, remedy = causes.found_and_remedy(error)
         echo(f"{title}: {causes.cause_of(error).title}: {found}\n  {remedy}", err=True)

@@ -60,7 +60,8 @@ def _status(instance: dg.DagsterInstance, follower: Follower) -> None:
     else:
         reached = key_text(checkpoint.key_ns) if checkpoint.key_ns else "offsets only"
         state = "ended in order" if checkpoint.clean else "did not end in order, or is going on"
-        if not checkpoint.clean and CheckpointStore(instance, follower.key).ended_in_order:
+        # A bucket has its own, of which Dagster may not know.
+        if bucket is None and not checkpoint.clean and CheckpointStore(instance, follower.key).ended_in_order:
             state = "ended in order, and another job has begun since"
         echo(f"  checkpoint  {reached}, epoch {checkpoint.epoch}; its run {state}")
     for run in runs_under_way(instance, follower):

@@ -211,8 +211,8 @@ class DataRepair(ABC):
         """
 
     def own(self, found: Found, pair: ServerPair, work: Work, try_out: CarryOut) -> npt.NDArray[np.bool_]:
-        """Which items that differ are the destination's own work, so that runs leave them alone. Raises
-        ServerError.
+        """Which items that differ runs leave alone, as people at the destination changed them, or a body that
+        they are in on either side. Raises ServerError.
 
         Args:
             try_out: see `Commands`.

@@ -82,10 +82,7 @@ def _in_words(found: str) -> str:
     match = _NO_BODY.search(found)
     if match is None:
         return found
-    return (
-        f"the destination has no body {match[1]}: people there have merged or renumbered it, or an operation "
-        f"that makes it was left out ({found})"
-    )
+    return f"no body {match[1]} there: perhaps merged or renumbered, or what makes it was left out ({found})"
 
 
 def name_of(event: Event) -> str:

@@ -137,7 +137,7 @@ class Folder(Bucket):
                 if time.monotonic() >= end:
                     raise StorageUnreachable(
                         str(path),
-                        f"another process holds this lock, also after {self._patience}",
+                        f"another process still holds this lock after {self._patience.total_seconds():g} s",
                         "Nothing is lost. Run again; if it stays so, find that process (`fuser` or `lsof` "
                         "names it) and end it.",
                     )

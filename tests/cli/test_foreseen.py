@@ -29,7 +29,7 @@ def test_what_the_log_is_to_bring_and_a_run_leaves_out(scene: Scene) -> None:
     planned = _told(config)
     assert [edit["item"] for edit in planned["own_edits"]] == ["body 1"]
     assert {(row["what"], *row["examples"]) for row in planned["changes"]} == {
-        ("cleave", "1 supervoxels off 1 for 11"),
+        ("cleave", "1 supervoxel off 1 for 11"),
         ("merge", "11 from 2 bodies"),
         ("write key", OWN_KEY),
         ("write neuron", str(OWN_NEURON)),

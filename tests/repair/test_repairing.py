@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
 
 from dvidsync_dagster.compare.comparison import compare
+from dvidsync_dagster.datatypes.labelmap.comparison import SIZES
 from dvidsync_dagster.differences.work import Repair
 from dvidsync_dagster.dvid.protobuf import mapping_ops
 from dvidsync_dagster.errors import OwnershipLost
@@ -298,13 +300,14 @@ def test_what_is_the_destinations_own_stays(servers: TwoServers) -> None:
 
 
 def test_other_voxels_are_reported(servers: TwoServers) -> None:
-    volume = servers.source.get(f"{LABELS}/sparsevol/40", supervoxels="true")
-    runs = volume[:8] + (1).to_bytes(4, "little") + volume[12:28]
-    servers.destination.post(f"{LABELS}/split-supervoxel/40", runs)
+    path = f"{LABELS}/raw/0_1_2/64_64_64/0_0_0"
+    voxels = np.frombuffer(servers.destination.get(path, supervoxels="true"), "<u8").copy()
+    voxels[np.flatnonzero(voxels == 40)[:100]] = 0
+    servers.destination.post(f"{path}?mutate=true", voxels.tobytes())
     servers.source.merge(10, 11)
     done = repaired(servers)
     assert changes(done)[LABELS, "merge"] == 1
-    assert "supervoxels only at the destination" in {row.what for row in done.not_repaired}
+    assert SIZES.differing in {row.what for row in done.not_repaired}
     assert not done.agree
 
 

@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from dvidsync_dagster.datatypes.commands import Step
-from dvidsync_dagster.datatypes.labelmap.missing_splits import leaves
+from dvidsync_dagster.datatypes.labelmap.missing_splits import Split, leaves
 from dvidsync_dagster.datatypes.labelmap.server.commands import JoinSupervoxels, Signature
 from dvidsync_dagster.differences.items import Found, ServerPair
+from dvidsync_dagster.differences.sides import DvidSide
 from dvidsync_dagster.dvid.label_lists import splits
 from dvidsync_dagster.dvid.labelmap import Labelmap
 
@@ -18,14 +19,17 @@ class OwnSplit:
     """`whole` became `parts` at the destination.
 
     Args:
-        bodies: that the parts are in there. The first becomes that of the whole.
+        parts: those that are mapped to a body there.
+        bodies: that they are in. The first becomes that of the whole.
         at_source: what the whole is at the source: itself, or what it was split into there.
+        homes_at_source: the bodies that these are in.
     """
 
     whole: int
     parts: tuple[int, ...]
     bodies: tuple[int, ...]
     at_source: tuple[int, ...]
+    homes_at_source: tuple[int, ...]
 
     def step(
         self, version: str, instance: str, signatures: Mapping[tuple[int, ...], Signature], place: int
@@ -44,7 +48,7 @@ class OwnSplit:
         return Step(command, waits_for=(place - 1,) if place else ())
 
     def __str__(self) -> str:
-        return f"{', '.join(map(str, self.parts))} to {self.whole}"
+        return f"{', '.join(map(str, self.parts))} joined to {self.whole}"
 
 
 def own_splits(found: Found, pair: ServerPair) -> list[OwnSplit]:
@@ -53,32 +57,49 @@ def own_splits(found: Found, pair: ServerPair) -> list[OwnSplit]:
     Args:
         found: the supervoxels that differ.
     """
-    version = pair.source.version
-    there = {split[1]: split for split in splits(pair.destination.client, version, pair.destination.name)}
+    there = _splits(pair.destination)
     if not there:
         return []
-    here = {split[1]: split for split in splits(pair.source.client, version, pair.source.name)}
-    own = [whole for whole, split in there.items() if _halves(here.get(whole)) != _halves(split)]
+    here = _splits(pair.source)
+    # A supervoxel that was joined can be split again: the last time counts.
+    there_by, here_by = ({split[1]: split for split in listed} for listed in (there, here))
+    own = [whole for whole, split in there_by.items() if _halves(here_by.get(whole)) != _halves(split)]
     # What an own split has made goes with the first of them.
-    made = {half for whole in own for half in _halves(there[whole])}
+    made = {half for whole in own for half in _halves(there_by[whole])}
     wholes = sorted(set(own) - made)
-    parts = {whole: tuple(leaves(whole, there)) for whole in wholes}
+    parts = {whole: tuple(leaves(whole, there_by)) for whole in wholes}
     differing = set(found.keys.tolist())
     wholes = [whole for whole in wholes if not differing.isdisjoint((whole, *parts[whole]))]
-    destination = Labelmap(pair.destination.client, pair.destination.name)
-    asked = sorted({each for whole in wholes for each in (whole, *parts[whole])})
-    home = dict(zip(asked, destination.mapping(version, asked), strict=True)) if asked else {}
-    made_again = (
-        OwnSplit(
-            whole,
-            tuple(each for each in parts[whole] if home[each]),
-            tuple(sorted({home[each] for each in parts[whole]} - {0})),
-            tuple(leaves(whole, here)),
-        )
-        for whole in wholes
-        if not home[whole]
-    )
-    return [each for each in made_again if each.parts]
+    at_source = {whole: tuple(leaves(whole, here_by)) for whole in wholes}
+    home = _homes(pair.destination, {each for whole in wholes for each in (whole, *parts[whole])})
+    home_here = _homes(pair.source, {each for whole in wholes for each in (*at_source[whole], *parts[whole])})
+    made_here = {half for split in here for half in _halves(split)}
+    joined = []
+    for whole in wholes:
+        its_homes = tuple(home_here[each] for each in at_source[whole] if home_here[each])
+        # A list of splits can be incomplete: what the source has is never joined.
+        at_both = [part for part in parts[whole] if home_here[part] and part not in made_here]
+        mapped = tuple(part for part in parts[whole] if home[part])
+        if mapped and its_homes and not at_both:
+            bodies = {home[each] for each in (whole, *mapped)} - {0}
+            ordered = _preferred([home[whole], *its_homes], bodies)
+            joined.append(OwnSplit(whole, mapped, tuple(ordered), at_source[whole], its_homes))
+    return joined
+
+
+def _preferred(first: Sequence[int], bodies: set[int]) -> list[int]:
+    return [*dict.fromkeys(body for body in first if body in bodies), *sorted(bodies - set(first))]
+
+
+def _splits(side: DvidSide) -> list[Split]:
+    """In the order in which they were done."""
+    return sorted(splits(side.client, side.version, side.name))
+
+
+def _homes(side: DvidSide, supervoxels: set[int]) -> dict[int, int]:
+    asked = sorted(supervoxels)
+    homes = Labelmap(side.client, side.name).mapping(side.version, asked) if asked else []
+    return dict(zip(asked, homes, strict=True))
 
 
 def _halves(split: Sequence[int] | None) -> Sequence[int]:

@@ -1,4 +1,4 @@
-"""Labelmaps: bodies regrouped, counters raised."""
+"""Labelmaps: supervoxels split and joined, bodies regrouped, counters raised."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from dvidsync_dagster.datatypes.labelmap.server.commands import (
     TakeLabel,
 )
 from dvidsync_dagster.datatypes.labelmap.server.seen import Contact
-from dvidsync_dagster.datatypes.labelmap.server.untouched import is_own
+from dvidsync_dagster.datatypes.labelmap.server.untouched import is_own, last_mods_of
 from dvidsync_dagster.datatypes.repairing import carry_out_or_leave
 from dvidsync_dagster.datatypes.server_side import CarryOut
 from dvidsync_dagster.differences.items import Found, ServerPair, find
@@ -57,7 +57,8 @@ class LabelmapRepair(DataRepair):
         found, _ = find(MAPPING, pair)
         own = own_splits(found, pair) if found is not None else []
         missing = missing_splits(found, pair) if found is not None else []
-        bodies = {each.body for each in missing} | {body for each in own for body in each.bodies}
+        bodies = {each.body for each in missing}
+        bodies |= {body for each in own for body in (*each.bodies, *each.homes_at_source)}
         bodies |= _moved_between(found) if found is not None else set()
         # Before anything is changed.
         _note_own_edits(sorted(bodies), pair, work)
@@ -215,12 +216,9 @@ def _own_among(bodies: Sequence[int], pair: ServerPair, work: Work) -> dict[int,
     version = pair.source.version
     destination = Labelmap(pair.destination.client, pair.destination.name)
     with ThreadPoolExecutor(work.in_flight) as pool:
-        lasts = pool.map(lambda body: destination.last_mod(version, body), bodies)
-        return {
-            body: last
-            for body, last in zip(bodies, lasts, strict=True)
-            if last is not None and is_own(last, Contact(work.met_at))
-        }
+        lasts = last_mods_of(destination, version, bodies, pool)
+    contact = Contact(work.met_at)
+    return {body: last for body, last in lasts.items() if last is not None and is_own(last, contact)}
 
 
 def _label(label: Label) -> str:

@@ -1,65 +1,91 @@
 """The parts of a supervoxel that people split, joined again.
 
-First the voxels, then the indices, and at last the mapping: until that is done the parts are still listed,
-so that a repair which was interrupted is done again.
+First the voxels, then the indices, and at last the mapping: until that is done parts are still mapped, so
+that a repair which was interrupted is done again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from dvidsync_dagster.datatypes.labelmap.server.bodies import Bodies
 from dvidsync_dagster.datatypes.labelmap.server.commands import JoinSupervoxels, Signature
 from dvidsync_dagster.datatypes.labelmap.server.placing import sign
 from dvidsync_dagster.dvid import protobuf
 from dvidsync_dagster.dvid.label_blocks import BlockPoint, LabelBlock, decode_point
+from dvidsync_dagster.dvid.labelmap import Labelmap
 from dvidsync_dagster.dvid.proto.labelmap_pb2 import LabelIndex
-from dvidsync_dagster.plan.outcome import DONE, Outcome
+from dvidsync_dagster.plan.outcome import DONE, Outcome, refused
 
 _BLOCKS = 200
 """Blocks that are asked for at a time: their coordinates stand in the URL."""
 
 
 def join(bodies: Bodies, command: JoinSupervoxels) -> Outcome:
-    """In voxels at all resolutions, indices and mapping."""
+    """In voxels at all resolutions, indices and mapping. Refused where a part is no longer in the bodies that
+    the command names, or the whole is in use beside it."""
     labelmap, version = bodies.destination, command.version
     signed = {command.body: command.signature, **dict(command.others)}
-    indices = {body: labelmap.index(version, body) for body in signed}
-    parts = {*command.parts, command.whole}
-    points = {
-        decode_point(block.key)
-        for index in indices.values()
-        for block in index.blocks
-        if not parts.isdisjoint(protobuf.counts_of(block))
-    }
+    indices = _indices(labelmap, version, signed)
+    changed = _changed_meanwhile(labelmap, command, indices)
+    if changed is not None:
+        return refused(changed)
+    points = {decode_point(block.key) for index in indices.values() for block in _blocks(index, command)}
     for scale in range(labelmap.max_scale(version) + 1):
         at_scale = {_halved(point, scale) for point in points}
         for some in _some(sorted(at_scale)):
-            changed = _joined_blocks(bodies, command, some, scale)
-            if changed:
-                labelmap.put_blocks(version, changed, scale)
+            written = _joined_blocks(bodies, command, some, scale)
+            if written:
+                labelmap.put_blocks(version, written, scale)
+    # Voxels take long: somebody may have changed these bodies meanwhile.
+    indices = _indices(labelmap, version, signed)
+    changed = _changed_meanwhile(labelmap, command, indices)
+    if changed is not None:
+        return refused(changed)
     for index in _joined_indices(indices, command, signed):
         labelmap.put_index_and_kept(version, index)
     labelmap.map_supervoxels(version, {command.body: [command.whole], 0: command.parts})
     return DONE
 
 
+def _indices(labelmap: Labelmap, version: str, bodies: Iterable[int]) -> dict[int, LabelIndex]:
+    return {body: labelmap.index(version, body) for body in bodies}
+
+
+def _blocks(index: LabelIndex, command: JoinSupervoxels) -> list[LabelIndex.Block]:
+    """Those with voxels of the parts."""
+    return [block for block in index.blocks if not protobuf.counts_of(block).keys().isdisjoint(command.parts)]
+
+
+def _changed_meanwhile(
+    labelmap: Labelmap, command: JoinSupervoxels, indices: Mapping[int, LabelIndex]
+) -> str | None:
+    home, *homes = labelmap.mapping(command.version, [command.whole, *command.parts])
+    listed = any(_blocks(index, command) for index in indices.values())
+    # A server that was killed while it mapped them has the whole in its body, and parts without voxels.
+    if not set(homes) <= indices.keys() or home not in (0, command.body) or (home and listed):
+        parts = ", ".join(map(str, command.parts))
+        return f"the parts {parts} of supervoxel {command.whole} were changed meanwhile: repair again"
+    return None
+
+
 def _joined_blocks(
     bodies: Bodies, command: JoinSupervoxels, points: list[BlockPoint], scale: int
 ) -> list[LabelBlock]:
-    """At lower resolutions the source's, where these show only what the destination has: which supervoxel a
-    voxel shows there was decided anew by the split."""
+    """At lower resolutions the source's, where these show the same supervoxels: which of them a voxel shows
+    there was decided anew by the split. Else somebody has painted there."""
     version, names = command.version, dict.fromkeys(command.parts, command.whole)
     there = bodies.destination.blocks(version, points, scale)
     changed = [block.renamed(names) for block in there if not names.keys().isdisjoint(block.labels)]
     if not scale or not changed:
         return changed
     found = bodies.source.blocks(version, [block.point for block in changed], scale)
-    shown = sorted({label for block in found for label in block.labels} - {0, command.whole})
-    homes = bodies.destination.mapping(version, shown) if shown else []
-    known = {0, command.whole, *(label for label, home in zip(shown, homes, strict=True) if home)}
-    sources = {block.point: block for block in found if known.issuperset(block.labels)}
-    return [sources.get(block.point, block) for block in changed]
+    sources = {block.point: block for block in found}
+    return [
+        here if here is not None and set(here.labels) == set(block.labels) else block
+        for block in changed
+        for here in (sources.get(block.point),)
+    ]
 
 
 def _joined_indices(
@@ -75,9 +101,11 @@ def _joined_indices(
                 moved[block.key] = moved.get(block.key, 0) + voxels
     for body, index in indices.items():
         blocks = {block.key: (protobuf.counts_of(block), block.value.surface_mutid) for block in index.blocks}
+        keys = blocks.keys() | moved.keys() if body == command.body else blocks.keys()
+        if not (moved and body == command.body) and not _blocks(index, command):
+            continue
         changed = LabelIndex(label=body)
         sign(changed, signed[body])
-        keys = blocks.keys() | moved.keys() if body == command.body else blocks.keys()
         for key in sorted(keys):
             counts, surface = blocks.get(key, ({}, 0))
             kept = _without(counts, command.parts)

@@ -49,7 +49,7 @@ def read(events: Collection[BodyEvent], labelmap: Labelmap, version: str, pool: 
     homes = dict(zip(ids, labelmap.mapping(version, ids), strict=True)) if ids else {}
     touched = {each for event in events for each in (*event.bodies, *_brought(event))}
     labels = sorted((touched | set(homes.values())) - {0})
-    return There(_last_mods(labelmap, version, labels, pool), homes)
+    return There(last_mods_of(labelmap, version, labels, pool), homes)
 
 
 class Depending:
@@ -224,9 +224,10 @@ def _who(last: LastMod) -> str:
     return f"{user} changed it last there, {last.time or f'with mutation {last.mutation_id}'}"
 
 
-def _last_mods(
+def last_mods_of(
     labelmap: Labelmap, version: str, labels: Sequence[int], pool: Executor
 ) -> Mapping[int, LastMod | None]:
+    """The last changes of bodies of a version, in their order; None for one that is not there."""
     if len(labels) > _ONE_BY_ONE:
         return last_mods(labelmap, version, labels)
     found = pool.map(lambda label: labelmap.last_mod(version, label), labels)
