@@ -49,7 +49,7 @@ _OTHER_CONTENT = re.compile(
     re.IGNORECASE,
 )
 _NOT_KNOWN_THERE = re.compile(r"NotImplemented\b|UnsupportedHeader|NotSupported\b")
-_MISSING = re.compile(r"location \S*?([^\s/]+) not found", re.IGNORECASE)
+_MISSING = re.compile(r"(?:location \S*?|missing file )([^\s/]+) (?:not found|when)", re.IGNORECASE)
 _FILE = re.compile(r"metadata for file \S*?([^\s/:]+):", re.IGNORECASE)
 _CALLS = re.compile(r"^External error: .*: Object Store error: (?:Generic \w+ error: )?")
 """What delta-rs tells of its own calls, before what happened."""

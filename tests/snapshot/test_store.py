@@ -182,7 +182,9 @@ def test_a_lock_that_another_process_holds_is_not_waited_for_without_end(tmp_pat
     lock = tmp_path / ".x.lock"
     with lock.open("w") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
-        with pytest.raises(StorageUnreachable, match=f"{lock}: another process still holds this lock.*Run again"):
+        with pytest.raises(
+            StorageUnreachable, match=f"{lock}: another process still holds this lock.*Run again"
+        ):
             bucket.swap("x", b"1", tag)
     assert content(bucket, "x") == b"0"
     bucket.swap("x", b"1", tag)
