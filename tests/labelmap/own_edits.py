@@ -237,7 +237,7 @@ class Beside:
         assert not self.repaired().pending
         self.scene.assert_same()
 
-    def repaired(self, *, dry_run: bool = False, stuck: bool = True) -> Repair:
+    def repaired(self, *, dry_run: bool = False, stuck: bool = True, version: str | None = None) -> Repair:
         config = self.scene.config(**self.fields())
         return repair(
             config,
@@ -245,6 +245,6 @@ class Beside:
             checkpoint=self.checkpoint,
             dry_run=dry_run,
             stuck=stuck,
-            version=self.scene.root,
+            version=self.scene.root if version is None else version,
             still_owner=lambda: None,
         )

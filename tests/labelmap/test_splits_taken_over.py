@@ -15,13 +15,15 @@ from dvid_sandbox.proofreaders.segmentation import RUNS_HEADER, sparse_volume
 from dvidsync_dagster.datatypes.labelmap.repair import JOIN, MERGE, SPLIT
 from dvidsync_dagster.differences.findings import DifferenceKind
 from dvidsync_dagster.dvid.proto.labelmap_pb2 import LabelIndex
-from dvidsync_dagster.dvid.protobuf import counts_of, set_counts
+from dvidsync_dagster.dvid.protobuf import counts_of, mapping_ops, set_counts
 from dvidsync_dagster.run.conflict_table import Counts, conflict_table_of
 from tests.labelmap.own_edits import Beside
 from tests.stage import INSTANCE, stage
 from tests.state import contradictions, differences, read_state
 
 # Ids that people took stay taken.
+CHILD = "c" * 32
+
 IDS = {DifferenceKind.COUNTER, DifferenceKind.HIGHEST_ID}
 
 
@@ -34,9 +36,9 @@ def beside(tmp_path: Path) -> Iterator[Beside]:
         yield this
 
 
-def split(beside: Beside, supervoxel: int, *, at: str = "") -> tuple[int, int]:
+def split(beside: Beside, supervoxel: int, *, at: str = "", version: str = "") -> tuple[int, int]:
     """Off goes half of the voxels; the ids of the halves, first that of the half that goes."""
-    url = f"{at or beside.scene.source.url}/api/node/{beside.scene.root}/{INSTANCE}"
+    url = f"{at or beside.scene.source.url}/api/node/{version or beside.scene.root}/{INSTANCE}"
     volume = httpx.get(f"{url}/sparsevol/{supervoxel}?supervoxels=true").content
     runs = np.frombuffer(volume, "<i4", offset=len(RUNS_HEADER) + 4).reshape(-1, 4)
     part = sparse_volume(runs[: len(runs) // 2])
@@ -193,6 +195,36 @@ def test_a_join_that_was_interrupted_is_finished(beside: Beside) -> None:
     httpx.post(index_url(beside, 10), content=torn.SerializeToString()).raise_for_status()
     done = beside.repaired()
     assert JOIN in {change.kind for change in done.changes}
+    assert_same(beside)
+
+
+def test_a_server_that_was_killed_while_it_mapped_the_whole(beside: Beside) -> None:
+    """It has mapped the whole, and the parts are still mapped too."""
+    there = beside.scene.destination.url
+    parts = split(beside, 10, at=there)
+    beside.repaired()
+    url = f"{there}/api/node/{beside.scene.root}/{INSTANCE}/mappings"
+    httpx.post(url, content=mapping_ops({10: parts}, 1)).raise_for_status()
+    done = beside.repaired()
+    assert [change.count for change in done.changes if change.kind is JOIN] == [1]
+    assert not [each for each in done.not_repaired if "supervoxels" in each.what]
+    assert_same(beside)
+    assert not beside.repaired(dry_run=True).changes
+
+
+def test_what_was_joined_and_is_split_again_in_a_child(beside: Beside) -> None:
+    there, root = beside.scene.destination.url, beside.scene.root
+    split(beside, 10, at=there)
+    beside.repaired()
+    node = f"{beside.scene.source.url}/api/node/{root}"
+    httpx.post(f"{node}/commit", json={"note": "done"}).raise_for_status()
+    httpx.post(f"{node}/newversion", json={"note": "", "uuid": CHILD}).raise_for_status()
+    assert not beside.stopped()
+    split(beside, 10, at=there, version=CHILD)
+    done = beside.repaired(version=CHILD)
+    assert [change.count for change in done.changes if change.kind is JOIN] == [1]
+    assert done.after is not None
+    assert {each.kind for each in done.after.differences} <= IDS
     assert_same(beside)
 
 
