@@ -16,9 +16,6 @@ class Mender(Protocol):
     of its own has nothing to do there. All methods raise ServerError, OwnershipLost.
     """
 
-    finds_all: bool
-    """Whether it finds all that a comparison finds, before anything is changed."""
-
     def versions(self) -> list[str]:
         """The versions to go through, parents before children, as UUIDs."""
         ...

@@ -118,7 +118,7 @@ class Repair:
 
     Args:
         dry_run: nothing was to be changed.
-        after: the comparison at its end. A dry run has none, nor one that had nothing to do.
+        after: the comparison at its end; a dry run has none.
         own_edits: what of the destination's own goes, as far as it shows who made it.
         conflicts: how many rows of the conflict table it closed; in a dry run those that it may close.
     """
@@ -133,7 +133,7 @@ class Repair:
 
     @property
     def agree(self) -> bool:
-        """The destination agrees with its source: now, or already before."""
+        """The destination agrees with its source: now, or at a dry run already."""
         return self.after.agree if self.after is not None else not (self.changes or self.not_repaired)
 
     def summary(self) -> str:

@@ -39,8 +39,6 @@ class BucketMender:
         say: gets a line on what stays as it was.
     """
 
-    finds_all = True
-
     def __init__(
         self,
         sides: BothSides,

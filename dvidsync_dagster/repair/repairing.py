@@ -79,12 +79,9 @@ def repair(
             conflicts = conflict_table_of(config, destination.name)
             with mending.mender(sides, look, pending, work) as mender:
                 mend(mender, say)
-            listed = sum(row.row.version in sides.versions for row in conflicts.rows("open"))
             if dry_run:
+                listed = sum(row.row.version in sides.versions for row in conflicts.rows("open"))
                 return _done(work, None, listed)
-            if mender.finds_all and not (work.changes or listed):
-                say("Nothing was to be changed.")
-                return _done(work, None, 0)
             compare_again = partial(
                 compare_and_keep,
                 config,

@@ -44,8 +44,6 @@ class ServerMender:
         changes_committed: committed versions can be changed too.
     """
 
-    finds_all = False  # `left` finds more
-
     def __init__(
         self,
         sides: BothSides,

@@ -68,14 +68,6 @@ def test_what_nothing_announced_is_put_right(here: SourceAndBucket) -> None:
     assert len(snapshot_at(str(here.bucket))[NEURONS]) == 1
 
 
-def test_where_nothing_was_to_be_changed_nothing_is_compared_again(here: SourceAndBucket) -> None:
-    here.put_key("a", "1")
-    here.sync()
-    done = repaired(here)
-    assert (done.changes, done.after, done.agree) == ((), None, True)
-    assert done.summary() == "0 changes were made"
-
-
 def test_a_version_that_was_changed_after_its_commit(here: SourceAndBucket) -> None:
     """An administrator can do that. The snapshot's versions hold each what that version has."""
     here.put_key("a", "1")

@@ -22,7 +22,6 @@ class Shelf:
     source: dict[str, Values]
     held: dict[str, Values]
     closed: frozenset[str] = frozenset()
-    finds_all: bool = False
     done: list[str] = field(default_factory=list)
 
     def versions(self) -> list[str]:
