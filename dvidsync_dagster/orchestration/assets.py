@@ -25,6 +25,7 @@ from dvidsync_dagster.orchestration.partitions import FOLLOW, Windows
 from dvidsync_dagster.orchestration.pools import limit_to_one
 from dvidsync_dagster.orchestration.run_log import logged_in_run
 from dvidsync_dagster.orchestration.table_events import TableCatalog
+from dvidsync_dagster.outgoing_text import escaped
 from dvidsync_dagster.run.follow import Scope
 from dvidsync_dagster.run.progress import Progress
 from dvidsync_dagster.run.report import ChunkReport
@@ -181,6 +182,8 @@ class FollowerRun:
             source = kafka_key(self._follower.config)
             self._context.log_event(dg.AssetObservation(source, metadata=meta.log_metadata(report)))
             self._tables.tell_rest()
+        for note in report.notes:
+            self._context.log.warning(escaped(note, 2000))
         self._context.log.info(meta.chunk_text(report))
         if not report.final or self._end.chunks > 1:
             self._context.log.info(str(self._progress(report)))

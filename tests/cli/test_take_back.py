@@ -21,7 +21,6 @@ from dvidsync_dagster.orchestration.conflict_asset import CLOSED, OPEN
 from dvidsync_dagster.orchestration.followers import destination_follower
 from dvidsync_dagster.orchestration.names import conflicts_key
 from dvidsync_dagster.orchestration.repair_job import REPAIR_OP
-from dvidsync_dagster.run.follow import follow
 from tests.cli.test_cli import dvidsync, write
 from tests.cli.test_conflicts import fields_of, rows
 from tests.stage import INSTANCE, Stage, stage
@@ -242,18 +241,12 @@ def test_a_branch_of_the_source_that_is_called_like_practice(scene: Scene) -> No
     fields = scene.fields("skip")
     fields["destinations"][0]["practice"] = {"branch": "side"}
     scene.merge(SIDE, 1, 10)
-    notes = _notes(fields)
-    assert any("called like practice branches here: side." in note for note in notes), notes
+    run = dvidsync("run", write(scene.folder, fields))
+    assert run.exit_code == DONE
+    assert "called like practice branches here: side." in run.output
     assert scene.same(SIDE)
     scene.merge(SIDE, 2, 20)
-    assert not any("called like practice" in note for note in _notes(scene.fields("skip")))
-
-
-def _notes(fields: dict[str, Any]) -> list[str]:
-    config = SyncConfig.model_validate(fields)
-    (destination,) = config.destinations
-    reports = follow(config, destination, checkpoint=None, epoch=1, still_owner=lambda: None)
-    return [note for report in reports for note in report.notes]
+    assert "called like practice" not in dvidsync("run", scene.config("skip")).output
 
 
 def test_the_status_after_another_job(scene: Scene) -> None:
