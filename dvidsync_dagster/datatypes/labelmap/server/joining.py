@@ -8,17 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 
+from dvidsync_dagster.datatypes.labelmap.server.blocks_of import at_scale, points_of, with_any
 from dvidsync_dagster.datatypes.labelmap.server.bodies import Bodies
 from dvidsync_dagster.datatypes.labelmap.server.commands import JoinSupervoxels, Signature
 from dvidsync_dagster.datatypes.labelmap.server.placing import sign
 from dvidsync_dagster.dvid import protobuf
-from dvidsync_dagster.dvid.label_blocks import BlockPoint, LabelBlock, decode_point
+from dvidsync_dagster.dvid.label_blocks import BlockPoint, LabelBlock
 from dvidsync_dagster.dvid.labelmap import Labelmap
 from dvidsync_dagster.dvid.proto.labelmap_pb2 import LabelIndex
 from dvidsync_dagster.plan.outcome import DONE, Outcome, refused
-
-_BLOCKS = 200
-"""Blocks that are asked for at a time: their coordinates stand in the URL."""
 
 
 def join(bodies: Bodies, command: JoinSupervoxels) -> Outcome:
@@ -30,10 +28,9 @@ def join(bodies: Bodies, command: JoinSupervoxels) -> Outcome:
     changed = _changed_meanwhile(labelmap, command, indices)
     if changed is not None:
         return refused(changed)
-    points = {decode_point(block.key) for index in indices.values() for block in _blocks(index, command)}
+    points = points_of(indices.values(), command.parts)
     for scale in range(labelmap.max_scale(version) + 1):
-        at_scale = {_halved(point, scale) for point in points}
-        for some in _some(sorted(at_scale)):
+        for some in at_scale(points, scale):
             written = _joined_blocks(bodies, command, some, scale)
             if written:
                 labelmap.put_blocks(version, written, scale)
@@ -52,16 +49,11 @@ def _indices(labelmap: Labelmap, version: str, bodies: Iterable[int]) -> dict[in
     return {body: labelmap.index(version, body) for body in bodies}
 
 
-def _blocks(index: LabelIndex, command: JoinSupervoxels) -> list[LabelIndex.Block]:
-    """Those with voxels of the parts."""
-    return [block for block in index.blocks if not protobuf.counts_of(block).keys().isdisjoint(command.parts)]
-
-
 def _changed_meanwhile(
     labelmap: Labelmap, command: JoinSupervoxels, indices: Mapping[int, LabelIndex]
 ) -> str | None:
     home, *homes = labelmap.mapping(command.version, [command.whole, *command.parts])
-    listed = any(_blocks(index, command) for index in indices.values())
+    listed = any(with_any(index, command.parts) for index in indices.values())
     # A server that was killed while it mapped them has the whole in its body, and parts without voxels.
     if not set(homes) <= indices.keys() or home not in (0, command.body) or (home and listed):
         parts = ", ".join(map(str, command.parts))
@@ -99,11 +91,13 @@ def _joined_indices(
             voxels = sum(counts.get(part, 0) for part in command.parts)
             if voxels:
                 moved[block.key] = moved.get(block.key, 0) + voxels
+    if not moved:
+        return
     for body, index in indices.items():
+        if body != command.body and not with_any(index, command.parts):
+            continue
         blocks = {block.key: (protobuf.counts_of(block), block.value.surface_mutid) for block in index.blocks}
         keys = blocks.keys() | moved.keys() if body == command.body else blocks.keys()
-        if not (moved and body == command.body) and not _blocks(index, command):
-            continue
         changed = LabelIndex(label=body)
         sign(changed, signed[body])
         for key in sorted(keys):
@@ -121,13 +115,3 @@ def _joined_indices(
 
 def _without(counts: dict[int, int], parts: Collection[int]) -> dict[int, int]:
     return {supervoxel: voxels for supervoxel, voxels in counts.items() if supervoxel not in parts}
-
-
-def _some(points: list[BlockPoint]) -> Iterator[list[BlockPoint]]:
-    for start in range(0, len(points), _BLOCKS):
-        yield points[start : start + _BLOCKS]
-
-
-def _halved(point: BlockPoint, scale: int) -> BlockPoint:
-    x, y, z = (each >> scale for each in point)
-    return x, y, z

@@ -11,13 +11,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from dvidsync_dagster.datatypes.labelmap.server.blocks_of import at_scale, points_of
 from dvidsync_dagster.dvid import protobuf
-from dvidsync_dagster.dvid.label_blocks import BlockPoint, LabelBlock, decode_point
+from dvidsync_dagster.dvid.label_blocks import BlockPoint, LabelBlock
 from dvidsync_dagster.dvid.labelmap import Labelmap
 from dvidsync_dagster.dvid.proto.labelmap_pb2 import LabelIndex
-
-_BLOCKS = 200
-"""Blocks that are asked for at a time: their coordinates stand in the URL."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +37,7 @@ class TornSplit:
             begun = self.labelmap.mapping(self.version, [self.supervoxel]) == [0]
             return begun or self._show(points, 0, {self.split, self.remain})
         return any(
-            self._show({_halved(point, scale) for point in points}, scale, {self.supervoxel})
+            self._show(points, scale, {self.supervoxel})
             for scale in range(1, self.labelmap.max_scale(self.version) + 1 if points else 1)
         )
 
@@ -66,12 +64,7 @@ class TornSplit:
 
     def _points(self, index: LabelIndex) -> set[BlockPoint]:
         """The blocks in which the supervoxel lies, or lay."""
-        parts = {self.supervoxel, self.split, self.remain}
-        return {
-            decode_point(block.key)
-            for block in index.blocks
-            if not parts.isdisjoint(protobuf.counts_of(block))
-        }
+        return points_of([index], {self.supervoxel, self.split, self.remain})
 
     def _show(self, points: Iterable[BlockPoint], scale: int, labels: set[int]) -> bool:
         """Whether one of the supervoxels is there at a resolution."""
@@ -80,11 +73,5 @@ class TornSplit:
         )
 
     def _blocks(self, points: Iterable[BlockPoint], scale: int) -> Iterator[list[LabelBlock]]:
-        ordered = sorted(points)
-        for start in range(0, len(ordered), _BLOCKS):
-            yield self.labelmap.blocks(self.version, ordered[start : start + _BLOCKS], scale)
-
-
-def _halved(point: BlockPoint, scale: int) -> BlockPoint:
-    x, y, z = (each >> scale for each in point)
-    return x, y, z
+        for some in at_scale(points, scale):
+            yield self.labelmap.blocks(self.version, some, scale)
