@@ -8,7 +8,6 @@ A kind fills `Destination` for runs that follow, `Comparable` for comparisons an
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from dvidsync_dagster.datatypes.registry import ALL
 from dvidsync_dagster.datatypes.server_side import Commands
+from dvidsync_dagster.dvid.refusal import in_words
 from dvidsync_dagster.dvid.repo import RepoInfo
 from dvidsync_dagster.errors import Conflict
 from dvidsync_dagster.events.batch import Batch
@@ -69,20 +69,9 @@ class ConflictRow:
             mutation_id=numbered.mutation_id if numbered is not None else None,
             items=items_of(event),
             user=escaped(numbered.user, 200) if numbered is not None else "",
-            found=escaped(_in_words(found), 1500),
+            found=escaped(in_words(found), 1500),
             cause=cause,
         )
-
-
-_NO_BODY = re.compile(r"non-existent (?:label|body with label) (\d+)")
-
-
-def _in_words(found: str) -> str:
-    """DVID's own text about a body that is not there tells nothing of why."""
-    match = _NO_BODY.search(found)
-    if match is None:
-        return found
-    return f"no body {match[1]} there: perhaps merged or renumbered, or what makes it was left out ({found})"
 
 
 def name_of(event: Event) -> str:

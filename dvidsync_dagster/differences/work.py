@@ -117,7 +117,6 @@ class Repair:
     """What a repair came to.
 
     Args:
-        dry_run: nothing was to be changed.
         after: the comparison at its end; a dry run has none.
         own_edits: what of the destination's own goes, as far as it shows who made it.
         conflicts: how many rows of the conflict table it closed; in a dry run those that it may close.
@@ -125,8 +124,7 @@ class Repair:
 
     changes: tuple[Change, ...]
     not_repaired: tuple[NotRepaired, ...]
-    dry_run: bool
-    after: Comparison | None = None
+    after: Comparison | None
     pending: tuple[Pending, ...] = ()
     own_edits: tuple[OwnEdit, ...] = ()
     conflicts: int = 0
@@ -139,7 +137,7 @@ class Repair:
     def summary(self) -> str:
         """One line: how much was changed, or in a dry run would be."""
         total = sum(change.count for change in self.changes)
-        if self.dry_run:
+        if self.after is None:
             more = (
                 f", and up to {counted(self.conflicts, 'row')} of the conflict table closed"
                 if self.conflicts
@@ -154,7 +152,7 @@ class Repair:
     def as_json(self) -> dict[str, Any]:
         """For `--json`."""
         return {
-            "dry_run": self.dry_run,
+            "dry_run": self.after is None,
             "changes": [change.as_json() for change in self.changes],
             "own_edits": [edit.as_json() for edit in self.own_edits],
             "conflicts_closed": self.conflicts,

@@ -42,6 +42,17 @@ def reason_of(status: int, said: str) -> RefusalReason:
     return next((reason for text, reason in _TEXTS if text.match(beginning)), RefusalReason.OTHER)
 
 
+_NO_BODY = re.compile(r"non-existent (?:label|body with label) (\d+)")
+
+
+def in_words(found: str) -> str:
+    """What was found, for people: DVID's own text about a body that is not there tells nothing of why."""
+    match = _NO_BODY.search(found)
+    if match is None:
+        return found
+    return f"no body {match[1]} there: perhaps merged or renumbered, or what makes it was left out ({found})"
+
+
 def check_no_key(refusal: RequestRefused) -> None:
     """Raises what was refused, unless it is DVID's own word that there is no such key."""
     if refusal.status != 404:

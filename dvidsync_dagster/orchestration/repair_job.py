@@ -119,12 +119,12 @@ def _nobody_minds() -> None:
 def repair_metadata(done: Repair) -> dict[str, dg.MetadataValue]:
     """What a repair shows in its run."""
     metadata: dict[str, dg.MetadataValue] = {
-        "dvidsync/dry_run": dg.MetadataValue.bool(done.dry_run),
+        "dvidsync/dry_run": dg.MetadataValue.bool(done.after is None),
         "dvidsync/changes": dg.MetadataValue.int(sum(change.count for change in done.changes)),
         "dvidsync/changes_table": table(done.changes),
         "dvidsync/own_edits": dg.MetadataValue.int(len(done.own_edits)),
         "dvidsync/own_edits_table": own_edits_table(done.own_edits[:SHOWN]),
-        "dvidsync/conflicts_closed": dg.MetadataValue.int(0 if done.dry_run else done.conflicts),
+        "dvidsync/conflicts_closed": dg.MetadataValue.int(0 if done.after is None else done.conflicts),
         "dvidsync/not_repaired_table": table(done.not_repaired, "why"),
         "dvidsync/pending_table": table(done.pending),
     }

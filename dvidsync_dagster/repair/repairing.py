@@ -111,7 +111,6 @@ def _done(work: Work, after: Comparison | None, conflicts: int) -> Repair:
     return Repair(
         changes=tuple(work.changes),
         not_repaired=tuple(dict.fromkeys(work.not_repaired)),
-        dry_run=work.dry_run,
         after=after,
         pending=tuple(dict.fromkeys(work.pending)),
         own_edits=tuple(work.own_edits),

@@ -31,7 +31,7 @@ def repair_text(done: Repair) -> str:
     """What was changed, what was not and why, and what differs still."""
     lines = [done.summary(), *_table(done.changes)]
     if done.own_edits:
-        lines.append(f"  of the destination's own {'would go' if done.dry_run else 'went'}:")
+        lines.append(f"  of the destination's own {'would go' if done.after is None else 'went'}:")
         lines += [
             f"    {edit.version}  {edit.instance}  {edit.item}  changed last by "
             f"{escaped(edit.user, 200) or 'somebody'} {escaped(edit.time, 200)}".rstrip()

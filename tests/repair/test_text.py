@@ -13,7 +13,7 @@ VERSION = "1" * 32
 def planned(count: int, shown: int) -> Repair:
     work = Work(dry_run=True, shown=shown)
     work.plan(VERSION, "notes", ChangeKind("delete key"), [f"key-{number}" for number in range(count)])
-    return Repair(tuple(work.changes), (), dry_run=True)
+    return Repair(tuple(work.changes), (), None)
 
 
 def test_the_first_items_stand_in_the_table_and_all_that_are_named_below_it() -> None:
