@@ -12,7 +12,7 @@ from dvidsync_dagster.cli import arguments
 from dvidsync_dagster.cli.exit_codes import STATUS_EXIT_CODES, exit_codes, remembered, worst
 from dvidsync_dagster.cli.output import echo
 from dvidsync_dagster.cli.snapshot_status import tell_snapshot
-from dvidsync_dagster.config import BucketConfig
+from dvidsync_dagster.config import BucketConfig, DestinationConfig
 from dvidsync_dagster.outgoing_text import counted
 
 if TYPE_CHECKING:
@@ -50,18 +50,19 @@ def _status(instance: dg.DagsterInstance, follower: Follower) -> None:
     from dvidsync_dagster.orchestration.ticks import known_checkpoint, runs_under_way
 
     echo(f"{follower.title}: {follower.text}")
-    bucket = _bucket(follower)
-    if bucket is None:
-        checkpoint = known_checkpoint(instance, follower)
+    destination = follower.config.destination(follower.name) if follower.is_destination else None
+    if isinstance(destination, BucketConfig):
+        checkpoint = tell_snapshot(instance, follower, destination)
     else:
-        checkpoint = tell_snapshot(instance, follower, bucket)
+        checkpoint = known_checkpoint(instance, follower)
     if checkpoint is None:
         echo("  checkpoint  none yet")
     else:
         reached = key_text(checkpoint.key_ns) if checkpoint.key_ns else "offsets only"
-        state = "ended in order" if checkpoint.clean else "did not end in order, or is going on"
         # A bucket has its own, of which Dagster may not know.
-        if bucket is None and not checkpoint.clean and CheckpointStore(instance, follower.key).ended_in_order:
+        is_dagsters = not isinstance(destination, BucketConfig)
+        state = "ended in order" if checkpoint.clean else "did not end in order, or is going on"
+        if is_dagsters and not checkpoint.clean and CheckpointStore(instance, follower.key).ended_in_order:
             state = "ended in order, and another job has begun since"
         echo(f"  checkpoint  {reached}, epoch {checkpoint.epoch}; its run {state}")
     for run in runs_under_way(instance, follower):
@@ -70,14 +71,10 @@ def _status(instance: dg.DagsterInstance, follower: Follower) -> None:
         echo(f"  run         {run.run_id} {state}")
     if follower.look is not None:
         _positions(follower.look(checkpoint), checkpoint)
-    if follower.is_destination:
+    if destination is not None:
         _conflicts(follower)
-    _own(follower)
-
-
-def _bucket(follower: Follower) -> BucketConfig | None:
-    destination = follower.config.destination(follower.name) if follower.is_destination else None
-    return destination if isinstance(destination, BucketConfig) else None
+    if isinstance(destination, DestinationConfig):
+        _own(follower, destination)
 
 
 def _conflicts(follower: Follower) -> None:
@@ -89,14 +86,12 @@ def _conflicts(follower: Follower) -> None:
         echo(f"  conflicts   {counts}")
 
 
-def _own(follower: Follower) -> None:
+def _own(follower: Follower, destination: DestinationConfig) -> None:
     """Where people practise, by what branches."""
-    from dvidsync_dagster.config import DestinationConfig
     from dvidsync_dagster.differences.own import Own
     from dvidsync_dagster.practice.branches import list_branches
 
-    destination = follower.config.destination(follower.name) if follower.is_destination else None
-    if isinstance(destination, DestinationConfig) and destination.practice is not None:
+    if destination.practice is not None:
         branches = tuple(list_branches(follower.config, destination))
         echo(f"  own         {Own(branches=branches).line() or 'no practice branch yet'}")
 

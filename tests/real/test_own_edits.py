@@ -114,27 +114,10 @@ def test_so_it_is_where_people_began_before_the_first_run(tmp_path: Path, apply:
 def test_the_version_goes_back_and_is_followed_again(tmp_path: Path) -> None:
     with stage(tmp_path, size=64, cube=16) as scene:
         config = configured(scene)
-        source = Worker(scene.root, scene.source.url, "amy")
-        copy = Worker(scene.root, scene.destination.url, "trainee")
-        source.merge(3, 4)
-        checkpoint, _ = follow(scene, None, "replay")
-        copy.merge(1, 10)
-        copy.cleave(3, 4)
-        source.merge(11, 10)
-        source.merge(3, 9)
+        source, copy, checkpoint = both_at_work(scene)
         checkpoint, rows = follow(scene, checkpoint, "replay")
         assert len(rows) == 2
-        planned, done = (
-            repair(
-                config,
-                config.destinations[0],
-                checkpoint=checkpoint,
-                dry_run=dry_run,
-                version=scene.root[:8],
-                still_owner=lambda: None,
-            )
-            for dry_run in (True, False)
-        )
+        planned, done = (repaired(scene, config, checkpoint, dry_run=dry_run) for dry_run in (True, False))
         edits = {(edit.item, edit.user) for edit in planned.own_edits}
         assert {("body 1", "trainee"), ("body 3", "trainee")} <= edits
         assert edits == {(edit.item, edit.user) for edit in done.own_edits}
@@ -151,14 +134,7 @@ def test_the_version_goes_back_and_is_followed_again(tmp_path: Path) -> None:
 def test_a_dry_run_tells_of_what_lies_under_records_that_are_still_to_come(tmp_path: Path) -> None:
     with stage(tmp_path, size=64, cube=16) as scene:
         config = configured(scene)
-        source = Worker(scene.root, scene.source.url, "amy")
-        copy = Worker(scene.root, scene.destination.url, "trainee")
-        source.merge(3, 4)
-        checkpoint, _ = follow(scene, None, "replay")
-        copy.merge(1, 10)
-        copy.cleave(3, 4)
-        source.merge(11, 10)
-        source.merge(3, 9)
+        source, copy, checkpoint = both_at_work(scene)
         source.merge(20, 21)
         scene.flush()
         foreseen = repaired(scene, config, checkpoint, dry_run=True)
@@ -173,6 +149,19 @@ def test_a_dry_run_tells_of_what_lies_under_records_that_are_still_to_come(tmp_p
         assert foreseen.own_edits == done.own_edits
         assert done.agree
         assert copy.bodies() == source.bodies()
+
+
+def both_at_work(scene: Stage) -> tuple[Worker, Worker, Checkpoint | None]:
+    """At the same bodies, after a run: the source's, the trainee, and the run's checkpoint."""
+    source = Worker(scene.root, scene.source.url, "amy")
+    copy = Worker(scene.root, scene.destination.url, "trainee")
+    source.merge(3, 4)
+    checkpoint, _ = follow(scene, None, "replay")
+    copy.merge(1, 10)
+    copy.cleave(3, 4)
+    source.merge(11, 10)
+    source.merge(3, 9)
+    return source, copy, checkpoint
 
 
 def repaired(scene: Stage, config: SyncConfig, checkpoint: Checkpoint | None, *, dry_run: bool) -> Repair:
@@ -207,17 +196,8 @@ def test_own_splits_are_taken_back(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         destination = config.destinations[0].model_copy(
             update={"admin_token_env": "OWN_EDITS_ADMIN" if committed else None}
         )
-        planned, done = (
-            repair(
-                config,
-                destination,
-                checkpoint=checkpoint,
-                dry_run=dry_run,
-                version=scene.root[:8],
-                still_owner=lambda: None,
-            )
-            for dry_run in (True, False)
-        )
+        config = config.model_copy(update={"destinations": [destination]})
+        planned, done = (repaired(scene, config, checkpoint, dry_run=dry_run) for dry_run in (True, False))
         assert {"body 3", "body 12", "body 20"} <= {edit.item for edit in planned.own_edits}
         assert planned.own_edits == done.own_edits
         assert not planned.not_repaired
