@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import struct
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -50,6 +51,10 @@ _STORED = struct.Struct("<BI")
 
 _LZ4 = 4 << 5
 """LZ4, without a checksum."""
+
+_one_at_a_time = threading.Lock()
+"""LZ4 lets other threads go on at each index. Where these unpack too, all of them mostly wait for each other:
+four take the processor two and a half times as long for each index as one does."""
 
 logger = logging.getLogger(__name__)
 
@@ -154,7 +159,7 @@ def indices(
     All of them are in memory at once, as DVID compresses them.
     """
     with _asked_for_indices(version, name) as path:
-        stored = _stored_indices(client, path, labels)
+        stored = _stored_indices(_read_indices(client, path, labels), path, labels)
         for label, content in zip(labels, stored, strict=True):
             index = protobuf.label_index(content)
             if content:
@@ -167,7 +172,9 @@ def told_by_indices(client: Transport, version: str, name: str, labels: Sequence
     """What the indices of at most `MOST_INDICES` labels tell, in their order. Many times faster than to look
     at each."""
     with _asked_for_indices(version, name) as path:
-        return index_arrays(labels, _stored_indices(client, path, labels))
+        content = _read_indices(client, path, labels)
+        with _one_at_a_time:
+            return index_arrays(labels, _stored_indices(content, path, labels))
 
 
 def splits(client: Transport, version: str, name: str) -> list[tuple[int, int, int, int]]:
@@ -205,8 +212,11 @@ def _asked_for_indices(version: str, name: str) -> Iterator[str]:
         raise ServerFailed(f"GET {path}", f"has an index that is none: {error!r}") from error
 
 
-def _stored_indices(client: Transport, path: str, labels: Sequence[int]) -> Iterator[bytes]:
-    content = client.read(path, body=orjson.dumps(labels), limit=VALUE, kind=BINARY)
+def _read_indices(client: Transport, path: str, labels: Sequence[int]) -> bytes:
+    return client.read(path, body=orjson.dumps(labels), limit=VALUE, kind=BINARY)
+
+
+def _stored_indices(content: bytes, path: str, labels: Sequence[int]) -> Iterator[bytes]:
     place = 0
     for label in labels:
         if place + _HEADER.size > len(content):
