@@ -11,10 +11,10 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-import lz4.block
 import numpy as np
 import numpy.typing as npt
 import orjson
+from lz4.block import LZ4BlockError, decompress
 
 from dvidsync_dagster.dvid import protobuf
 from dvidsync_dagster.dvid.again import is_passing
@@ -208,7 +208,7 @@ def _asked_for_indices(version: str, name: str) -> Iterator[str]:
     path = node_path(version, name, "indices-compressed")
     try:
         yield path
-    except (struct.error, lz4.block.LZ4BlockError, protobuf.DecodeError) as error:
+    except (struct.error, LZ4BlockError, protobuf.DecodeError) as error:
         raise ServerFailed(f"GET {path}", f"has an index that is none: {error!r}") from error
 
 
@@ -217,23 +217,22 @@ def _read_indices(client: Transport, path: str, labels: Sequence[int]) -> bytes:
 
 
 def _stored_indices(content: bytes, path: str, labels: Sequence[int]) -> Iterator[bytes]:
-    place = 0
+    end = 0
     for label in labels:
-        if place + _HEADER.size > len(content):
+        start = end + _HEADER.size
+        if start > len(content):
             raise ServerFailed(f"GET {path}", f"ends before the index of label {label}")
-        size, told = _HEADER.unpack_from(content, place)
-        place += _HEADER.size
-        if told != label or place + size > len(content):
+        size, told = _HEADER.unpack_from(content, end)
+        end = start + size
+        if told != label or end > len(content):
             raise ServerFailed(f"GET {path}", f"has something else in place of the index of label {label}")
-        yield _plain(content[place : place + size], path) if size else b""
-        place += size
-    if place != len(content):
-        raise ServerFailed(f"GET {path}", f"has {len(content) - place} bytes after its last index")
-
-
-def _plain(content: bytes, path: str) -> bytes:
-    compression, size = _STORED.unpack_from(content)
-    if compression != _LZ4 or size > VALUE:
-        raise ServerFailed(f"GET {path}", f"has an index that is kept in an unknown way: {content[:16]!r}")
-    plain: bytes = lz4.block.decompress(content[_STORED.size :], uncompressed_size=size)
-    return plain
+        if not size:
+            yield b""
+            continue
+        compression, plain = _STORED.unpack_from(content, start)
+        if compression != _LZ4 or plain > VALUE:
+            kept = content[start : min(end, start + 16)]
+            raise ServerFailed(f"GET {path}", f"has an index that is kept in an unknown way: {kept!r}")
+        yield decompress(content[start + _STORED.size : end], uncompressed_size=plain)
+    if end != len(content):
+        raise ServerFailed(f"GET {path}", f"has {len(content) - end} bytes after its last index")

@@ -183,8 +183,10 @@ def _rest(content: npt.NDArray[np.uint8], owner: int, start: int, end: int) -> I
     place = 0
     try:
         while place < len(rest):
-            tag = rest[place]
-            value, place = _number(rest, place + 1)
+            tag, value = rest[place], rest[place + 1]
+            place += 2
+            if value & _MORE:
+                value, place = _number(rest, place - 1)
             if tag & _KIND == SPAN:
                 place += value
             tags.append(tag)

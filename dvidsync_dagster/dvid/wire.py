@@ -29,6 +29,11 @@ _ERRORS = (
 )
 _current = threading.local()
 
+_LONG = 1 << 18
+"""Bytes of an answer from which on it pays to read few large pieces."""
+_REST = 0.004
+"""Seconds."""
+
 logger = logging.getLogger(__name__)
 
 
@@ -45,6 +50,8 @@ class Wait:
         self._word = patience.word
         self._began = time.monotonic()
         self._ends = self._began + patience.answer + body / SLOWEST
+        self._read = 0
+        self._comes_in_drops = False
 
     def came(self, count: int) -> None:
         """So many bytes of the answer are there: they may take their time."""
@@ -64,6 +71,17 @@ class Wait:
 
     def left(self) -> float:
         return self._ends - time.monotonic()
+
+    def was_read(self, count: int, most: int) -> None:
+        """So many bytes were there at once, of as many as could have been."""
+        self._read += count
+        self._comes_in_drops = self._read >= _LONG and count < most // 2
+
+    def rest(self) -> None:
+        """Let more of a long answer come together: DVID sends indices in pieces of 2 KB, and to be woken for
+        each takes the processor longer than to read it."""
+        if self._comes_in_drops:
+            time.sleep(_REST)
 
     def until_word(self) -> float:
         return max(0.01, self._began + self._word - time.monotonic())
@@ -91,12 +109,15 @@ class _Stream(httpcore.NetworkStream):
         wait: Wait | None = getattr(_current, "wait", None)
         if wait is None:
             return self._inner.read(max_bytes, timeout)
+        wait.rest()
         while True:
             left = wait.left()
             if left <= 0:
                 raise httpcore.ReadTimeout("it takes too long")
             try:
-                return self._inner.read(max_bytes, min(left, wait.until_word()))
+                piece = self._inner.read(max_bytes, min(left, wait.until_word()))
+                wait.was_read(len(piece), max_bytes)
+                return piece
             except httpcore.ReadTimeout:
                 wait.speak()
 

@@ -79,6 +79,15 @@ def promised(connection: socket.socket) -> None:
     connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 10737418240\r\n\r\n")
 
 
+def in_drops(connection: socket.socket) -> None:
+    """A megabyte, 2 KB at a time."""
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % MIB)
+    for _ in range(MIB // 2048):
+        time.sleep(0.0005)
+        connection.sendall(bytes(2048))
+
+
 def packed(connection: socket.socket) -> None:
     head = f"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: {len(PACKED)}\r\n\r\n"
     connection.sendall(head.encode() + PACKED)
@@ -127,3 +136,10 @@ def test_a_long_refusal_is_a_short_message() -> None:
         with pytest.raises(ServerError) as caught:
             client.change("POST", "/api/x")
         assert len(str(caught.value)) < 1500
+
+
+def test_a_long_answer_that_comes_in_drops_is_read_in_larger_pieces() -> None:
+    with served(in_drops, Patience(unreachable=0)) as client, client.stream("/api/x") as pieces:
+        sizes = [len(piece) for piece in pieces]
+    assert sum(sizes) == MIB
+    assert len(sizes) < 350
