@@ -95,8 +95,10 @@ class _Supervoxels:
         """Rows of the table of supervoxels."""
         moved = self._moved
         bodies, itself = (np.concatenate([*parts, _NONE]) for parts in (self._bodies, self._itself))
-        # Of a body that does not exist there are no voxels, whatever is mapped to it.
-        there = places_in(bodies, moved.bodies)[1]
+        # Of a body that does not exist there are no voxels, whatever is mapped to it. Mostly all do.
+        into = np.unique(self._into)
+        gone = into[~places_in(bodies, into)[1]]
+        there = np.isin(moved.bodies, gone, invert=True)
         supervoxels = np.concatenate([moved.supervoxels[there], itself])
         bodies = np.concatenate([moved.bodies[there], itself])
         # Of two ascending arrays after each other this kind is a mere merge.
