@@ -102,11 +102,20 @@ def _branch(place: Place, name: str | None) -> PracticeBranch:
 
 
 def _later(source: RepoInfo, begin: str, at: str | None) -> str:
-    """A version of the source that descends from the one at which practice began."""
+    """A version of the source that descends from the one at which practice began. A tag must be named: it can
+    be that of the beginning, and holds nothing that was done later."""
+    if begin not in source.versions:
+        raise ConfigurationError(
+            "BRANCH",
+            f"was made from {begin}, which is the destination's own",
+            "Only a branch that was made from a version of the source can be put beside the source.",
+        )
     after = [
         version
         for uuid, version in source.versions.items()
-        if uuid != begin and begin in source.ancestors(uuid) and uuid.startswith(at or "")
+        if uuid != begin
+        and begin in source.ancestors(uuid)
+        and (not version.is_tag if at is None else uuid.startswith(at))
     ]
     if at is None and not after:
         raise ConfigurationError(
