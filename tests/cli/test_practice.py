@@ -209,5 +209,6 @@ def test_a_branch_that_is_not_there_is_told(here: Practised) -> None:
     assert "is no practice branch of copy" in output
     known = here.branch()["branch"]
     assert known in output
+    assert "code location" not in output
     output = here.run("practice", "score", "CONFIG", known, "--at", "ffff", code=WRONG_CONFIGURATION).output
     assert "--at: 'ffff' names none of the source's versions" in output
