@@ -14,7 +14,7 @@ import yaml
 from click.testing import CliRunner, Result
 
 from dvidsync_dagster.cli import main
-from dvidsync_dagster.cli.exit_codes import DIFFERENT, DONE, WRONG_CONFIGURATION
+from dvidsync_dagster.cli.exit_codes import CONFLICT, DIFFERENT, DONE, WRONG_CONFIGURATION
 from tests.stage import INSTANCE, Stage, stage
 from tests.two_servers import Editor
 
@@ -181,6 +181,29 @@ def test_a_tag_is_beside_practice_only_if_it_is_named(here: Practised) -> None:
     assert (sheet["beside"], sheet["users"][0]["merges_yes"]) == (here.child, 1)
     sheet = json.loads(here.run("practice", "score", "CONFIG", "--json", "--at", "v1").stdout)
     assert (sheet["beside"], sheet["users"][0]["merges_yes"]) == ("v1", 0)
+
+
+def test_it_is_put_beside_the_branch_on_which_the_source_went_on(here: Practised) -> None:
+    here.run("practice", "new", "CONFIG")
+    here.copy.post(f"{INSTANCE}/merge", [10, 11], version=here.branch()["version"])
+    here.source.post(f"{INSTANCE}/merge", [10, 11], version=here.child)
+    here.source.commit(version=here.source.branch(here.servers.root, "trial"))
+    here.run("run", "CONFIG")
+    sheet = json.loads(here.run("practice", "score", "CONFIG", "--json").stdout)
+    assert (sheet["beside"], sheet["users"][0]["merges_yes"]) == (here.child, 1)
+
+
+def test_a_branch_of_the_source_with_a_name_that_is_taken_stops_runs_and_no_repair_says_that_all_agrees(
+    here: Practised,
+) -> None:
+    here.run("practice", "new", "CONFIG")
+    taken = here.source.branch(here.servers.root, here.branch()["branch"])
+    output = here.run("run", "CONFIG", code=CONFLICT).output
+    assert "a branch of that name is there already, of another version: once it is hidden" in output
+    assert ".. " not in output
+    for named in ([], ["--version", taken]):
+        output = here.run("repair", "CONFIG", *named, "--apply", code=DIFFERENT).output
+        assert "not repaired:" in output
 
 
 def test_the_list_names_the_version_in_which_people_work(here: Practised) -> None:
