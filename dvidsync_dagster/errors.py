@@ -61,6 +61,11 @@ class ConfigurationError(DvidSyncError):
         self.found = found
         self.remedy = remedy
 
+    @property
+    def is_argument(self) -> bool:
+        """Whether `field` is an argument of a command, and no part of the configuration."""
+        return self.field.startswith("--") or self.field in ("BRANCH", "RECORD")
+
 
 class LogError(DvidSyncError):
     """The mutation log cannot be trusted or read."""

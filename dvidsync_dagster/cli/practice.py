@@ -159,10 +159,12 @@ def _show(follower: Follower, branches: list[PracticeBranch]) -> None:
     echo(f"{follower.title}: {counted(len(branches), 'practice branch', 'practice branches')}")
     for branch in branches:
         made = key_text(branch.first.created) if branch.first.created else "-"
-        state = f"open at {branch.open[-1].uuid}" if branch.open else "closed"
+        # Where people work, though there may be open branches of their own below it.
+        here = branch.open[-1] if branch.last.locked and branch.open else branch.last
+        state = f"open at {here.uuid}" if branch.open else "closed"
         echo(
-            f"  {escaped(branch.name, 80)}  made {made} from {branch.parent}, {len(branch.versions):,} "
-            f"versions, {state}"
+            f"  {escaped(branch.name, 80)}  made {made} from {branch.parent}, "
+            f"{counted(len(branch.versions), 'version')}, {state}"
         )
     closed = [branch for branch in branches if not branch.open]
     if closed:

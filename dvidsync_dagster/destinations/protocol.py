@@ -86,11 +86,18 @@ def items_of(event: Event) -> tuple[str, ...]:
 
 
 class StoppedAt(Conflict):
-    """A run ends at events that the destination cannot take."""
+    """A run ends at events that the destination cannot take.
 
-    def __init__(self, rows: Sequence[ConflictRow], text: str) -> None:
+    Args:
+        rows: these events.
+        text: the message.
+        own_from: from which mutation id on changes there are its own; 0 if that was not seen.
+    """
+
+    def __init__(self, rows: Sequence[ConflictRow], text: str, own_from: int = 0) -> None:
         super().__init__(text)
         self.rows = rows
+        self.own_from = own_from
 
 
 @dataclass(frozen=True, slots=True)

@@ -131,8 +131,13 @@ class Repair:
 
     @property
     def agree(self) -> bool:
-        """The destination agrees with its source: now, or at a dry run already."""
-        return self.after.agree if self.after is not None else not (self.changes or self.not_repaired)
+        """It agrees with its source: now, or at a dry run already. What could not be done differs
+        also where it is pending: a destination that cannot follow waits for it in vain."""
+        if self.after is None:
+            return not (self.changes or self.not_repaired)
+        waiting = {(row.version, row.instance) for row in self.after.pending}
+        left = {(row.version, row.instance) for row in self.not_repaired}
+        return self.after.agree and waiting.isdisjoint(left)
 
     def summary(self) -> str:
         """One line: how much was changed, or in a dry run would be."""

@@ -220,7 +220,7 @@ def _somebody_else(asked: Asked, status: int, text: str, after: float | None) ->
 
 
 def _said(text: str) -> str:
-    return escaped(text.strip()) or "nothing"
+    return escaped(text.strip().removesuffix(".")) or "nothing"
 
 
 def _when(after: float | None) -> str:

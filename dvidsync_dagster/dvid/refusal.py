@@ -42,11 +42,18 @@ def reason_of(status: int, said: str) -> RefusalReason:
     return next((reason for text, reason in _TEXTS if text.match(beginning)), RefusalReason.OTHER)
 
 
+_BRANCH_IS_THERE = "branch already exists with given name"
+_OTHER_BRANCH = (
+    "a branch of that name is there already, of another version: once it is hidden (`dvid repo ROOT "
+    "hide-branch NAME`), the next run makes this one, or `dvidsync repair --apply` if it was left out"
+)
 _NO_BODY = re.compile(r"non-existent (?:label|body with label) (\d+)")
 
 
 def in_words(found: str) -> str:
-    """What was found, for people: DVID's own text about a body that is not there tells nothing of why."""
+    """What was found, for people, where DVID's own text tells nothing of why."""
+    if _BRANCH_IS_THERE in found:
+        return f"{_OTHER_BRANCH} ({found})"
     match = _NO_BODY.search(found)
     if match is None:
         return found

@@ -62,6 +62,11 @@ class Version:
     committed_at_latest: int = 0
     created: int = 0
 
+    @property
+    def is_tag(self) -> bool:
+        """Whether it is the version of a tag, which holds what its parent holds."""
+        return self.branch.startswith("tag-")
+
 
 @dataclass(frozen=True, slots=True)
 class Instance:

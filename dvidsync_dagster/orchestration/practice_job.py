@@ -112,7 +112,7 @@ def _sensor(
             found, remedy = found_and_remedy(error)
             return dg.SkipReason(f"{OUTAGE.title}: {found} {remedy}")
         if not due:
-            return dg.SkipReason("No version was committed since the newest practice branch was made.")
+            return dg.SkipReason("No committed version has arrived that has no practice branch yet.")
         limit_to_one(context.instance, follower.pool)
         return dg.RunRequest()
 

@@ -10,9 +10,6 @@ from dvidsync_dagster.differences.own import PracticeBranch
 from dvidsync_dagster.dvid.repo import RepoInfo, Version
 from dvidsync_dagster.errors import ConfigurationError, NotYet
 
-_TAGS = "tag-"
-"""The branch of a tag holds nothing beside what its parent holds."""
-
 _NOT_COMMITTED = (
     "The source has committed none yet: commit one there (`POST commit`), let the destination follow with "
     "`dvidsync run`, and try again."
@@ -41,7 +38,7 @@ def beginning(
         for uuid, version in source.versions.items()
         if uuid in followed
         and version.locked
-        and not version.branch.startswith(_TAGS)
+        and not version.is_tag
         and uuid in destination.versions
         and destination.versions[uuid].locked
     ]

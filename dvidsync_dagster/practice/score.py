@@ -13,7 +13,7 @@ from dvidsync_dagster.differences.items import ServerPair, find
 from dvidsync_dagster.differences.own import PracticeBranch
 from dvidsync_dagster.differences.sides import DvidSide
 from dvidsync_dagster.dvid.labelmap import Labelmap
-from dvidsync_dagster.dvid.repo import RepoInfo, read_repo_info
+from dvidsync_dagster.dvid.repo import RepoInfo, Version, read_repo_info
 from dvidsync_dagster.errors import ConfigurationError
 from dvidsync_dagster.outgoing_text import escaped
 from dvidsync_dagster.practice.branches import Place, opened_place
@@ -60,7 +60,7 @@ def score(
     Args:
         name: of the branch; without, the newest.
         at: the first letters of a version of the source; without, the latest commit that descends from the
-            version that the branch was made from.
+            version that the branch was made from, on its branch if there is a later version.
 
     Raises:
         ConfigurationError: there is no such branch or version, or none that is later.
@@ -102,11 +102,20 @@ def _branch(place: Place, name: str | None) -> PracticeBranch:
 
 
 def _later(source: RepoInfo, begin: str, at: str | None) -> str:
-    """A version of the source that descends from the one at which practice began."""
+    """A version of the source that descends from the one at which practice began. A tag must be named: it can
+    be that of the beginning, and holds nothing that was done later."""
+    if begin not in source.versions:
+        raise ConfigurationError(
+            "BRANCH",
+            f"was made from {begin}, which is the destination's own",
+            "Only a branch that was made from a version of the source can be put beside the source.",
+        )
     after = [
         version
         for uuid, version in source.versions.items()
-        if uuid != begin and begin in source.ancestors(uuid) and uuid.startswith(at or "")
+        if uuid != begin
+        and begin in source.ancestors(uuid)
+        and (not version.is_tag if at is None else uuid.startswith(at))
     ]
     if at is None and not after:
         raise ConfigurationError(
@@ -120,8 +129,14 @@ def _later(source: RepoInfo, begin: str, at: str | None) -> str:
             f"{at[:80]!r} names {len(after) or 'none'} of the source's versions that descend from {begin}",
             "Give the UUID of one, or enough of its first letters.",
         )
-    # A commit first: what is open changes under one's eyes.
-    return max(after, key=lambda version: (version.locked, version.committed_at_latest, version.number)).uuid
+    branch = source.versions[begin].branch
+
+    def fits(version: Version) -> tuple[bool, bool, int, int]:
+        """How well: where the work went on first, then a commit, as what is open changes under one's eyes."""
+        on_branch = version.branch == branch
+        return on_branch, version.locked, version.committed_at_latest, version.number
+
+    return max(after, key=fits).uuid
 
 
 @dataclass(frozen=True, slots=True)

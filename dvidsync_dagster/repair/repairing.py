@@ -17,7 +17,7 @@ from dvidsync_dagster.log.checkpoint import Checkpoint
 from dvidsync_dagster.repair.menders import opened_mending
 from dvidsync_dagster.repair.pending import PendingRecords
 from dvidsync_dagster.repair.resolved import is_resolved
-from dvidsync_dagster.run.conflict_table import conflict_table_of
+from dvidsync_dagster.run.conflict_table import ConflictTable, conflict_table_of
 
 ALL_SHOWN = 200
 """Items of each change that are named where one version is repaired, so that people see what goes."""
@@ -63,6 +63,7 @@ def repair(
             config, destination, source, dry_run=dry_run, still_owner=still_owner, say=say
         ) as mending,
     ):
+        conflicts = conflict_table_of(config, destination.name)
         versions = () if version is None else (version,)
         look = partial(look_at, config, destination, source, mending.follower, versions=versions)
         sides = look()
@@ -70,13 +71,12 @@ def repair(
             dry_run,
             mending.reads_at_once,
             shares_ids=sides.own.practises,
-            met_at=checkpoint.contact if checkpoint is not None else 0,
+            met_at=_met_at(checkpoint, conflicts),
             shown=EXAMPLES if version is None else ALL_SHOWN,
         )
         _tell_of_children(sides, say)
         with LaterRecords(config, sides, checkpoint, say, from_now=stuck) as later:
             pending = PendingRecords(later, config.settle_seconds)
-            conflicts = conflict_table_of(config, destination.name)
             with mending.mender(sides, look, pending, work) as mender:
                 mend(mender, say)
             if dry_run:
@@ -105,6 +105,14 @@ def repair(
         still_owner()
         closed = conflicts.repaired(lambda row: is_resolved(row, after))
         return _done(work, after.comparison, closed)
+
+
+def _met_at(checkpoint: Checkpoint | None, conflicts: ConflictTable) -> int:
+    """From which mutation id on changes at the destination are its own; 0 if nobody knows. Runs can have
+    stopped before the first checkpoint."""
+    if checkpoint is not None and checkpoint.contact:
+        return checkpoint.contact
+    return conflicts.own_from() if conflicts.stopped_at() is not None else 0
 
 
 def _done(work: Work, after: Comparison | None, conflicts: int) -> Repair:

@@ -108,5 +108,5 @@ def found_and_remedy(error: DvidSyncError) -> tuple[str, str]:
     """What was found, and what to do about it, each as a text of its own."""
     remedy = cause_of(error).remedy
     if isinstance(error, ConfigurationError):
-        return f"{error.field}: {error.found}.", f"{error.remedy} {remedy}"
+        return f"{error.field}: {error.found}.", error.remedy + ("" if error.is_argument else f" {remedy}")
     return str(error), remedy

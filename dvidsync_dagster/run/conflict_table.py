@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 _DAY_NS = 86_400 * 1_000_000_000
 _SUFFIX = ".parquet"
+_OWN_FROM = ".own"
 _AT_ONCE = 1000
 
 
@@ -56,7 +57,8 @@ class ConflictTable:
     """
 
     def __init__(self, uri: str, root: str, destination: str) -> None:
-        self._folder = Folder(uri, "quarantine", root, destination, "conflicts")
+        self._place = (uri, "quarantine", root, destination)
+        self._folder = Folder(*self._place, "conflicts")
         self._files: set[str] | None = None
         self._open: dict[str, frozenset[str]] = {}
 
@@ -86,7 +88,26 @@ class ConflictTable:
         """The row at which runs stop, if there is one."""
         return next((row for row in self.rows("open") if row.stops), None)
 
+    def own_from(self) -> int:
+        """From which mutation id on changes at the destination are its own, as a run knew it that stopped;
+        0 if none did."""
+        names = (name.removesuffix(_OWN_FROM) for name in self._numbers().names())
+        return min((int(name) for name in names if name.isascii() and name.isdigit()), default=0)
+
     # Changing
+
+    def stop(self, rows: Sequence[ConflictRow], own_from: int) -> None:
+        """List what a run stops at. It keeps no checkpoint of its chunk, so what it saw of `own_from` is kept
+        here; 0 if it saw nothing."""
+        self.keep(rows, stops=True)
+        if own_from:
+            numbers, name = self._numbers(), f"{own_from:020d}{_OWN_FROM}"
+            before = numbers.names()
+            if name not in before:
+                numbers.write(name, b"")
+            for each in before:
+                if each != name:
+                    numbers.remove(each)
 
     def keep(self, rows: Sequence[ConflictRow], *, stops: bool = False) -> None:
         """List what was left out, or what a run stops at. What is listed already stays the row that it is,
@@ -174,6 +195,9 @@ class ConflictTable:
         table = self._table(file, "closed")
         still_open: int = table["closed"].null_count
         return Counts(still_open, table.num_rows - still_open)
+
+    def _numbers(self) -> Folder:
+        return Folder(*self._place, "own")
 
     def _open_in(self, file: str) -> frozenset[str]:
         """The events whose rows are open in a file. Nobody else changes it meanwhile."""

@@ -177,7 +177,7 @@ class _Run:
             return self.session.destination.bring(batch)
         except StoppedAt as stopped:
             self.still_owner()
-            self.conflicts.keep(stopped.rows, stops=True)
+            self.conflicts.stop(stopped.rows, stopped.own_from)
             raise
 
     def _list(self, brought: Brought) -> int:

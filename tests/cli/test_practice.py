@@ -14,7 +14,7 @@ import yaml
 from click.testing import CliRunner, Result
 
 from dvidsync_dagster.cli import main
-from dvidsync_dagster.cli.exit_codes import DIFFERENT, DONE, WRONG_CONFIGURATION
+from dvidsync_dagster.cli.exit_codes import CONFLICT, DIFFERENT, DONE, WRONG_CONFIGURATION
 from tests.stage import INSTANCE, Stage, stage
 from tests.two_servers import Editor
 
@@ -170,11 +170,68 @@ def test_before_there_is_a_branch_or_a_later_version_there_is_no_score_sheet(her
     assert f"was made from {here.child}, and the source has no later version yet" in output
 
 
+def test_a_tag_is_beside_practice_only_if_it_is_named(here: Practised) -> None:
+    """It holds what the version holds that it was put on, which can be the beginning."""
+    here.run("practice", "new", "CONFIG")
+    here.copy.post(f"{INSTANCE}/merge", [10, 11], version=here.branch()["version"])
+    here.source.post(f"{INSTANCE}/merge", [10, 11], version=here.child)
+    here.source.post("tag", {"tag": "v1", "note": ""})
+    here.run("run", "CONFIG")
+    sheet = json.loads(here.run("practice", "score", "CONFIG", "--json").stdout)
+    assert (sheet["beside"], sheet["users"][0]["merges_yes"]) == (here.child, 1)
+    sheet = json.loads(here.run("practice", "score", "CONFIG", "--json", "--at", "v1").stdout)
+    assert (sheet["beside"], sheet["users"][0]["merges_yes"]) == ("v1", 0)
+
+
+def test_it_is_put_beside_the_branch_on_which_the_source_went_on(here: Practised) -> None:
+    here.run("practice", "new", "CONFIG")
+    here.copy.post(f"{INSTANCE}/merge", [10, 11], version=here.branch()["version"])
+    here.source.post(f"{INSTANCE}/merge", [10, 11], version=here.child)
+    here.source.commit(version=here.source.branch(here.servers.root, "trial"))
+    here.run("run", "CONFIG")
+    sheet = json.loads(here.run("practice", "score", "CONFIG", "--json").stdout)
+    assert (sheet["beside"], sheet["users"][0]["merges_yes"]) == (here.child, 1)
+
+
+def test_a_branch_of_the_source_with_a_name_that_is_taken_stops_runs_and_no_repair_says_that_all_agrees(
+    here: Practised,
+) -> None:
+    here.run("practice", "new", "CONFIG")
+    taken = here.source.branch(here.servers.root, here.branch()["branch"])
+    output = here.run("run", "CONFIG", code=CONFLICT).output
+    assert "a branch of that name is there already, of another version: once it is hidden" in output
+    assert ".. " not in output
+    for named in ([], ["--version", taken]):
+        output = here.run("repair", "CONFIG", *named, "--apply", code=DIFFERENT).output
+        assert "not repaired:" in output
+
+
+def test_the_list_names_the_version_in_which_people_work(here: Practised) -> None:
+    here.run("practice", "new", "CONFIG")
+    first = here.branch()
+    assert f"1 version, open at {first['version']}\n" in here.run("practice", "list", "CONFIG").output
+    here.copy.commit(version=first["version"])
+    work = here.copy.new_version(first["version"])
+    aside = here.copy.branch(first["version"], "amys-try")
+    assert f"3 versions, open at {work}\n" in here.run("practice", "list", "CONFIG").output
+    here.copy.commit(version=work)
+    assert f"3 versions, open at {aside}\n" in here.run("practice", "list", "CONFIG").output
+
+
+def test_a_branch_that_was_made_from_peoples_own_version_has_no_score_sheet(here: Practised) -> None:
+    own = here.copy.branch(here.servers.root, "trial")
+    here.copy.commit(version=own)
+    here.copy.branch(own, "practice-trial")
+    output = here.run("practice", "score", "CONFIG", "practice-trial", code=WRONG_CONFIGURATION).output
+    assert f"was made from {own}, which is the destination's own" in output
+
+
 def test_a_branch_that_is_not_there_is_told(here: Practised) -> None:
     here.run("practice", "new", "CONFIG")
     output = here.run("practice", "score", "CONFIG", "practice-2001", code=WRONG_CONFIGURATION).output
     assert "is no practice branch of copy" in output
     known = here.branch()["branch"]
     assert known in output
+    assert "code location" not in output
     output = here.run("practice", "score", "CONFIG", known, "--at", "ffff", code=WRONG_CONFIGURATION).output
     assert "--at: 'ffff' names none of the source's versions" in output

@@ -182,6 +182,7 @@ def test_only_dvids_own_answer_is_one(status: int, body: bytes, error: type[Exce
             client.change("POST", "/api/x", admin=True)
         assert type(caught.value) is error
         assert "rd=" not in str(caught.value)
+        assert ".. " not in str(caught.value)
         if isinstance(caught.value, NotDvid):
             assert caught.value.perhaps_done == (status >= 500 or status < 300)
 

@@ -56,6 +56,22 @@ def test_it_stops_at_what_people_did_before_the_first_run(tmp_path: Path) -> Non
         assert (bodies[1], bodies[own.new], bodies[7]) == ({1, 2}, {9}, {7, 8})
 
 
+def test_a_repair_then_tells_whose_edits_go(tmp_path: Path) -> None:
+    """Though there is no checkpoint."""
+    with stage(tmp_path) as scene:
+        this = Beside(scene, on_conflict="stop")
+        this.destination.merge(1, 9)
+        this.destination.merge(20, 21)
+        this.source.merge(1, 10)
+        assert this.stopped()
+        planned, done = (this.repaired(dry_run=dry_run) for dry_run in (True, False))
+        edits = {(edit.item, edit.user) for edit in planned.own_edits}
+        assert edits == {("body 1", "trainee"), ("body 20", "trainee")}
+        assert planned.own_edits == done.own_edits
+        scene.assert_same()
+        assert not this.stopped()
+
+
 def test_it_stops_at_each_run_until_people_have_put_it_back(beside: Beside) -> None:
     own = beside.destination.cleave(3, 4)
     beside.destination.merge(20, 21)

@@ -76,7 +76,7 @@ def test_the_job_makes_a_branch_and_a_commit_asks_for_it(
     servers.merge_next()
     failed = here.run(here.follower.practice_job)
     assert not failed.success
-    assert "No version was committed" in str(here.sensor())
+    assert "No committed version has arrived" in str(here.sensor())
     here.source.commit()
     child = here.source.new_version(servers.root)
     here.follow()
@@ -87,7 +87,7 @@ def test_the_job_makes_a_branch_and_a_commit_asks_for_it(
     (name,) = here.names()
     assert metadata["dvidsync/branch"].value == name
     assert metadata["dvidsync/from"].value == servers.root
-    assert "No version was committed" in str(here.sensor())
+    assert "No committed version has arrived" in str(here.sensor())
     named = here.run(here.follower.practice_job, from_version=servers.root)
     assert named.success
     assert here.names() == [name, f"{name}-2"]

@@ -55,6 +55,7 @@ def test_a_table_that_was_never_written(place: Path) -> None:
     assert list(table(place).rows()) == []
     assert table(place).counts() == Counts()
     assert table(place).stopped_at() is None
+    assert table(place).own_from() == 0
     assert table(place).applied([merge(1)]) == 0
     assert list(place.iterdir()) == []
 
@@ -185,3 +186,13 @@ def test_many_rows_of_one_day(place: Path) -> None:
     assert table(place).repaired(lambda row: int(row.items[0]) % 2 == 0) == 2500
     assert table(place).counts() == Counts(2500, 2500)
     assert [replace(each).row.mutation_id for each in table(place).first(3)] == [1, 3, 5]
+
+
+def test_what_a_run_that_stops_saw_of_the_destinations_own_numbers_is_kept(place: Path) -> None:
+    for own_from in (105, 0, 103, 103):
+        table(place).stop([row(1)], own_from)
+    assert table(place).own_from() == 103
+    stopped = table(place).stopped_at()
+    assert stopped is not None
+    assert stopped.row == row(1)
+    assert len(list(place.rglob("*.own"))) == 1

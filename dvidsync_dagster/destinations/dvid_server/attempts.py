@@ -204,9 +204,10 @@ def _stopped(rows: Sequence[ConflictRow], name: str) -> StoppedAt:
     if len(rows) > _ROWS:
         more.append(f"and {len(rows) - _ROWS} more, which `dvidsync conflicts list` names")
     also = f" Likewise {'; '.join(more)}." if more else ""
+    found = first.found.removesuffix(".")
     return StoppedAt(
         rows,
-        f"{first.action} at {first.where} cannot be applied to {name}: {first.found}.{also} "
+        f"{first.action} at {first.where} cannot be applied to {name}: {found}.{also} "
         f"Nothing that depends on it is applied. Compare source and destination there, or set "
         f"`on_conflict: skip` to leave such operations out.",
     )

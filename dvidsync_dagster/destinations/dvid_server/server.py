@@ -24,7 +24,7 @@ from dvidsync_dagster.destinations.dvid_server.meeting import changes_at_source,
 from dvidsync_dagster.destinations.dvid_server.ownership import Ownership
 from dvidsync_dagster.destinations.dvid_server.planner import Plan, Sides
 from dvidsync_dagster.destinations.dvid_server.rest import wait_for_rest
-from dvidsync_dagster.destinations.protocol import Brought, ConflictRow, Standing
+from dvidsync_dagster.destinations.protocol import Brought, ConflictRow, Standing, StoppedAt
 from dvidsync_dagster.destinations.source import Source
 from dvidsync_dagster.dvid.repo import RepoInfo, read_repo_info, read_server_info
 from dvidsync_dagster.dvid.transport import Transport
@@ -177,7 +177,11 @@ class DvidServer:
         self._own_values.checks = not batch.asked_for
         if self._looking.is_untried:
             self._looking.tried(is_past=self._is_past(batch.events))
-        plan, brought = bring(batch, self, looking=self._looking.is_needed)
+        try:
+            plan, brought = bring(batch, self, looking=self._looking.is_needed)
+        except StoppedAt as stopped:
+            stopped.own_from = self._contact
+            raise
         self._looking.brought(batch, lacked_some=plan.lacked_some)
         self._applied += brought.applied
         return brought
@@ -196,18 +200,21 @@ class DvidServer:
         behind, behind_in = self._kept_behind.keep(
             [each for side in self.sides.values() for each in side.behind()]
         )
-        contact = max(side.remembered for side in self.sides.values())
         others = self._others
         alone = others.end_of_chunk(self.contents().next_mutation_id) if others.matters else 0
         return replace(
             checkpoint,
-            contact=contact,
+            contact=self._contact,
             behind=behind,
             behind_in=behind_in,
             values=values,
             alone=alone,
             doubt=others.doubt,
         )
+
+    @property
+    def _contact(self) -> int:
+        return max(side.remembered for side in self.sides.values())
 
     def agreeing(self, rows: Sequence[ConflictRow]) -> Collection[str]:
         return agreeing(rows, self._repo.instances, self.sides)
