@@ -67,6 +67,12 @@ class OthersAtWork:
         if self.matters:
             self._suspect()
 
+    def met_first(self, own_from: int) -> None:
+        """The destination was met in this run, and mutation ids from this one on are its own. If it had given
+        some of them before the run, nobody knows to which bodies."""
+        if self.matters and self._began_at is not None and own_from < self._began_at:
+            self._suspect()
+
     def took_id(self) -> None:
         """A request of this run was done that takes a mutation id."""
         with self._lock:

@@ -56,6 +56,20 @@ def test_it_stops_at_what_people_did_before_the_first_run(tmp_path: Path) -> Non
         assert (bodies[1], bodies[own.new], bodies[7]) == ({1, 2}, {9}, {7, 8})
 
 
+def test_it_stops_at_them_also_where_the_first_run_did_not_come_to_these_bodies(tmp_path: Path) -> None:
+    with stage(tmp_path) as scene:
+        this = Beside(scene, on_conflict="stop")
+        this.destination.merge(1, 9)
+        this.source.merge(7, 8)
+        assert not this.stopped()
+        at_merge = this.source.merge(2, 1)
+        assert this.stopped() == [at_merge.number]
+        assert this.destination.bodies()[1] == {1, 9}
+        this.mend()
+        assert not this.stopped()
+        scene.assert_same()
+
+
 def test_a_repair_then_tells_whose_edits_go(tmp_path: Path) -> None:
     """Though there is no checkpoint."""
     with stage(tmp_path) as scene:

@@ -196,6 +196,8 @@ class DvidServer:
                 caught_up=standing is Standing.CAUGHT_UP,
             )
         values = self._keep_digests(applied)
+        if not self._checkpoint.contact:
+            self._others.met_first(self._contact)
         self._checkpoint = max(self._checkpoint, checkpoint, key=lambda each: each.key_ns)
         behind, behind_in = self._kept_behind.keep(
             [each for side in self.sides.values() for each in side.behind()]
