@@ -14,6 +14,7 @@ import pytest
 from dvid_sandbox.proofreaders.segmentation import RUNS_HEADER, sparse_volume
 from dvidsync_dagster.datatypes.labelmap.repair import JOIN, MERGE, SPLIT
 from dvidsync_dagster.differences.findings import DifferenceKind
+from dvidsync_dagster.dvid.labelmap import Labelmap
 from dvidsync_dagster.dvid.proto.labelmap_pb2 import LabelIndex
 from dvidsync_dagster.dvid.protobuf import counts_of, mapping_ops, set_counts
 from dvidsync_dagster.run.conflict_table import Counts, conflict_table_of
@@ -225,6 +226,29 @@ def test_what_was_joined_and_is_split_again_in_a_child(beside: Beside) -> None:
     assert [change.count for change in done.changes if change.kind is JOIN] == [1]
     assert done.after is not None
     assert {each.kind for each in done.after.differences} <= IDS
+    assert_same(beside)
+
+
+@pytest.mark.parametrize("request_of_voxels", ["blocks", "put_blocks"])
+def test_a_part_that_people_move_while_it_is_joined(
+    beside: Beside, monkeypatch: pytest.MonkeyPatch, request_of_voxels: str
+) -> None:
+    off, _ = split(beside, 10, at=beside.scene.destination.url)
+    asked = getattr(Labelmap, request_of_voxels)
+    moved: list[int] = []
+
+    def work(labelmap: Labelmap, *args: Any, **options: Any) -> Any:
+        answer = asked(labelmap, *args, **options)
+        if not moved:
+            moved.append(beside.destination.cleave(10, off).new)
+        return answer
+
+    monkeypatch.setattr(Labelmap, request_of_voxels, work)
+    done = beside.repaired()
+    (left,) = [each for each in done.not_repaired if "meanwhile" in each.why]
+    assert "supervoxel 10 " in left.why
+    assert not done.agree
+    assert JOIN in {change.kind for change in beside.repaired().changes}
     assert_same(beside)
 
 
