@@ -229,6 +229,29 @@ def test_what_was_joined_and_is_split_again_in_a_child(beside: Beside) -> None:
     assert_same(beside)
 
 
+def test_a_child_whose_index_still_lists_what_was_joined_in_its_parent(
+    beside: Beside, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has the parent's mapping, and an index of its own."""
+    there, root = beside.scene.destination.url, beside.scene.root
+    split(beside, 10, at=there)
+    node = f"{beside.scene.source.url}/api/node/{root}"
+    httpx.post(f"{node}/commit", json={"note": "done"}).raise_for_status()
+    httpx.post(f"{node}/newversion", json={"note": "", "uuid": CHILD}).raise_for_status()
+    assert not beside.stopped()
+    url = f"{there}/api/node/{CHILD}/{INSTANCE}/merge?u=trainee"
+    httpx.post(url, json=[10, 20]).raise_for_status()
+    monkeypatch.setenv("TOKEN", beside.scene.destination.admin_token)
+    fields = beside.fields()
+    fields["destinations"][0]["admin_token_env"] = "TOKEN"
+    monkeypatch.setattr(beside, "fields", lambda: fields)
+    for version in (root, CHILD):
+        done = beside.repaired(version=version)
+        assert [change.count for change in done.changes if change.kind is JOIN] == [1]
+    assert_same(beside)
+    assert not beside.repaired(dry_run=True, version=CHILD).changes
+
+
 @pytest.mark.parametrize("request_of_voxels", ["blocks", "put_blocks"])
 def test_a_part_that_people_move_while_it_is_joined(
     beside: Beside, monkeypatch: pytest.MonkeyPatch, request_of_voxels: str

@@ -37,12 +37,12 @@ class InVersion:
     Args:
         own: those whose last change is the destination's own.
         alike: of these, those that are as at the source all the same: operations on them can be left out.
-        left_out: labels of operations that were left out.
+        left_out: operations that were left out, by mutation id, and their labels.
     """
 
     bodies: Bodies
     own: set[int] = field(default_factory=set)
-    left_out: set[int] = field(default_factory=set)
+    left_out: dict[int, frozenset[int]] = field(default_factory=dict)
     parent: InVersion | None = None
     alike: set[int] = field(default_factory=set)
 
@@ -59,7 +59,8 @@ class InVersion:
     @property
     def behind(self) -> set[int]:
         """What was left out in the versions that it comes from too, whenever that was."""
-        return self.left_out | (self.parent.behind if self.parent is not None else set())
+        inherited = self.parent.behind if self.parent is not None else set()
+        return inherited.union(*self.left_out.values())
 
     def is_apart(self, done: Done) -> bool:
         """Whether an operation must be left out."""
@@ -71,6 +72,17 @@ class InVersion:
             or not self.behind.isdisjoint(done.touched)
             or not in_own.isdisjoint(done.given)
         )
+
+    def leave_out(self, done: Done) -> None:
+        self.left_out[done.number] = frozenset(done.touched)
+
+    def try_again(self, done: Done, *, is_left_out: bool) -> None:
+        was_left_out = self.left_out.pop(done.number, None) is not None
+        if is_left_out:
+            self.leave_out(done)
+        elif was_left_out:
+            # What was in its way is gone, and the checkpoint does not know of it.
+            self.do(done)
 
     def do(self, done: Done) -> None:
         for body, parts in done.before.items():
@@ -151,14 +163,13 @@ class Destination:
                     # Of what people have touched since nothing tells that it was done.
                     if not (there.own | there.behind).isdisjoint(event.touched):
                         perhaps.add(name)
-                    if name in rows:
-                        there.left_out |= event.touched
+                    there.try_again(event, is_left_out=name in rows)
                 elif there.is_apart(event):
                     expected.add(name)
-                    there.left_out |= event.touched
+                    there.leave_out(event)
                 elif name in rows and not there.alike.isdisjoint(event.touched | event.given):
                     perhaps.add(name)
-                    there.left_out |= event.touched
+                    there.leave_out(event)
                 else:
                     there.do(event)
         assert expected <= set(rows) <= expected | perhaps, (

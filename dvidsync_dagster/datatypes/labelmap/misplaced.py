@@ -58,14 +58,14 @@ def misplaced_in(labels: Collection[int], labelmap: Labelmap, version: str) -> l
         return []
     found: dict[tuple[int, int], int] = {}
     listed: set[int] = set()
-    for index, supervoxels in _listed(sorted(labels), labelmap, version):
+    for index, supervoxels in listed_by_indices(sorted(labels), labelmap, version):
         parts = sorted(supervoxels)
         homes = labelmap.mapping(version, parts)
         found |= {
             (each, index): body for each, body in zip(parts, homes, strict=True) if body not in (0, index)
         }
         listed |= supervoxels
-    by_home = dict(_listed(sorted(set(found.values())), labelmap, version))
+    by_home = dict(listed_by_indices(sorted(set(found.values())), labelmap, version))
     every = [
         Misplaced(supervoxel, index, version, body, supervoxel not in by_home.get(body, ()))
         for (supervoxel, index), body in found.items()
@@ -97,7 +97,7 @@ def _lost(
         (ancestor, *_) = parents
         parts = sorted(lost)
         homes = dict(zip(parts, labelmap.mapping(ancestor, parts), strict=True))
-        there = dict(_listed(sorted(set(homes.values()) - {0}), labelmap, ancestor))
+        there = dict(listed_by_indices(sorted(set(homes.values()) - {0}), labelmap, ancestor))
         for supervoxel in parts:
             if supervoxel in there.get(homes[supervoxel], ()):
                 yield Misplaced(
@@ -106,7 +106,10 @@ def _lost(
         parents = versions[ancestor].parents
 
 
-def _listed(labels: Sequence[int], labelmap: Labelmap, version: str) -> Iterator[tuple[int, set[int]]]:
+def listed_by_indices(
+    labels: Sequence[int], labelmap: Labelmap, version: str
+) -> Iterator[tuple[int, set[int]]]:
+    """Bodies with the supervoxels that their indices list."""
     for start in range(0, len(labels), _AT_ONCE):
         for label, index in labelmap.indices(version, labels[start : start + _AT_ONCE]):
             yield label, supervoxels_of(index)

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from dvidsync_dagster.datatypes.commands import Step
+from dvidsync_dagster.datatypes.labelmap.misplaced import listed_by_indices
 from dvidsync_dagster.datatypes.labelmap.missing_splits import Split, leaves
 from dvidsync_dagster.datatypes.labelmap.server.commands import JoinSupervoxels, Signature
 from dvidsync_dagster.differences.items import Found, ServerPair
@@ -19,7 +20,7 @@ class OwnSplit:
     """`whole` became `parts` at the destination.
 
     Args:
-        parts: those that are mapped to a body there.
+        parts: those that a body there has.
         bodies: that they are in. The first becomes that of the whole.
         at_source: what the whole is at the source: itself, or what it was split into there.
         homes_at_source: the bodies that these are in.
@@ -51,8 +52,10 @@ class OwnSplit:
         return f"{', '.join(map(str, self.parts))} joined to {self.whole}"
 
 
-def own_splits(found: Found, pair: ServerPair) -> list[OwnSplit]:
-    """Those that lead to supervoxels which differ.
+def own_splits(found: Found | None, pair: ServerPair) -> list[OwnSplit]:
+    """Those that lead to supervoxels which differ, and those whose parts a body's index still lists, though
+    the mapping has the whole again: a parent in which they were joined gives a version the one, and not the
+    other.
 
     Args:
         found: the supervoxels that differ.
@@ -68,10 +71,11 @@ def own_splits(found: Found, pair: ServerPair) -> list[OwnSplit]:
     made = {half for whole in own for half in _halves(there_by[whole])}
     wholes = sorted(set(own) - made)
     parts = {whole: tuple(leaves(whole, there_by)) for whole in wholes}
-    differing = set(found.keys.tolist())
-    wholes = [whole for whole in wholes if not differing.isdisjoint((whole, *parts[whole]))]
-    at_source = {whole: tuple(leaves(whole, here_by)) for whole in wholes}
     home = _homes(pair.destination, {each for whole in wholes for each in (whole, *parts[whole])})
+    differing = set(found.keys.tolist()) if found is not None else set()
+    stale = _in_index_alone(parts, home, pair.destination)
+    wholes = [each for each in wholes if each in stale or not differing.isdisjoint((each, *parts[each]))]
+    at_source = {whole: tuple(leaves(whole, here_by)) for whole in wholes}
     home_here = _homes(pair.source, {each for whole in wholes for each in (*at_source[whole], *parts[whole])})
     made_here = {half for split in here for half in _halves(split)}
     joined = []
@@ -79,12 +83,25 @@ def own_splits(found: Found, pair: ServerPair) -> list[OwnSplit]:
         its_homes = tuple(home_here[each] for each in at_source[whole] if home_here[each])
         # A list of splits can be incomplete: what the source has is never joined.
         at_both = [part for part in parts[whole] if home_here[part] and part not in made_here]
-        mapped = tuple(part for part in parts[whole] if home[part])
-        if mapped and its_homes and not at_both:
-            bodies = {home[each] for each in (whole, *mapped)} - {0}
+        there_now = stale.get(whole) or tuple(part for part in parts[whole] if home[part])
+        if there_now and its_homes and not at_both:
+            bodies = {home[each] for each in (whole, *there_now)} - {0}
             ordered = _preferred([home[whole], *its_homes], bodies)
-            joined.append(OwnSplit(whole, mapped, tuple(ordered), at_source[whole], its_homes))
+            joined.append(OwnSplit(whole, there_now, tuple(ordered), at_source[whole], its_homes))
     return joined
+
+
+def _in_index_alone(
+    parts: Mapping[int, Sequence[int]], home: Mapping[int, int], side: DvidSide
+) -> dict[int, tuple[int, ...]]:
+    """Wholes that are mapped, with those of their parts that are not, and are in the index of that body."""
+    mapped = {
+        whole: home[whole] for whole, its in parts.items() if home[whole] and not any(map(home.get, its))
+    }
+    labelmap, bodies = Labelmap(side.client, side.name), sorted(set(mapped.values()))
+    listed = dict(listed_by_indices(bodies, labelmap, side.version)) if bodies else {}
+    found = {whole: tuple(part for part in parts[whole] if part in listed[mapped[whole]]) for whole in mapped}
+    return {whole: its for whole, its in found.items() if its}
 
 
 def _preferred(first: Sequence[int], bodies: set[int]) -> list[int]:

@@ -55,7 +55,7 @@ class LabelmapRepair(DataRepair):
 
     def version(self, pair: ServerPair, work: Work, carry_out: CarryOut) -> None:
         found, _ = find(MAPPING, pair)
-        own = own_splits(found, pair) if found is not None else []
+        own = own_splits(found, pair)
         missing = missing_splits(found, pair) if found is not None else []
         bodies = {each.body for each in missing}
         bodies |= {body for each in own for body in (*each.bodies, *each.homes_at_source)}
