@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 _DAY_NS = 86_400 * 1_000_000_000
 _SUFFIX = ".parquet"
 _OWN_FROM = ".own"
+"""After the number, in the name of a file without content."""
 _AT_ONCE = 1000
 
 

@@ -53,10 +53,10 @@ def _changed_meanwhile(
     labelmap: Labelmap, command: JoinSupervoxels, indices: Mapping[int, LabelIndex]
 ) -> str | None:
     home, *homes = labelmap.mapping(command.version, [command.whole, *command.parts])
-    listed = any(with_any(index, command.parts) for index in indices.values())
     if home == command.body and not any(homes):
         # In a parent they were joined already, and this version has an index of its own.
         return None
+    listed = any(with_any(index, command.parts) for index in indices.values())
     # A server that was killed while it mapped them has the whole in its body, and parts without voxels.
     if not set(homes) <= indices.keys() or home not in (0, command.body) or (home and listed):
         parts = ", ".join(map(str, command.parts))
