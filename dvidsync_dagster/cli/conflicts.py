@@ -74,6 +74,7 @@ class _Text:
         echo(f"{follower.title}: {table.counts()}, in {table.path}")
         for row in table.rows(*states):
             echo("\n".join(f"  {line}" for line in _lines(row.as_json())))
+        tell_replaced(follower)
 
     def end(self) -> None:
         """Nothing."""
@@ -115,6 +116,15 @@ class _Json:
 
 
 _SHOWN: dict[str, Callable[[], _Text | _Csv | _Json]] = {"text": _Text, "csv": _Csv, "json": _Json}
+
+
+def tell_replaced(follower: Follower) -> None:
+    """How many values runs replaced that may have been people's, if there are any."""
+    from dvidsync_dagster.log.replaced import Replaced
+
+    replaced = Replaced(follower.config, follower.name)
+    if count := replaced.count():
+        echo(f"  replaced    {count:,} {replaced.text}")
 
 
 def _lines(cells: dict[str, Any]) -> Iterator[str]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from dvidsync_dagster.cli import arguments
+from dvidsync_dagster.cli.conflicts import tell_replaced
 from dvidsync_dagster.cli.exit_codes import STATUS_EXIT_CODES, exit_codes, remembered, worst
 from dvidsync_dagster.cli.output import echo
 from dvidsync_dagster.cli.snapshot_status import tell_snapshot
@@ -84,6 +85,7 @@ def _conflicts(follower: Follower) -> None:
     counts = conflict_table_of(follower.config, follower.name).counts()
     if counts.open or counts.closed:
         echo(f"  conflicts   {counts}")
+    tell_replaced(follower)
 
 
 def _own(follower: Follower, destination: DestinationConfig) -> None:

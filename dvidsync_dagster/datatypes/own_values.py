@@ -4,13 +4,16 @@ A destination does not tell who changed a key, a neuron or an element. But what 
 the source had when the item was last looked at, in this version or in the parent. Of an item that was never
 looked at it is what the source has in the parent version, which is committed. Whatever else is there, people
 made it.
+
+What a version had when the destination was met, before the first run, may be either's. Where nothing shows
+that people made it, it is followed, and what was there is kept aside.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from dvidsync_dagster.log.digests import NOTHING, Now
 
@@ -48,6 +51,24 @@ class Both:
     since: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Evidence(Generic[K]):
+    """Where to look for whose an item is, if what is known does not tell.
+
+    Args:
+        there: what the destination has of an item, as it is kept aside.
+        shows_people: whether what the destination has shows that people made it.
+    """
+
+    at_source: InVersion[K]
+    there: Callable[[K], bytes]
+    shows_people: Callable[[K], bool] = lambda _: False
+
+
+KeepAside = Callable[[str, str, Mapping[str, bytes]], None]
+"""Takes, of a version and an instance, what is about to be replaced, by item."""
+
+
 class OwnValues:
     """What is known of the items of a destination. It is asked by several threads.
 
@@ -55,16 +76,28 @@ class OwnValues:
         parents: of a version at the source.
         checks: what is people's is not written; else all is.
         leaves_out: what is not taken is left out for good, and not tried again.
+        keep_aside: takes what is about to be replaced, and may be people's.
+        copied_from: the copy was made at this time or later (ns since 1970); None if that is not known.
     """
 
     def __init__(
-        self, parents: Callable[[str], Sequence[str]], *, checks: bool = True, leaves_out: bool = True
+        self,
+        parents: Callable[[str], Sequence[str]],
+        *,
+        checks: bool = True,
+        leaves_out: bool = True,
+        keep_aside: KeepAside = lambda _version, _instance, _values: None,
+        copied_from: int | None = None,
     ) -> None:
         self.digests: Digests | None = None
         """None: nothing is known, and all is written."""
         self._parents = parents
         self.checks = checks
         self._leaves_out = leaves_out
+        self._keep_aside = keep_aside
+        self.copied_from = copied_from
+        self.told_up_to = 0
+        """All that the source announced up to then (ns since 1970) is in the batch, or was in one before."""
 
     def about_to_make(self, version: str, instance: str = "") -> None:
         """A version that is made has what its parent has, an instance (where one is named) nothing."""
@@ -72,14 +105,16 @@ class OwnValues:
             self.digests.make(("", instance) if instance else (version, ""))
 
     def about_to_write(
-        self, version: str, instance: str, items: Mapping[K, Both], at_source: InVersion[K]
+        self, version: str, instance: str, items: Mapping[K, Both], evidence: Evidence[K]
     ) -> set[K]:
         """Which items are people's, and must not be written. All others that differ are going to be."""
         digests = self.digests
         if digests is None:
             return set()
         differing = {key: both for key, both in items.items() if both.source != both.destination}
-        own = self._own(digests, version, instance, differing, at_source) if self.checks else set()
+        own = self._own(digests, version, instance, differing, evidence) if self.checks else set()
+        if self.checks:
+            self._keep_what_may_be_own(digests, version, instance, differing, own, evidence)
         changes = {
             both.item: (both.destination, both.source) for key, both in differing.items() if key not in own
         }
@@ -108,22 +143,59 @@ class OwnValues:
         version: str,
         instance: str,
         items: Mapping[K, Both],
-        at_source: InVersion[K],
+        evidence: Evidence[K],
     ) -> set[K]:
         own: set[K] = set()
         unknown: list[K] = []
-        parent = self._parent(version) if self._was_made(digests, version) else None
+        was_made = self._was_made(digests, version)
+        parent = self._parent(version) if was_made else None
         for key, both in items.items():
             known = self._known(digests, version, instance, both)
-            if known is None and parent is not None:
+            # The source has in a parent what it had there: where nothing else tells, it is asked.
+            if known is None and parent is not None and digests.tells(parent, instance, both.item):
                 known = self._known(digests, parent, instance, both)
             if known is None:
                 unknown.append(key)
             elif both.destination not in known:
                 own.add(key)
         if parent is not None:
-            own |= self._made_by_people(parent, items, unknown, at_source)
+            own |= self._made_by_people(parent, items, unknown, evidence.at_source)
+        if not was_made:
+            mine = (
+                key
+                for key in items
+                if key not in own and self._may_be_own(digests, version, instance, items[key])
+            )
+            own.update(key for key in mine if evidence.shows_people(key))
         return own
+
+    def _may_be_own(self, digests: Digests, version: str, instance: str, both: Both) -> bool:
+        """Whether nothing tells if what is there was the source's. What is not there is nobody's."""
+        return both.destination != NOTHING and not digests.tells(version, instance, both.item)
+
+    def _keep_what_may_be_own(
+        self,
+        digests: Digests,
+        version: str,
+        instance: str,
+        items: Mapping[K, Both],
+        own: Collection[K],
+        evidence: Evidence[K],
+    ) -> None:
+        """What the version has from its parent, nobody made there."""
+        if self._was_made(digests, version):
+            return
+        unsure = [
+            key
+            for key, both in items.items()
+            if key not in own and self._may_be_own(digests, version, instance, both)
+        ]
+        parent = self._parent(version)
+        if unsure and parent is not None:
+            taken_over = evidence.at_source(parent, unsure)
+            unsure = [key for key in unsure if items[key].destination != taken_over[key]]
+        if unsure:
+            self._keep_aside(version, instance, {str(key): evidence.there(key) for key in unsure})
 
     def _was_made(self, digests: Digests, version: str) -> bool:
         return digests.was_made(version)
@@ -162,19 +234,19 @@ class ValuesBeyondStop(OwnValues):
     """
 
     def __init__(self, known: OwnValues, is_made: Callable[[str], bool]) -> None:
-        super().__init__(known._parents, checks=known.checks)
-        self.digests = known.digests
+        super().__init__(known._parents, checks=known.checks, copied_from=known.copied_from)
+        self.digests, self.told_up_to = known.digests, known.told_up_to
         self._is_made = is_made
         self._foreseen: dict[tuple[str, str, int], int] = {}
 
     def about_to_write(
-        self, version: str, instance: str, items: Mapping[K, Both], at_source: InVersion[K]
+        self, version: str, instance: str, items: Mapping[K, Both], evidence: Evidence[K]
     ) -> set[K]:
         if self.digests is None or not self.checks:
             return set()
         there = {key: self._taken_over(version, instance, both) for key, both in items.items()}
         differing = {key: both for key, both in there.items() if both.source != both.destination}
-        own = self._own(self.digests, version, instance, differing, at_source)
+        own = self._own(self.digests, version, instance, differing, evidence)
         self._foreseen |= {
             (version, instance, both.item): both.source for key, both in items.items() if key not in own
         }

@@ -109,6 +109,7 @@ class Brought:
         held: those that must wait for the next chunk or run.
         already_there: how many of the applied ones were present before.
         conflicts: those that were left out, which count as applied.
+        replaced: how many values that may have been people's were kept, and replaced.
         tables: what became of the tables that a destination keeps.
         postponed: identities of events that were refused, and may only be early: they are among the held.
         seconds: the time that it took, by stage.
@@ -118,6 +119,7 @@ class Brought:
     held: list[Event] = field(default_factory=list)
     already_there: int = 0
     conflicts: tuple[ConflictRow, ...] = ()
+    replaced: int = 0
     tables: Sequence[TableReport] = ()
     postponed: Collection[Hashable] = frozenset()
     seconds: Mapping[str, float] = field(default_factory=dict)

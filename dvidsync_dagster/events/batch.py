@@ -25,6 +25,8 @@ class Batch:
         postponed: identities of events that were refused before, and wait for something that is late.
         may_be_early: whether an event that is refused may only be early: something before it is late.
         records: how many records of the log it was read from.
+        told_up_to: what the source announced up to then (ns since 1970) is in it, or was in one before; 0 if
+            that is not known.
         again: it was read before; what the destination lacks of it is applied.
         asked_for: somebody chose just these events: they come before what people changed at the destination.
     """
@@ -34,5 +36,6 @@ class Batch:
     postponed: Collection[Hashable] = frozenset()
     may_be_early: Callable[[NumberedEvent], bool] = _never
     records: int = 0
+    told_up_to: int = 0
     again: bool = False
     asked_for: bool = False

@@ -95,6 +95,18 @@ class Digests:
                 return (NOTHING,)
             return now
 
+    def tells(self, version: str, instance: str, item: int) -> bool:
+        """Whether it is known what the source had of an item. If not, nothing is known, or only what the
+        destination had when it was met."""
+        place = (version, instance)
+        with self._lock:
+            if item in self._since.get(place, {}):
+                return True
+            is_as_met = item in self._met.get(place, {})
+            known = self._known.get(place)
+            is_known = known is not None and known.get(item) is not None
+            return not is_as_met and (is_known or self._is_whole(place))
+
     def _is_whole(self, place: Place) -> bool:
         """Whether what is not known of an item is that it is not there."""
         version, instance = place

@@ -61,7 +61,7 @@ class RunEnd:
         self.ahead = report.ahead
         self.conflicts += len(report.conflicts)
         self.first_conflicts = [*self.first_conflicts, *report.conflicts[:SHOWN]][:SHOWN]
-        self.changed_conflicts |= bool(report.conflicts or report.resolved)
+        self.changed_conflicts |= bool(report.conflicts or report.resolved or report.replaced)
         self.quarantined += len(report.quarantined)
         self.first_quarantined = [*self.first_quarantined, *report.quarantined[:SHOWN]][:SHOWN]
         self.open_for_long = report.open_for_long

@@ -12,6 +12,7 @@ import dagster as dg
 
 from dvidsync_dagster.config import AnyDestination, SyncConfig
 from dvidsync_dagster.errors import LogError
+from dvidsync_dagster.log.replaced import Replaced
 from dvidsync_dagster.orchestration.followers import Follower, destination_follower
 from dvidsync_dagster.orchestration.names import conflicts_key
 from dvidsync_dagster.run.conflict_table import Counts, conflict_table_of
@@ -20,6 +21,7 @@ from dvidsync_dagster.run.listed_conflict import COLUMNS, ListedConflict
 OPEN = "dvidsync/open"
 CLOSED = "dvidsync/closed"
 TABLE = "dvidsync/conflict_table"
+REPLACED = "dvidsync/replaced"
 SHOWN = 200
 
 _TEXTS = {
@@ -74,7 +76,9 @@ def _materialization(follower: Follower) -> dg.AssetMaterialization:
     """The open rows first."""
     table = conflict_table_of(follower.config, follower.name)
     counts = table.counts()
-    if counts == Counts():
+    kept = Replaced(follower.config, follower.name)
+    replaced = kept.count()
+    if counts == Counts() and not replaced:
         return dg.AssetMaterialization(conflicts_key(follower.key), metadata=_NOTHING)
     return dg.AssetMaterialization(
         conflicts_key(follower.key),
@@ -84,6 +88,7 @@ def _materialization(follower: Follower) -> dg.AssetMaterialization:
             CLOSED: dg.MetadataValue.int(counts.closed),
             TABLE: _table(table.first(SHOWN)),
             "dvidsync/path": dg.MetadataValue.text(table.path),
+            **({REPLACED: dg.MetadataValue.text(f"{replaced:,} {kept.text}")} if replaced else {}),
         },
     )
 

@@ -219,6 +219,7 @@ class _Run:
             not_followed=dict(at_hand.not_followed),
             unknown_actions=dict(at_hand.unknown_actions),
             conflicts=brought.conflicts,
+            replaced=brought.replaced,
             tables=brought.tables,
             quarantined=taken.quarantined,
             notes=self.session.notes.take(),

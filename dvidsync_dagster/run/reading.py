@@ -115,10 +115,11 @@ class Reader:
         if not part.again:
             self.ids.take_in(decoded, ahead)
         patience = int(max(self._config.settle_seconds, 10) * NANOSECONDS)
+        told_up_to = part.cut if chunk.last else chunk.horizon - patience - 1
         self.at_hand.take_in(
             passed,
             [*behind, *ahead.announcements],
-            ended_before=part.cut + 1 if chunk.last else chunk.horizon - patience,
+            ended_before=told_up_to + 1,
             waiting=self.undecodable.waiting.instances,
             counters=self.session.route.counters,
         )
@@ -131,6 +132,7 @@ class Reader:
             postponed=self.ids.still_early(events),
             may_be_early=self.ids.may_be_early,
             records=len(records),
+            told_up_to=told_up_to,
             again=part.again,
         )
         return Taken(

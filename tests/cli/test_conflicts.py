@@ -14,11 +14,12 @@ from typing import Any
 
 import dagster as dg
 import httpx
+import pandas as pd
 import pytest
 
 from dvid_sandbox.launcher import SandboxServer
 from dvidsync_dagster.cli.exit_codes import CONFLICT, DONE, LEFT_OUT, WRONG_CONFIGURATION
-from dvidsync_dagster.orchestration.conflict_asset import CLOSED, OPEN, TABLE
+from dvidsync_dagster.orchestration.conflict_asset import CLOSED, OPEN, REPLACED, TABLE
 from dvidsync_dagster.orchestration.names import conflicts_key, destination_key
 from dvidsync_dagster.run.listed_conflict import COLUMNS
 from tests.cli.test_cli import dvidsync, write
@@ -198,3 +199,27 @@ def test_a_run_that_was_killed_before_its_checkpoint_lists_nothing_twice(
     metadata = shown(servers)[TABLE]
     assert isinstance(metadata, dg.TableMetadataValue)
     assert [record.data["items"] for record in metadata.records] == ["11, 10", "12, 11"]
+
+
+def test_what_was_replaced_and_may_be_peoples_is_told_in_each_place(servers: Stage, tmp_path: Path) -> None:
+    config = write(tmp_path, fields_of(servers, "skip"))
+    for server, value in ((servers.destination, b"mine"), (servers.source, b"theirs")):
+        url = f"{server.url}/api/node/{servers.root}/segmentation_annotations/key/a"
+        httpx.post(url, content=value).raise_for_status()
+    done = dvidsync("run", config)
+    assert done.exit_code == DONE
+    assert "may have been people's" in done.output
+    line = "replaced    1 values that were there before the first run"
+    assert line in dvidsync("conflicts", "list", config).output
+    assert line in dvidsync("status", config).output
+    told = str(shown(servers)[REPLACED].value)
+    assert told.startswith("1 values that were there")
+    folder = Path(told.rpartition(" kept in ")[2])
+    (row,) = pd.read_parquet(folder).to_dict("records")
+    del row["replaced"]
+    assert row == {
+        "version": servers.root,
+        "instance": "segmentation_annotations",
+        "item": "a",
+        "value": b"mine",
+    }

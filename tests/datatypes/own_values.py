@@ -3,17 +3,22 @@ the source; and a model of what must come of it when what cannot be taken is lef
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from random import Random
 from typing import Any, ClassVar
+
+from pyarrow import parquet
 
 from dvid_sandbox.launcher import SandboxServer
 from dvidsync_dagster.config import SyncConfig
 from dvidsync_dagster.destinations.protocol import ConflictRow
 from dvidsync_dagster.errors import OwnershipLost
 from dvidsync_dagster.log.checkpoint import Checkpoint
+from dvidsync_dagster.log.replaced import Replaced
 from dvidsync_dagster.run.conflict_table import conflict_table_of
 from dvidsync_dagster.run.follow import follow
 from dvidsync_dagster.run.report import ChunkReport
@@ -36,6 +41,10 @@ class Worker:
 
     def told(self, item: str) -> str:
         """How a row of the report names it."""
+        raise NotImplementedError
+
+    def held(self, kept: bytes) -> Value:
+        """What was kept of an item."""
         raise NotImplementedError
 
     def value(self, number: int) -> Value:
@@ -62,6 +71,9 @@ class Keys(Worker):
     def told(self, item: str) -> str:
         return f"key {item!r}:"
 
+    def held(self, kept: bytes) -> Value:
+        return kept
+
     def value(self, number: int) -> Value:
         return b"value %d" % number
 
@@ -87,11 +99,17 @@ class Neurons(Worker):
     def told(self, item: str) -> str:
         return f"neuron {item}:"
 
+    def held(self, kept: bytes) -> Value:
+        return json.loads(kept)["class"]
+
     def value(self, number: int) -> Value:
         return f"class {number}"
 
-    def put(self, item: str, value: Value, version: str) -> None:
-        self.request("POST", f"neurons/key/{item}", version, json={"bodyid": int(item), "class": value})
+    def put(self, item: str, value: Value, version: str, time: datetime | None = None) -> None:
+        """`time` is when DVID would say that it was, if not now."""
+        stamp = {"class_user": self.user, "class_time": time.isoformat()} if time is not None else {}
+        neuron = {"bodyid": int(item), "class": value, **stamp}
+        self.request("POST", f"neurons/key/{item}", version, json=neuron)
 
     def delete(self, item: str, version: str) -> None:
         self.request("DELETE", f"neurons/key/{item}", version)
@@ -108,6 +126,10 @@ class Elements(Worker):
 
     def told(self, item: str) -> str:
         return f"({item.replace(',', ', ')})"
+
+    def held(self, kept: bytes) -> Value:
+        (element,) = json.loads(kept)
+        return (element["Tags"][0], element["Prop"]["note"])
 
     def value(self, number: int) -> Value:
         return ("a" if number % 2 else "b", str(number))
@@ -163,6 +185,7 @@ class Beside:
         changed: the items that the source changed, from the beginning.
         at: how many of these there were at the checkpoint.
         is_met: there was a run already.
+        replaced: what the first run replaced, and may have been people's.
     """
 
     source: Worker
@@ -170,12 +193,13 @@ class Beside:
     random: Random
     version: str
     on_conflict: str = "skip"
-    start: str = "beginning"
+    start: str | dict[str, str] = "beginning"
     items: dict[tuple[str, str], Item] = field(default_factory=dict)
     changed: list[tuple[str, str]] = field(default_factory=list)
     at: int = 0
     number: int = 0
     is_met: bool = True
+    replaced: list[tuple[str, Value]] = field(default_factory=list)
     checkpoint: Checkpoint | None = None
     before: list[tuple[Checkpoint | None, int]] = field(default_factory=list)
 
@@ -220,6 +244,18 @@ class Beside:
     def listed(self) -> set[str]:
         """The items of which the conflict table has an open row."""
         return self._told([each.row for each in conflict_table_of(self.config(), "copy").rows("open")])
+
+    def kept_aside(self) -> dict[str, set[Value]]:
+        """What is kept of what runs replaced, by item."""
+        found: dict[str, set[Value]] = {}
+        folder = self.source.scene.quarantine / self.source.scene.root / "copy" / "replaced"
+        files = sorted(folder.glob("*.parquet"))
+        rows = [row for file in files for row in parquet.read_table(file).to_pylist()]
+        assert Replaced(self.config(), "copy").count() == len(rows)
+        for row in rows:
+            item = row["item"].strip("()").replace(", ", ",")
+            found.setdefault(item, set()).add(self.source.held(row["value"]))
+        return found
 
     def _told(self, rows: Sequence[ConflictRow]) -> set[str]:
         return {item for item in self.source.items for row in rows if self.source.told(item) in row.found}
@@ -269,6 +305,8 @@ class Beside:
             if not self.is_met:
                 # What the copy had then, and what people made of it, looks the same.
                 item.from_source.add(item.there)
+                if item.there not in (None, here):
+                    self.replaced.append((name, item.there))
             if item.there != here and item.there not in item.from_source:
                 left_out.add(name)
             else:

@@ -335,6 +335,8 @@ def test_own_work_stays_and_each_difference_is_listed(
                 expected = this.expected()
                 assert this.follow() == expected
                 assert this.copy.all(this.version) == this.there()
+                kept = this.kept_aside()
+                assert all(value in kept.get(item, ()) for item, value in this.replaced)
                 if this.random.random() < 0.2:
                     this.new_version()
                     assert this.follow() == this.expected() == set()

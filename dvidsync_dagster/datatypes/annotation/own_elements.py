@@ -7,8 +7,10 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import partial
 
+import orjson
+
 from dvidsync_dagster.datatypes.annotation.region import Region
-from dvidsync_dagster.datatypes.own_values import MAX_BYTES_FOUND, NOT_THE_SOURCES, Both, OwnValues
+from dvidsync_dagster.datatypes.own_values import MAX_BYTES_FOUND, NOT_THE_SOURCES, Both, Evidence, OwnValues
 from dvidsync_dagster.differences.hashes import canonical, hashed
 from dvidsync_dagster.differences.sides import DvidSide
 from dvidsync_dagster.dvid.annotation import Annotation, Element, Point, position
@@ -52,10 +54,13 @@ class OwnElements:
             for point in points
         }
 
-    def own(self, source: Region, both: Mapping[Point, Both]) -> set[Point]:
+    def own(self, source: Region, destination: Region, both: Mapping[Point, Both]) -> set[Point]:
         """Those that people changed, which must not be written; all others that differ are going to be."""
-        in_version = partial(_digests_in, self.source, source.edge, source.pool)
-        return self.values.about_to_write(source.version, self.source.name, both, in_version)
+        evidence = Evidence(
+            partial(_digests_in, self.source, source.edge, source.pool),
+            lambda point: orjson.dumps(destination.at(point)),
+        )
+        return self.values.about_to_write(source.version, self.source.name, both, evidence)
 
     def written(
         self, version: str, both: Mapping[Point, Both], own: Collection[Point], refused: Collection[Point]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from hashlib import blake2b
@@ -10,7 +10,7 @@ from itertools import islice
 from typing import IO
 
 from dvidsync_dagster.datatypes.keyvalue.reading import KEYS_PER_REQUEST, read_keys, read_values
-from dvidsync_dagster.datatypes.own_values import MAX_BYTES_FOUND, Both, OwnValues
+from dvidsync_dagster.datatypes.own_values import MAX_BYTES_FOUND, Both, Evidence, OwnValues
 from dvidsync_dagster.differences.hashes import hashed
 from dvidsync_dagster.differences.sides import DvidSide
 from dvidsync_dagster.dvid.keyvalue import Keyvalue, key_bytes
@@ -37,18 +37,13 @@ class OwnKeys:
         return self.values.digests is not None
 
     def compared(
-        self, version: str, found: Mapping[str, bytes], keys: Sequence[str], since: Mapping[str, int]
-    ) -> dict[str, Both]:
-        """Keys on both sides; `found` is what the source has of them, `since` when it changed each first."""
-        return self.compared_with(self.destination.values(version, keys), found, keys, since)
-
-    def compared_with(
         self,
         there: Mapping[str, bytes],
         found: Mapping[str, bytes],
         keys: Sequence[str],
         since: Mapping[str, int],
     ) -> dict[str, Both]:
+        """Keys on both sides; `found` is what the source has of them, `since` when it changed each first."""
         return {
             key: Both(
                 item_of(key),
@@ -59,10 +54,14 @@ class OwnKeys:
             for key in keys
         }
 
-    def own(self, version: str, both: Mapping[str, Both]) -> set[str]:
-        """The keys that people changed, which must not be written; all others that differ are going to be."""
-        in_version = partial(_digests_in, self.source)
-        return self.values.about_to_write(version, self.source.name, both, in_version)
+    def own(self, version: str, both: Mapping[str, Both], there: Callable[[str], bytes]) -> set[str]:
+        """The keys that people changed, which must not be written; all others that differ are going to be.
+
+        Args:
+            there: what the destination has of a key.
+        """
+        evidence = Evidence(partial(_digests_in, self.source), there)
+        return self.values.about_to_write(version, self.source.name, both, evidence)
 
     def written(self, version: str, both: Mapping[str, Both], own: set[str], refused: set[str]) -> None:
         """What became of keys."""

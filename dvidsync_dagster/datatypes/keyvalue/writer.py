@@ -62,7 +62,7 @@ class KeyvalueWriter:
             except RequestRefused as refusal:
                 return Outcome(refusals=(Refusal(0, f"source: {refusal}"),))
             both = self._compared_large(version, key, kept, since) if self._own.are_told else {}
-            if self._own.own(version, both):
+            if self._own.own(version, both, lambda key: self.destination.value(version, key) or b""):
                 self._own.written(version, both, {key}, set())
                 return refused(_left_alone(key))
             try:
@@ -98,7 +98,7 @@ class KeyvalueWriter:
             found = _read(self.source, version, keys)
             server = "destination"
             wanted = [key for key in keys if key in found or key not in command.stays]
-            both = self._own.compared(version, found, wanted, command.since) if self._own.are_told else {}
+            there = self.destination.values(version, wanted) if self._own.are_told else {}
         except RequestRefused as refusal:
             if len(keys) == 1:
                 return [Refusal(parts[keys[0]], f"{server}: {refusal}")]
@@ -109,7 +109,8 @@ class KeyvalueWriter:
                 for half in halves
                 for refused in self._copy_named(command, {key: parts[key] for key in half})
             ]
-        own = self._own.own(version, both)
+        both = self._own.compared(there, found, wanted, command.since) if self._own.are_told else {}
+        own = self._own.own(version, both, there.__getitem__)
         left = own | {key for key, sides in both.items() if sides.source == sides.destination != NOTHING}
         written = [(key, value) for key, value in found.items() if key not in left]
         refusals = [refusal_of(parts[key], why) for key, why in self._write(version, written)]
@@ -129,8 +130,8 @@ class KeyvalueWriter:
             return [Refusal(part, str(refusal))]
         keys = set(found) if text in command.stays else {text, *found, *there}
         since = dict.fromkeys(keys, command.since.get(text, 0))
-        both = self._own.compared_with(there, found, sorted(keys), since) if self._own.are_told else {}
-        own = self._own.own(version, both)
+        both = self._own.compared(there, found, sorted(keys), since) if self._own.are_told else {}
+        own = self._own.own(version, both, there.__getitem__)
         missing = [(key, value) for key, value in found.items() if there.get(key) != value and key not in own]
         refusals = [refusal_of(part, why) for _, why in self._write(version, missing)]
         for key in (keys & there.keys()) - found.keys() - own:

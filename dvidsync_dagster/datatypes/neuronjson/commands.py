@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -15,11 +15,11 @@ class CopyNeurons(Command):
 
     Args:
         bodies, schemas: each once. First the bodies, then the schemas are the parts of the command.
-        since: by body or schema when the first of the changes was that are repeated (ns since 1970).
+        times: by body or schema when the changes were that are repeated (ns since 1970), the first one first.
     """
 
     typename: ClassVar[str] = "neuronjson"
 
     bodies: tuple[int, ...] = ()
     schemas: tuple[str, ...] = ()
-    since: Mapping[int | str, int] = field(default_factory=dict)
+    times: Mapping[int | str, Sequence[int]] = field(default_factory=dict)

@@ -9,15 +9,14 @@ from typing import Any
 
 from dvidsync_dagster.datatypes.neuronjson.events import SCHEMAS
 from dvidsync_dagster.datatypes.neuronjson.reading import read_neurons
-from dvidsync_dagster.datatypes.own_values import MAX_BYTES_FOUND, NOT_THE_SOURCES, Both, OwnValues
+from dvidsync_dagster.datatypes.neuronjson.stamps import TIME, USER, made_elsewhere, stamps
+from dvidsync_dagster.datatypes.own_values import MAX_BYTES_FOUND, NOT_THE_SOURCES, Both, Evidence, OwnValues
 from dvidsync_dagster.differences.hashes import hashed
 from dvidsync_dagster.differences.sides import DvidSide
 from dvidsync_dagster.dvid.exact_json import canonical, fields_of
 from dvidsync_dagster.dvid.neuronjson import Neuronjson
 from dvidsync_dagster.errors import ServerFailed
 from dvidsync_dagster.log.digests import NOTHING
-
-_STAMPS = ("_user", "_time")
 
 Neuron = int | str
 """A body, or the name of a schema."""
@@ -46,24 +45,24 @@ class OwnNeurons:
         found: Mapping[int, bytes],
         there: Mapping[int, bytes],
         bodies: Collection[int],
-        since: Mapping[Neuron, int],
+        times: Mapping[Neuron, Sequence[int]],
     ) -> dict[Neuron, Both]:
-        """Neurons on both sides; `since` is when the source changed each first."""
+        """Neurons on both sides; `times` are when the source changed each, the first one first."""
         return {
             body: Both(
                 item_of(body),
                 record_digest(found.get(body)),
                 record_digest(there.get(body)),
-                since.get(body, 0),
+                first_of(times, body),
             )
             for body in bodies
         }
 
     def compared_schema(
-        self, version: str, kind: str, schema: bytes | None, since: int
+        self, kind: str, schema: bytes | None, there: bytes | None, times: Mapping[Neuron, Sequence[int]]
     ) -> dict[Neuron, Both]:
-        there = self.destination.schema(version, kind)
-        return {kind: Both(item_of(kind), schema_digest(schema), schema_digest(there), since)}
+        """A schema likewise."""
+        return {kind: Both(item_of(kind), schema_digest(schema), schema_digest(there), first_of(times, kind))}
 
     def agreeing(self, version: str, neurons: Collection[Neuron]) -> set[Neuron]:
         """Those that are the same on both sides, or on neither."""
@@ -73,10 +72,36 @@ class OwnNeurons:
         )
         return {each for each in asked if here[each] == there[each]}
 
-    def own(self, version: str, both: Mapping[Neuron, Both]) -> set[Neuron]:
-        """Those that people changed, which must not be written; all others that differ are going to be."""
-        in_version = partial(_digests_in, self.source)
-        return self.values.about_to_write(version, self.source.name, both, in_version)
+    def own(
+        self,
+        version: str,
+        both: Mapping[Neuron, Both],
+        found: Mapping[int, bytes],
+        there: Mapping[int, bytes],
+        times: Mapping[Neuron, Sequence[int]],
+    ) -> set[Neuron]:
+        """Those that people changed, which must not be written; all others that differ are going to be.
+
+        Args:
+            found: what the source has, `there` what the destination has.
+            times: when the source changed each.
+        """
+
+        def shows_people(body: Neuron) -> bool:
+            assert isinstance(body, int)
+            since, until = self.values.copied_from, self.values.told_up_to
+            if since is None:
+                return False
+            here = _fields(found[body]) if body in found else {}
+            return made_elsewhere(_fields(there[body]), here, times.get(body, ()), since, until)
+
+        evidence = Evidence(partial(_digests_in, self.source), lambda body: there[int(body)], shows_people)
+        return self.values.about_to_write(version, self.source.name, both, evidence)
+
+    def is_own_schema(self, version: str, both: Mapping[Neuron, Both], there: bytes | None) -> bool:
+        """Whether people changed a schema; `there` is what the destination has."""
+        evidence = Evidence(partial(_digests_in, self.source), lambda _: there or b"")
+        return bool(self.values.about_to_write(version, self.source.name, both, evidence))
 
     def written(
         self, version: str, both: Mapping[Neuron, Both], own: Collection[Neuron], refused: Collection[Neuron]
@@ -103,15 +128,16 @@ def _digests_in(
 def why_left_alone(body: int, record: bytes | None) -> str:
     """With who changed the neuron last, as far as its fields tell."""
     fields = _fields(record) if record else {}
-    stamps = [
-        (str(fields[name]), str(fields.get(f"{name.removesuffix('_time')}_user") or "somebody"))
-        for name in fields
-        if name.endswith("_time") and name.removesuffix("_time") in fields
-    ]
-    if not stamps:
+    last = max(((when, who) for _, when, who in stamps(fields)), default=None)
+    if last is None:
         return f"neuron {body}: {NOT_THE_SOURCES}"
-    when, who = max(stamps)
-    return f"neuron {body}: {NOT_THE_SOURCES}; {who} changed it last there, {when}"
+    when, who = last
+    return f"neuron {body}: {NOT_THE_SOURCES}; {who or 'somebody'} changed it last there, {when}"
+
+
+def first_of(times: Mapping[Neuron, Sequence[int]], neuron: Neuron) -> int:
+    """When the source changed one first; 0 if that is not known."""
+    return min(times.get(neuron, ()), default=0)
 
 
 def item_of(neuron: Neuron) -> int:
@@ -135,8 +161,8 @@ def schema_digest(schema: bytes | None) -> int:
 
 
 def _digest(fields: Mapping[str, Any]) -> int:
-    stamps = {name + end for name in fields for end in _STAMPS}
-    return hashed(canonical({name: value for name, value in fields.items() if name not in stamps}))
+    stamped = {name + end for name in fields for end in (USER, TIME)}
+    return hashed(canonical({name: value for name, value in fields.items() if name not in stamped}))
 
 
 def _fields(record: bytes) -> dict[str, Any]:

@@ -58,7 +58,7 @@ class NeuronjsonRepair(DataRepair):
                 instance=name,
                 bodies=some if found.kind is NEURONS else (),
                 schemas=some if found.kind is NEURON_SCHEMAS else (),
-                since=dict.fromkeys(some, SINCE_NOW),
+                times=dict.fromkeys(some, (SINCE_NOW,)),
             )
             for some in batches
         ]

@@ -36,10 +36,7 @@ class NeuronjsonSide(CopyingSide[PostNeuron, NeuronjsonWriter]):
             instance=events[0].instance,
             bodies=tuple(bodies),
             schemas=tuple(schemas),
-            since={
-                event.key if event.body is None else event.body: event.origin.key_ns
-                for event in reversed(events)
-            },
+            times=_times(events),
         )
         return command, [*bodies.values(), *schemas.values()]
 
@@ -63,6 +60,13 @@ class NeuronjsonSide(CopyingSide[PostNeuron, NeuronjsonWriter]):
     def carry_out(self, step: Step, *, doubtful: bool) -> Outcome:
         assert isinstance(step.command, CopyNeurons)
         return self.writer(step.command.instance).carry_out(step.command)
+
+
+def _times(events: Sequence[PostNeuron]) -> dict[int | str, list[int]]:
+    times: dict[int | str, list[int]] = {}
+    for event in events:
+        times.setdefault(event.key if event.body is None else event.body, []).append(event.origin.key_ns)
+    return times
 
 
 def batches(events: Sequence[PostNeuron]) -> list[Sequence[PostNeuron]]:

@@ -52,14 +52,15 @@ class NeuronjsonWriter:
 
     def _copy_schema(self, command: CopyNeurons, kind: str) -> bool:
         """False if people changed it."""
-        version, since = command.version, command.since.get(kind, 0)
+        version = command.version
         schema = self.source.schema(version, kind)
-        both = self._own.compared_schema(version, kind, schema, since) if self._own.are_told else {}
-        own = self._own.own(version, both)
-        if not own:
+        there = self.destination.schema(version, kind) if self._own.are_told else None
+        both = self._own.compared_schema(kind, schema, there, command.times) if self._own.are_told else {}
+        is_own = self._own.is_own_schema(version, both, there)
+        if not is_own:
             self._write_schema(version, kind, schema)
-        self._own.written(version, both, own, ())
-        return not own
+        self._own.written(version, both, [kind] if is_own else [], ())
+        return not is_own
 
     def _write_schema(self, version: str, kind: str, schema: bytes | None) -> None:
         if schema is not None:
@@ -77,8 +78,8 @@ class NeuronjsonWriter:
             there = self.destination.listed(version, list(parts)) if self._own.are_told else {}
         except RequestRefused as refusal:
             return [Refusal(part, f"{server}: {refusal}") for part in parts.values()]
-        both = self._own.compared(found, there, parts, command.since) if self._own.are_told else {}
-        own = self._own.own(version, both)
+        both = self._own.compared(found, there, parts, command.times) if self._own.are_told else {}
+        own = self._own.own(version, both, found, there, command.times)
         left = own | {body for body in there if same(found.get(body), there[body])}
         written = [(body, found[body]) for body in parts if body in found and body not in left]
         refusals = self._write(version, written, parts)

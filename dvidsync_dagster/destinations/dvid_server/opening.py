@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from functools import partial
 
 from dvidsync_dagster.config import DestinationConfig, SyncConfig
+from dvidsync_dagster.config.start import StartTime
 from dvidsync_dagster.destinations.dvid_server.checks import check_server, named_as_practice, refuse_twins
 from dvidsync_dagster.destinations.dvid_server.server import DvidServer
 from dvidsync_dagster.destinations.source import Source
@@ -15,6 +16,7 @@ from dvidsync_dagster.dvid.writing import SourcesVersions
 from dvidsync_dagster.log.agreed import last_agreed
 from dvidsync_dagster.log.digests import digests_of
 from dvidsync_dagster.log.kept_behind import KeptBehind
+from dvidsync_dagster.log.replaced import Replaced
 
 
 @contextmanager
@@ -35,6 +37,7 @@ def opened_server(
             note(names)
         if is_new:
             refuse_twins(config, destination, client)
+        start = destination.start
         with DvidServer(
             destination.name,
             source,
@@ -45,6 +48,8 @@ def opened_server(
             shares_ids=destination.practice is not None,
             apply=destination.apply,
             digests=partial(digests_of, config, destination.name),
+            replaced=Replaced(config, destination.name),
+            copied_from=start.key_ns if isinstance(start, StartTime) else None,
             kept_behind=KeptBehind(config, destination.name),
             agreed=partial(last_agreed, config, destination.name),
             still_owner=still_owner,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
@@ -35,6 +35,7 @@ from dvidsync_dagster.events.repo import Commit
 from dvidsync_dagster.log.checkpoint import Checkpoint
 from dvidsync_dagster.log.digests import Met
 from dvidsync_dagster.log.kept_behind import KeptBehind
+from dvidsync_dagster.log.replaced import Replaced
 from dvidsync_dagster.plan.outcome import Outcome, Refusal, refused
 
 if TYPE_CHECKING:
@@ -56,6 +57,8 @@ class DvidServer:
         shares_ids: people practise there, and take ids from the same counters.
         apply: how operations on bodies are brought.
         digests: opens what is kept of the values that were brought, by the name that a checkpoint has for it.
+        replaced: keeps values that are replaced, and that people may have made.
+        copied_from: the copy was made at this time or later (ns since 1970); None if that is not known.
         kept_behind: what is kept of events that were left out.
         agreed: when a comparison began that found no difference, the last time (ns since 1970, the source's
             clock).
@@ -75,6 +78,8 @@ class DvidServer:
         shares_ids: bool,
         apply: Apply,
         digests: Callable[[str], Digests],
+        replaced: Replaced,
+        copied_from: int | None,
         kept_behind: KeptBehind,
         agreed: Callable[[], int],
         still_owner: Callable[[], None],
@@ -86,6 +91,8 @@ class DvidServer:
         self._repo = source.repo
         self._note = note
         self._in_flight = requests_in_flight
+        self._replaced = replaced
+        self._kept_aside: list[int] = []
         self._ownership = Ownership(still_owner)
         self._looking = Looking(None, again=False)
         self._checkpoint = Checkpoint(epoch=0)
@@ -96,7 +103,9 @@ class DvidServer:
         self._pool = ThreadPoolExecutor(requests_in_flight, thread_name_prefix="apply")
         self._reads = ThreadPoolExecutor(max(4, requests_in_flight), thread_name_prefix="look")
         self._open_digests = digests
-        self._own_values = OwnValues(source.repo.parents, leaves_out=skips)
+        self._own_values = OwnValues(
+            source.repo.parents, leaves_out=skips, keep_aside=self._keep_aside, copied_from=copied_from
+        )
         # Whoever leaves out what people changed always looks.
         self._kept_behind = kept_behind
         self._others = OthersAtWork(
@@ -175,6 +184,7 @@ class DvidServer:
         if self._own_values.digests is None and any(self.sides[each].knows_own_values for each in types):
             self._know_values()
         self._own_values.checks = not batch.asked_for
+        self._own_values.told_up_to = batch.told_up_to
         if self._looking.is_untried:
             self._looking.tried(is_past=self._is_past(batch.events))
         try:
@@ -184,7 +194,8 @@ class DvidServer:
             raise
         self._looking.brought(batch, lacked_some=plan.lacked_some)
         self._applied += brought.applied
-        return brought
+        kept_aside, self._kept_aside = self._kept_aside, []
+        return replace(brought, replaced=sum(kept_aside))
 
     def keep(self, checkpoint: Checkpoint, standing: Standing) -> Checkpoint:
         """The bodies themselves tell what is applied: only how the server was found is remembered."""
@@ -236,6 +247,11 @@ class DvidServer:
 
     def _met(self) -> Iterator[Met]:
         return items_met(self._servers, self.sides, self.contents())
+
+    def _keep_aside(self, version: str, instance: str, values: Mapping[str, bytes]) -> None:
+        self._replaced.keep(version, instance, values)
+        self._kept_aside.append(len(values))
+        self._note(self._replaced.text)
 
     def _keep_digests(self, applied: Collection[Event]) -> str:
         """What is kept of values, as the checkpoint names it. A version before a committed one is settled."""

@@ -1,0 +1,117 @@
+"""What people did at a destination before its first run, on items that the source has changed too since the
+log's start. What shows that it is theirs stays, and is listed; what nothing tells is kept, then replaced."""
+
+from __future__ import annotations
+
+import shutil
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from dvidsync_dagster.errors import Conflict
+from tests.datatypes.own_values import Beside, Neurons, Worker
+from tests.datatypes.source_and_destination import SourceAndDestination
+from tests.datatypes.test_own_values import announced, beside, of_each_kind, put
+
+__all__ = ["announced"]
+
+
+def copied(this: Beside, *items: str) -> None:
+    """The source has them, and so has the copy."""
+    amy = type(this.copy)(this.copy.scene, this.copy.server, "amy")
+    for item in items:
+        this.number += 1
+        for worker in (this.source, amy):
+            worker.put(item, worker.value(this.number), this.version)
+
+
+@of_each_kind
+@pytest.mark.parametrize("on_conflict", ["skip", "stop"])
+def test_what_may_be_peoples_is_kept_before_it_is_replaced(
+    scene: SourceAndDestination, kind: type[Worker], on_conflict: str
+) -> None:
+    this = beside(scene, kind, is_met=False)
+    this.on_conflict = on_conflict
+    changed, made, untouched, new = kind.items[:4]
+    copied(this, changed, untouched)
+    put(this.copy, this, changed, made)
+    there = this.copy.all(this.version)
+    put(this.source, this, changed, made, untouched, new)
+    assert this.follow() == set()
+    assert this.copy.all(this.version) == this.source.all(this.version)
+    assert this.kept_aside() == {item: {there[item]} for item in (changed, made, untouched)}
+
+
+@of_each_kind
+def test_what_the_version_took_over_is_nobodys(scene: SourceAndDestination, kind: type[Worker]) -> None:
+    this = beside(scene, kind)
+    changed, untouched = kind.items[:2]
+    put(this.source, this, changed, untouched)
+    this.new_version()
+    assert this.follow() == set()
+    put(this.copy, this, changed)
+    there = this.copy.all(this.version)
+    put(this.source, this, changed, untouched)
+    shutil.rmtree(scene.quarantine)
+    this.checkpoint = None
+    assert this.follow() == set()
+    assert this.copy.all(this.version) == this.source.all(this.version)
+    assert this.kept_aside() == {changed: {there[changed]}}
+
+
+@of_each_kind
+def test_what_they_did_in_a_version_that_the_source_has_left_is_told_in_the_next_one(
+    scene: SourceAndDestination, kind: type[Worker]
+) -> None:
+    this = beside(scene, kind, is_met=False)
+    changed, other = kind.items[:2]
+    copied(this, changed, other)
+    put(this.copy, this, changed)
+    this.start = {"time": datetime.now(UTC).isoformat()}
+    own = this.copy.all(this.version)
+    this.new_version()
+    put(this.source, this, changed, other)
+    assert this.follow() == {changed}
+    assert this.copy.all(this.version) == {**own, other: this.source.all(this.version)[other]}
+    assert this.kept_aside() == {}
+
+
+@pytest.mark.parametrize("on_conflict", ["skip", "stop"])
+def test_a_field_that_was_written_when_the_source_wrote_nothing_is_peoples(
+    scene: SourceAndDestination, on_conflict: str
+) -> None:
+    this = beside(scene, Neurons, is_met=False)
+    this.on_conflict = on_conflict
+    assert isinstance(this.source, Neurons)
+    assert isinstance(this.copy, Neurons)
+    now = datetime.now(UTC)
+    this.start = {"time": (now - timedelta(hours=1)).isoformat()}
+    changed, before, with_the_source, told, strange = Neurons.items[:5]
+    for item in (with_the_source, told):
+        this.source.put(item, "old", this.version)
+    this.copy.put(changed, "own", this.version, now - timedelta(minutes=30))
+    this.copy.put(before, "old", this.version, now - timedelta(hours=2))
+    this.copy.put(with_the_source, "old", this.version)
+    # Who posts stamps of another time at the source has them at both.
+    for worker in (this.source, Neurons(scene, scene.destination, "amy")):
+        worker.put(told, "older", this.version, now - timedelta(minutes=20))
+    this.copy.request(
+        "POST",
+        f"neurons/key/{strange}",
+        this.version,
+        json={"bodyid": int(strange), "class": "x", "class_time": "?"},
+    )
+    this.source.request(
+        "POST", f"neurons/key/{told}", this.version, json={"bodyid": int(told), "note": "new"}
+    )
+    put(this.source, this, changed, before, with_the_source, strange)
+    source = this.source.all(this.version)
+    if on_conflict == "stop":
+        with pytest.raises(Conflict, match=f"neuron {changed}: .*trainee"):
+            this.follow()
+        assert this.copy.all(this.version)[changed] == "own"
+        return
+    assert this.follow() == {changed}
+    assert this.copy.all(this.version) == {**source, changed: "own"}
+    kept = {before: {"old"}, with_the_source: {"old"}, told: {"older"}, strange: {"x"}}
+    assert this.kept_aside() == kept
