@@ -67,8 +67,8 @@ class ChunkReport:
     tells of operations that began long ago and whose end nobody knows, `ahead` of records that wait as their
     keys are ahead of the source's clock, `unexplained` of what the log may lack, `tables` of what became of a
     snapshot's tables. `resolved` counts rows of the conflict table that were closed, as their events are
-    applied now, `replaced` values that may have been people's. `notes` are said once per run. `final` marks the
-    last report of a run.
+    applied now, `replaced` values that may have been people's. `notes` are said once per run. `final` marks
+    the last report of a run.
     """
 
     checkpoint: Checkpoint = Checkpoint(epoch=0)  # noqa: RUF009 (it is frozen)
