@@ -32,8 +32,9 @@ REORDER_NS = 10_000_000_000
 chunk that is made next."""
 CHUNK_BYTES = 64 << 20
 
-_COLLECTED_AFTER = 100_000
-"""Objects. Python would look for cycles among all records that wait after each 700: a quarter of the time."""
+_COLLECTED_AFTER = 500_000
+"""Objects. Python would look for cycles among all records that wait after each 700: a quarter of the time. A
+chunk and what is made of it are about as many, so they are looked at once or twice."""
 
 _HELD_NS = 3_600_000_000_000
 """What waits to be applied is not older than what is applied by more than this, an hour."""
