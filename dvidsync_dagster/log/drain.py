@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gc
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -231,6 +233,21 @@ class MutationLog:
             reorder_ns=REORDER_NS,
         )
         return self._reading.chunks()
+
+    @contextmanager
+    def reading_on(self) -> Iterator[None]:
+        """What the next chunk takes is read meanwhile. Nothing else may be asked of the log until then."""
+        if self._reading is None:
+            yield
+            return
+        over = threading.Event()
+        thread = threading.Thread(target=self._reading.read_on, args=(over.is_set,), name="read on")
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            thread.join()
 
     def positions(self, unapplied: Iterable[Origin] = ()) -> Positions:
         """What a checkpoint must hold now, if all that the chunks released is applied except `unapplied`.
