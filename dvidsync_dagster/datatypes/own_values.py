@@ -64,14 +64,14 @@ class Evidence(Generic[K]):
         there: what the destination has of an item, as it is kept aside.
         shows_people: whether what the destination has shows that people made it.
         changes: how often the source changed an item in the batch; 0 if that is not known.
-        among: those of some items that the log means by some names; all where that is not known.
+        named: the items that are meant by what the log calls them.
     """
 
     at_source: InVersion[K]
     there: Callable[[K], bytes]
     shows_people: Callable[[K], bool] = lambda _: False
     changes: Callable[[K], int] = lambda _: 0
-    among: Callable[[Collection[str], Collection[K]], Collection[K]] = lambda _, items: items
+    named: Callable[[Collection[str]], Collection[object]] = lambda texts: texts
 
 
 KeepAside = Callable[[str, str, Mapping[str, bytes]], None]
@@ -215,7 +215,7 @@ class OwnValues:
         is_told = self.all_is_told and self._parent(version) is not None
         once = {key for key in unsure if evidence.changes(key) == 1} if is_told else set()
         before = self._changed_before(version, instance) if once else None
-        return once.difference(once if before is None else evidence.among(before, once))
+        return set() if before is None else once - set(evidence.named(before))
 
     def _was_made(self, digests: Digests, version: str) -> bool:
         return digests.was_made(version)

@@ -47,23 +47,13 @@ class CopyElements(Command):
     places: tuple[Place, ...]
 
 
-def place_named(name: str) -> Place:
-    """What a point or a blob stands for that the log names as an item. A blob is taken for elements."""
-    match = _POINT.fullmatch(name)
-    return Place(blob=name) if match is None else Place(points=(_point(match),))
-
-
 def place_told(action: str, items: Sequence[str]) -> Place | None:
     """What an event touches, by what people are told of it; None if that names none."""
     if action in (PostElements.name, PostBlocks.name):
         return Place(blob=items[0], whole_blocks=action == PostBlocks.name)
     matches = [_POINT.fullmatch(item) for item in items]
-    points = tuple(_point(match) for match in matches if match)
+    points = tuple((int(match[1]), int(match[2]), int(match[3])) for match in matches if match)
     return Place(points=points) if len(points) == len(items) else None
-
-
-def _point(match: re.Match[str]) -> Point:
-    return int(match[1]), int(match[2]), int(match[3])
 
 
 _POINT = re.compile(r"\((-?\d{1,10}), (-?\d{1,10}), (-?\d{1,10})\)", re.ASCII)

@@ -9,17 +9,8 @@ from functools import partial
 
 import orjson
 
-from dvidsync_dagster.datatypes.annotation.commands import place_named
 from dvidsync_dagster.datatypes.annotation.region import Region
-from dvidsync_dagster.datatypes.annotation.touched import read_touched
-from dvidsync_dagster.datatypes.own_values import (
-    MAX_BYTES_FOUND,
-    NOT_THE_SOURCES,
-    Both,
-    Evidence,
-    OwnValues,
-    first_of,
-)
+from dvidsync_dagster.datatypes.own_values import MAX_BYTES_FOUND, NOT_THE_SOURCES, Both, Evidence, OwnValues
 from dvidsync_dagster.differences.hashes import canonical, hashed
 from dvidsync_dagster.differences.sides import DvidSide
 from dvidsync_dagster.dvid.annotation import Annotation, Element, Point, position
@@ -27,9 +18,6 @@ from dvidsync_dagster.dvid.json_stream import object_fields
 from dvidsync_dagster.dvid.paths import node_path
 from dvidsync_dagster.errors import ServerFailed
 from dvidsync_dagster.log.digests import NOTHING
-
-_MOST_CHANGES = 10_000
-"""Changes before a run of which is read what was posted. Where there are more, nothing is told."""
 
 _NAMED = 20
 """Points of one operation that are named where people changed the elements there."""
@@ -52,36 +40,25 @@ class OwnElements:
         return self.values.digests is not None
 
     def compared(
-        self,
-        source: Region,
-        destination: Region,
-        points: Iterable[Point],
-        times: Mapping[Point, Sequence[int]],
+        self, source: Region, destination: Region, points: Iterable[Point], since: Mapping[Point, int]
     ) -> dict[Point, Both]:
-        """Points on both sides; the regions hold their blocks. `times` are when the source changed each."""
+        """Points on both sides; the regions hold their blocks. `since` is when the source changed each
+        first."""
         return {
             point: Both(
                 item_of(point),
                 elements_digest(source.at(point)),
                 elements_digest(destination.at(point)),
-                first_of(times, point),
+                since.get(point, 0),
             )
             for point in points
         }
 
-    def own(
-        self,
-        source: Region,
-        destination: Region,
-        both: Mapping[Point, Both],
-        times: Mapping[Point, Sequence[int]],
-    ) -> set[Point]:
+    def own(self, source: Region, destination: Region, both: Mapping[Point, Both]) -> set[Point]:
         """Those that people changed, which must not be written; all others that differ are going to be."""
         evidence = Evidence(
             partial(_digests_in, self.source, source.edge, source.pool),
             lambda point: orjson.dumps(destination.at(point)),
-            changes=lambda point: len(times.get(point, ())),
-            among=partial(_among, source),
         )
         return self.values.about_to_write(source.version, self.source.name, both, evidence)
 
@@ -90,18 +67,6 @@ class OwnElements:
     ) -> None:
         """What became of them."""
         self.values.written(version, self.source.name, both, own=own, refused=refused)
-
-
-def _among(source: Region, named: Collection[str], points: Collection[Point]) -> Collection[Point]:
-    """Those of the points that some changes touched, by what the source keeps of what was posted; all where
-    whole blocks were."""
-    places = [place_named(name) for name in named]
-    if len(places) > _MOST_CHANGES:
-        return points
-    touched = read_touched(source.annotation, source.version, places, source.pool)
-    if touched.refusals:
-        return points
-    return [each for each in points if each in touched.points or source.block_of(each) in touched.blocks]
 
 
 def _digests_in(

@@ -26,15 +26,15 @@ class Touched:
         points: each with the place (by index) that touched it last; that one answers for it.
         blocks: likewise, blocks (in block coordinates) that were replaced whole.
         arrivals: where elements were moved to.
-        times, block_times: when each was touched (ns since 1970), as often as it was.
+        since, blocks_since: when each was touched first (ns since 1970).
         refusals: places whose blob makes no sense.
     """
 
     points: dict[Point, int] = field(default_factory=dict)
     blocks: dict[Point, int] = field(default_factory=dict)
     arrivals: set[Point] = field(default_factory=set)
-    times: dict[Point, list[int]] = field(default_factory=dict)
-    block_times: dict[Point, list[int]] = field(default_factory=dict)
+    since: dict[Point, int] = field(default_factory=dict)
+    blocks_since: dict[Point, int] = field(default_factory=dict)
     refusals: list[Refusal] = field(default_factory=list)
 
     def add(self, at: int, place: Place, blob: bytes) -> None:
@@ -51,7 +51,7 @@ class Touched:
                 return
             for block in map(block_named, posted or ()):
                 self.blocks[block] = at
-                self.block_times.setdefault(block, []).append(place.since)
+                self.blocks_since.setdefault(block, place.since)
             for elements in (posted or {}).values():
                 self._touch(map(_position, elements or ()), at, place)
         except (ValueError, TypeError, AttributeError) as error:
@@ -62,12 +62,13 @@ class Touched:
         """What is in a block that was replaced is touched too."""
         for point in points:
             self.points.setdefault(point, self.blocks[block])
-            self.times.setdefault(point, []).extend(self.block_times[block])
+            first = self.blocks_since[block]
+            self.since[point] = min(first, self.since.get(point, first))
 
     def _touch(self, points: Iterable[Point], at: int, place: Place) -> None:
         for point in points:
             self.points[point] = at
-            self.times.setdefault(point, []).append(place.since)
+            self.since.setdefault(point, place.since)
 
 
 def read_touched(source: Annotation, version: str, places: Sequence[Place], pool: Executor) -> Touched:

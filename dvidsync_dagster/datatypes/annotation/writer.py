@@ -72,8 +72,8 @@ class AnnotationWriter:
             except RequestRefused as refusal:
                 return Outcome(refusals=tuple(Refusal(at, str(refusal)) for at in range(len(places))))
             told = self.own.are_told
-            both = self.own.compared(source, destination, touched.points, touched.times) if told else {}
-            changed = self.own.own(source, destination, both, touched.times)
+            both = self.own.compared(source, destination, touched.points, touched.since) if told else {}
+            changed = self.own.own(source, destination, both)
             left_alone = _left_alone(touched, changed)
             own = _with_moves(touched, places, changed)
             written = list(self._write(touched, source, destination, places, own))

@@ -68,10 +68,7 @@ class OwnKeys:
             times: when the source changed each.
         """
         evidence = Evidence(
-            partial(_digests_in, self.source),
-            there,
-            changes=lambda key: len(times.get(key, ())),
-            among=lambda named, keys: [key for key in keys if key in named],
+            partial(_digests_in, self.source), there, changes=lambda key: len(times.get(key, ()))
         )
         return self.values.about_to_write(version, self.source.name, both, evidence)
 

@@ -107,7 +107,7 @@ class OwnNeurons:
             lambda body: there[int(body)],
             shows_people,
             changes=lambda body: len(times.get(body, ())),
-            among=_among,
+            named=lambda keys: {body_of(key) for key in keys},
         )
         return self.values.about_to_write(version, self.source.name, both, evidence)
 
@@ -121,11 +121,6 @@ class OwnNeurons:
     ) -> None:
         """What became of them."""
         self.values.written(version, self.source.name, both, own=own, refused=refused)
-
-
-def _among(named: Collection[str], neurons: Collection[Neuron]) -> Collection[Neuron]:
-    bodies = {body_of(key) for key in named}
-    return [each for each in neurons if each in bodies]
 
 
 def _digests_in(
