@@ -75,6 +75,9 @@ def exit_codes(verbose: bool) -> Iterator[None]:
     try:
         with remembered(codes, "dvidsync", verbose):
             yield
+    except KeyboardInterrupt:
+        echo("Interrupted. What was done stays done, and the next run goes on from there.", err=True)
+        codes.append(FAILED)
     finally:
         signal.signal(signal.SIGTERM, before)
     if codes:
