@@ -19,8 +19,8 @@ import dagster as dg
 def held(instance: dg.DagsterInstance, run_id: str) -> Iterator[None]:
     """Hold the lock of a run that executes in this process.
 
-    Ctrl-C can come before Dagster would mark the run as ended. Then the file stays, so that the next run knows
-    that nobody works on this one.
+    Ctrl-C can come before Dagster would mark the run as ended. Then the file stays, so that the next run
+    knows that nobody works on this one.
     """
     path = _lock_file(instance, run_id)
     path.parent.mkdir(exist_ok=True)
