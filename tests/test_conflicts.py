@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import httpx
 import pytest
 
 from dvidsync_dagster.errors import Conflict
@@ -33,3 +34,14 @@ def test_merges_that_are_one_request_and_the_first_cannot_be_applied(tmp_path: P
         assert [row.found for row in depending] == ["it depends on what was refused before it"] * 2
         bodies = scene.bodies(scene.destination)
         assert [bodies[label] for label in (1, 2, 3, 4)] == [1, 9, 3, 4]
+
+
+def test_a_version_that_people_made_where_the_source_makes_another(tmp_path: Path) -> None:
+    with stage(tmp_path) as scene:
+        for server in (scene.source, scene.destination):
+            node = f"{server.url}/api/node/{scene.root}"
+            httpx.post(f"{node}/commit", json={"note": "done", "log": []}).raise_for_status()
+            httpx.post(f"{node}/newversion", json={"note": "next"}).raise_for_status()
+        with pytest.raises(Conflict, match="another version comes next on that branch") as stopped:
+            run(scene, "stop")
+        assert "hide-branch" not in str(stopped.value)

@@ -57,6 +57,12 @@ Exit codes:
   4  they differ{_FAILURES.replace("4, 3", "4")}"""
 
 
+_STORAGE = (
+    "Look whether the disk of DAGSTER_HOME has room, and whether this user may write there; or whether the "
+    "database answers that its dagster.yaml names. Then start it again: what was applied stays applied."
+)
+
+
 def worst(codes: Iterable[int]) -> int:
     """The code of a command that ended in several ways."""
     return min(codes, key=_WORST_FIRST.index, default=DONE)
@@ -75,6 +81,9 @@ def exit_codes(verbose: bool) -> Iterator[None]:
     try:
         with remembered(codes, "dvidsync", verbose):
             yield
+    except KeyboardInterrupt:
+        echo("Interrupted. What was done stays done, and the next run goes on from there.", err=True)
+        codes.append(FAILED)
     finally:
         signal.signal(signal.SIGTERM, before)
     if codes:
@@ -97,6 +106,12 @@ def _tell(title: str, error: Exception, verbose: bool) -> None:
     if isinstance(error, DvidSyncError):
         found, remedy = causes.found_and_remedy(error)
         echo(f"{title}: {causes.cause_of(error).title}: {found}\n  {remedy}", err=True)
+        return
+    # Not imported above: what needs no Dagster does not wait for it.
+    from sqlalchemy.exc import DBAPIError
+
+    if isinstance(error, DBAPIError):
+        echo(f"{title}: Failed: Dagster's storage cannot be used: {error.orig}\n  {_STORAGE}", err=True)
         return
     hint = "" if verbose else " (--verbose shows where)"
     echo(f"{title}: {type(error).__name__}: {error}{hint}", err=True)

@@ -15,6 +15,7 @@ from dvidsync_dagster.datatypes.contract import DataComparison
 from dvidsync_dagster.differences.findings import Difference, DifferenceKind
 from dvidsync_dagster.differences.items import Found, Pair
 from dvidsync_dagster.differences.own import NOTHING_OWN, Own
+from dvidsync_dagster.errors import RequestRefused
 from dvidsync_dagster.outgoing_text import counted
 
 Say = Callable[[str], None]
@@ -114,13 +115,22 @@ def is_no_difference(row: Difference, own: Own) -> bool:
 def _read_one(sides: BothSides, version: str, instance: InstancePair, reading: Reading) -> int:
     """Read an instance in a version; how many kinds differ there."""
     pair, comparison = sides.pair(version, instance), comparison_of(instance)
-    found, count = comparison.items(pair, lower_scales=sides.lower_scales)
-    rows = comparison.in_version(pair)
+    try:
+        found, count = comparison.items(pair, lower_scales=sides.lower_scales)
+        rows = comparison.in_version(pair)
+    except RequestRefused as refusal:
+        # As with a keyvalue that holds an empty key: docs/dvid.md, "Empty keys". The others are compared.
+        found, count, rows = [], 0, [_unreadable(version, instance.source.name, refusal)]
     reading.differing.items += [Suspect(pair, comparison, each) for each in found]
     reading.differing.rows += rows
     reading.read += count
     reading.compared += 1
     return len(found) + sum(not is_no_difference(row, sides.own) for row in rows)
+
+
+def _unreadable(version: str, instance: str, refusal: RequestRefused) -> Difference:
+    why = f"{refusal}. Where it stays so, name {instance} in the destination's `own`"
+    return Difference(version, instance, "could not be compared", 1, (why,), DifferenceKind.UNREADABLE)
 
 
 def read_again(sides: BothSides, before: Differing) -> Differing:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from dvidsync_dagster.datatypes.contract import DataType
+from dvidsync_dagster.datatypes.copied import DataEvent
 from dvidsync_dagster.datatypes.place import SourcePlaces
 from dvidsync_dagster.datatypes.registry import FOLLOWED, REPO
 from dvidsync_dagster.dvid.repo import Instance
@@ -91,6 +92,9 @@ def _decode(
         doubt = places.doubt(said.event)
         if doubt is not None:
             raise message.wrong(doubt)
+        if isinstance(said.event, DataEvent) and instance is not None and not instance.is_versioned:
+            # docs/dvid.md, "Instances without versions": the root holds what is written in any of them.
+            said = replace(said, event=replace(said.event, version=places.repo.root))
         decoded.announcements.append(_of_era(said, message, eras))
 
 

@@ -32,6 +32,8 @@ class DifferenceKind(Enum):
     """The counter of ids that all versions of an instance share."""
     HIGHEST_ID = auto()
     """The highest id that a version of an instance has had."""
+    UNREADABLE = auto()
+    """A server refuses to list what an instance holds in a version: nothing is known of it."""
     ITEMS = auto()
 
 

@@ -49,6 +49,8 @@ class Touched:
 
     def explains(self, row: Difference) -> bool:
         """Whether a difference of the whole repo, a version, an instance or a counter can come of them."""
+        if row.kind is DifferenceKind.UNREADABLE:
+            return False
         if row.kind in _BY_COUNTER:
             return row.instance in self.counters
         return row.instance in self.instances if row.instance else row.version in self.versions

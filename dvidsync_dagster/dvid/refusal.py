@@ -47,13 +47,26 @@ _OTHER_BRANCH = (
     "a branch of that name is there already, of another version: once it is hidden (`dvid repo ROOT "
     "hide-branch NAME`), the next run makes this one, or `dvidsync repair --apply` if it was left out"
 )
+_NEW_VERSION = re.compile(r"/newversion\b")
+_OTHER_CHILD = (
+    "another version comes next on that branch there already: people made it, or the source has lost it, "
+    "as when it was restored from a backup. No request takes a version away: make a fresh copy"
+)
+_NO_INSTANCE = re.compile(r"invalid data instance name")
+_SILENTLY_MADE = (
+    "there is no such instance: perhaps DVID's own command line made it at the source, which no message "
+    "tells. `dvidsync repair --apply` makes it, with what is in it"
+)
 _NO_BODY = re.compile(r"non-existent (?:label|body with label) (\d+)")
 
 
 def in_words(found: str) -> str:
     """What was found, for people, where DVID's own text tells nothing of why."""
     if _BRANCH_IS_THERE in found:
-        return f"{_OTHER_BRANCH} ({found})"
+        # The branch of a new version has its parent too, so hiding it would take away what is followed.
+        return f"{_OTHER_CHILD if _NEW_VERSION.search(found) else _OTHER_BRANCH} ({found})"
+    if _NO_INSTANCE.search(found):
+        return f"{_SILENTLY_MADE} ({found})"
     match = _NO_BODY.search(found)
     if match is None:
         return found

@@ -80,6 +80,11 @@ class Instance:
     base: Mapping[str, Any] = field(default_factory=dict)
 
     @property
+    def is_versioned(self) -> bool:
+        """Or all versions share what it holds: docs/dvid.md, "Instances without versions"."""
+        return self.base.get("Versioned") is not False
+
+    @property
     def made_in(self) -> str:
         """The version in which it was made, as far as that is told: docs/dvid.md, "Where an instance was
         made"."""

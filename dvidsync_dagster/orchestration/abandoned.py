@@ -17,7 +17,11 @@ import dagster as dg
 
 @contextmanager
 def held(instance: dg.DagsterInstance, run_id: str) -> Iterator[None]:
-    """Hold the lock of a run that executes in this process."""
+    """Hold the lock of a run that executes in this process.
+
+    Ctrl-C can come before Dagster would mark the run as ended. Then the file stays, so that the next run
+    knows that nobody works on this one.
+    """
     path = _lock_file(instance, run_id)
     path.parent.mkdir(exist_ok=True)
     with path.open("w") as lock:
@@ -25,7 +29,9 @@ def held(instance: dg.DagsterInstance, run_id: str) -> Iterator[None]:
         try:
             yield
         finally:
-            path.unlink(missing_ok=True)
+            run = instance.get_run_by_id(run_id)
+            if run is None or run.is_finished:
+                path.unlink(missing_ok=True)
 
 
 def fail_abandoned(instance: dg.DagsterInstance, runs: Sequence[dg.DagsterRun]) -> list[dg.DagsterRun]:

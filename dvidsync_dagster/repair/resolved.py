@@ -22,6 +22,12 @@ def is_resolved(row: ConflictRow, after: Compared) -> bool:
         return _is_resolved_in_repo(row, after)
     if row.instance not in {pair.source.name for pair in sides.instances.pairs}:
         return False
+    if any(
+        each.kind is DifferenceKind.UNREADABLE
+        and (each.instance, each.version) == (row.instance, row.version)
+        for each in after.left.rows
+    ):
+        return False
     if not row.items:
         # What moves a counter of ids is the whole instance's, which is compared with all versions.
         counted = any(each.kind in _COUNTED and each.instance == row.instance for each in after.left.rows)

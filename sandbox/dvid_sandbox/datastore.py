@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from dvid_sandbox import nodes
 from dvid_sandbox.annotation import Annotation
 from dvid_sandbox.exchange import TEXT, Answer, Exchange, Lacking, Refused
@@ -205,7 +207,7 @@ class Datastore:
         if endpoint == "blobstore":
             return _blobstore(exchange, instance)
         if not instance.versioned:
-            place = Place(place.repo, place.repo.root)
+            place = replace(place, holder=place.repo.root)
         elif place.node.locked and not exchange.admin and instance.changes(exchange.method, endpoint):
             raise Refused(
                 f"Cannot do {exchange.method} on endpoint {go_quote(endpoint)} of locked node {place.uuid}"

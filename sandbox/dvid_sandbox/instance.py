@@ -42,14 +42,20 @@ class Settings:
 
 @dataclass(frozen=True)
 class Place:
-    """The version that a request goes to."""
+    """The version that a request goes to.
+
+    Args:
+        holder: the version that holds the data, where it is another one: of an instance that is not
+            versioned the root holds all.
+    """
 
     repo: Repo
     node: Node
+    holder: Node | None = None
 
     @property
     def version(self) -> int:
-        return self.node.version
+        return (self.holder or self.node).version
 
     @property
     def uuid(self) -> str:

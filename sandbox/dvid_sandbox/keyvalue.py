@@ -36,7 +36,10 @@ class Keyvalue(Instance):
             case "key":
                 return self._key(exchange, place)
             case "keys":
-                return Answer.json(go_json(sorted(self.values.items(place.version), key=go_bytes)))
+                keys = sorted(self.values.items(place.version), key=go_bytes)
+                if "" in keys:
+                    raise Refused("empty key")  # it can be written, by `keyvalues`
+                return Answer.json(go_json(keys))
             case "keyrange":
                 return Answer.json(go_json([key for key, _ in self._range(exchange, place)]))
             case "keyrangevalues":

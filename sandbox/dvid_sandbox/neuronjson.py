@@ -80,7 +80,7 @@ class Neuronjson(Instance):
         return sorted(self.neurons.items(place.version), key=None if self._in_memory(place) else str)
 
     def _in_memory(self, place: Place) -> bool:
-        return self.repo.leaf("master") is place.node
+        return self.repo.leaf("master") is (place.holder or place.node)
 
     def _listed(self, place: Place, ids: list[int]) -> Answer:
         # An empty Go slice of a version that is not in memory was never made: null.

@@ -11,6 +11,7 @@ import pytest
 
 from dvidsync_dagster.compare.comparison import compare
 from dvidsync_dagster.differences.findings import Comparison
+from dvidsync_dagster.dvid.protobuf import key_values
 from tests.two_servers import KEYS, LABELS, NEURONS, SYNAPSES, TOKEN_ENV, TwoServers, two_sandboxes
 
 
@@ -36,6 +37,22 @@ def test_copies_agree(servers: TwoServers) -> None:
     assert comparison.agree, comparison.differences
     assert comparison.compared == 5
     assert comparison.read == 3 + 61 + 4 + 2 + 2
+
+
+def test_what_cannot_be_listed_is_named_and_the_rest_is_compared(servers: TwoServers) -> None:
+    path = f"/api/node/{servers.root}/{KEYS}/keyvalues"
+    for editor in (servers.source, servers.destination):
+        content = key_values([("", b"1")])
+        httpx.post(f"{editor.server.url}{path}", content=content).raise_for_status()
+    servers.source.merge(10, 11)
+    comparison = compared(servers)
+    found = rows(comparison)
+    count, (why,) = found[KEYS, "could not be compared"]
+    assert count == 1
+    assert "empty key" in why
+    assert "`own`" in why
+    assert (LABELS, "supervoxels in another body") in found
+    assert not compared(servers, comparison.agreed).agree
 
 
 def test_labels(servers: TwoServers) -> None:

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from dvidsync_dagster.dvid.answer import Asked, raise_for
-from dvidsync_dagster.dvid.refusal import reason_of
+from dvidsync_dagster.dvid.refusal import in_words, reason_of
 from dvidsync_dagster.errors import RequestRefused
 from dvidsync_dagster.refusal_reason import RefusalReason
 from tests.recordings import every_op
@@ -103,3 +103,17 @@ def test_recorded_refusals_are_known() -> None:
         RefusalReason.NOT_FOUND,
         RefusalReason.OTHER,
     }
+
+
+def test_what_to_do_about_a_branch_or_a_version_that_is_in_the_way() -> None:
+    """Hiding the branch of a version would hide what the version comes from."""
+    said = "branch already exists with given name"
+    assert "hide-branch" in in_words(f"{said} ({NODE}/branch)")
+    version = in_words(f"{said} ({NODE}/newversion)")
+    assert "hide-branch" not in version
+    assert "make a fresh copy" in version
+
+
+def test_an_instance_that_no_message_told_of_says_what_makes_it() -> None:
+    said = f"destination: GET {NODE}/mine/keyvalues: refused with 400: invalid data instance name"
+    assert "`dvidsync repair --apply` makes it" in in_words(said)

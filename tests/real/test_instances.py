@@ -47,6 +47,22 @@ def test_an_instance_is_one_of_the_whole_repo_and_tells_where_it_was_made(scene:
     assert (keys.status_code, keys.json()) == (200, [])
 
 
+def test_all_versions_share_an_instance_without_versions(scene: Scene) -> None:
+    settings = {"dataname": "shared", "typename": "keyvalue", "versioned": "false"}
+    httpx.post(f"{scene.url}/api/repo/{scene.root}/instance", json=settings).raise_for_status()
+    node = f"{scene.url}/api/node/{scene.root}"
+    httpx.post(f"{node}/commit", json={"note": "done"}).raise_for_status()
+    child = httpx.post(f"{node}/newversion", json={"note": "next"}).raise_for_status().json()["child"]
+    with DvidClient(scene.url) as client:
+        assert not read_repo_info(client, scene.root).instances["shared"].is_versioned
+    for written_in in (child, scene.root):
+        key = f"{scene.url}/api/node/{written_in}/shared/key/k"
+        httpx.post(key, content=written_in.encode()).raise_for_status()
+        for read_in in (child, scene.root):
+            found = httpx.get(f"{scene.url}/api/node/{read_in}/shared/key/k")
+            assert found.text == written_in
+
+
 @pytest.mark.parametrize("name", ["a b", 'quoted "name" \\', "é%2F", "x?y#z"])
 def test_the_repo_s_log_tells_when_an_instance_was_made_whatever_its_name(scene: Scene, name: str) -> None:
     scene.make(name)

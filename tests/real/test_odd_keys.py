@@ -10,6 +10,7 @@ import pytest
 from dvidsync_dagster.dvid.http import DvidClient
 from dvidsync_dagster.dvid.keyvalue import Keyvalue
 from dvidsync_dagster.dvid.paths import node_path
+from dvidsync_dagster.dvid.protobuf import key_values
 from tests.real.test_place import Copying, copying
 
 pytestmark = [pytest.mark.dvid, pytest.mark.kafka]
@@ -53,6 +54,13 @@ def test_odd_keys_are_written_emptied_and_deleted(copying: Copying, keys: list[s
     copying.run()
     assert not copy.exists(root, keys[0])
     copying.scene.assert_same(instances=["segmentation"])
+
+
+def test_an_empty_key_is_taken_and_keys_are_not_listed_anymore(copying: Copying) -> None:
+    path = f"{copying.scene.source.url}{node_path(copying.scene.root, KEYS)}"
+    assert httpx.post(f"{path}/keyvalues", content=key_values([("", b"1")])).status_code == 200
+    listed = httpx.get(f"{path}/keys")
+    assert (listed.status_code, listed.text[:9]) == (400, "empty key")
 
 
 def test_a_long_user_arrives(copying: Copying) -> None:

@@ -32,7 +32,7 @@ def creation_settings(instance: Instance) -> dict[str, str]:
     compression = _COMPRESSIONS.get(str(instance.base.get("Compression", "")).split(" ")[0])
     if compression:
         settings["Compression"] = compression
-    if instance.base.get("Versioned") is False:
+    if not instance.is_versioned:
         settings["Versioned"] = "false"
     return settings
 

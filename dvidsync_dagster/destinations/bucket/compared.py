@@ -67,6 +67,7 @@ class BucketBesideSource:
         self._versions: Mapping[str, Mapping[str, int]] = {}
         self._owners: Mapping[str, Mapping[str, str]] = {}
         self._log_time_ns = 0
+        self._newest = ""
 
     def contents(self, source: RepoInfo) -> RepoInfo:
         """What the newest snapshot has: whoever compares goes on with that one.
@@ -87,6 +88,7 @@ class BucketBesideSource:
         pinned = {uuid: snapshot.pins[uuid].instances for uuid in self._versions if uuid in snapshot.pins}
         self._owners = {**pinned, state.uuid: state.instances or {}}
         self._log_time_ns = state.log_time_ns
+        self._newest = state.uuid
         self._sides = {
             name: side
             for name, instance in followed.items()
@@ -110,6 +112,8 @@ class BucketBesideSource:
         """One that joined later is not in the versions that were committed before, and another one can be
         there by its name."""
         side = self._sides[instance]
+        if not side.instance.is_versioned and version != self._newest:
+            return False  # what a version held when it was committed, the source does not tell anymore
         is_there = all(table.path in self._versions[version] for table in side.tables)
         return is_there and is_of(self._owners[version], side.instance)
 

@@ -162,7 +162,8 @@ class BucketDestination:
         missing = self._joining.missing(draft)
         ordered = in_order(batch)
         self._waits_in = frozenset(event.version for event in (*ordered.held, *batch.awaited))
-        found = in_stretches(ordered.events, self._versions, draft.reached)
+        shared = {each.name for each in self._source.repo.instances.values() if not each.is_versioned}
+        found = in_stretches(ordered.events, self._versions, draft.reached, shared)
         for version in found.untold:
             shown = escaped(version, 100)
             self._note(f"the log lacks the making of version {shown}: it is followed as the source has it")

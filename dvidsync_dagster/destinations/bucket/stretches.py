@@ -3,7 +3,7 @@ they can be kept as they are where a version was committed. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
 from dvidsync_dagster.destinations.bucket.versions import BranchVersions
@@ -66,13 +66,19 @@ class Stretches:
     untold: list[str] = field(default_factory=list)
 
 
-def in_stretches(events: Iterable[Event], versions: BranchVersions, reached: Reached) -> Stretches:
+def in_stretches(
+    events: Iterable[Event], versions: BranchVersions, reached: Reached, shared: Collection[str] = ()
+) -> Stretches:
     """Divide events, which come in an order in which they can be applied. Those of other branches are left
-    out: they change nothing here."""
+    out: they change nothing here.
+
+    Args:
+        shared: instances (by name) whose data all versions share. What changes there is of the newest.
+    """
     own = [(place, event) for event in events if (place := _place(event, versions)) is not None]
     # Where the log lacks the making of a version, nothing else has put its events behind those before.
     own.sort(key=lambda each: each[0])
-    dividing = _Dividing(versions, reached)
+    dividing = _Dividing(versions, reached, shared)
     for place, event in own:
         dividing.take(place, event)
     return dividing.done()
@@ -83,8 +89,9 @@ def _place(event: Event, versions: BranchVersions) -> int | None:
 
 
 class _Dividing:
-    def __init__(self, versions: BranchVersions, reached: Reached) -> None:
+    def __init__(self, versions: BranchVersions, reached: Reached, shared: Collection[str]) -> None:
         self._versions = versions
+        self._shared = shared
         self._reached = reached
         self._at = versions.place(reached.version) or 0
         self._base = versions.place(reached.base) or 0
@@ -107,6 +114,8 @@ class _Dividing:
                     self._open.is_committed = True
             case _ if place <= self._base and self._reached.was_read(event):
                 self._found.already_there += 1
+            case _ if event.instance in self._shared:
+                self._open.events.append(event)
             case _ if self._is_held_as_committed(place) or self._had_child(place, event):
                 self._found.late.append(event)
             case _:
