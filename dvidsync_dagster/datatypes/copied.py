@@ -24,6 +24,7 @@ from dvidsync_dagster.plan.outcome import Refusal
 from dvidsync_dagster.refusal_reason import RefusalReason
 
 E = TypeVar("E", bound=Event)
+K = TypeVar("K")
 W = TypeVar("W")
 
 
@@ -137,6 +138,14 @@ def claim(events: Sequence[Event], goes_before: tuple[Key, ...] = ()) -> Claim:
         inside=("version", events[0].version),
         goes_before=goes_before,
     )
+
+
+def times_of(changes: Iterable[tuple[K, Event]]) -> dict[K, list[int]]:
+    """When each item was changed (ns since 1970), by events in log order."""
+    times: dict[K, list[int]] = {}
+    for item, event in changes:
+        times.setdefault(item, []).append(event.origin.key_ns)
+    return times
 
 
 def is_committed(refusal: RequestRefused) -> bool:

@@ -35,6 +35,11 @@ InVersion = Callable[[str, Sequence[K]], Mapping[K, int]]
 """Asks the source for the digests of items in one version."""
 
 
+def first_of(times: Mapping[K, Sequence[int]], key: K) -> int:
+    """When the source changed an item first (ns since 1970); 0 if that is not known."""
+    return min(times.get(key, ()), default=0)
+
+
 @dataclass(frozen=True, slots=True)
 class Both:
     """An item on both sides, by digests of what is there.
@@ -58,15 +63,23 @@ class Evidence(Generic[K]):
     Args:
         there: what the destination has of an item, as it is kept aside.
         shows_people: whether what the destination has shows that people made it.
+        changes: how often the source changed an item in the batch; 0 if that is not known.
+        named: the items that are meant by what the log calls them.
     """
 
     at_source: InVersion[K]
     there: Callable[[K], bytes]
     shows_people: Callable[[K], bool] = lambda _: False
+    changes: Callable[[K], int] = lambda _: 0
+    named: Callable[[Collection[str]], Collection[object]] = lambda texts: texts
 
 
 KeepAside = Callable[[str, str, Mapping[str, bytes]], None]
 """Takes, of a version and an instance, what is about to be replaced, by item."""
+
+ChangedBefore = Callable[[str, str], Collection[str] | None]
+"""What the source changed in a version of an instance before the first event of the run, as the log calls it;
+None if the log does not go back to when the version was made."""
 
 
 class OwnValues:
@@ -78,6 +91,7 @@ class OwnValues:
         leaves_out: what is not taken is left out for good, and not tried again.
         keep_aside: takes what is about to be replaced, and may be people's.
         copied_from: the copy was made at this time or later (ns since 1970); None if that is not known.
+        changed_before: asked where nothing else tells.
     """
 
     def __init__(
@@ -88,6 +102,7 @@ class OwnValues:
         leaves_out: bool = True,
         keep_aside: KeepAside = lambda _version, _instance, _values: None,
         copied_from: int | None = None,
+        changed_before: ChangedBefore = lambda _version, _instance: None,
     ) -> None:
         self.digests: Digests | None = None
         """None: nothing is known, and all is written."""
@@ -96,8 +111,11 @@ class OwnValues:
         self._leaves_out = leaves_out
         self._keep_aside = keep_aside
         self.copied_from = copied_from
+        self._changed_before = changed_before
         self.told_up_to = 0
         """All that the source announced up to then (ns since 1970) is in the batch, or was in one before."""
+        self.all_is_told = False
+        """The same up to the run's start."""
 
     def about_to_make(self, version: str, instance: str = "") -> None:
         """A version that is made has what its parent has, an instance (where one is named) nothing."""
@@ -112,9 +130,11 @@ class OwnValues:
         if digests is None:
             return set()
         differing = {key: both for key, both in items.items() if both.source != both.destination}
-        own = self._own(digests, version, instance, differing, evidence) if self.checks else set()
+        own: set[K] = set()
         if self.checks:
-            self._keep_what_may_be_own(digests, version, instance, differing, own, evidence)
+            own, unsure = self._own(digests, version, instance, differing, evidence)
+            if unsure:
+                self._keep_aside(version, instance, {str(key): evidence.there(key) for key in unsure})
         changes = {
             both.item: (both.destination, both.source) for key, both in differing.items() if key not in own
         }
@@ -144,7 +164,8 @@ class OwnValues:
         instance: str,
         items: Mapping[K, Both],
         evidence: Evidence[K],
-    ) -> set[K]:
+    ) -> tuple[set[K], Collection[K]]:
+        """Those that are people's, and those of which nothing tells whose they are."""
         own: set[K] = set()
         unknown: list[K] = []
         was_made = self._was_made(digests, version)
@@ -160,42 +181,41 @@ class OwnValues:
                 own.add(key)
         if parent is not None:
             own |= self._made_by_people(parent, items, unknown, evidence.at_source)
-        if not was_made:
-            mine = (
-                key
-                for key in items
-                if key not in own and self._may_be_own(digests, version, instance, items[key])
-            )
-            own.update(key for key in mine if evidence.shows_people(key))
-        return own
-
-    def _may_be_own(self, digests: Digests, version: str, instance: str, both: Both) -> bool:
-        """Whether nothing tells if what is there was the source's. What is not there is nobody's."""
-        return both.destination != NOTHING and not digests.tells(version, instance, both.item)
-
-    def _keep_what_may_be_own(
-        self,
-        digests: Digests,
-        version: str,
-        instance: str,
-        items: Mapping[K, Both],
-        own: Collection[K],
-        evidence: Evidence[K],
-    ) -> None:
-        """What the version has from its parent, nobody made there."""
-        if self._was_made(digests, version):
-            return
-        unsure = [
+        if was_made:
+            return own, ()
+        # What is not there is nobody's.
+        unsure = {
             key
             for key, both in items.items()
-            if key not in own and self._may_be_own(digests, version, instance, both)
-        ]
+            if both.destination != NOTHING
+            and key not in own
+            and not digests.tells(version, instance, both.item)
+        }
+        taken_over = self._taken_over(version, items, unsure, evidence.at_source)
+        unsure = unsure - taken_over
+        shown = {key for key in unsure if evidence.shows_people(key)}
+        shown = shown | self._changed_once(version, instance, unsure - shown, evidence)
+        return own | shown, unsure - shown
+
+    def _taken_over(
+        self, version: str, items: Mapping[K, Both], unsure: Collection[K], at_source: InVersion[K]
+    ) -> set[K]:
+        """Those that are what the version has from its parent: nobody made them there."""
         parent = self._parent(version)
-        if unsure and parent is not None:
-            taken_over = evidence.at_source(parent, unsure)
-            unsure = [key for key in unsure if items[key].destination != taken_over[key]]
-        if unsure:
-            self._keep_aside(version, instance, {str(key): evidence.there(key) for key in unsure})
+        if not unsure or parent is None:
+            return set()
+        there = at_source(parent, list(unsure))
+        return {key for key in unsure if items[key].destination == there[key]}
+
+    def _changed_once(
+        self, version: str, instance: str, unsure: Collection[K], evidence: Evidence[K]
+    ) -> set[K]:
+        """Those that the source changed once since it made the version: the copy has what they were before,
+        or are now; or people's."""
+        is_told = self.all_is_told and self._parent(version) is not None
+        once = {key for key in unsure if evidence.changes(key) == 1} if is_told else set()
+        before = self._changed_before(version, instance) if once else None
+        return set() if before is None else once - set(evidence.named(before))
 
     def _was_made(self, digests: Digests, version: str) -> bool:
         return digests.was_made(version)
@@ -234,8 +254,14 @@ class ValuesBeyondStop(OwnValues):
     """
 
     def __init__(self, known: OwnValues, is_made: Callable[[str], bool]) -> None:
-        super().__init__(known._parents, checks=known.checks, copied_from=known.copied_from)
-        self.digests, self.told_up_to = known.digests, known.told_up_to
+        super().__init__(
+            known._parents,
+            checks=known.checks,
+            copied_from=known.copied_from,
+            changed_before=known._changed_before,
+        )
+        self.digests = known.digests
+        self.told_up_to, self.all_is_told = known.told_up_to, known.all_is_told
         self._is_made = is_made
         self._foreseen: dict[tuple[str, str, int], int] = {}
 
@@ -244,9 +270,9 @@ class ValuesBeyondStop(OwnValues):
     ) -> set[K]:
         if self.digests is None or not self.checks:
             return set()
-        there = {key: self._taken_over(version, instance, both) for key, both in items.items()}
+        there = {key: self._shown_there(version, instance, both) for key, both in items.items()}
         differing = {key: both for key, both in there.items() if both.source != both.destination}
-        own = self._own(self.digests, version, instance, differing, evidence)
+        own, _ = self._own(self.digests, version, instance, differing, evidence)
         self._foreseen |= {
             (version, instance, both.item): both.source for key, both in items.items() if key not in own
         }
@@ -263,7 +289,7 @@ class ValuesBeyondStop(OwnValues):
     ) -> None:
         """Nothing was."""
 
-    def _taken_over(self, version: str, instance: str, both: Both) -> Both:
+    def _shown_there(self, version: str, instance: str, both: Both) -> Both:
         """With what the destination would have by then, where that is another."""
         parent = self._parent(version)
         while parent is not None and not self._is_made(version):

@@ -8,12 +8,13 @@ version is committed.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, field
 
 from dvidsync_dagster.dvid.repo import RepoInfo
 from dvidsync_dagster.events.event import Event
 from dvidsync_dagster.events.message import shown
-from dvidsync_dagster.events.repo import Commit, NewVersion
+from dvidsync_dagster.events.repo import Commit, NewVersion, RepoEvent
 
 _NOT_IN_A_PATH = frozenset("/:")
 
@@ -30,16 +31,24 @@ class SourcePlaces:
 
     repo: RepoInfo
     clock: int
+    _usual: Collection[str] = field(init=False)
+    """Versions that the source has, and requests can name: those of nearly all records."""
+
+    def __post_init__(self) -> None:
+        usual = frozenset(version for version in self.repo.versions if _can_be_named(version))
+        object.__setattr__(self, "_usual", usual)
 
     def doubt(self, event: Event) -> str | None:
         """What is wrong with the place of an event; None if nothing is."""
-        if event.origin.key_ns > self.clock:
+        if event.origin.key_ns > self.clock or (
+            event.version in self._usual and not isinstance(event, RepoEvent)
+        ):
             return None
         named = (event.version, event.child) if isinstance(event, NewVersion) else (event.version,)
         for version in named:
             if version not in self.repo.versions:
                 return f"it names version {shown(version)}, which the source's repo does not have"
-        if event.version in (".", "..") or not _NOT_IN_A_PATH.isdisjoint(event.version):
+        if not _can_be_named(event.version):
             return f"no request can name version {shown(event.version)}"
         match event:
             case Commit() if not self.repo.versions[event.version].locked:
@@ -47,6 +56,10 @@ class SourcePlaces:
             case NewVersion() if event.version not in self.repo.versions[event.child].parents:
                 return f"{event.child} is no child of {event.version} at the source"
         return None
+
+
+def _can_be_named(version: str) -> bool:
+    return version not in (".", "..") and _NOT_IN_A_PATH.isdisjoint(version)
 
 
 def is_after_commit(event: Event, repo: RepoInfo) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
 from dvidsync_dagster.dvid.repo import RepoInfo, ServerInfo
@@ -19,6 +19,8 @@ class Source:
         repo: its repo, read after that.
         counters: its counters of ids, by instance, as they stood then.
         followed: whether an instance (by name) is one of those that are followed.
+        changed_before: by version and instance, the items that it changed before what the run follows, as the
+            log calls them; None if the log does not go back to when the version was made.
     """
 
     client: Transport
@@ -26,3 +28,4 @@ class Source:
     repo: RepoInfo
     counters: Mapping[str, int]
     followed: Callable[[str], bool]
+    changed_before: Callable[[str, str], Collection[str] | None] = lambda _version, _instance: None

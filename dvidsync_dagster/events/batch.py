@@ -27,6 +27,7 @@ class Batch:
         records: how many records of the log it was read from.
         told_up_to: what the source announced up to then (ns since 1970) is in it, or was in one before; 0 if
             that is not known.
+        is_last: nothing comes after it up to the start of the run.
         again: it was read before; what the destination lacks of it is applied.
         asked_for: somebody chose just these events: they come before what people changed at the destination.
     """
@@ -37,5 +38,6 @@ class Batch:
     may_be_early: Callable[[NumberedEvent], bool] = _never
     records: int = 0
     told_up_to: int = 0
+    is_last: bool = False
     again: bool = False
     asked_for: bool = False

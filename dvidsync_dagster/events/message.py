@@ -94,6 +94,8 @@ class Message:
         value = self.fields.get(field) or []
         if not isinstance(value, list) or not (value or may_be_empty):
             raise self.wrong(f"field {field!r} is no list of labels: {shown(value)}")
+        if len(value) == 1:  # nearly always
+            return (self._label(field, value[0]),)
         return tuple(dict.fromkeys(self._label(field, item) for item in value))
 
     def mapping(self, field: str) -> Mapping[str, Any]:

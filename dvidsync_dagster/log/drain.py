@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gc
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -32,8 +34,9 @@ REORDER_NS = 10_000_000_000
 chunk that is made next."""
 CHUNK_BYTES = 64 << 20
 
-_COLLECTED_AFTER = 100_000
-"""Objects. Python would look for cycles among all records that wait after each 700: a quarter of the time."""
+_COLLECTED_AFTER = 500_000
+"""Objects. Python would look for cycles among all records that wait after each 700: a quarter of the time. A
+chunk and what is made of it are about as many, so they are looked at once or twice."""
 
 _HELD_NS = 3_600_000_000_000
 """What waits to be applied is not older than what is applied by more than this, an hour."""
@@ -230,6 +233,21 @@ class MutationLog:
             reorder_ns=REORDER_NS,
         )
         return self._reading.chunks()
+
+    @contextmanager
+    def reading_on(self) -> Iterator[None]:
+        """What the next chunk takes is read meanwhile. Nothing else may be asked of the log until then."""
+        if self._reading is None:
+            yield
+            return
+        over = threading.Event()
+        thread = threading.Thread(target=self._reading.read_on, args=(over.is_set,), name="read on")
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            thread.join()
 
     def positions(self, unapplied: Iterable[Origin] = ()) -> Positions:
         """What a checkpoint must hold now, if all that the chunks released is applied except `unapplied`.

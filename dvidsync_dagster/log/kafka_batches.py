@@ -44,16 +44,19 @@ class _Read:
 
 class _Batch(DefaultRecordBatch):  # type: ignore[misc]
     def __iter__(self) -> Iterator[Any]:
-        if self.is_control_batch:
+        # Its header as it is: a server's messages are mostly batches of one, and each property is two calls.
+        attributes = self._header_data[5]
+        if attributes & self.CONTROL_MASK:
             plain: Iterator[Any] = super().__iter__()
             return plain
-        self._maybe_uncompress()
-        return self._records(bytes(self._buffer), self._pos, self._num_records)
+        if attributes & self.CODEC_MASK:
+            self._maybe_uncompress()
+        return self._records(bytes(self._buffer), self._pos)
 
-    def _records(self, content: bytes, pos: int, count: int) -> Iterator[_Read]:
-        base_offset, base_time = self.base_offset, self.first_timestamp
-        kind = self.timestamp_type
-        one_time = self.max_timestamp if kind == self.LOG_APPEND_TIME else None
+    def _records(self, content: bytes, pos: int) -> Iterator[_Read]:
+        base_offset, _, _, _, _, attributes, _, base_time, last_time, _, _, _, count = self._header_data
+        is_append_time = attributes & self.TIMESTAMP_TYPE_MASK
+        kind, one_time = (self.LOG_APPEND_TIME, last_time) if is_append_time else (self.CREATE_TIME, None)
         headers: _Headers | tuple[()]
         try:
             for _ in range(count):

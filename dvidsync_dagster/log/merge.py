@@ -130,25 +130,27 @@ class KeyMerge:
 
     def chunk(self) -> list[Record] | None:
         """The next chunk in key order, or None if none is full. Once all is finished, the rest, if any."""
-        limit = min(self._slowest() - self._reorder_ns, self._cut_key)
-        if self.all_finished:
-            limit = self._cut_key
-        elif not self._may_be_full(limit):
-            return None
-        self._make_ready(limit)
-        if not self._ready:
-            self._horizon = max(self._horizon, limit)
-        if not self.all_finished and not self._is_full():
-            self._tried_with, self._tried_to = self._inside(), limit
-            return None
-        if not self._ready:
+        if not self.holds_chunk() or not self._ready:
             return None
         self._tried_with = 0
         count = self._chunk_end()
         taken, self._ready = self._ready[:count], self._ready[count:]
         self._ready_size -= _size_of_taken(taken, self._ready, self._ready_size)
-        self._horizon = max(self._horizon, taken[-1].key_ns if self._ready else limit)
+        self._horizon = max(self._horizon, taken[-1].key_ns if self._ready else self._limit)
         return taken
+
+    def holds_chunk(self) -> bool:
+        """Whether a chunk is full, or all is finished."""
+        limit = self._limit
+        if not self.all_finished and not self._may_be_full(limit):
+            return False
+        self._make_ready(limit)
+        if not self._ready:
+            self._horizon = max(self._horizon, limit)
+        if self.all_finished or self._is_full():
+            return True
+        self._tried_with, self._tried_to = self._inside(), limit
+        return False
 
     @property
     def exhausted(self) -> bool:
@@ -165,6 +167,11 @@ class KeyMerge:
             return sorted([*self._set_aside, *(record for record in inside if record.key_ns > self._cut_key)])
         after = self._ready[:LOOKAHEAD]
         return [*after, *heapq.nsmallest(LOOKAHEAD - len(after), inside)]
+
+    @property
+    def _limit(self) -> int:
+        """What has a key up to this one may leave."""
+        return self._cut_key if self.all_finished else min(self._slowest() - self._reorder_ns, self._cut_key)
 
     def _slowest(self) -> int:
         """The highest key up to which every unfinished partition was read."""

@@ -69,6 +69,7 @@ class Reading:
         self._now = now
         self._ahead = SetAside()
         self._empty = 0
+        self._failure: Exception | None = None
         self._skips = {(topic, number): list(start[topic][number].beyond) for topic, number in ends}
         self._ledger = OffsetLedger(start)
         self._merge = KeyMerge(
@@ -90,16 +91,28 @@ class Reading:
         """At least one chunk, the last of them marked."""
         while True:
             records = self._merge.chunk()
-            if records is not None:
-                yield self._chunk(records)
-            elif self._merge.all_finished:
-                yield self._chunk([])
-            else:
-                for polled in self._feed.poll(self._merge.ahead()):
-                    self._take_in(polled)
+            if records is None and not self._merge.all_finished:
+                self._poll()
                 continue
-            if self._merge.exhausted:
+            chunk = self._chunk(records or [])
+            yield chunk
+            if chunk.last:
                 return
+
+    def read_on(self, is_over: Callable[[], bool]) -> None:
+        """Read what the next chunk takes, as long as it is not over. What fails shows when that chunk is
+        asked for."""
+        try:
+            while not (is_over() or self._merge.holds_chunk()):
+                self._poll()
+        except Exception as error:
+            self._failure = error
+
+    def _poll(self) -> None:
+        if self._failure is not None:
+            raise self._failure
+        for polled in self._feed.poll(self._merge.ahead()):
+            self._take_in(polled)
 
     def _take_in(self, polled: Polled) -> None:
         partition = polled.partition

@@ -125,6 +125,8 @@ def _chains(claims: Sequence[Claim]) -> dict[Key, tuple[int, ...]]:
             by_key[key].append(index)
     return {
         key: tuple(sorted(indexes, key=lambda index: (claims[index].rank, claims[index].log_order)))
+        if len(indexes) > 1
+        else tuple(indexes)
         for key, indexes in by_key.items()
     }
 

@@ -79,22 +79,21 @@ class _Building:
 
     def pass_over(self, index: int, before: Sequence[int]) -> None:
         """What comes after an operation that is left out waits for what came before it."""
-        self._passed_on[index] = self._through(before)
+        self._passed_on[index] = set(self._through(before))
         for key in self._claims[index].keys:
             if key in self._last_on:
                 self._last_on[key].is_open = False
 
     def place(self, index: int, before: Sequence[int]) -> None:
         keys = self._claims[index].keys
-        drafts = (self._last_on.get(key) for key in keys)
-        touching = list({id(draft): draft for draft in drafts if draft is not None}.values())
+        touching = list(dict.fromkeys(filter(None, map(self._last_on.get, keys))))
         draft = self._joined(index, [draft for draft in touching if draft.is_open])
         for other in touching:
             other.is_open = False
         draft.is_open = True
         draft.members.append(index)
         draft.keys.update(keys)
-        draft.waits_for |= self._through(before)
+        draft.waits_for.update(self._through(before))
         self._draft_of[index] = draft
         for key in keys:
             self._last_on[key] = draft
@@ -118,8 +117,10 @@ class _Building:
         for key in other.keys:
             self._last_on[key] = draft
 
-    def _through(self, before: Sequence[int]) -> set[int]:
+    def _through(self, before: Sequence[int]) -> Collection[int]:
         """What to wait for when some of it is left out: what that waited for."""
+        if not self._passed_on:
+            return before
         found: set[int] = set()
         for index in before:
             found |= self._passed_on.get(index, {index})
@@ -140,6 +141,8 @@ class _Building:
 
 def _before_changes(groups: list[Group], claims: Sequence[Claim]) -> list[Group]:
     """What changes something waits for what goes before such changes."""
+    if not any(claim.goes_before for claim in claims):
+        return groups
     changing: dict[Key, list[int]] = {}
     for index, group in enumerate(groups):
         for key in {claims[member].changes for member in group.members} - {None}:

@@ -174,7 +174,8 @@ class _Run:
 
     def _bring(self, batch: Batch) -> Brought:
         try:
-            return self.session.destination.bring(batch)
+            with self.reader.source_log.log.reading_on():
+                return self.session.destination.bring(batch)
         except StoppedAt as stopped:
             self.still_owner()
             self.conflicts.stop(stopped.rows, stopped.own_from)

@@ -133,6 +133,7 @@ class Reader:
             may_be_early=self.ids.may_be_early,
             records=len(records),
             told_up_to=told_up_to,
+            is_last=chunk.last and not part.again and part.cut >= self._settled,
             again=part.again,
         )
         return Taken(
@@ -143,6 +144,11 @@ class Reader:
             quarantined=set_aside,
             open_for_long=open_for_long,
         )
+
+    @property
+    def _settled(self) -> int:
+        """Up to when a run reads that reads all."""
+        return self.session.route.clock - int(self._config.settle_seconds * NANOSECONDS)
 
     def postpone(self, brought: Brought) -> None:
         """Remember what was refused and may only be early."""

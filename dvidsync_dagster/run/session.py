@@ -15,6 +15,7 @@ from dvidsync_dagster.destinations.protocol import Destination
 from dvidsync_dagster.destinations.source import Source
 from dvidsync_dagster.dvid.opening import open_source
 from dvidsync_dagster.run.discovery import Route, check_instances, discover
+from dvidsync_dagster.run.log_before import LogBefore
 from dvidsync_dagster.run.notes import Notes
 
 _READS_AT_A_TIME = 4
@@ -66,7 +67,12 @@ def opened(
             for typename, each in ALL.items()
         }
         source = Source(
-            client, route.source, route.repo, route.counters, lambda name: name not in route.not_followed
+            client=client,
+            info=route.source,
+            repo=route.repo,
+            counters=route.counters,
+            followed=lambda name: name not in route.not_followed,
+            changed_before=LogBefore(route, route.clock if born_since is None else born_since).changed,
         )
         follower = stack.enter_context(
             opener(config, destination, source, is_new=is_new, still_owner=still_owner, note=notes.say)

@@ -9,9 +9,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from dvidsync_dagster.errors import Conflict
-from tests.datatypes.own_values import Beside, Neurons, Worker
+from tests.datatypes.own_values import Beside, Elements, Keys, Neurons, Worker
 from tests.datatypes.source_and_destination import SourceAndDestination
 from tests.datatypes.test_own_values import announced, beside, of_each_kind, put
+from tests.datatypes.test_undecodable import KEYS, NEURONS, forge
 
 __all__ = ["announced"]
 
@@ -42,21 +43,81 @@ def test_what_may_be_peoples_is_kept_before_it_is_replaced(
     assert this.kept_aside() == {item: {there[item]} for item in (changed, made, untouched)}
 
 
-@of_each_kind
-def test_what_the_version_took_over_is_nobodys(scene: SourceAndDestination, kind: type[Worker]) -> None:
-    this = beside(scene, kind)
-    changed, untouched = kind.items[:2]
-    put(this.source, this, changed, untouched)
+def forget(this: Beside) -> None:
+    """Everything that is known of the destination: it is met anew."""
+    shutil.rmtree(this.copy.scene.quarantine, ignore_errors=True)
+    this.checkpoint = None
+
+
+def in_a_new_version(this: Beside, *items: str) -> None:
+    """Both have the items, and a version in which nobody has changed them yet."""
+    put(this.source, this, *items)
     this.new_version()
     assert this.follow() == set()
-    put(this.copy, this, changed)
+
+
+@of_each_kind
+def test_what_the_source_changed_once_in_a_version_is_what_the_version_took_over_or_peoples(
+    scene: SourceAndDestination, kind: type[Worker]
+) -> None:
+    this = beside(scene, kind)
+    once, twice, untouched = kind.items[:3]
+    in_a_new_version(this, once, twice, untouched)
+    put(this.copy, this, once, twice)
     there = this.copy.all(this.version)
-    put(this.source, this, changed, untouched)
+    put(this.source, this, once, twice, untouched)
+    put(this.source, this, twice)
+    forget(this)
+    left_out = this.follow()
+    # Which elements a post has changed, its message does not tell.
+    assert left_out == (set() if kind is Elements else {once})
+    source = this.source.all(this.version)
+    assert this.copy.all(this.version) == source | {item: there[item] for item in left_out}
+    kept = {once, twice} - left_out
+    assert this.kept_aside() == {item: {there[item]} for item in kept}
+
+
+@pytest.mark.parametrize("kind", [Keys, Neurons])
+def test_what_runs_have_brought_is_not_taken_for_peoples_once_nothing_is_known(
+    scene: SourceAndDestination, kind: type[Worker]
+) -> None:
+    """Its last value is neither the parent's nor the source's."""
+    this = beside(scene, kind)
+    item = kind.items[0]
+    in_a_new_version(this, item)
+    put(this.source, this, item)
+    assert this.follow() == set()
+    put(this.source, this, item)
     shutil.rmtree(scene.quarantine)
-    this.checkpoint = None
     assert this.follow() == set()
     assert this.copy.all(this.version) == this.source.all(this.version)
-    assert this.kept_aside() == {changed: {there[changed]}}
+
+
+@pytest.mark.parametrize("kind", [Keys, Neurons])
+@pytest.mark.parametrize("known", ["all", "no version", "too much", "a record that is none"])
+def test_what_it_changed_before_the_start_counts(
+    scene: SourceAndDestination, kind: type[Worker], known: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    this = beside(scene, kind)
+    before, after = kind.items[:2]
+    if known == "no version":
+        put(this.source, this, before, after)
+    else:
+        in_a_new_version(this, before, after)
+    put(this.source, this, before)
+    assert this.follow() == set()
+    if known == "a record that is none":
+        forge(scene, KEYS if kind is Keys else NEURONS)
+    this.start = {"time": datetime.now(UTC).isoformat()}
+    put(this.copy, this, before, after)
+    there = this.copy.all(this.version)
+    put(this.source, this, before, after)
+    forget(this)
+    if known == "too much":
+        monkeypatch.setattr("dvidsync_dagster.run.log_before.MOST", 1)
+    left_out = this.follow()
+    assert left_out == ({after} if known == "all" else set())
+    assert this.kept_aside() == {item: {there[item]} for item in {before, after} - left_out}
 
 
 @of_each_kind

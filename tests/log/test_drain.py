@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import threading
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -345,6 +346,23 @@ def test_holes_that_compaction_and_transactions_leave(real_kafka: RealKafka) -> 
         assert log.positions() == log.end()
         assert log.end()[topic][0].next == 8, "two records kept, two aborted, four markers"
         assert values(chunks(log, log.positions())) == []
+
+
+def test_the_next_chunk_is_read_meanwhile(address: str) -> None:
+    topics = [new_name(), new_name()]
+    produce(address, disordered(topics, 2_000, seed=1))
+    with open_log(address, *topics) as log:
+        read = []
+        for chunk in log.chunks({}, cut_key=LATEST, chunk_records=300):
+            read.append(chunk)
+            applied = log.positions()
+            with log.reading_on():
+                for thread in threading.enumerate():
+                    if thread.name == "read on":
+                        thread.join()
+            assert log.positions() == applied, "what was only read counts as applied"
+        assert values(read) == [b"%d" % number for number in range(2_000)]
+        assert log.positions() == log.end()
 
 
 @pytest.mark.kafka

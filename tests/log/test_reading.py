@@ -77,14 +77,22 @@ def choices(draw: st.DrawFn) -> Callable[[int], int]:
 
 
 @settings(max_examples=300)
-@given(logs(disorder=REORDER), choices(), st.integers(1, 20), st.integers(-1, 220))
+@given(logs(disorder=REORDER), choices(), st.integers(1, 20), st.integers(-1, 220), st.booleans())
 def test_all_up_to_the_cut_comes_once_and_in_order(
-    log: dict[Partition, list[Stored]], choose: Callable[[int], int], chunk_records: int, cut_key: int
+    log: dict[Partition, list[Stored]],
+    choose: Callable[[int], int],
+    chunk_records: int,
+    cut_key: int,
+    reads_on: bool,
 ) -> None:
     pass_, _ = reading(log, choose=choose, chunk_records=chunk_records, cut_key=cut_key)
     horizon = -1
     found: list[tuple[int, str, int, int]] = []
-    chunks = list(pass_.chunks())
+    chunks = []
+    for chunk in pass_.chunks():
+        chunks.append(chunk)
+        if reads_on:
+            pass_.read_on(lambda: choose(4) == 0)
     for chunk in chunks:
         got = rows(chunk)
         assert all(key > horizon for key, *_ in got), "a record came although the horizon had passed it"
@@ -107,12 +115,13 @@ def test_all_up_to_the_cut_comes_once_and_in_order(
 
 
 @settings(max_examples=200)
-@given(logs(disorder=60), choices(), st.integers(1, 8), st.integers(0, 220), st.data())
+@given(logs(disorder=60), choices(), st.integers(1, 8), st.integers(0, 220), st.booleans(), st.data())
 def test_runs_from_checkpoint_to_checkpoint_lose_nothing_and_repeat_nothing(
     log: dict[Partition, list[Stored]],
     choose: Callable[[int], int],
     chunk_records: int,
     cut_key: int,
+    reads_on: bool,
     data: st.DataObject,
 ) -> None:
     """Records far out of order, runs that die after any chunk, operations left unapplied, cuts by time."""
@@ -129,6 +138,8 @@ def test_runs_from_checkpoint_to_checkpoint_lose_nothing_and_repeat_nothing(
             for row in skipped:
                 applied.remove(row[1:])
             unapplied = [Origin(*row) for row in skipped]
+            if reads_on:
+                pass_.read_on(lambda: choose(4) == 0)
             # A run that left something out ends there: what follows would need the positions of both chunks.
             checkpoint = pass_.positions(unapplied)
             if skipped or (not is_final and data.draw(st.integers(0, 3)) == 0):
@@ -152,6 +163,34 @@ def test_memory_follows_the_chunk_not_the_backlog(chunk_records: int, batch: int
         released += len(chunk.records)
     assert released == 2_000
     assert most <= 4 * chunk_records + 2 * REORDER + 4 * feed.batch_records
+
+
+def test_the_next_chunk_is_read_on_until_it_is_full() -> None:
+    log = {("a", 0): [stored(offset, 100 * offset) for offset in range(100)]}
+    pass_, feed = reading(log, chunk_records=10)
+    chunks = pass_.chunks()
+    next(chunks)
+    before = feed.delivered
+    pass_.read_on(lambda: True)
+    assert feed.delivered == before, "there was no time for it"
+    pass_.read_on(lambda: False)
+    assert before < feed.delivered <= 20 + feed.batch_records
+    polls = feed.polls
+    assert rows(next(chunks)) == [(100 * offset, "a", 0, offset) for offset in range(10, 20)]
+    assert feed.polls == polls, "all of it had been read"
+
+
+def test_what_fails_while_it_is_read_on_shows_with_the_next_chunk() -> None:
+    log = {("a", 0): [stored(offset, 100 * offset) for offset in range(100)]}
+    pass_, feed = reading(log, chunk_records=10)
+    chunks = pass_.chunks()
+    next(chunks)
+    feed.choose = lambda _: (_ for _ in ()).throw(ConnectionError("the broker is gone"))
+    pass_.read_on(lambda: False)
+    assert pass_.positions(()) == {"a": {0: PartitionPosition(10)}}
+    feed.choose = FIRST
+    with pytest.raises(ConnectionError, match="the broker is gone"):
+        next(chunks)
 
 
 def test_a_chunk_is_bounded_in_bytes_too() -> None:

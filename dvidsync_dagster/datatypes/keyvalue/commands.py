@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -17,7 +17,7 @@ class CopyKeys(Command):
         keys: each once. A key is one part of the command.
         stays: those of the keys that are left as they are where the source does not have them.
         largest: bytes of the largest value, as far as is known.
-        since: by key when the first of the changes was that are repeated (ns since 1970).
+        times: by key when the changes were that are repeated (ns since 1970), the first one first.
     """
 
     typename: ClassVar[str] = "keyvalue"
@@ -25,4 +25,4 @@ class CopyKeys(Command):
     keys: tuple[str, ...]
     stays: frozenset[str] = frozenset()
     largest: int = 0
-    since: Mapping[str, int] = field(default_factory=dict)
+    times: Mapping[str, Sequence[int]] = field(default_factory=dict)

@@ -10,7 +10,7 @@ from itertools import islice
 from typing import IO
 
 from dvidsync_dagster.datatypes.keyvalue.reading import KEYS_PER_REQUEST, read_keys, read_values
-from dvidsync_dagster.datatypes.own_values import MAX_BYTES_FOUND, Both, Evidence, OwnValues
+from dvidsync_dagster.datatypes.own_values import MAX_BYTES_FOUND, Both, Evidence, OwnValues, first_of
 from dvidsync_dagster.differences.hashes import hashed
 from dvidsync_dagster.differences.sides import DvidSide
 from dvidsync_dagster.dvid.keyvalue import Keyvalue, key_bytes
@@ -41,26 +41,35 @@ class OwnKeys:
         there: Mapping[str, bytes],
         found: Mapping[str, bytes],
         keys: Sequence[str],
-        since: Mapping[str, int],
+        times: Mapping[str, Sequence[int]],
     ) -> dict[str, Both]:
-        """Keys on both sides; `found` is what the source has of them, `since` when it changed each first."""
+        """Keys on both sides; `found` is what the source has of them, `times` when it changed each."""
         return {
             key: Both(
                 item_of(key),
                 value_digest(found.get(key)),
                 value_digest(there.get(key)),
-                since.get(key, 0),
+                first_of(times, key),
             )
             for key in keys
         }
 
-    def own(self, version: str, both: Mapping[str, Both], there: Callable[[str], bytes]) -> set[str]:
+    def own(
+        self,
+        version: str,
+        both: Mapping[str, Both],
+        there: Callable[[str], bytes],
+        times: Mapping[str, Sequence[int]],
+    ) -> set[str]:
         """The keys that people changed, which must not be written; all others that differ are going to be.
 
         Args:
             there: what the destination has of a key.
+            times: when the source changed each.
         """
-        evidence = Evidence(partial(_digests_in, self.source), there)
+        evidence = Evidence(
+            partial(_digests_in, self.source), there, changes=lambda key: len(times.get(key, ()))
+        )
         return self.values.about_to_write(version, self.source.name, both, evidence)
 
     def written(self, version: str, both: Mapping[str, Both], own: set[str], refused: set[str]) -> None:

@@ -47,10 +47,10 @@ class KeyvalueRepair(DataRepair):
 
     def own(self, found: Found, pair: ServerPair, work: Work, try_out: CarryOut) -> npt.NDArray[np.bool_]:
         keys: list[str] = found.keys.tolist()
-        since = dict.fromkeys(keys, SINCE_NOW)
+        times = dict.fromkeys(keys, (SINCE_NOW,))
         sizes = value_sizes(pair.source, keys)
         commands = _commands(pair.source.version, pair.source.name, sizes)
-        steps = [Step(replace(command, since=since)) for command in commands]
+        steps = [Step(replace(command, times=times)) for command in commands]
         return refused_among(found, steps, [command.keys for command in commands], try_out)
 
 

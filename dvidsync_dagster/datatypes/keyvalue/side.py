@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import chain
 
 from dvidsync_dagster.datatypes.commands import Command, Step
-from dvidsync_dagster.datatypes.copied import CopyingSide
+from dvidsync_dagster.datatypes.copied import CopyingSide, times_of
 from dvidsync_dagster.datatypes.keyvalue.agreeing import agreeing
 from dvidsync_dagster.datatypes.keyvalue.batches import fitting
 from dvidsync_dagster.datatypes.keyvalue.commands import CopyKeys
@@ -35,7 +35,7 @@ class KeyvalueSide(CopyingSide[KeyEvent, KeyvalueWriter]):
             keys=tuple(last),
             stays=frozenset(key for key, event in last.items() if isinstance(event, PostKey)),
             largest=_largest(events),
-            since={event.key: event.origin.key_ns for event in reversed(events)},
+            times=times_of((event.key, event) for event in events),
         )
         return command, last.values()
 

@@ -16,7 +16,7 @@ from dvidsync_dagster.datatypes.copied import is_committed
 from dvidsync_dagster.datatypes.keyvalue.batches import MAX_BYTES
 from dvidsync_dagster.datatypes.keyvalue.commands import CopyKeys
 from dvidsync_dagster.datatypes.keyvalue.own_keys import OwnKeys, file_digest, item_of
-from dvidsync_dagster.datatypes.own_values import NOT_THE_SOURCES, Both, OwnValues
+from dvidsync_dagster.datatypes.own_values import NOT_THE_SOURCES, Both, OwnValues, first_of
 from dvidsync_dagster.dvid.keyvalue import UNREADABLE, Keyvalue, fits_path
 from dvidsync_dagster.errors import RequestRefused
 from dvidsync_dagster.log.digests import NOTHING
@@ -54,15 +54,16 @@ class KeyvalueWriter:
         """Copy a value by way of a file: it is nowhere whole in memory. None if this is another case."""
         if UNREADABLE in key or not fits_path(key):
             return None
-        version, since = command.version, command.since.get(key, 0)
+        version, times = command.version, command.times
         with TemporaryFile() as kept:
             try:
                 if not self.source.read_into(version, key, kept):
                     return None
             except RequestRefused as refusal:
                 return Outcome(refusals=(Refusal(0, f"source: {refusal}"),))
+            since = first_of(times, key)
             both = self._compared_large(version, key, kept, since) if self._own.are_told else {}
-            if self._own.own(version, both, lambda key: self.destination.value(version, key) or b""):
+            if self._own.own(version, both, lambda key: self.destination.value(version, key) or b"", times):
                 self._own.written(version, both, {key}, set())
                 return refused(_left_alone(key))
             try:
@@ -109,8 +110,8 @@ class KeyvalueWriter:
                 for half in halves
                 for refused in self._copy_named(command, {key: parts[key] for key in half})
             ]
-        both = self._own.compared(there, found, wanted, command.since) if self._own.are_told else {}
-        own = self._own.own(version, both, there.__getitem__)
+        both = self._own.compared(there, found, wanted, command.times) if self._own.are_told else {}
+        own = self._own.own(version, both, there.__getitem__, command.times)
         left = own | {key for key, sides in both.items() if sides.source == sides.destination != NOTHING}
         written = [(key, value) for key, value in found.items() if key not in left]
         refusals = [refusal_of(parts[key], why) for key, why in self._write(version, written)]
@@ -129,9 +130,10 @@ class KeyvalueWriter:
         except RequestRefused as refusal:
             return [Refusal(part, str(refusal))]
         keys = set(found) if text in command.stays else {text, *found, *there}
-        since = dict.fromkeys(keys, command.since.get(text, 0))
-        both = self._own.compared(there, found, sorted(keys), since) if self._own.are_told else {}
-        own = self._own.own(version, both, there.__getitem__)
+        # Which of them was changed how often, the message does not tell.
+        times = dict.fromkeys(keys, (first_of(command.times, text),))
+        both = self._own.compared(there, found, sorted(keys), times) if self._own.are_told else {}
+        own = self._own.own(version, both, there.__getitem__, {})
         missing = [(key, value) for key, value in found.items() if there.get(key) != value and key not in own]
         refusals = [refusal_of(part, why) for _, why in self._write(version, missing)]
         for key in (keys & there.keys()) - found.keys() - own:

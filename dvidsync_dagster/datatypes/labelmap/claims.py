@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from dvidsync_dagster.datatypes.labelmap.counter_rule import CounterState, ids_of
 from dvidsync_dagster.datatypes.labelmap.events import (
@@ -14,6 +14,9 @@ from dvidsync_dagster.datatypes.labelmap.events import (
     SetNextLabel,
 )
 from dvidsync_dagster.plan.claims import Claim, Key, Take
+
+_BEFORE_COMMIT = (BodyEvent, BurnLabels, ReserveLabels)
+"""Ids that are gone are reserved before the commit: after it, that needs another version."""
 
 
 def body_key(instance: str, version: str, label: int) -> Key:
@@ -45,6 +48,11 @@ def claims_of(events: Sequence[LabelEvent], counter: Callable[[str], CounterStat
             courses[name] = _Course(counters[name].next_label - 1, counters[name].was_set)
         claims.append(_claim(event, counters[name], courses[name]))
     return claims
+
+
+def without_ids(claim: Claim) -> Claim:
+    """For an event that takes no ids in turn."""
+    return claim if claim.take is None else replace(claim, take=None)
 
 
 @dataclass(slots=True)
@@ -98,12 +106,9 @@ def _claim(event: LabelEvent, counter: CounterState, course: _Course) -> Claim:
     return Claim(
         keys=tuple(body_key(instance, event.version, label) for label in bodies),
         rank=event.rank if isinstance(event, BodyEvent) else (origin.key_ns,),
-        log_order=(origin.key_ns, origin.topic, origin.partition, origin.offset),
+        log_order=origin,
         needs=needs,
-        # Ids that are gone are reserved before the commit: after it, that needs another version.
-        inside=("version", event.version)
-        if isinstance(event, BodyEvent | BurnLabels | ReserveLabels)
-        else None,
+        inside=("version", event.version) if isinstance(event, _BEFORE_COMMIT) else None,
         creates=creates,
         take=take,
         changes=changes_key(instance, event.version) if isinstance(event, BodyEvent) else None,

@@ -29,6 +29,7 @@ from dvidsync_dagster.datatypes.labelmap.events import (
     BurnLabels,
     Cleave,
     LabelEvent,
+    Merge,
     RaiseMaxLabel,
     Renumber,
     ReserveLabels,
@@ -88,6 +89,8 @@ class Ids:
 def ids_of(event: LabelEvent) -> Ids | None:
     """None if it brings none."""
     match event:
+        case Merge():  # most of all
+            return None
         case Cleave():
             return Ids(event.new, event.new, PickedBy.COUNTER)
         case Split():

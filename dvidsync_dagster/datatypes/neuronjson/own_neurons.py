@@ -7,10 +7,17 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from dvidsync_dagster.datatypes.neuronjson.events import SCHEMAS
+from dvidsync_dagster.datatypes.neuronjson.events import SCHEMAS, body_of
 from dvidsync_dagster.datatypes.neuronjson.reading import read_neurons
 from dvidsync_dagster.datatypes.neuronjson.stamps import TIME, USER, made_elsewhere, stamps
-from dvidsync_dagster.datatypes.own_values import MAX_BYTES_FOUND, NOT_THE_SOURCES, Both, Evidence, OwnValues
+from dvidsync_dagster.datatypes.own_values import (
+    MAX_BYTES_FOUND,
+    NOT_THE_SOURCES,
+    Both,
+    Evidence,
+    OwnValues,
+    first_of,
+)
 from dvidsync_dagster.differences.hashes import hashed
 from dvidsync_dagster.differences.sides import DvidSide
 from dvidsync_dagster.dvid.exact_json import canonical, fields_of
@@ -95,7 +102,13 @@ class OwnNeurons:
             here = _fields(found[body]) if body in found else {}
             return made_elsewhere(_fields(there[body]), here, times.get(body, ()), since, until)
 
-        evidence = Evidence(partial(_digests_in, self.source), lambda body: there[int(body)], shows_people)
+        evidence = Evidence(
+            partial(_digests_in, self.source),
+            lambda body: there[int(body)],
+            shows_people,
+            changes=lambda body: len(times.get(body, ())),
+            named=lambda keys: {body_of(key) for key in keys},
+        )
         return self.values.about_to_write(version, self.source.name, both, evidence)
 
     def is_own_schema(self, version: str, both: Mapping[Neuron, Both], there: bytes | None) -> bool:
@@ -133,11 +146,6 @@ def why_left_alone(body: int, record: bytes | None) -> str:
         return f"neuron {body}: {NOT_THE_SOURCES}"
     when, who = last
     return f"neuron {body}: {NOT_THE_SOURCES}; {who or 'somebody'} changed it last there, {when}"
-
-
-def first_of(times: Mapping[Neuron, Sequence[int]], neuron: Neuron) -> int:
-    """When the source changed one first; 0 if that is not known."""
-    return min(times.get(neuron, ()), default=0)
 
 
 def item_of(neuron: Neuron) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from dvidsync_dagster.datatypes.commands import Command, Step
-from dvidsync_dagster.datatypes.copied import CopyingSide
+from dvidsync_dagster.datatypes.copied import CopyingSide, times_of
 from dvidsync_dagster.datatypes.neuronjson.commands import CopyNeurons
 from dvidsync_dagster.datatypes.neuronjson.events import SCHEMAS, PostNeuron, body_of
 from dvidsync_dagster.datatypes.neuronjson.own_neurons import digests
@@ -36,7 +36,7 @@ class NeuronjsonSide(CopyingSide[PostNeuron, NeuronjsonWriter]):
             instance=events[0].instance,
             bodies=tuple(bodies),
             schemas=tuple(schemas),
-            times=_times(events),
+            times=times_of((event.key if event.body is None else event.body, event) for event in events),
         )
         return command, [*bodies.values(), *schemas.values()]
 
@@ -60,13 +60,6 @@ class NeuronjsonSide(CopyingSide[PostNeuron, NeuronjsonWriter]):
     def carry_out(self, step: Step, *, doubtful: bool) -> Outcome:
         assert isinstance(step.command, CopyNeurons)
         return self.writer(step.command.instance).carry_out(step.command)
-
-
-def _times(events: Sequence[PostNeuron]) -> dict[int | str, list[int]]:
-    times: dict[int | str, list[int]] = {}
-    for event in events:
-        times.setdefault(event.key if event.body is None else event.body, []).append(event.origin.key_ns)
-    return times
 
 
 def batches(events: Sequence[PostNeuron]) -> list[Sequence[PostNeuron]]:

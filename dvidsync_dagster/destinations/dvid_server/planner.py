@@ -46,7 +46,7 @@ def make_plan(batch: Batch, sides: Sides, *, looking: bool) -> Plan:
     command can repeat."""
     units = units_of([*batch.events, *batch.awaited], sides)
     awaited = set(map(id, batch.awaited))
-    for index, unit in enumerate(units):
+    for index, unit in enumerate(units if awaited else ()):
         if not awaited.isdisjoint(map(id, unit.events)):
             units[index] = replace(unit, awaited=True)
     claims = [unit.claim for unit in units]
@@ -105,6 +105,8 @@ def _command(units: Sequence[Unit], sides: Sides) -> Step:
 
 
 def _waiting(units: Sequence[Unit], batch: Batch) -> list[int]:
+    if not batch.awaited and not batch.postponed:
+        return []
     return [
         index
         for index, unit in enumerate(units)

@@ -104,7 +104,11 @@ class DvidServer:
         self._reads = ThreadPoolExecutor(max(4, requests_in_flight), thread_name_prefix="look")
         self._open_digests = digests
         self._own_values = OwnValues(
-            source.repo.parents, leaves_out=skips, keep_aside=self._keep_aside, copied_from=copied_from
+            source.repo.parents,
+            leaves_out=skips,
+            keep_aside=self._keep_aside,
+            copied_from=copied_from,
+            changed_before=source.changed_before,
         )
         # Whoever leaves out what people changed always looks.
         self._kept_behind = kept_behind
@@ -184,7 +188,7 @@ class DvidServer:
         if self._own_values.digests is None and any(self.sides[each].knows_own_values for each in types):
             self._know_values()
         self._own_values.checks = not batch.asked_for
-        self._own_values.told_up_to = batch.told_up_to
+        self._own_values.told_up_to, self._own_values.all_is_told = batch.told_up_to, batch.is_last
         if self._looking.is_untried:
             self._looking.tried(is_past=self._is_past(batch.events))
         try:

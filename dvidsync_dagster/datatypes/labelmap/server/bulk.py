@@ -4,8 +4,8 @@ What the operations make of the bodies is computed from the log and from the bod
 nothing depends on how far the source is by now, and what cannot be done is what DVID would refuse. The
 mapping is written before the indices: an interrupted run leaves bodies whose indices, tags included, are
 still those before the operations, and which are made again, or those after them. The bodies of operations
-that belong together are written by one request. DVID takes one request for the mapping at a time; the
-indices of some bodies are computed and written while it takes the mapping of the next ones.
+that belong together are written by one request. DVID takes one request for the mapping at a time; meanwhile
+the indices of the same bodies are computed, and those of the ones before are written.
 
 Splits, which change voxels, are not among them: they are repeated by requests, between what comes before
 and after them on their bodies.
@@ -18,6 +18,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, wait
 from dataclasses import replace
+from itertools import pairwise
 
 from dvidsync_dagster.datatypes.labelmap.blobs import cleaved_supervoxels
 from dvidsync_dagster.datatypes.labelmap.changed_indices import (
@@ -142,15 +143,20 @@ def _write(
 ) -> None:
     """Whatever ends it, nothing is under way anymore then."""
     under_way: list[Future[None]] = []
+
+    def requests(some: Iterable[Tied]) -> list[list[LabelIndex]]:
+        return list(_requests(changed_indices(each.bodies, before, net, _sign) for each in some))
+
+    parts: list[list[Tied]] = [*_together(tied_bodies(net, events)), []]
     try:
-        for some in _together(tied_bodies(net, events)):
-            mapping = bodies.pool.submit(_map, bodies, version, some)
-            under_way.append(mapping)
-            groups = [changed_indices(each.bodies, before, net, _sign) for each in some]
-            mapping.result()
+        indices = bodies.pool.submit(requests, parts[0])
+        for some, following in pairwise(parts):
+            # In this thread, which does nothing else: the mapping takes longest.
+            _map(bodies, version, some)
+            mapped = indices.result()
+            indices = bodies.pool.submit(requests, following)
             under_way += [
-                bodies.pool.submit(bodies.destination.put_indices, version, request)
-                for request in _requests(groups)
+                bodies.pool.submit(bodies.destination.put_indices, version, request) for request in mapped
             ]
             _raise_what_failed(each for each in under_way if each.done())
     finally:

@@ -50,12 +50,11 @@ class LabelCommand(Command):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MergeBodies(LabelCommand):
-    """Make bodies `labels` part of `target`. `parts` are the commands that it stands for, if it does for
-    several: they are carried out alone if it is refused."""
+    """Make bodies `labels` part of `target`. One that repeats several merges is taken apart where it is
+    refused."""
 
     target: Label
     labels: tuple[Label, ...]
-    parts: tuple[MergeBodies, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

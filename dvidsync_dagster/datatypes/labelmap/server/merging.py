@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from dvidsync_dagster.datatypes.labelmap.events import Merge
 from dvidsync_dagster.datatypes.labelmap.server.bodies import Bodies, signed
-from dvidsync_dagster.datatypes.labelmap.server.commands import Label, MergeBodies, RenumberBody
+from dvidsync_dagster.datatypes.labelmap.server.commands import MergeBodies, RenumberBody
+from dvidsync_dagster.datatypes.labelmap.server.repeating import merge_of
 from dvidsync_dagster.errors import RequestRefused
 from dvidsync_dagster.events.event import Event
 from dvidsync_dagster.plan.outcome import ALREADY_THERE, DEPENDS, DONE, Outcome, Refusal, refused_by
@@ -20,8 +22,8 @@ def merge(bodies: Bodies, command: MergeBodies, events: Sequence[Event]) -> Outc
         bodies.destination.merge(command.version, target, labels, **signed(command))
         return DONE
     except RequestRefused as refusal:
-        if command.parts:
-            return _one_by_one(bodies, command, events)
+        if len(events) > 1:
+            return _one_by_one(bodies, events)
         if bodies.is_present(events):
             return ALREADY_THERE
         done = bodies.made(command, target) is not None
@@ -31,18 +33,19 @@ def merge(bodies: Bodies, command: MergeBodies, events: Sequence[Event]) -> Outc
         return refused_by(refusal)
 
 
-def _one_by_one(bodies: Bodies, command: MergeBodies, events: Sequence[Event]) -> Outcome:
-    """A command that stands for several is refused whole if one label is: take it apart."""
+def _one_by_one(bodies: Bodies, events: Sequence[Event]) -> Outcome:
+    """A command that repeats several merges is refused whole if one label is: take it apart."""
     already_there = 0
     refusals: list[Refusal] = []
-    behind: set[Label] = set()
-    for position, part in enumerate(command.parts):
-        own = {part.target, *part.labels}
+    behind: set[int] = set()
+    for position, event in enumerate(events):
+        assert isinstance(event, Merge)
+        own = set(event.bodies)
         if not behind.isdisjoint(own):
             refusals.append(Refusal(position, DEPENDS))
             behind |= own
             continue
-        outcome = merge(bodies, part, events[position : position + 1])
+        outcome = merge(bodies, merge_of(event), [event])
         already_there += outcome.already_there
         refusals += [replace(refusal, part=position) for refusal in outcome.refusals]
         if outcome.refusals:

@@ -37,7 +37,6 @@ def command_of(event: LabelEvent) -> LabelCommand:
 
 def combined(merges: Sequence[Merge]) -> MergeBodies:
     """One command for several merges, which are in their order: the target, user and tag of the last."""
-    parts = tuple(_merge(merge) for merge in merges)
     last = max(merges, key=lambda merge: merge.rank)
     return MergeBodies(
         version=last.version,
@@ -45,7 +44,6 @@ def combined(merges: Sequence[Merge]) -> MergeBodies:
         signature=signature_of(last),
         target=last.target,
         labels=tuple(sorted({label for merge in merges for label in merge.labels})),
-        parts=parts,
     )
 
 
@@ -53,7 +51,7 @@ def part_of(command: LabelCommand, events: Sequence[Event], places: Sequence[int
     """The command that repeats some of the events that a command repeats."""
     if isinstance(command, MergeBodies):
         merges = [event for place in places if isinstance(event := events[place], Merge)]
-        return combined(merges) if len(merges) > 1 else _merge(merges[0])
+        return combined(merges) if len(merges) > 1 else merge_of(merges[0])
     return command
 
 
@@ -65,7 +63,7 @@ def _of_body(event: BodyEvent) -> LabelCommand:
     version, instance, signature = event.version, event.instance, signature_of(event)
     match event:
         case Merge():
-            return _merge(event)
+            return merge_of(event)
         case Cleave():
             return CleaveBody(
                 version=version,
@@ -93,7 +91,7 @@ def _of_body(event: BodyEvent) -> LabelCommand:
     raise TypeError(f"no labelmap event: {event!r}")
 
 
-def _merge(merge: Merge) -> MergeBodies:
+def merge_of(merge: Merge) -> MergeBodies:
     return MergeBodies(
         version=merge.version,
         instance=merge.instance,

@@ -11,7 +11,7 @@ from functools import cached_property
 from typing import ClassVar
 
 from dvidsync_dagster.datatypes.commands import Step
-from dvidsync_dagster.datatypes.labelmap.claims import claims_of
+from dvidsync_dagster.datatypes.labelmap.claims import claims_of, without_ids
 from dvidsync_dagster.datatypes.labelmap.counter_rule import CounterState
 from dvidsync_dagster.datatypes.labelmap.events import BodyEvent, LabelEvent, Merge
 from dvidsync_dagster.datatypes.labelmap.server import combining
@@ -90,7 +90,7 @@ class LabelmapSide(ServerSide):
         )
         made = claims_of(own, self.counter_state)
         return [
-            Unit((event,), replace(claim, take=None), ("labelmap", event.instance, event.version))
+            Unit((event,), without_ids(claim), ("labelmap", event.instance, event.version))
             if in_bulk
             else Unit((event,), claim)
             for event, claim, in_bulk in zip(own, made, self._in_bulk.of(own), strict=True)
