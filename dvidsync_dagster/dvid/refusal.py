@@ -70,7 +70,10 @@ def in_words(found: str) -> str:
     match = _NO_BODY.search(found)
     if match is None:
         return found
-    return f"no body {match[1]} there: perhaps merged or renumbered, or what makes it was left out ({found})"
+    return (
+        f"no body {match[1]} there: perhaps merged or renumbered, or what makes it was left out, or its "
+        f"message is lost ({found})"
+    )
 
 
 def check_no_key(refusal: RequestRefused) -> None:
