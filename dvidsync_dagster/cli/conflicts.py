@@ -14,6 +14,7 @@ from dvidsync_dagster.cli import arguments
 from dvidsync_dagster.cli.csv_lines import echo_csv
 from dvidsync_dagster.cli.exit_codes import DONE, exit_codes, remembered, worst
 from dvidsync_dagster.cli.output import echo
+from dvidsync_dagster.outgoing_text import counted
 
 if TYPE_CHECKING:
     from dvidsync_dagster.orchestration.followers import Follower
@@ -124,7 +125,7 @@ def tell_replaced(follower: Follower) -> None:
 
     replaced = Replaced(follower.config, follower.name)
     if count := replaced.count():
-        echo(f"  replaced    {count:,} {replaced.text}")
+        echo(f"  replaced    {replaced.text(counted(count, 'value'))}")
 
 
 def _lines(cells: dict[str, Any]) -> Iterator[str]:

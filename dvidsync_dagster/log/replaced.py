@@ -36,12 +36,11 @@ class Replaced:
     def __init__(self, config: SyncConfig, destination: str) -> None:
         self._folder = Folder(quarantine_uri(config), "quarantine", config.repo, destination, "replaced")
 
-    @property
-    def text(self) -> str:
-        """For people: what is kept, and where."""
+    def text(self, values: str = "values") -> str:
+        """For people: what is kept, and where; `values` can say how many."""
         return (
-            f"values that were there before the first run, may have been people's and were replaced by the "
-            f"source's: they are kept in {self._folder.path}"
+            f"{values} from before the first run, perhaps people's, replaced by the source's and kept in "
+            f"{self._folder.path}"
         )
 
     def keep(self, version: str, instance: str, values: Mapping[str, bytes]) -> None:

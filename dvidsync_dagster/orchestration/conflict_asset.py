@@ -15,6 +15,7 @@ from dvidsync_dagster.errors import LogError
 from dvidsync_dagster.log.replaced import Replaced
 from dvidsync_dagster.orchestration.followers import Follower, destination_follower
 from dvidsync_dagster.orchestration.names import conflicts_key
+from dvidsync_dagster.outgoing_text import counted
 from dvidsync_dagster.run.conflict_table import Counts, conflict_table_of
 from dvidsync_dagster.run.listed_conflict import COLUMNS, ListedConflict
 
@@ -88,7 +89,7 @@ def _materialization(follower: Follower) -> dg.AssetMaterialization:
             CLOSED: dg.MetadataValue.int(counts.closed),
             TABLE: _table(table.first(SHOWN)),
             "dvidsync/path": dg.MetadataValue.text(table.path),
-            **({REPLACED: dg.MetadataValue.text(f"{replaced:,} {kept.text}")} if replaced else {}),
+            **({REPLACED: dg.MetadataValue.text(kept.text(counted(replaced, "value")))} if replaced else {}),
         },
     )
 

@@ -208,12 +208,12 @@ def test_what_was_replaced_and_may_be_peoples_is_told_in_each_place(servers: Sta
         httpx.post(url, content=value).raise_for_status()
     done = dvidsync("run", config)
     assert done.exit_code == DONE
-    assert "may have been people's" in done.output
-    line = "replaced    1 values that were there before the first run"
+    assert "values from before the first run, perhaps people's" in done.output
+    line = "replaced    1 value from before the first run"
     assert line in dvidsync("conflicts", "list", config).output
     assert line in dvidsync("status", config).output
     told = str(shown(servers)[REPLACED].value)
-    assert told.startswith("1 values that were there")
+    assert told.startswith("1 value from before")
     folder = Path(told.rpartition(" kept in ")[2])
     (row,) = pd.read_parquet(folder).to_dict("records")
     del row["replaced"]

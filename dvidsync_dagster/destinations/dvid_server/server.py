@@ -255,7 +255,7 @@ class DvidServer:
     def _keep_aside(self, version: str, instance: str, values: Mapping[str, bytes]) -> None:
         self._replaced.keep(version, instance, values)
         self._kept_aside.append(len(values))
-        self._note(self._replaced.text)
+        self._note(self._replaced.text())
 
     def _keep_digests(self, applied: Collection[Event]) -> str:
         """What is kept of values, as the checkpoint names it. A version before a committed one is settled."""
