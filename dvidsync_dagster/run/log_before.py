@@ -10,10 +10,10 @@ from dvidsync_dagster.datatypes.registry import ALL
 from dvidsync_dagster.errors import LogGap, LogRecreated
 from dvidsync_dagster.events.event import Event
 from dvidsync_dagster.events.repo import NewVersion
-from dvidsync_dagster.log.checkpoint import Positions
 from dvidsync_dagster.log.drain import REORDER_NS, MutationLog
 from dvidsync_dagster.log.eras import EraClock
 from dvidsync_dagster.run.discovery import Route
+from dvidsync_dagster.run.source_log import may_be_dropped, offsets_between
 
 MOST = 1_000_000
 """Records that are read to tell. Where there are more, nothing is told."""
@@ -81,7 +81,7 @@ class LogBefore:
         }
         with MutationLog(route.connection, list(topics)) as log:
             start = log.at(since)
-            if _begins_at(log.beginning(), start) or _count(start, log.end()) > MOST:
+            if may_be_dropped(log.beginning(), start) or offsets_between(start, log.end()) > MOST:
                 raise _NotTold
             chunks = log.chunks(start, cut_key=until, from_key=since, now=route.now, chunk_records=_AT_ONCE)
             for chunk in chunks:
@@ -93,20 +93,3 @@ class LogBefore:
 
 class _NotTold(Exception):
     """The log does not hold all of it."""
-
-
-def _begins_at(beginning: Positions, start: Positions) -> bool:
-    """Whether something before the start may have been dropped since."""
-    return any(
-        position.next == beginning[topic][partition].next > 0
-        for topic, partitions in start.items()
-        for partition, position in partitions.items()
-    )
-
-
-def _count(start: Positions, end: Positions) -> int:
-    return sum(
-        end[topic][partition].next - position.next
-        for topic, partitions in start.items()
-        for partition, position in partitions.items()
-    )

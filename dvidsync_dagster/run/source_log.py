@@ -75,7 +75,7 @@ class SourceLog:
     def again(self, from_key: int, upto: int) -> Iterator[LogChunk]:
         """From the archive what Kafka may have dropped, from Kafka what is left of it."""
         held_from = from_key
-        if self._may_be_dropped(self.log.at(from_key)):
+        if may_be_dropped(self.log.beginning(), self.log.at(from_key)):
             if self.archive is None:
                 self.say(
                     f"Kafka no longer holds everything since {key_text(from_key)}, and no `archive` is "
@@ -89,15 +89,11 @@ class SourceLog:
 
     def waiting(self, checkpoint: Checkpoint) -> int:
         """The offsets that the log has and the checkpoint does not call applied."""
-        return sum(
-            last - first
-            for ranges in newly_applied(checkpoint.positions, self.log.end()).values()
-            for first, last in ranges
-        )
+        return offsets_between(checkpoint.positions, self.log.end())
 
     def _from_archive(self, key: int, positions: Positions) -> Positions:
         """The positions of a start; where Kafka may have dropped records since, as the archive has them."""
-        dropped = self._may_be_dropped(positions)
+        dropped = may_be_dropped(self.log.beginning(), positions)
         if not dropped:
             return positions
         found = {topic: dict(partitions) for topic, partitions in positions.items()}
@@ -135,15 +131,25 @@ class SourceLog:
             chunk_records=self.chunk_records,
         )
 
-    def _may_be_dropped(self, positions: Positions) -> list[Partition]:
-        """The partitions whose first record that is still there is the first that is wanted."""
-        beginning = self.log.beginning()
-        return [
-            (topic, partition)
-            for topic, partitions in positions.items()
-            for partition, position in partitions.items()
-            if position.next == beginning[topic][partition].next > 0
-        ]
+
+def may_be_dropped(beginning: Positions, positions: Positions) -> list[Partition]:
+    """The partitions whose first record that is still there is the first that is wanted.
+
+    Args:
+        beginning: of what the broker holds.
+        positions: from where it is wanted.
+    """
+    return [
+        (topic, partition)
+        for topic, partitions in positions.items()
+        for partition, position in partitions.items()
+        if position.next == beginning[topic][partition].next > 0
+    ]
+
+
+def offsets_between(before: Positions, after: Positions) -> int:
+    """The offsets that `after` calls applied and `before` does not."""
+    return sum(last - first for ranges in newly_applied(before, after).values() for first, last in ranges)
 
 
 def archive_of(config: SyncConfig) -> LogArchive | None:
