@@ -220,8 +220,8 @@ class ServerSide(ABC):
         Args:
             steps: in their order.
             refused: what it stops at.
-            shown_by: the version at the destination that shows what another one will take over, which is
-                still to be made there.
+            shown_by: gives for a version the one at the destination that shows what is in it: itself, or
+                while it is still to be made there, its nearest ancestor, which it will begin as.
         """
         return iter(())
 
