@@ -117,7 +117,8 @@ def find_presence(
 
 
 def _ended(events: Sequence[object], ordering: Ordering, seen: Seen, present: set[int]) -> set[int]:
-    """Operations on bodies that are gone: all from where such a body is known to have existed to its end."""
+    """Operations that were done on bodies which are gone now: on each such body all from the first moment at
+    which it is known to have existed to the operation that ended it."""
     found = set()
     for key in seen.gone & ordering.chains.keys():
         label = key[-1]
@@ -184,8 +185,9 @@ class _Walk:
     def _is_shown(self, index: int, event: BodyEvent, keys: Mapping[int, Key]) -> bool:
         """Whether one of its bodies has reached it, or something later on one of them is present."""
         # A body that the event ended and that carries a later rank has been made again since.
-        reached = any(_reached(self.seen, key, event.rank) for key in keys.values())
-        # Where one of its bodies is left, that tells more: what is gone may be the destination's own doing.
+        reached = any(has_reached(self.seen.bodies.get(key), event.rank) for key in keys.values())
+        # A body that it leaves and that is still there tells more than one that is gone: people at the
+        # destination may have taken that one away.
         if index in self.ended and not any(keys[label] in self.seen.bodies for label in event.survivors):
             self.later_there.update(keys[label] for label in event.bodies if label not in _made(event))
         return reached or any(key in self.later_there for key in keys.values())
@@ -213,8 +215,8 @@ class _Walk:
         self.remade.update(keys[label] for label in _made(event))
 
 
-def _reached(seen: Seen, key: Key, rank: Rank) -> bool:
-    body = seen.bodies.get(key)
+def has_reached(body: Body | None, rank: Rank) -> bool:
+    """Whether the source's last operation on a body has this rank or a later one. None: there is no body."""
     return body is not None and body.reached is not None and body.reached >= rank
 
 

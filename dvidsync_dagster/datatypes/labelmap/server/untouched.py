@@ -16,7 +16,7 @@ from functools import cache
 from dvidsync_dagster.datatypes.labelmap.claims import body_key
 from dvidsync_dagster.datatypes.labelmap.counter_rule import ids_of
 from dvidsync_dagster.datatypes.labelmap.events import BodyEvent, Renumber, Split, SplitSupervoxel
-from dvidsync_dagster.datatypes.labelmap.server.presence import Body, Rank, Seen
+from dvidsync_dagster.datatypes.labelmap.server.presence import Body, Seen, has_reached
 from dvidsync_dagster.datatypes.labelmap.server.read_in_bulk import last_mods
 from dvidsync_dagster.datatypes.labelmap.server.seen import Contact, body_of
 from dvidsync_dagster.dvid.labelmap import Labelmap, LastMod
@@ -175,7 +175,7 @@ class Untouched:
 
     def _cause(self, event: BodyEvent, bodies: Mapping[int, Body | None]) -> Behind | None:
         """What was left out before an event on one of its bodies, if that was not repaired since."""
-        if not self._behind or any(_reached(bodies.get(label), event.rank) for label in event.survivors):
+        if not self._behind or any(has_reached(bodies.get(label), event.rank) for label in event.survivors):
             return None
         for label, body in bodies.items():
             for version in self._ancestors(event.version):
@@ -183,7 +183,7 @@ class Untouched:
                 if row is None:
                     continue
                 rank = (row.era, row.mutation_id)
-                if not _reached(body, rank):
+                if not has_reached(body, rank):
                     if rank < event.rank:
                         return row
                 elif version == event.version:
@@ -191,10 +191,6 @@ class Untouched:
                     with self._lock:
                         self._behind.pop((event.instance, version, label), None)
         return None
-
-
-def _reached(body: Body | None, rank: Rank) -> bool:
-    return body is not None and body.reached is not None and body.reached >= rank
 
 
 def is_own(last: LastMod, contact: Contact) -> bool:
