@@ -145,7 +145,7 @@ def _of_other_sizes(pair: ServerPair) -> set[int]:
 def _put_indices_right(
     labels: Collection[int], pair: ServerPair, work: Work, carry_out: CarryOut
 ) -> Sequence[Misplaced]:
-    """Of bodies of the destination: what their indices list goes where the mapping has it."""
+    """Make the indices of bodies at the destination agree with its mapping; what was misplaced in them."""
     version, name = pair.source.version, pair.source.name
     destination = Labelmap(pair.destination.client, pair.destination.name)
     misplaced = misplaced_in(labels, destination, version)
@@ -226,7 +226,7 @@ def _label(label: Label) -> str:
 
 
 def _split(missing: Sequence[MissingSplit], pair: ServerPair, work: Work, carry_out: CarryOut) -> None:
-    """As the source's last change of their bodies, so that a run sees that it has nothing to add."""
+    """Split, signed as the source's last change of the bodies: so a run sees that it has nothing to add."""
     version, name = pair.source.version, pair.source.name
     signatures = _signatures([(each.body,) for each in missing], pair, work)
     outcomes = carry_out([each.step(version, name, signatures[(each.body,)]) for each in missing])
@@ -278,7 +278,7 @@ def _signatures(
         if last.mutation_id:
             signatures[group] = Signature(user, last.app, (0, last.mutation_id))
         else:
-            # The tag tells that it is nobody's own work here anymore.
+            # The source tells of no change. With a tag the body no longer counts as changed by people here.
             signatures[group] = Signature(user, own.app, (0, 0))
     return signatures
 
