@@ -68,8 +68,8 @@ def follow(
     Raises:
         ConfigurationError, LogError, ServerError, Conflict, OwnershipLost: nothing is in flight anymore, and
             everything up to the last report's checkpoint is applied. What a run stops at is in the conflict
-            table. UndecodableRecord comes after the last
-            report: what does not depend on that record is applied.
+            table.
+        UndecodableRecord: comes after the last report: what does not depend on that record is applied.
     """
     with ExitStack() as stack:
         born_since = _born_since(destination, checkpoint)
