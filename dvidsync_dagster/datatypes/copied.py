@@ -13,8 +13,8 @@ from typing import ClassVar, Generic, TypeVar
 
 from dvidsync_dagster.datatypes.commands import Command, Step
 from dvidsync_dagster.datatypes.contract import DataType, Rows
-from dvidsync_dagster.datatypes.own_values import ValuesBeyondStop
 from dvidsync_dagster.datatypes.server_side import Servers, ServerSide, Unit
+from dvidsync_dagster.datatypes.values_beyond_stop import ValuesBeyondStop
 from dvidsync_dagster.dvid.repo import Instance
 from dvidsync_dagster.dvid.unmade import WithUnmade
 from dvidsync_dagster.errors import RequestRefused

@@ -155,9 +155,13 @@ class ServerSide(ABC):
         checkpoint; 0 if nothing."""
         return 0
 
-    def find_present(self, units: Sequence[Unit], ordering: Ordering) -> Presence:
+    def find_present(self, units: Sequence[Unit], ordering: Ordering, left_out: Collection[int]) -> Presence:
         """Which of the units, given by their indexes in the ordering, the destination has already. Units of
-        other data types are among them."""
+        other data types are among them.
+
+        Args:
+            left_out: those that an earlier run left out, and that are listed so.
+        """
         return Presence()
 
     def is_past(self, events: Sequence[Event], checkpoint: Checkpoint) -> bool:

@@ -153,7 +153,8 @@ class _Run:
             drained = time.monotonic() - clock
             requests = destination.requests
             taken = self.reader.take_in(chunk, this)
-            brought = self._bring(taken.batch)
+            left_out = self.conflicts.left_out(taken.batch.events)
+            brought = self._bring(replace(taken.batch, left_out=left_out))
             self.reader.postpone(brought)
             self.still_owner()
             resolved = self._list(brought) + (self._close_agreeing() if chunk.last else 0)

@@ -15,7 +15,7 @@ from dvidsync_dagster.datatypes.annotation.own_elements import OwnElements, elem
 from dvidsync_dagster.datatypes.annotation.region import Region, block_edge
 from dvidsync_dagster.datatypes.annotation.touched_positions import TouchedPositions, read_touched
 from dvidsync_dagster.datatypes.copied import is_committed
-from dvidsync_dagster.datatypes.own_values import OwnValues
+from dvidsync_dagster.datatypes.own_values import LeftAlone, OwnValues
 from dvidsync_dagster.dvid.annotation import Annotation, Element, Point, position, related
 from dvidsync_dagster.dvid.repo import Instance
 from dvidsync_dagster.errors import RequestRefused
@@ -156,18 +156,18 @@ def _read(touched: TouchedPositions, source: Region, destination: Region, *, all
         destination.read(ends)
 
 
-def _left_alone(touched: TouchedPositions, changed: Collection[Point]) -> list[Refusal]:
+def _left_alone(touched: TouchedPositions, changed: LeftAlone[Point]) -> list[Refusal]:
     """One of each place that answers for points which people changed."""
     points: dict[int, list[Point]] = {}
     for point in sorted(changed):
         points.setdefault(touched.points[point], []).append(point)
-    return [Refusal(at, why_left_alone(own)) for at, own in points.items()]
+    return [Refusal(at, why_left_alone(own, changed[own[0]])) for at, own in points.items()]
 
 
-def _with_moves(touched: TouchedPositions, places: Sequence[Place], own: set[Point]) -> set[Point]:
+def _with_moves(touched: TouchedPositions, places: Sequence[Place], own: Collection[Point]) -> set[Point]:
     """An element that cannot go, or cannot arrive, is not moved."""
     stay = {touched.points[point] for point in own if places[touched.points[point]].arrival is not None}
-    return own | {point for at in stay for point in places[at].points if touched.points[point] == at}
+    return {*own} | {point for at in stay for point in places[at].points if touched.points[point] == at}
 
 
 def _deletes(point: Point, source: Region, destination: Region) -> int:

@@ -137,15 +137,15 @@ class LabelmapSide(ServerSide):
     def remembered(self) -> int:
         return self.contact.next_mutation_id
 
-    def find_present(self, units: Sequence[Unit], ordering: Ordering) -> Presence:
+    def find_present(self, units: Sequence[Unit], ordering: Ordering, left_out: Collection[int]) -> Presence:
         """By their bodies; torn ones are mended on the way."""
         self._looked = True
         events = [unit.events[0] for unit in units]
         seen = self._look(units)
-        presence = self._presence(events, ordering, seen)
+        presence = self._presence(events, ordering, seen, left_out)
         if self._may_be_busy:
             self._may_be_busy = False
-            presence = self._after_rest(units, ordering, presence, seen)
+            presence = self._after_rest(units, ordering, presence, seen, left_out)
         for index in sorted(presence.fresh):
             event = events[index]
             if isinstance(event, BodyEvent):
@@ -153,7 +153,12 @@ class LabelmapSide(ServerSide):
         return Presence(presence.present, presence.doubtful)
 
     def _after_rest(
-        self, units: Sequence[Unit], ordering: Ordering, presence: BodyPresence, seen: Seen
+        self,
+        units: Sequence[Unit],
+        ordering: Ordering,
+        presence: BodyPresence,
+        seen: Seen,
+        left_out: Collection[int],
     ) -> BodyPresence:
         """Look again once all is done that a run which died can have asked for."""
         events = [unit.events[0] for unit in units]
@@ -165,12 +170,14 @@ class LabelmapSide(ServerSide):
             f"bodies are large"
         )
         time.sleep(seconds)
-        return self._presence(events, ordering, self._look(units))
+        return self._presence(events, ordering, self._look(units), left_out)
 
-    def _presence(self, events: Sequence[Event], ordering: Ordering, seen: Seen) -> BodyPresence:
+    def _presence(
+        self, events: Sequence[Event], ordering: Ordering, seen: Seen, left_out: Collection[int]
+    ) -> BodyPresence:
         looks = self.servers.skips or self.servers.others.looks
         never = self._untouched.left_alone(events, seen) if looks else ()
-        return find_presence(events, ordering, seen, never)
+        return find_presence(events, ordering, seen, never, left_out)
 
     def _look(self, units: Sequence[Unit]) -> Seen:
         seen = Seen({})
