@@ -29,6 +29,8 @@ class LogChunk:
             or has another leader); read since the chunk before.
         behind: records up to the log's end, as it was when reading began, that are not released.
         ahead: those of them that wait as their keys are ahead of the source's clock, as far as was read.
+        went_back: between these keys (ns since 1970) records are in another order than in their partitions,
+            as far as was read: the source's clock went back. None if it did not.
     """
 
     records: Sequence[Record]
@@ -40,6 +42,7 @@ class LogChunk:
     behind: int
     empty: int = 0
     ahead: AheadOfClock = NOTHING_AHEAD
+    went_back: tuple[int, int] | None = None
 
 
 def without_duplicates(records: Sequence[Record]) -> Sequence[Record]:

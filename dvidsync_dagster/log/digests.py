@@ -9,11 +9,12 @@ either.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from dvidsync_dagster.config import SyncConfig
+from dvidsync_dagster.errors import LogError
 from dvidsync_dagster.log.folder import Folder
 from dvidsync_dagster.log.quarantine import quarantine_uri
 
@@ -59,6 +60,39 @@ def digests_of(config: SyncConfig, destination: str, name: str) -> Digests:
     if name:
         known.read()
     return known if not known.is_new else Digests(folder, uuid.uuid4().hex[:16])
+
+
+@dataclass(frozen=True, slots=True)
+class KeptDigests:
+    """What is kept of one destination, for a run.
+
+    Args:
+        note: says something once per run.
+    """
+
+    config: SyncConfig
+    destination: str
+    note: Callable[[str], None]
+
+    def are_lost(self, name: str) -> bool:
+        """Whether nothing is kept anymore under a name that a checkpoint has."""
+        try:
+            names = _folder(self.config, self.destination).names()
+        except LogError:
+            return False  # whoever reads them tells of it
+        return not any(each.startswith(f"{name}-") for each in names)
+
+    def open(self, name: str) -> Digests:
+        """Raises as `digests_of`."""
+        found = digests_of(self.config, self.destination, name)
+        if name and found.name != name:
+            self.note(
+                f"nothing is kept anymore of the values that earlier runs brought: `quarantine` names "
+                f"another folder now, or it was emptied ({quarantine_uri(self.config)}). What people changed "
+                f"here so far can be taken for the source's, and replaced. The table of conflicts and the "
+                f"records that were set aside are not at hand either: move them here from the other folder"
+            )
+        return found
 
 
 def last_digests_of(config: SyncConfig, destination: str) -> Digests | None:

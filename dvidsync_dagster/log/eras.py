@@ -32,11 +32,14 @@ class EraClock:
         era: the key at which the current era began, or 0.
         boot: when the source was started, as last seen; 0 if never seen.
         highest: the highest mutation id of the current era.
+        went_back: between these keys the records are in disorder, as the clock went back (`LogChunk`): what
+            looks like another boot can be the one before, and begins no era.
     """
 
     era: int = 0
     boot: int = 0
     highest: int = 0
+    went_back: tuple[int, int] | None = None
     _previous_era: int = 0
 
     def era_of(self, key: int, timestamp: str, mutation_id: int) -> int:
@@ -51,9 +54,13 @@ class EraClock:
                 # Or the same server, whose clock was ahead when it sent those before.
                 self.boot, self.highest = boot, mutation_id
             return self.era
-        if self.boot and boot > self.boot + _SAME_BOOT and mutation_id <= self.highest:
+        is_new = bool(self.boot) and boot > self.boot + _SAME_BOOT and mutation_id <= self.highest
+        if is_new and not self._is_in_disorder(key):
             self._previous_era, self.era, self.highest = self.era, key, 0
         if not self.boot or boot > self.boot + _SAME_BOOT:
             self.boot = boot
         self.highest = max(self.highest, mutation_id)
         return self.era
+
+    def _is_in_disorder(self, key: int) -> bool:
+        return self.went_back is not None and self.went_back[0] <= key <= self.went_back[1]

@@ -77,6 +77,11 @@ class Digests:
         self._number = 0
         self._lock = threading.Lock()
 
+    @property
+    def where(self) -> str:
+        """The folder."""
+        return self._folder.path
+
     def get(self, version: str, instance: str, item: int, since: int = 0) -> Now | None:
         """What the item has if it is as the source had it; None if that is not known.
 

@@ -12,6 +12,7 @@ from dvidsync_dagster.events.origin import Origin
 from dvidsync_dagster.log.ahead import SetAside
 from dvidsync_dagster.log.checkpoint import Positions
 from dvidsync_dagster.log.chunk import LogChunk, without_duplicates
+from dvidsync_dagster.log.disorder import Disorder
 from dvidsync_dagster.log.intake import KafkaRecord, Polled, log_records
 from dvidsync_dagster.log.ledger import OffsetLedger
 from dvidsync_dagster.log.merge import KeyMerge
@@ -66,6 +67,8 @@ class Reading:
         self._ends = ends
         self._cut_key = cut_key
         self._from_key = from_key
+        self._from_start: set[Partition] = set()
+        self._disorder = Disorder(reorder_ns)
         self._now = now
         self._ahead = SetAside()
         self._empty = 0
@@ -125,12 +128,13 @@ class Reading:
         furthest = max(
             _furthest(records, now), _furthest(log_records(partition, applied, self._cut_key), now)
         )
+        self._disorder.watch(partition, records, log_records(partition, applied, self._cut_key), now)
         ahead: list[Record] = []
         if max(map(_KEY, records), default=now) > now:
             ahead = [record for record in records if record.key_ns > now]
             records = [record for record in records if record.key_ns <= now]
-        if min(map(_KEY, records), default=self._from_key) < self._from_key:
-            records = [record for record in records if record.key_ns >= self._from_key]
+        if self._from_key and partition not in self._from_start:
+            records = self._since_start(partition, records)
         self._merge.read(partition, records, furthest)
         outstanding = list(map(_OFFSET, records))
         if ahead:
@@ -138,6 +142,15 @@ class Reading:
             outstanding += map(_OFFSET, ahead)
         self._ledger.read(partition, min(polled.next_offset, end), outstanding)
         self._go_on(partition)
+
+    def _since_start(self, partition: Partition, records: list[Record]) -> list[Record]:
+        """Without those before the first that is not before the start. What lies behind that one came later,
+        also with an earlier key, as the source's clock can go back."""
+        for place, record in enumerate(records):
+            if record.key_ns >= self._from_key:
+                self._from_start.add(partition)
+                return records[place:]
+        return []
 
     def _unread(self, polled: Polled, end: int) -> tuple[Sequence[KafkaRecord], Sequence[KafkaRecord]]:
         """The records before `end` that were not read before: those to be applied, and those that are."""
@@ -188,6 +201,7 @@ class Reading:
             behind=self._behind(),
             empty=empty,
             ahead=self._ahead.found,
+            went_back=self._disorder.found,
         )
 
     def _behind(self) -> int:

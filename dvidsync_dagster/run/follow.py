@@ -180,6 +180,9 @@ class _Run:
         except StoppedAt as stopped:
             self.still_owner()
             self.conflicts.stop(stopped.rows, stopped.own_from)
+            if self.reader.disorder:
+                text = f"{stopped} Perhaps the cause: {self.reader.disorder}"
+                raise StoppedAt(stopped.rows, text, stopped.own_from) from None
             raise
 
     def _list(self, brought: Brought) -> int:

@@ -16,7 +16,7 @@ from dvidsync_dagster.datatypes.registry import FOLLOWED
 from dvidsync_dagster.dvid.repo import Instance, RepoInfo
 from dvidsync_dagster.events.event import Event, NumberedEvent
 from dvidsync_dagster.events.origin import key_text
-from dvidsync_dagster.log.heard_ids import Gap, HeardIds
+from dvidsync_dagster.log.heard_ids import STRIDE, Gap, HeardIds
 from dvidsync_dagster.outgoing_text import counted
 from dvidsync_dagster.run.discovery import Route
 from dvidsync_dagster.run.report import UnexplainedIds
@@ -33,6 +33,8 @@ class IdWatch:
         whole: whether no such instance is left out. If one is, only the source's lists tell.
         heard: as the checkpoint remembers it.
         era: of these ids.
+        copy_next: the next mutation id of a copied folder that is met for the first time; 0 where nothing is
+            known of it.
     """
 
     repo: RepoInfo
@@ -41,6 +43,7 @@ class IdWatch:
     whole: bool
     heard: HeardIds = field(default_factory=HeardIds)
     era: int = 0
+    copy_next: int = 0
     _versions: set[str] = field(default_factory=set)
 
     def take_in(self, decoded: Decoded, ahead: Decoded) -> None:
@@ -57,6 +60,33 @@ class IdWatch:
             if event.era == self.era and event.mutation_id < self.repo.next_mutation_id
         )
         self._versions.update(event.version for event in told)
+
+    def first_met(self, destination: RepoInfo) -> None:
+        """A run begins without a checkpoint. A copied folder goes on in the source's ids."""
+        copied = {each.data_uuid for each in destination.instances.values()}
+        if any(each.data_uuid in copied for each in self.instances):
+            self.copy_next = destination.next_mutation_id
+
+    def done_before_start(self, decoded: Decoded) -> str | None:
+        """For people: what the source did after the copy was made and before the first operation that a
+        start lets a run read. It is said once; None if there is nothing.
+
+        Raises:
+            ServerError: the source does not answer.
+        """
+        told = [event for event in decoded.events if isinstance(event, NumberedEvent)]
+        if not self.copy_next or not told:
+            return None
+        first = min(told, key=lambda event: event.mutation_id)
+        gap = Gap(self.copy_next, first.mutation_id - 1, 0, first.origin.key_ns)
+        self.copy_next = 0
+        if gap.size <= 0:
+            return None
+        listed = self._listed()
+        # A server that is started again goes on at the next stride.
+        restarted = gap.first % STRIDE == first.mutation_id % STRIDE == 0
+        count = _between(listed, gap) if listed else gap.size if self.whole and not restarted else 0
+        return _before_start_text(count, bool(listed), first) if count else None
 
     def may_be_early(self, event: NumberedEvent) -> bool:
         """Whether the destination may refuse an operation because one before it is late."""
@@ -139,6 +169,18 @@ def early_text(count: int) -> str:
         f"{counted(count, 'label operation')} that the destination refuses "
         f"{'waits' if count == 1 else 'wait'} for records that may be late: earlier "
         f"mutation ids have not been in the log yet"
+    )
+
+
+def _before_start_text(count: int, are_operations: bool, first: NumberedEvent) -> str:
+    what = "label operation" if are_operations else "mutation id"
+    doubt = "" if are_operations else " (writes of voxels and merges that were refused take ids too)"
+    return (
+        f"{counted(count, what)} of the source {'is' if count == 1 else 'are'} neither in the copy nor in "
+        f"what this run reads{doubt}: the first is {first.mutation_id}, {key_text(first.origin.key_ns)}. "
+        f"Perhaps `start` is later than the copy by the source's clock, or messages were lost. `dvidsync "
+        f"verify` tells, `dvidsync repair --apply` brings over what is missing. (Of a destination that was "
+        f"followed before this tells nothing.)"
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from dvidsync_dagster.config import AnyDestination, SyncConfig
@@ -14,6 +14,7 @@ from dvidsync_dagster.events.event import Event, NumberedEvent
 from dvidsync_dagster.events.origin import Origin
 from dvidsync_dagster.log.checkpoint import Checkpoint
 from dvidsync_dagster.log.chunk import LogChunk
+from dvidsync_dagster.log.disorder import went_back_text
 from dvidsync_dagster.log.eras import EraClock
 from dvidsync_dagster.log.record import Record
 from dvidsync_dagster.run.at_hand import AtHand
@@ -88,6 +89,10 @@ class Reader:
         """Whether the source's clock goes on from that of the run before."""
         if checkpoint is not None:
             self.remember(checkpoint)
+        else:
+            self.ids.first_met(session.destination.contents())
+        self.disorder = ""
+        """What there is to say of a clock that went back."""
         self.begin(again=False)
 
     def remember(self, checkpoint: Checkpoint) -> None:
@@ -108,12 +113,15 @@ class Reader:
     def take_in(self, chunk: LogChunk, part: Part) -> Taken:
         """Decode a chunk, set aside what cannot be decoded, and put the rest beside what is at hand."""
         records = chunk.records
+        self._tell_disorder(chunk)
         decoded = self._decoded(records, self.eras)
         passed, behind, set_aside = self.undecodable.sort_out(chunk, decoded)
-        eras = EraClock(self.eras.era, self.eras.boot, self.eras.highest)
+        eras = replace(self.eras)
         ahead = self._decoded(chunk.lookahead, eras)
         if not part.again:
             self.ids.take_in(decoded, ahead)
+            if before := self.ids.done_before_start(decoded):
+                self.session.notes.say(before)
         patience = int(max(self._config.settle_seconds, 10) * NANOSECONDS)
         told_up_to = part.cut if chunk.last else chunk.horizon - patience - 1
         self.at_hand.take_in(
@@ -149,6 +157,13 @@ class Reader:
     def _settled(self) -> int:
         """Up to when a run reads that reads all."""
         return self.session.route.clock - int(self._config.settle_seconds * NANOSECONDS)
+
+    def _tell_disorder(self, chunk: LogChunk) -> None:
+        self.eras.went_back = chunk.went_back
+        if chunk.went_back is not None:
+            self.disorder = went_back_text(*chunk.went_back)
+            if chunk.last:
+                self.session.notes.say(self.disorder)
 
     def postpone(self, brought: Brought) -> None:
         """Remember what was refused and may only be early."""

@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from dvidsync_dagster.dvid.times import go_time
-from dvidsync_dagster.errors import ConfigurationError
+from dvidsync_dagster.errors import ConfigurationError, Conflict
 from dvidsync_dagster.log.quarantine import Quarantine
 from dvidsync_dagster.run.follow import Scope
 from dvidsync_dagster.run.report import ChunkReport
@@ -169,3 +169,56 @@ def test_a_start_now_is_the_logs_end_whatever_the_clock_says(
         scene.sync(source={"url": clock.url}, changed={"start": "now"})
         assert scene.value(KEYS, f"after {days}") is not None
         assert scene.value(KEYS, "before") is None
+
+
+def test_a_clock_that_went_back_is_told_of_and_what_came_after_it_is_applied(
+    scene: SourceAndDestination, relay: Relay
+) -> None:
+    scene.post("segmentation/merge", json=[1, 2])
+    scene.post("segmentation/merge", json=[3, 1])
+    put(scene, "after")
+    rows = relay.fresh(5)
+    back = [replace(row, key=row.key - 600 * SECOND) for row in rows[2:]]
+    relay.publish([*rows[:2], *back])
+    notes = [note for report in sync(scene, relay) for note in report.notes]
+    scene.assert_same()
+    (told,) = [note for note in notes if "the source's clock went back, by up to" in note]
+    assert "repair --apply" in told
+    assert not [note for report in sync(scene, relay) for note in report.notes if "went back" in note]
+
+
+def test_a_run_that_stops_where_the_clock_went_back_names_that(
+    scene: SourceAndDestination, relay: Relay
+) -> None:
+    put(scene, "before")
+    scene.post("commit", json={"note": "done"})
+    rows = relay.fresh(2)
+    httpx.post(f"{scene.destination.url}/api/node/{scene.root}/{KEYS}/key/before", content=b"own")
+    back = [replace(row, key=row.key - 600 * SECOND) for row in rows]
+    relay.publish([replace(rows[0], key=rows[0].key - 1)])
+    relay.publish(back)
+    with pytest.raises(Conflict, match="Perhaps the cause: the source's clock went back, by up to"):
+        sync(scene, relay)
+
+
+def test_a_start_after_the_copy_was_made_is_told_of(
+    scene: SourceAndDestination, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def first_run(**start: object) -> list[str]:
+        scene.checkpoint = None
+        return [note for report in scene.sync(changed=start) for note in report.notes if "`start`" in note]
+
+    scene.post("segmentation/merge", json=[1, 2])
+    scene.post("segmentation/merge", json=[1, 3])
+    scene.await_messages(4)
+    # As by a clock that is ahead of the source's.
+    late = {"time": datetime.now(UTC).isoformat()}
+    scene.post("segmentation/merge", json=[5, 6])
+    scene.await_messages(6)
+    (told,) = first_run(start=late)
+    assert told.startswith("2 label operations of the source are neither in the copy nor in what this run")
+    # Where the source keeps no list it is a hint.
+    monkeypatch.setattr("dvidsync_dagster.dvid.labelmap.Labelmap.mutation_ids", lambda *_: frozenset())
+    (told,) = first_run(start=late)
+    assert told.startswith("1 mutation id of the source is neither")
+    assert first_run(start="beginning") == []

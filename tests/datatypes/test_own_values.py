@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
@@ -191,6 +192,27 @@ def test_where_nothing_is_known_anymore_the_source_is_followed(
     put(this.copy, this, kind.items[0])
     put(this.source, this, *kind.items)
     assert this.follow() == {kind.items[0]}
+
+
+@of_each_kind
+def test_a_run_says_that_the_quarantine_is_another_folder(
+    scene: SourceAndDestination, kind: type[Worker], tmp_path: Path
+) -> None:
+    def told(**settings: Any) -> list[str]:
+        reports = scene.sync(changed={"on_conflict": "skip"}, **settings)
+        return [note for report in reports for note in report.notes if "`quarantine` names another" in note]
+
+    this = beside(scene, kind, is_met=False)
+    put(this.source, this, *kind.items)
+    assert told() == []
+    # Also where there is nothing to write.
+    (said,) = told(quarantine=str(tmp_path / "moved"))
+    assert str(tmp_path / "moved") in said
+    assert told(quarantine=str(tmp_path / "moved")) == []
+    put(this.copy, this, kind.items[0])
+    put(this.source, this, *kind.items)
+    assert told(quarantine=str(tmp_path / "moved")) == []
+    assert [row.found for row in scene.reports[-1].conflicts]
 
 
 @of_each_kind

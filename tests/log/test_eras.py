@@ -24,6 +24,16 @@ def test_a_clock_that_was_ahead_for_a_while_does_not_hide_a_restore() -> None:
     assert sent(eras, 5, 1_001, boot=restored) == restored + 5 * SECOND
 
 
+def test_what_was_done_before_the_clock_went_back_is_no_new_era_though_it_is_sorted_behind() -> None:
+    eras = EraClock(went_back=(BOOT - HOUR, BOOT + 20 * SECOND))
+    assert sent(eras, 30, 1_003, wrong_by=-HOUR) == 0
+    assert sent(eras, 10, 1_001) == 0
+    assert sent(eras, 20, 1_002) == 0
+    # What comes later can be one.
+    restored = BOOT + HOUR
+    assert sent(eras, 5, 1_001, boot=restored) == restored + 5 * SECOND
+
+
 def test_a_straggler_of_the_time_before_a_restore_stays_in_its_era() -> None:
     eras = EraClock()
     sent(eras, 10, 1_005)

@@ -241,11 +241,31 @@ def test_each_chunk_shows_what_comes_next() -> None:
 
 
 def test_what_is_before_the_start_in_time_counts_as_applied() -> None:
-    log = {("a", 0): [stored(0, 50), stored(1, 10), stored(2, 60)]}
+    log = {("a", 0): [stored(0, 40), stored(1, 50), stored(2, 60)]}
     pass_, _ = reading(log, from_key=50)
     (chunk,) = pass_.chunks()
-    assert [record.offset for record in chunk.records] == [0, 2]
+    assert [record.offset for record in chunk.records] == [1, 2]
     assert pass_.positions([Origin(60, "a", 0, 2)])["a"][0] == PartitionPosition(2)
+
+
+def test_what_came_after_the_start_is_read_though_the_clock_went_back() -> None:
+    log = {("a", 0): [stored(0, 40), stored(1, 50), stored(2, 20)], ("b", 0): [stored(0, 30), stored(1, 60)]}
+    pass_, _ = reading(log, from_key=50)
+    (chunk,) = pass_.chunks()
+    assert [(record.topic, record.offset) for record in chunk.records] == [("a", 2), ("a", 1), ("b", 1)]
+    # As much as keys may be out of order is nothing to tell of.
+    assert chunk.went_back == (20, 50)
+    (chunk,) = reading({("a", 0): [stored(0, 30), stored(1, 20)]})[0].chunks()
+    assert chunk.went_back is None
+
+
+def test_a_clock_that_went_back_shows_in_what_is_applied_already_and_not_in_the_future() -> None:
+    log = {("a", 0): [stored(0, 50), stored(1, 20), stored(2, 900), stored(3, 55)]}
+    applied = {"a": {0: PartitionPosition(0, ((1, 2),))}}
+    pass_, _ = reading(log, start=applied, now=lambda: 100, cut_key=100)
+    (chunk,) = pass_.chunks()
+    assert [record.offset for record in chunk.records] == [0, 3]
+    assert chunk.went_back == (20, 50)
 
 
 def test_what_is_applied_already_is_left_out_and_far_ranges_are_not_even_read() -> None:

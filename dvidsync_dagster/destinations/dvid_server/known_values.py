@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
-from typing import TYPE_CHECKING
 
 from dvidsync_dagster.datatypes.own_values import OwnValues
 from dvidsync_dagster.destinations.source import Source
@@ -12,11 +11,8 @@ from dvidsync_dagster.errors import LogError
 from dvidsync_dagster.events.batch import Batch
 from dvidsync_dagster.events.event import Event
 from dvidsync_dagster.events.repo import Commit
-from dvidsync_dagster.log.digests import Met
+from dvidsync_dagster.log.digests import KeptDigests, Met
 from dvidsync_dagster.log.replaced import Replaced
-
-if TYPE_CHECKING:
-    from dvidsync_dagster.log.kept_digests import Digests
 
 
 class KnownValues:
@@ -24,7 +20,7 @@ class KnownValues:
 
     Args:
         source: what is followed.
-        open_digests: by the name that a checkpoint has for them.
+        kept: the digests, by the name that a checkpoint has for them.
         replaced: keeps values that are replaced, and that people may have made.
         skips: what people changed is left out; if not, it ends the run.
         follows_doubtful: see `OwnValues`.
@@ -37,7 +33,7 @@ class KnownValues:
     def __init__(
         self,
         source: Source,
-        open_digests: Callable[[str], Digests],
+        kept: KeptDigests,
         replaced: Replaced,
         *,
         skips: bool,
@@ -50,7 +46,7 @@ class KnownValues:
         self.name = ""
         """As the checkpoint names what is kept; "" if nothing is."""
         self._repo: RepoInfo = source.repo
-        self._open_digests = open_digests
+        self._kept = kept
         self._replaced = replaced
         self._skips = skips
         self._met = met
@@ -70,7 +66,7 @@ class KnownValues:
         """Go on with what is kept under a name; with "" all begins with what the destination has."""
         if self.own.digests is None:
             self.name = name
-            if not name:
+            if not name or self._kept.are_lost(name):
                 self._know()
 
     def begin_batch(self, batch: Batch, *, are_concerned: bool) -> None:
@@ -82,7 +78,7 @@ class KnownValues:
 
     def _know(self) -> None:
         try:
-            digests = self._open_digests(self.name)
+            digests = self._kept.open(self.name)
             if digests.is_new:
                 digests.begin_anew(self._met(), self._until)
         except LogError as error:

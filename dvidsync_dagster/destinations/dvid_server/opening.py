@@ -14,7 +14,7 @@ from dvidsync_dagster.destinations.source import Source
 from dvidsync_dagster.dvid.opening import open_destination
 from dvidsync_dagster.dvid.writing import SourcesVersions
 from dvidsync_dagster.log.agreed import last_agreed
-from dvidsync_dagster.log.digests import digests_of
+from dvidsync_dagster.log.digests import KeptDigests
 from dvidsync_dagster.log.kept_behind import KeptBehind
 from dvidsync_dagster.log.replaced import Replaced
 
@@ -48,7 +48,7 @@ def opened_server(
             history=destination.history,
             shares_ids=destination.practice is not None,
             apply=destination.apply,
-            digests=partial(digests_of, config, destination.name),
+            digests=KeptDigests(config, destination.name, note),
             replaced=Replaced(config, destination.name),
             copied_from=start.key_ns if isinstance(start, StartTime) else None,
             kept_behind=KeptBehind(config, destination.name),

@@ -7,7 +7,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING
 
 from dvidsync_dagster.datatypes.commands import Step
 from dvidsync_dagster.datatypes.others_at_work import OthersAtWork
@@ -32,13 +31,10 @@ from dvidsync_dagster.events.batch import Batch
 from dvidsync_dagster.events.event import Event
 from dvidsync_dagster.events.repo import Commit
 from dvidsync_dagster.log.checkpoint import Checkpoint
-from dvidsync_dagster.log.digests import Met
+from dvidsync_dagster.log.digests import KeptDigests, Met
 from dvidsync_dagster.log.kept_behind import KeptBehind
 from dvidsync_dagster.log.replaced import Replaced
 from dvidsync_dagster.plan.outcome import Outcome, Refusal, refused
-
-if TYPE_CHECKING:
-    from dvidsync_dagster.log.kept_digests import Digests
 
 REST_SECONDS = 2.0
 
@@ -56,7 +52,7 @@ class DvidServer:
         history: which merges may be combined.
         shares_ids: people practise there, and take ids from the same counters.
         apply: how operations on bodies are brought.
-        digests: opens what is kept of the values that were brought, by the name that a checkpoint has for it.
+        digests: what is kept of the values that were brought, by the name that a checkpoint has for it.
         replaced: keeps values that are replaced, and that people may have made.
         copied_from: the copy was made at this time or later (ns since 1970); None if that is not known.
         kept_behind: what is kept of events that were left out.
@@ -78,7 +74,7 @@ class DvidServer:
         history: History,
         shares_ids: bool,
         apply: Apply,
-        digests: Callable[[str], Digests],
+        digests: KeptDigests,
         replaced: Replaced,
         copied_from: int | None,
         kept_behind: KeptBehind,
