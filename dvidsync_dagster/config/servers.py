@@ -126,6 +126,21 @@ class DestinationConfig(AnyDestination):
     def place(self) -> str:
         return self.url
 
+    @property
+    def skips(self) -> bool:
+        """What the destination cannot take is left out; if not, it ends the run."""
+        return self.on_conflict == "skip"
+
+    @property
+    def follows_doubtful(self) -> bool:
+        """What was there before the first run is replaced where nothing tells whose it is."""
+        return self.on_doubt == "follow"
+
+    @property
+    def copied_from(self) -> int | None:
+        """The copy was made at this time or later (ns since 1970); None if `start` does not tell."""
+        return self.start.key_ns if isinstance(self.start, StartTime) else None
+
     def token(self, environment: Mapping[str, str] = os.environ) -> str | None:
         """The destination's token, or None. Raises ConfigurationError if its variable is unset."""
         return read_secret(f"{self.field}.token_env", self.token_env, environment)

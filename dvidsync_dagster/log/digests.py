@@ -1,9 +1,9 @@
 """Digests of what a run brought to a destination, kept beside its quarantine.
 
-Nothing at a server tells who wrote a value. So what the source had last is remembered, by version, instance
-and item: 64 bits of a hash each, in files that are named after the checkpoint's `values`. A later file has
-the last word. What is about to be written is kept before it is: where a run was killed, an item may have
-either.
+A server does not tell who wrote a value. So runs remember what the source had last, by version, instance and
+item: 64 bits of a hash each, in files whose names begin with the checkpoint's `values`. Where two files tell
+of one item, the later one counts. A run writes to these files before it writes to the destination. If it is
+killed in between, two digests are known of an item, and the destination has one of the two.
 """
 
 from __future__ import annotations
@@ -22,11 +22,10 @@ if TYPE_CHECKING:
     from dvidsync_dagster.log.kept_digests import Digests
 
 Place = tuple[str, str]
-"""A version and an instance. Without an instance: a version that was made since anything is kept; without a
-version: an instance that was."""
+"""A version and an instance. If one of the two is "", the other was made since anything is kept."""
 
 Now = tuple[int, ...]
-"""The digests of which an item has one: two while it is not known whether a write was done."""
+"""The digests of which an item has one. There are two while it is not known whether a write was done."""
 
 NOTHING = 0
 """The digest of what is not there."""
@@ -34,10 +33,11 @@ NOTHING = 0
 
 @dataclass(frozen=True, slots=True)
 class Met:
-    """What a destination has at first of an instance in a version, by item.
+    """What a destination has of an instance in a version when it is met, by item.
 
     Args:
-        differing: what the source has, where that is another.
+        there: the digests of what the destination has.
+        differing: the digests of what the source has, where that is something else.
     """
 
     place: Place

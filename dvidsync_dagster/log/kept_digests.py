@@ -68,19 +68,20 @@ class Digests:
         self.name = name
         self._folder = folder
         self._known: dict[Place, _Sorted] = {}
+        """What chunks that have ended have brought, and what the destination had when it was met."""
         self._since: dict[Place, dict[int, Now]] = {}
+        """What this chunk has changed so far."""
         self._whole: set[Place] = set()
+        """Of these all items are known: one that is not known is not there."""
         self._met: dict[Place, dict[int, int]] = {}
+        """What the source had when the destination was met, where the two differed."""
         self._until = 0
+        """The source's changes up to then (ns since 1970) are in `_met`."""
         self._unkept: list[str] = []
+        """Files of this chunk's batches, which the chunk's own file replaces."""
         self._dropped = False
         self._number = 0
         self._lock = threading.Lock()
-
-    @property
-    def where(self) -> str:
-        """The folder."""
-        return self._folder.path
 
     def get(self, version: str, instance: str, item: int, since: int = 0) -> Now | None:
         """What the item has if it is as the source had it; None if that is not known.

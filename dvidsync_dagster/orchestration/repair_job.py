@@ -101,7 +101,7 @@ def _repair(
 
 def _stopped_at(follower: Follower, destination: AnyDestination) -> ListedConflict | None:
     """Where runs stop. A dry run does not follow, so it does not see whether it could."""
-    if not isinstance(destination, DestinationConfig) or destination.on_conflict != "stop":
+    if not isinstance(destination, DestinationConfig) or destination.skips:
         return None
     return conflict_table_of(follower.config, follower.name).stopped_at()
 

@@ -203,7 +203,9 @@ def test_a_run_that_was_killed_before_its_checkpoint_lists_nothing_twice(
 
 def test_what_was_replaced_and_may_be_peoples_is_told_in_each_place(servers: Stage, tmp_path: Path) -> None:
     config = write(tmp_path, fields_of(servers, "skip"))
-    for server, value in ((servers.destination, b"mine"), (servers.source, b"theirs")):
+    # Changed twice: the copy can have the first value of the source's.
+    by_source = [(servers.source, b"theirs"), (servers.source, b"theirs too")]
+    for server, value in ((servers.destination, b"mine"), *by_source):
         url = f"{server.url}/api/node/{servers.root}/segmentation_annotations/key/a"
         httpx.post(url, content=value).raise_for_status()
     done = dvidsync("run", config)

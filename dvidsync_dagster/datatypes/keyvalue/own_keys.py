@@ -33,7 +33,7 @@ class OwnKeys:
 
     @property
     def are_told(self) -> bool:
-        """Or nothing is known, and nothing need be asked."""
+        """Whether anything is known. If not, the destination need not be asked."""
         return self.values.digests is not None
 
     def compared(

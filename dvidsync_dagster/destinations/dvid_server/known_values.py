@@ -4,27 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 
+from dvidsync_dagster.config import DestinationConfig
 from dvidsync_dagster.datatypes.own_values import OwnValues
+from dvidsync_dagster.destinations.dvid_server.kept import Kept
 from dvidsync_dagster.destinations.source import Source
 from dvidsync_dagster.dvid.repo import RepoInfo
 from dvidsync_dagster.errors import LogError
 from dvidsync_dagster.events.batch import Batch
 from dvidsync_dagster.events.event import Event
 from dvidsync_dagster.events.repo import Commit
-from dvidsync_dagster.log.digests import KeptDigests, Met
-from dvidsync_dagster.log.replaced import Replaced
+from dvidsync_dagster.log.digests import Met
 
 
 class KnownValues:
     """Opens and keeps the digests behind `own`, and keeps what a run replaces.
 
     Args:
+        config: says what becomes of values that people changed, or may have changed.
         source: what is followed.
-        kept: the digests, by the name that a checkpoint has for them.
-        replaced: keeps values that are replaced, and that people may have made.
-        skips: what people changed is left out; if not, it ends the run.
-        follows_doubtful: see `OwnValues`.
-        copied_from: the copy was made at this time or later (ns since 1970); None if that is not known.
+        kept: the digests, by the name that a checkpoint has for them, and what was replaced.
         met: what the destination has now, item by item.
         until: asked after that: which changes (ns since 1970) are in what the source had then.
         note: says something once per run.
@@ -32,13 +30,10 @@ class KnownValues:
 
     def __init__(
         self,
+        config: DestinationConfig,
         source: Source,
-        kept: KeptDigests,
-        replaced: Replaced,
+        kept: Kept,
         *,
-        skips: bool,
-        follows_doubtful: bool,
-        copied_from: int | None,
         met: Callable[[], Iterable[Met]],
         until: Callable[[], int],
         note: Callable[[str], None],
@@ -46,19 +41,19 @@ class KnownValues:
         self.name = ""
         """As the checkpoint names what is kept; "" if nothing is."""
         self._repo: RepoInfo = source.repo
-        self._kept = kept
-        self._replaced = replaced
-        self._skips = skips
+        self._digests = kept.digests
+        self._replaced = kept.replaced
+        self._skips = config.skips
         self._met = met
         self._until = until
         self._note = note
         self._replaced_now: list[int] = []
         self.own = OwnValues(
             source.repo.parents,
-            leaves_out=skips,
-            follows_doubtful=follows_doubtful,
+            leaves_out=config.skips,
+            follows_doubtful=config.follows_doubtful,
             keep_aside=self._keep_aside,
-            copied_from=copied_from,
+            copied_from=config.copied_from,
             changed_before=source.changed_before,
         )
 
@@ -66,7 +61,7 @@ class KnownValues:
         """Go on with what is kept under a name; with "" all begins with what the destination has."""
         if self.own.digests is None:
             self.name = name
-            if not name or self._kept.are_lost(name):
+            if not name or self._digests.are_lost(name):
                 self._know()
 
     def begin_batch(self, batch: Batch, *, are_concerned: bool) -> None:
@@ -78,7 +73,7 @@ class KnownValues:
 
     def _know(self) -> None:
         try:
-            digests = self._kept.open(self.name)
+            digests = self._digests.open(self.name)
             if digests.is_new:
                 digests.begin_anew(self._met(), self._until)
         except LogError as error:

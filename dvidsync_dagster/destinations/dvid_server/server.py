@@ -8,14 +8,16 @@ from dataclasses import replace
 from functools import partial
 from types import TracebackType
 
+from dvidsync_dagster.config import DestinationConfig
 from dvidsync_dagster.datatypes.commands import Step
 from dvidsync_dagster.datatypes.others_at_work import OthersAtWork
 from dvidsync_dagster.datatypes.registry import ALL
-from dvidsync_dagster.datatypes.server_side import Apply, History, Servers
+from dvidsync_dagster.datatypes.server_side import Servers
 from dvidsync_dagster.destinations.dvid_server.agreeing import agreeing
 from dvidsync_dagster.destinations.dvid_server.attempts import Settled, bring
 from dvidsync_dagster.destinations.dvid_server.beyond_stop import lacks_version, refused_beyond
 from dvidsync_dagster.destinations.dvid_server.flight import run_steps
+from dvidsync_dagster.destinations.dvid_server.kept import Kept
 from dvidsync_dagster.destinations.dvid_server.known_values import KnownValues
 from dvidsync_dagster.destinations.dvid_server.late import Timing, explained, timing
 from dvidsync_dagster.destinations.dvid_server.looking import Looking
@@ -31,9 +33,7 @@ from dvidsync_dagster.events.batch import Batch
 from dvidsync_dagster.events.event import Event
 from dvidsync_dagster.events.repo import Commit
 from dvidsync_dagster.log.checkpoint import Checkpoint
-from dvidsync_dagster.log.digests import KeptDigests, Met
-from dvidsync_dagster.log.kept_behind import KeptBehind
-from dvidsync_dagster.log.replaced import Replaced
+from dvidsync_dagster.log.digests import Met
 from dvidsync_dagster.plan.outcome import Outcome, Refusal, refused
 
 REST_SECONDS = 2.0
@@ -43,74 +43,50 @@ class DvidServer:
     """One repo at a server that follows. A `Destination`; it holds threads.
 
     Args:
-        name: of the destination, for messages.
+        config: names it, and says how it follows.
         source: what it follows.
         client: of the server, open.
-        requests_in_flight: how many steps may run at a time.
-        skips: refused events are left out; if not, they end the run.
-        follows_doubtful: see `OwnValues`.
-        history: which merges may be combined.
-        shares_ids: people practise there, and take ids from the same counters.
-        apply: how operations on bodies are brought.
-        digests: what is kept of the values that were brought, by the name that a checkpoint has for it.
-        replaced: keeps values that are replaced, and that people may have made.
-        copied_from: the copy was made at this time or later (ns since 1970); None if that is not known.
-        kept_behind: what is kept of events that were left out.
-        agreed: when a comparison began that found no difference, the last time (ns since 1970, the source's
-            clock).
+        kept: what earlier runs have kept of it.
         still_owner: raises OwnershipLost if a newer run owns the destination; asked between requests.
         note: says something once per run.
     """
 
     def __init__(
         self,
-        name: str,
+        config: DestinationConfig,
         source: Source,
         client: Transport,
+        kept: Kept,
         *,
-        requests_in_flight: int,
-        skips: bool,
-        follows_doubtful: bool,
-        history: History,
-        shares_ids: bool,
-        apply: Apply,
-        digests: KeptDigests,
-        replaced: Replaced,
-        copied_from: int | None,
-        kept_behind: KeptBehind,
-        agreed: Callable[[], int],
         still_owner: Callable[[], None],
         note: Callable[[str], None],
     ) -> None:
-        self.name = name
-        self.skips = skips
+        self.name = config.name
+        self.skips = config.skips
         self.client = client
         self._repo = source.repo
         self._note = note
-        self._in_flight = requests_in_flight
+        self._in_flight = config.requests_in_flight
         self._ownership = Ownership(still_owner)
         self._looking = Looking(None, again=False)
         self._checkpoint = Checkpoint(epoch=0)
         self._applied: list[Event] = []
         self._versions: frozenset[str] = frozenset()
         # Reads run inside a step, so they need threads that steps cannot occupy.
-        self._pool = ThreadPoolExecutor(requests_in_flight, thread_name_prefix="apply")
-        self._reads = ThreadPoolExecutor(max(4, requests_in_flight), thread_name_prefix="look")
+        self._pool = ThreadPoolExecutor(self._in_flight, thread_name_prefix="apply")
+        self._reads = ThreadPoolExecutor(max(4, self._in_flight), thread_name_prefix="look")
         self._values = KnownValues(
+            config,
             source,
-            digests,
-            replaced,
-            skips=skips,
-            follows_doubtful=follows_doubtful,
-            copied_from=copied_from,
+            kept,
             met=self._met,
             until=partial(changes_at_source, source.client),
             note=note,
         )
+        self._kept_behind = kept.behind
         # Whoever leaves out what people changed always looks.
-        self._kept_behind = kept_behind
         self._others = OthersAtWork(
-            matters=not skips, clock=lambda: read_server_info(source.client).clock, agreed=agreed
+            matters=not self.skips, clock=lambda: read_server_info(source.client).clock, agreed=kept.agreed
         )
         self._servers = Servers(
             source=source.client,
@@ -119,12 +95,12 @@ class DvidServer:
             repo=source.repo,
             counters=source.counters,
             followed=source.followed,
-            skips=skips,
-            history=history,
+            skips=self.skips,
+            history=config.history,
             pool=self._reads,
             note=note,
-            shares_ids=shares_ids,
-            apply=apply,
+            shares_ids=config.practice is not None,
+            apply=config.apply,
             own_values=self._values.own,
             others=self._others,
         )
