@@ -10,8 +10,8 @@ from dvidsync_dagster.destinations.protocol import Brought, Destination
 from dvidsync_dagster.events.origin import Origin
 from dvidsync_dagster.log.checkpoint import Checkpoint, LogStart
 from dvidsync_dagster.log.chunk import LogChunk
-from dvidsync_dagster.run.reading import Reader, Taken
 from dvidsync_dagster.run.lost_messages import told
+from dvidsync_dagster.run.reading import Reader, Taken
 from dvidsync_dagster.run.report import ChunkReport, Lag, UnexplainedIds
 from dvidsync_dagster.run.source_log import Now
 
