@@ -25,7 +25,8 @@ Work = Callable[..., Mapping[str, float]]
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """
+    """What a piece of work took.
+
     Args:
         seconds, processor_seconds: without what Python needs to load the program.
         memory_mb: the most that the whole process held.

@@ -30,7 +30,8 @@ BOTH = {"replay": "replay", "state": "state"}
 
 @dataclass(frozen=True, slots=True)
 class Course:
-    """
+    """Work whose ways to a destination are raced against each other.
+
     Args:
         operations: what people do in one version, of any number.
         supervoxels: that the labelmap begins with, each a body of its own.

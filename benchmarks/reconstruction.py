@@ -51,7 +51,8 @@ Mutation = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Reconstruction:
-    """
+    """Supervoxels with their bodies.
+
     Args:
         supervoxels: ascending.
         bodies: of each supervoxel.

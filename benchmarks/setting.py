@@ -29,7 +29,8 @@ def server_kind() -> type[DvidServer]:
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """
+    """Where one workload is measured, and how.
+
     Args:
         folder: an empty one, for one workload of one size.
         server: the kind of servers.

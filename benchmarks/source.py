@@ -24,7 +24,8 @@ _REPO = ""
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """
+    """A server on which people have worked, with its log and the folder that it began with.
+
     Args:
         topics: by instance.
         before: the folder that it began with.

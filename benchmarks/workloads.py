@@ -23,7 +23,8 @@ SIZES = {"small": (0.01,), "usual": (0.1, 1.0), "large": (0.1, 1.0, 10.0)}
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """
+    """Something that is measured, at several sizes.
+
     Args:
         usual: how much work is usual.
         unit: what is counted.

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import dvidsync_dagster
+from dvidsync_dagster.datatypes.registry import ALL
 
 PACKAGE = Path(dvidsync_dagster.__file__).parent
 
@@ -67,6 +68,11 @@ def imported(path: Path) -> Iterator[list[str]]:
 
 def test_every_room_has_its_floor() -> None:
     assert {room(path) for path in MODULES} == set().union(*FLOORS)
+
+
+def test_every_data_type_is_held_apart() -> None:
+    packages = {path.parent.name for path in (PACKAGE / "datatypes").glob("*/__init__.py")}
+    assert packages == DATA_TYPES == set(ALL)
 
 
 @pytest.mark.parametrize("path", MODULES, ids=name_of)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 from dvidsync_dagster.compare.apart import apart
@@ -94,7 +94,8 @@ def compare_and_keep(
     reached: Reached = lambda: None,
     say: Say = lambda _: None,
 ) -> Compared:
-    """The same, with all that differs and not only the first of each kind."""
+    """The same at a source and a destination that are open, with all that differs and not only the first of
+    each kind."""
     began = time.monotonic()
     look = partial(
         look_at,
@@ -107,32 +108,24 @@ def compare_and_keep(
     )
     checkpoint = reached()
     point = checkpoint.key_ns if checkpoint is not None else 0
-    sides = look()
-    clock = sides.source_info.clock
-    reading = read_everything(sides, agreed, say)
-    notes = reading.notes
+    this = _Comparing(config, checkpoint, look())
+    clock = this.sides.source_info.clock
+    reading = read_everything(this.sides, agreed, say)
+    notes = this.notes = reading.notes
     if checkpoint is None and reading.differing:
         notes.append("nothing is known of how far the destination has followed: what it has not shows, too")
-    differences, pending = _told_apart(config, sides, checkpoint, reading.differing, notes)
+    this.take_in(reading.differing)
     for _ in range(ROUNDS):
-        if not pending or checkpoint is None:
+        if not this.pending or not this.goes_further(reached):
             break
-        further = reached()
-        if further is None or _place(further) == _place(checkpoint):
-            break
-        checkpoint = further
         say("Reading again what later records touch.")
-        sides = look()
-        still = read_again(sides, pending)
-        more, pending = _told_apart(config, sides, checkpoint, still, notes)
-        differences.rows += more.rows
-        differences.items += more.items
-    left = Differing([*differences.rows, *pending.rows], [*differences.items, *pending.items])
+        this.sides = look()
+        this.take_in(read_again(this.sides, this.pending))
     comparison = Comparison(
-        differences=differences.table(),
-        pending=pending.table(),
+        differences=this.differences.table(),
+        pending=this.pending.table(),
         point=point,
-        versions=tuple(sorted(sides.versions)) if sides.chosen else (),
+        versions=tuple(sorted(this.sides.versions)) if this.sides.chosen else (),
         read=reading.read,
         compared=reading.compared,
         remembered=reading.remembered,
@@ -141,12 +134,54 @@ def compare_and_keep(
         seconds=time.monotonic() - began,
         own=reading.own,
     )
-    if checkpoint is not None and checkpoint.doubt and _hold_the_same(left, sides):
+    if this.checkpoint is not None and this.checkpoint.doubt and _hold_the_same(this.left, this.sides):
         try:
             remember_agreed(config, destination.name, clock)
         except LogError as error:
             say(f"what others may have done is still looked for in each run: {error}")
-    return Compared(comparison, sides, left)
+    return Compared(comparison, this.sides, this.left)
+
+
+@dataclass
+class _Comparing:
+    """A comparison under way.
+
+    Args:
+        checkpoint: how far the destination was when the sides were asked; None if that is not known.
+        sides: both, as they were asked last.
+        differences: what differs, and will not come with the log.
+        pending: what differs, and may come with the log.
+    """
+
+    config: SyncConfig
+    checkpoint: Checkpoint | None
+    sides: BothSides
+    differences: Differing = field(default_factory=Differing)
+    pending: Differing = field(default_factory=Differing)
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def left(self) -> Differing:
+        """All that differs."""
+        return Differing(
+            [*self.differences.rows, *self.pending.rows], [*self.differences.items, *self.pending.items]
+        )
+
+    def take_in(self, found: Differing) -> None:
+        """Add what differs; nothing is pending now but what is among it."""
+        clear, self.pending = _told_apart(self.config, self.sides, self.checkpoint, found, self.notes)
+        self.differences.rows += clear.rows
+        self.differences.items += clear.items
+
+    def goes_further(self, reached: Reached) -> bool:
+        """Let the destination catch up. False if it is where it was, or if that is not known."""
+        if self.checkpoint is None:
+            return False
+        before, further = self.checkpoint, reached()
+        if further is None or _place(further) == _place(before):
+            return False
+        self.checkpoint = further
+        return True
 
 
 def _hold_the_same(left: Differing, sides: BothSides) -> bool:

@@ -215,7 +215,7 @@ class SyncConfig(Part):
         return folder
 
     def records_together(self, destination: AnyDestination | None = None) -> int:
-        """Of a chunk, for one destination or for none."""
+        """How many records of the log make a chunk: for one destination, or for a run that has none."""
         if self.chunk_records is not None:
             return self.chunk_records
         return (destination or AnyDestination).usual_chunk

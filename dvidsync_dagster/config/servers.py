@@ -89,6 +89,11 @@ class DestinationConfig(AnyDestination):
     on_conflict: Literal["stop", "skip"] = Field(
         default="stop", description="what to do when the destination cannot take an operation: stop or skip"
     )
+    on_doubt: Literal["follow", "conflict"] = Field(
+        default="follow",
+        description="what to do with a key, a neuron or an element from before the first run if nothing "
+        "tells whose it is: follow (the source; what was there is kept) or conflict (see on_conflict)",
+    )
     history: Literal["by_user", "condensed", "exact"] = Field(
         default="by_user",
         description="which merges may become one request, and so one line in the destination's list of "

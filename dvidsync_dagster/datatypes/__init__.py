@@ -1,1 +1,1 @@
-"""One module per DVID data type: its messages, how they merge, and how they are applied."""
+"""One package for each data type of DVID, all behind the contract in `contract`; `registry` lists them."""

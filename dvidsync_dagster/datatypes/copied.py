@@ -13,8 +13,8 @@ from typing import ClassVar, Generic, TypeVar
 
 from dvidsync_dagster.datatypes.commands import Command, Step
 from dvidsync_dagster.datatypes.contract import DataType, Rows
-from dvidsync_dagster.datatypes.own_values import ValuesBeyondStop
 from dvidsync_dagster.datatypes.server_side import Servers, ServerSide, Unit
+from dvidsync_dagster.datatypes.values_beyond_stop import ValuesBeyondStop
 from dvidsync_dagster.dvid.repo import Instance
 from dvidsync_dagster.dvid.unmade import WithUnmade
 from dvidsync_dagster.errors import RequestRefused
@@ -79,7 +79,7 @@ class CopyingSide(ServerSide, Generic[E, W]):
         """The command that repeats a batch, and for each part of it the event that answers for it."""
 
     def goes_before(self, events: Sequence[E]) -> tuple[Key, ...]:
-        """Changes of others that come after a batch."""
+        """What others change only after this batch, see `Claim.goes_before`."""
         return ()
 
     def units(self, events: Sequence[Event]) -> list[Unit]:
@@ -102,7 +102,8 @@ class CopyingSide(ServerSide, Generic[E, W]):
     def refused_beyond(
         self, steps: Sequence[Step], refused: Collection[Event], shown_by: Callable[[str], str]
     ) -> Iterator[tuple[Event, Refusal]]:
-        """Only a version that is still to be made keeps a copy. So they are tried, without a change."""
+        """A copy does not depend on what was refused before it. So the steps are tried, at a destination that
+        takes no change; for a version that is still to be made, the ancestor that it begins as is asked."""
         there = replace(
             self.servers,
             destination=WithUnmade(self.servers.destination, shown_by),

@@ -6,13 +6,15 @@ looked at it is what the source has in the parent version, which is committed. W
 made it.
 
 What a version had when the destination was met, before the first run, may be either's. Where nothing shows
-that people made it, it is followed, and what was there is kept aside.
+whose it is, the configuration says what becomes of it: the source is followed, and what was there is kept
+aside; or it is left alone, as if people had made it.
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from dvidsync_dagster.log.digests import NOTHING, Now
@@ -23,10 +25,16 @@ if TYPE_CHECKING:
 K = TypeVar("K")
 
 NOT_THE_SOURCES = "it is the destination's own work: what is there is not what the source had"
+MAY_BE_OWN = (
+    "it may be the destination's own work: nothing tells whose is what was there before the first run "
+    "(`on_doubt: conflict`)"
+)
 """Why an item is left alone."""
 
-MAX_BYTES_FOUND = 64 << 20
-"""Of an instance and a version that are read when a destination is first met. Of more nothing is known."""
+LeftAlone = Mapping[K, str]
+"""Items that are not written, and why."""
+
+_MOST_BYTES = 64 << 20
 
 _BACK = 10
 """Versions."""
@@ -64,6 +72,7 @@ class Evidence(Generic[K]):
         there: what the destination has of an item, as it is kept aside.
         shows_people: whether what the destination has shows that people made it.
         changes: how often the source changed an item in the batch; 0 if that is not known.
+        tells_deletes: the source announces each delete.
         named: the items that are meant by what the log calls them.
     """
 
@@ -71,6 +80,7 @@ class Evidence(Generic[K]):
     there: Callable[[K], bytes]
     shows_people: Callable[[K], bool] = lambda _: False
     changes: Callable[[K], int] = lambda _: 0
+    tells_deletes: bool = False
     named: Callable[[Collection[str]], Collection[object]] = lambda texts: texts
 
 
@@ -79,7 +89,7 @@ KeepAside = Callable[[str, str, Mapping[str, bytes]], None]
 
 ChangedBefore = Callable[[str, str], Collection[str] | None]
 """What the source changed in a version of an instance before the first event of the run, as the log calls it;
-None if the log does not go back to when the version was made."""
+None if the log does not go back to when the version was made, or in a root the instance."""
 
 
 class OwnValues:
@@ -89,6 +99,7 @@ class OwnValues:
         parents: of a version at the source.
         checks: what is people's is not written; else all is.
         leaves_out: what is not taken is left out for good, and not tried again.
+        follows_doubtful: what nothing shows to be people's is written; else it is not.
         keep_aside: takes what is about to be replaced, and may be people's.
         copied_from: the copy was made at this time or later (ns since 1970); None if that is not known.
         changed_before: asked where nothing else tells.
@@ -100,22 +111,30 @@ class OwnValues:
         *,
         checks: bool = True,
         leaves_out: bool = True,
+        follows_doubtful: bool = True,
         keep_aside: KeepAside = lambda _version, _instance, _values: None,
         copied_from: int | None = None,
         changed_before: ChangedBefore = lambda _version, _instance: None,
     ) -> None:
         self.digests: Digests | None = None
         """None: nothing is known, and all is written."""
-        self._parents = parents
+        self.parents = parents
         self.checks = checks
         self._leaves_out = leaves_out
+        self.follows_doubtful = follows_doubtful
         self._keep_aside = keep_aside
         self.copied_from = copied_from
-        self._changed_before = changed_before
+        self.changed_before = changed_before
         self.told_up_to = 0
         """All that the source announced up to then (ns since 1970) is in the batch, or was in one before."""
         self.all_is_told = False
         """The same up to the run's start."""
+
+    @property
+    def most_bytes(self) -> int:
+        """Of an instance in a version that are read when the destination is first met. Of more nothing is
+        known: who leaves alone what is doubtful reads all."""
+        return _MOST_BYTES if self.follows_doubtful else sys.maxsize
 
     def about_to_make(self, version: str, instance: str = "") -> None:
         """A version that is made has what its parent has, an instance (where one is named) nothing."""
@@ -124,17 +143,17 @@ class OwnValues:
 
     def about_to_write(
         self, version: str, instance: str, items: Mapping[K, Both], evidence: Evidence[K]
-    ) -> set[K]:
+    ) -> LeftAlone[K]:
         """Which items are people's, and must not be written. All others that differ are going to be."""
         digests = self.digests
         if digests is None:
-            return set()
+            return {}
         differing = {key: both for key, both in items.items() if both.source != both.destination}
-        own: set[K] = set()
+        own: LeftAlone[K] = {}
         if self.checks:
-            own, unsure = self._own(digests, version, instance, differing, evidence)
-            if unsure:
-                self._keep_aside(version, instance, {str(key): evidence.there(key) for key in unsure})
+            own, replaced = self._left_alone(digests, version, instance, differing, evidence)
+            if replaced:
+                self._keep_aside(version, instance, {str(key): evidence.there(key) for key in replaced})
         changes = {
             both.item: (both.destination, both.source) for key, both in differing.items() if key not in own
         }
@@ -156,6 +175,21 @@ class OwnValues:
             unsure = {*refused, *(() if self._leaves_out else own)}
             now = {both.item: both.source for key, both in items.items() if key not in unsure}
             self.digests.done(version, instance, now)
+
+    def _left_alone(
+        self,
+        digests: Digests,
+        version: str,
+        instance: str,
+        items: Mapping[K, Both],
+        evidence: Evidence[K],
+    ) -> tuple[LeftAlone[K], Collection[K]]:
+        """Those that are not written, and those that are, although they may be people's."""
+        own, doubtful = self._own(digests, version, instance, items, evidence)
+        left_alone = dict.fromkeys(own, NOT_THE_SOURCES)
+        if not self.follows_doubtful:
+            return left_alone | dict.fromkeys(doubtful, MAY_BE_OWN), ()
+        return left_alone, [key for key in doubtful if items[key].destination != NOTHING]
 
     def _own(
         self,
@@ -183,38 +217,43 @@ class OwnValues:
             own |= self._made_by_people(parent, items, unknown, evidence.at_source)
         if was_made:
             return own, ()
-        # What is not there is nobody's.
         unsure = {
             key
             for key, both in items.items()
-            if both.destination != NOTHING
-            and key not in own
-            and not digests.tells(version, instance, both.item)
+            if key not in own and not digests.tells(version, instance, both.item)
         }
         taken_over = self._taken_over(version, items, unsure, evidence.at_source)
         unsure = unsure - taken_over
-        shown = {key for key in unsure if evidence.shows_people(key)}
-        shown = shown | self._changed_once(version, instance, unsure - shown, evidence)
+        shown = {key for key in unsure if items[key].destination != NOTHING and evidence.shows_people(key)}
+        shown = shown | self._changed_once(version, instance, items, unsure - shown, evidence)
         return own | shown, unsure - shown
 
     def _taken_over(
         self, version: str, items: Mapping[K, Both], unsure: Collection[K], at_source: InVersion[K]
     ) -> set[K]:
-        """Those that are what the version has from its parent: nobody made them there."""
+        """Those that are what the version has from its parent: nobody made them there. Without one parent
+        that is known only of what is not there."""
         parent = self._parent(version)
         if not unsure or parent is None:
-            return set()
+            return {key for key in unsure if items[key].destination == NOTHING}
         there = at_source(parent, list(unsure))
         return {key for key in unsure if items[key].destination == there[key]}
 
     def _changed_once(
-        self, version: str, instance: str, unsure: Collection[K], evidence: Evidence[K]
+        self,
+        version: str,
+        instance: str,
+        items: Mapping[K, Both],
+        unsure: Collection[K],
+        evidence: Evidence[K],
     ) -> set[K]:
         """Those that the source changed once since it made the version: the copy has what they were before,
         or are now; or people's."""
-        is_told = self.all_is_told and self._parent(version) is not None
-        once = {key for key in unsure if evidence.changes(key) == 1} if is_told else set()
-        before = self._changed_before(version, instance) if once else None
+        once: set[K] = set()
+        if self.all_is_told and len(self.parents(version)) <= 1:
+            told = {key for key in unsure if evidence.tells_deletes or items[key].destination != NOTHING}
+            once = {key for key in told if evidence.changes(key) == 1}
+        before = self.changed_before(version, instance) if once else None
         return set() if before is None else once - set(evidence.named(before))
 
     def _was_made(self, digests: Digests, version: str) -> bool:
@@ -240,70 +279,5 @@ class OwnValues:
         return own.union(unknown)
 
     def _parent(self, version: str) -> str | None:
-        parents = self._parents(version)
+        parents = self.parents(version)
         return parents[0] if len(parents) == 1 else None
-
-
-class ValuesBeyondStop(OwnValues):
-    """Tells what people's values would be if a run that stops went on, in versions that it has not made.
-    Nothing is kept of what is asked here.
-
-    Args:
-        known: what the run knows.
-        is_made: whether the destination has a version.
-    """
-
-    def __init__(self, known: OwnValues, is_made: Callable[[str], bool]) -> None:
-        super().__init__(
-            known._parents,
-            checks=known.checks,
-            copied_from=known.copied_from,
-            changed_before=known._changed_before,
-        )
-        self.digests = known.digests
-        self.told_up_to, self.all_is_told = known.told_up_to, known.all_is_told
-        self._is_made = is_made
-        self._foreseen: dict[tuple[str, str, int], int] = {}
-
-    def about_to_write(
-        self, version: str, instance: str, items: Mapping[K, Both], evidence: Evidence[K]
-    ) -> set[K]:
-        if self.digests is None or not self.checks:
-            return set()
-        there = {key: self._shown_there(version, instance, both) for key, both in items.items()}
-        differing = {key: both for key, both in there.items() if both.source != both.destination}
-        own, _ = self._own(self.digests, version, instance, differing, evidence)
-        self._foreseen |= {
-            (version, instance, both.item): both.source for key, both in items.items() if key not in own
-        }
-        return own
-
-    def written(
-        self,
-        version: str,
-        instance: str,
-        items: Mapping[K, Both],
-        *,
-        own: Collection[K],
-        refused: Collection[K],
-    ) -> None:
-        """Nothing was."""
-
-    def _shown_there(self, version: str, instance: str, both: Both) -> Both:
-        """With what the destination would have by then, where that is another."""
-        parent = self._parent(version)
-        while parent is not None and not self._is_made(version):
-            foreseen = self._foreseen.get((parent, instance, both.item))
-            if foreseen is not None:
-                return replace(both, destination=foreseen)
-            version, parent = parent, self._parent(parent)
-        return both
-
-    def _was_made(self, digests: Digests, version: str) -> bool:
-        return not self._is_made(version) or digests.was_made(version)
-
-    def _known(self, digests: Digests, version: str, instance: str, both: Both) -> Now | None:
-        foreseen = self._foreseen.get((version, instance, both.item))
-        if foreseen is not None:
-            return (foreseen,)
-        return super()._known(digests, version, instance, both) if self._is_made(version) else None

@@ -58,5 +58,5 @@ def carry_out_or_leave(
             where = step.command.version if version is None else version
             parts = sorted({refusal.part for refusal in outcome.refusals})
             left = [own[part] for part in parts] if item_is_part else own
-            work.leave(where, step.command.instance, kind, left, why)
+            work.refused(where, step.command.instance, kind, left, why)
     return not any(outcome.refusals for outcome in outcomes)

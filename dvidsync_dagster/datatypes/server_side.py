@@ -155,9 +155,13 @@ class ServerSide(ABC):
         checkpoint; 0 if nothing."""
         return 0
 
-    def find_present(self, units: Sequence[Unit], ordering: Ordering) -> Presence:
+    def find_present(self, units: Sequence[Unit], ordering: Ordering, left_out: Collection[int]) -> Presence:
         """Which of the units, given by their indexes in the ordering, the destination has already. Units of
-        other data types are among them."""
+        other data types are among them.
+
+        Args:
+            left_out: those that an earlier run left out, and that are listed so.
+        """
         return Presence()
 
     def is_past(self, events: Sequence[Event], checkpoint: Checkpoint) -> bool:
@@ -220,8 +224,8 @@ class ServerSide(ABC):
         Args:
             steps: in their order.
             refused: what it stops at.
-            shown_by: the version at the destination that shows what another one will take over, which is
-                still to be made there.
+            shown_by: gives for a version the one at the destination that shows what is in it: itself, or
+                while it is still to be made there, its nearest ancestor, which it will begin as.
         """
         return iter(())
 

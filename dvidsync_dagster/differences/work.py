@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from dvidsync_dagster.differences.findings import EXAMPLES, Comparison, Difference
@@ -207,6 +207,16 @@ class Work:
         if len(items):
             text = what.text if isinstance(what, ChangeKind) else what
             self.not_repaired.append(NotRepaired(version, instance, text, len(items), examples(items), why))
+
+    def refused(self, version: str, instance: str, kind: ChangeKind, items: Sequence[Any], why: str) -> None:
+        """Note what was planned and could not be done: it is not among the changes anymore."""
+        self.leave(version, instance, kind, items, why)
+        gone = set(examples(items, len(items)))
+        for place, change in enumerate(self.changes):
+            if (change.version, change.instance, change.kind) == (version, instance, kind):
+                named = tuple(each for each in change.examples if each not in gone)
+                self.changes[place] = replace(change, count=change.count - len(items), examples=named)
+        self.changes = [change for change in self.changes if change.count > 0]
 
     def planned(self, instance: str, *kinds: ChangeKind) -> list[Change]:
         """What was noted of an instance."""

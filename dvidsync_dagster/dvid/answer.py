@@ -99,7 +99,14 @@ class Asked:
     def not_dvid(
         self, found: str, *, status: int | None = None, after: float | None = None, done: bool | None = None
     ) -> NotDvid:
-        """Args: done: it may be carried out nevertheless."""
+        """The error for an answer that is not DVID's own.
+
+        Args:
+            found: what was wrong with it.
+            status: of HTTP, if there was one; from 500 on it passes by itself.
+            after: seconds after which to ask again, if the answer says so.
+            done: whether the request may be carried out nevertheless; None: if it changes something.
+        """
         perhaps = self.changes if done is None else done
         return NotDvid(
             str(self),

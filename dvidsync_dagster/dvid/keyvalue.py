@@ -41,7 +41,7 @@ def is_raw(key: str) -> bool:
 
 
 def fits_path(key: str) -> bool:
-    """Or it comes in batches only."""
+    """Whether the path of a request can name the key. Any other key is read and written in batches only."""
     return is_raw(key) or ("/" not in key and len(key) <= _IN_PATH)
 
 

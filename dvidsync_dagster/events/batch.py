@@ -23,6 +23,8 @@ class Batch:
         awaited: what has not happened yet, as far as can be told, and comes before some that has. It is not
             applied; what depends on it waits too.
         postponed: identities of events that were refused before, and wait for something that is late.
+        left_out: identities of events that an earlier run left out, and that are listed so: that one of their
+            bodies is gone does not show that they were done since.
         may_be_early: whether an event that is refused may only be early: something before it is late.
         records: how many records of the log it was read from.
         told_up_to: what the source announced up to then (ns since 1970) is in it, or was in one before; 0 if
@@ -35,6 +37,7 @@ class Batch:
     events: Sequence[Event]
     awaited: Sequence[Event] = ()
     postponed: Collection[Hashable] = frozenset()
+    left_out: Collection[Hashable] = frozenset()
     may_be_early: Callable[[NumberedEvent], bool] = _never
     records: int = 0
     told_up_to: int = 0

@@ -49,18 +49,26 @@ class Behind:
 class Checkpoint:
     """How far a destination has followed the log.
 
-    `epoch` counts the runs that owned the destination. `key_ns` (nanoseconds since 1970) and `mutation_id`
-    are the furthest that were applied. `clean` says that the run which wrote it ended in order: nothing was
-    in flight afterwards. `era` is the key at which the source last began to count its mutation ids again
-    (restored from a backup), or 0; `boot` when the source was last started, as far as its messages told.
-    `contact` is the destination's next mutation id when it was first met, or the first that people got there
-    before, as far as that was seen; or 0: see `Contact` of labelmaps.
-    `topics` holds the id that Kafka gave each topic when it was made, as far as the broker tells. `ids` are
-    the mutation ids of the current era that the log has told of. `behind` is what events that were left out
-    touched: nothing is done to it; where that is much, `behind_in` names the file that holds the rest: see
-    `KeptBehind`. `values` names what is kept of the values that were brought: see `Digests`. `alone` is the
-    destination's next mutation id, and `doubt` when it was seen last that somebody but dvidsync may have
-    changed bodies there (ns since 1970, the source's clock), or 0: see `OthersAtWork`.
+    Times and keys are in nanoseconds since 1970, by the source's clock.
+
+    Args:
+        epoch: how many runs have owned the destination.
+        positions: by topic and partition, the offsets that are applied. They alone say what is read next.
+        key_ns, mutation_id: the highest key and mutation id that were applied.
+        clean: the run that wrote it ended in order: nothing was in flight afterwards.
+        era: the key at which the source last began to count its mutation ids again, as it was restored from a
+            backup; 0 if it never did.
+        boot: when the source was last started, as far as its messages told.
+        contact: the destination's next mutation id when it was first met, or the first that people are seen
+            to have got there before; 0 if that is not known. See `Contact` of labelmaps.
+        topics: the id that Kafka gave each topic when it was made, as far as the broker tells.
+        ids: the mutation ids of the current era that the log has told of.
+        behind: what the events touched that were left out. Nothing is done to it.
+        behind_in: the file that holds the rest of `behind`, where it is too much for a checkpoint; else "".
+            See `KeptBehind`.
+        values: the name of what is kept of the values that were brought. See `Digests`.
+        alone: the destination's next mutation id at the end of the run. See `OthersAtWork`.
+        doubt: when it was seen last that somebody but dvidsync may have changed bodies there; 0 if never.
     """
 
     epoch: int

@@ -113,7 +113,8 @@ class KeyMerge:
     def ahead(self) -> set[Partition]:
         """The partitions that must not be read on before the slowest one has caught up.
 
-        One that was told to wait goes on when half of its share has left: to wait costs what was fetched.
+        A partition that waits goes on only when half of its share has left. To stop it more often would cost
+        time: what was fetched of a partition is thrown away when it has to wait.
         """
         slowest = self._slowest()
         for partition, unreleased in self._unreleased.items():

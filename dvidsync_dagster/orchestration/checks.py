@@ -211,7 +211,7 @@ def answer_again(context: Context, key: dg.AssetCheckKey) -> None:
             severity=before.severity,
             description=_AS_BEFORE + (before.description or "").removeprefix(_AS_BEFORE),
             metadata=before.metadata,
-            # Or Dagster goes by times, in whole seconds.
+            # Without it Dagster tells by times, in whole seconds, which materialization the answer is about.
             target_materialization_data=before.target_materialization_data,
         ),
     )

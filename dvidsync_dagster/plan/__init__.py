@@ -1,1 +1,1 @@
-"""From records to a graph of operations: order, deduplicate, merge. Pure data, no I/O."""
+"""From claims to groups: what waits for what, and which operations one command can repeat. No I/O."""

@@ -41,10 +41,11 @@ def joined_in_bulk(
 
 
 def _levels(groups: Sequence[Group], keys: Sequence[Hashable | None]) -> list[int]:
-    """How often the longest way to each group enters groups of a key from outside.
+    """A level for each group: groups of one key and one level can be joined without making a circle.
 
-    Along a way it never sinks, and whoever enters a key's groups rises. So groups of one key and level can
-    be joined without making a circle.
+    The level of a group is never below that of a group that it waits for. If it has a key, its level is above
+    that of a group with another key, or with none. So a way that leaves the groups of a key and comes back to
+    them ends on a higher level.
     """
     levels = [0] * len(groups)
     for place in _in_order(groups):

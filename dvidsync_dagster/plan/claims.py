@@ -41,8 +41,10 @@ class Claim:
         creates, ends: what begins or ends with this operation.
         after_end: what must have ended before.
         take: the ids it takes from a counter.
-        changes: what it changes together with many others, in no order among them.
-        goes_before: what must not be changed by others before it, unless it waits for these itself.
+        changes: what it changes together with many others, such as the bodies of a version. It gives these no
+            order among themselves.
+        goes_before: operations that change one of these (see `changes`) wait for this one, except those that
+            it waits for itself.
     """
 
     keys: tuple[Key, ...]

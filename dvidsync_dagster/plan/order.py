@@ -53,8 +53,9 @@ def order(claims: Sequence[Claim]) -> Ordering:
 class _Placing:
     """A sequence in the making.
 
-    Everything that takes no id goes as early as it can, so that of the takers which could come next as many
-    as possible stand ready, and the smallest id is the right one.
+    Operations that take no id are placed as early as possible, since takers may wait for them. A taker is
+    placed only when nothing else is ready: then all takers that can come next are known, and the one with the
+    smallest id is placed.
     """
 
     def __init__(self, claims: Sequence[Claim], waits_for: list[set[int]]) -> None:
@@ -110,7 +111,7 @@ class _Placing:
         self._admit(stuck)
 
     def _chain(self, index: int) -> None:
-        """Whoever takes ids waits for the one that took some before."""
+        """An operation that takes ids waits for the one that took ids of the same counter before it."""
         take = self._claims[index].take
         if take is not None:
             if take.counter in self._last_taker:

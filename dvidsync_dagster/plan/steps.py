@@ -11,7 +11,7 @@ from dvidsync_dagster.plan.order import Ordering
 
 @dataclass(frozen=True, slots=True)
 class OpenGroup:
-    """All that is asked of a group that is still open: a group can grow long, and is asked time and again.
+    """What `Joins` is told of an open group: no list of members, as groups grow long and are asked often.
 
     Args:
         last: the index of its last operation.
@@ -41,7 +41,7 @@ class Group:
 
 
 class _Draft:
-    """A group in the making. It is open while it is the last that touches anything it touches."""
+    """A group in the making. It is open until an operation outside of it touches one of its keys."""
 
     __slots__ = ("is_open", "keys", "members", "waits_for")
 
@@ -78,7 +78,7 @@ class _Building:
         self._passed_on: dict[int, set[int]] = {}
 
     def pass_over(self, index: int, before: Sequence[int]) -> None:
-        """What comes after an operation that is left out waits for what came before it."""
+        """Leave an operation out. Whatever waits for it will wait for what it waited for (`before`)."""
         self._passed_on[index] = set(self._through(before))
         for key in self._claims[index].keys:
             if key in self._last_on:
@@ -118,7 +118,7 @@ class _Building:
             self._last_on[key] = draft
 
     def _through(self, before: Sequence[int]) -> Collection[int]:
-        """What to wait for when some of it is left out: what that waited for."""
+        """These operations, but in place of each that was left out those that it waited for."""
         if not self._passed_on:
             return before
         found: set[int] = set()
@@ -140,7 +140,7 @@ class _Building:
 
 
 def _before_changes(groups: list[Group], claims: Sequence[Claim]) -> list[Group]:
-    """What changes something waits for what goes before such changes."""
+    """The groups, each of which now also waits for those that go before its changes (`Claim.goes_before`)."""
     if not any(claim.goes_before for claim in claims):
         return groups
     changing: dict[Key, list[int]] = {}

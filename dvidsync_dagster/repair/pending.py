@@ -1,4 +1,4 @@
-"""What a repair must not touch: records that the destination has not followed yet tell of it."""
+"""What a repair leaves to the log: all that is told by records which the destination has not followed yet."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Mask = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class PendingRecords:
-    """Asks the log, each time anew.
+    """Tells what such records touch. Each question reads the log anew.
 
     Args:
         settle_seconds: how long after a change the log tells of it, at most.
@@ -56,7 +56,8 @@ class PendingRecords:
         work: Work,
         left_alone: Callable[[Found], Mask] | None = None,
     ) -> Pair:
-        """A pair of which only that is found which the log does not bring. The rest is noted.
+        """A pair in which a comparison finds only what the log will not bring. What it will bring is noted in
+        `work` as pending.
 
         Args:
             left_alone: which items a run leaves as they are, whatever the log tells of them.
@@ -86,10 +87,11 @@ class PendingRecords:
         )
 
     def _waited(self, read_at: float) -> bool:
-        """The source changes, then says so. False if nothing is said of what is to come.
+        """Wait until the log tells of all changes that were made before a read of the source: it tells of a
+        change only after it is made. False if it is not known which records are still to come.
 
         Args:
-            read_at: when that was read which the log may explain (`time.monotonic`).
+            read_at: when the source was read (`time.monotonic`).
         """
         if self.later.known:
             time.sleep(max(0.0, read_at + self.settle_seconds - time.monotonic()))

@@ -127,7 +127,8 @@ def _done(work: Work, after: Comparison | None, conflicts: int) -> Repair:
 
 
 def _tell_of_children(sides: BothSides, say: Say) -> None:
-    """What is the destination's own there changes too, as far as it was not changed itself."""
+    """Say which child versions change along with a repaired one: what they take over from it, and have not
+    changed themselves."""
     if not sides.chosen:
         return
     repo = sides.destination_repo

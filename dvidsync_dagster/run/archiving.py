@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Generator
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from dvidsync_dagster.config import SyncConfig
 from dvidsync_dagster.dvid.asking import ask_server
 from dvidsync_dagster.dvid.opening import open_source
-from dvidsync_dagster.log.checkpoint import Checkpoint
+from dvidsync_dagster.dvid.repo import ServerInfo
+from dvidsync_dagster.log.checkpoint import Checkpoint, Positions
+from dvidsync_dagster.log.chunk import LogChunk
 from dvidsync_dagster.log.drain import MutationLog
 from dvidsync_dagster.run.discovery import chosen_instances, kafka_connection, log_topics
 from dvidsync_dagster.run.report import ChunkReport, Lag
@@ -53,46 +56,72 @@ def archive_log(
     if checkpoint is not None:
         checkpoint = checkpoint.as_of(info.clock)
     with MutationLog(kafka_connection(config, info), topics) as log:
-        known = checkpoint.topics if checkpoint is not None else {}
         ids = log.ids()
-        stored = checkpoint.positions if checkpoint is not None else log.beginning()
-        reached = checkpoint.key_ns if checkpoint is not None else 0
-        lag_before: Lag | None = None
+        known = checkpoint or Checkpoint(epoch=epoch, positions=log.beginning())
+        keeping = _Keeping(archive, log, info, cut, known.positions, known.key_ns)
         started = time.monotonic()
         chunks = log.chunks(
-            stored,
+            known.positions,
             cut_key=cut,
             now=info.now,
             chunk_records=config.records_together(),
-            since=reached,
-            ids=known,
+            since=known.key_ns,
+            ids=known.topics,
         )
         for chunk in chunks:
             still_owner()
             drained = time.monotonic()
-            records = len(chunk.records) + len(chunk.malformed) + chunk.duplicates + chunk.empty
-            # Nothing is written of an empty chunk: what it stands for goes along with the next one.
-            malformed = [record.origin for record in chunk.malformed]
-            if archive.write(chunk.records, stored, log.positions(malformed)) is not None:
-                stored = log.positions()
-            first = chunk.records[0].key_ns if chunk.records else cut
-            begin = reached or first
-            reached = max(reached, cut if chunk.last else min(chunk.horizon, cut))
-            if lag_before is None:
-                lag_before = Lag.at(chunk.behind + records, info.clock, begin)
-            yield ChunkReport(
-                checkpoint=Checkpoint(
-                    epoch=epoch, positions=stored, key_ns=reached, clean=chunk.last, topics=ids
-                ),
-                from_ns=begin,
-                to_ns=max(begin, reached),
-                lag_before=lag_before,
-                lag_after=Lag.at(chunk.behind, info.now(), reached),
-                records=records,
-                duplicates=chunk.duplicates,
-                empty=chunk.empty,
-                ahead=chunk.ahead,
-                seconds={"drain": drained - started, "archive": time.monotonic() - drained},
-                final=chunk.last,
+            report = keeping.keep(chunk)
+            reached = Checkpoint(
+                epoch=epoch,
+                positions=keeping.stored,
+                key_ns=keeping.reached,
+                clean=chunk.last,
+                topics=ids,
             )
+            seconds = {"drain": drained - started, "archive": time.monotonic() - drained}
+            yield replace(report, checkpoint=reached, seconds=seconds)
             started = time.monotonic()
+
+
+@dataclass
+class _Keeping:
+    """Writes chunks to the archive, one after the other.
+
+    Args:
+        source: as it was asked at the start of the run.
+        cut: the last key that is read, ns since 1970.
+        stored: the archive has all up to these positions.
+        reached: and up to this key (ns since 1970); 0 if it has none.
+    """
+
+    archive: LogArchive
+    log: MutationLog
+    source: ServerInfo
+    cut: int
+    stored: Positions
+    reached: int
+    _lag_before: Lag | None = None
+
+    def keep(self, chunk: LogChunk) -> ChunkReport:
+        """Write a chunk; what it came to, without checkpoint and times."""
+        records = len(chunk.records) + len(chunk.malformed) + chunk.duplicates + chunk.empty
+        # Nothing is written of an empty chunk: what it stands for goes along with the next one.
+        malformed = [record.origin for record in chunk.malformed]
+        if self.archive.write(chunk.records, self.stored, self.log.positions(malformed)) is not None:
+            self.stored = self.log.positions()
+        begin = self.reached or (chunk.records[0].key_ns if chunk.records else self.cut)
+        self.reached = max(self.reached, self.cut if chunk.last else min(chunk.horizon, self.cut))
+        if self._lag_before is None:
+            self._lag_before = Lag.at(chunk.behind + records, self.source.clock, begin)
+        return ChunkReport(
+            from_ns=begin,
+            to_ns=max(begin, self.reached),
+            lag_before=self._lag_before,
+            lag_after=Lag.at(chunk.behind, self.source.now(), self.reached),
+            records=records,
+            duplicates=chunk.duplicates,
+            empty=chunk.empty,
+            ahead=chunk.ahead,
+            final=chunk.last,
+        )

@@ -20,7 +20,8 @@ _REMEMBERED_CHUNKS = 3
 
 @dataclass
 class AtHand:
-    """
+    """Collects announcements chunk by chunk, and gives the events that are to be brought now.
+
     Args:
         sources: by data type, what asks the source; one that is not named asks nothing.
         versions: the selected ones; None for all.

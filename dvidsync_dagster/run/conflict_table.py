@@ -9,7 +9,7 @@ brought what it touches to the source's state.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from itertools import islice
@@ -138,20 +138,28 @@ class ConflictTable:
             but: what was left out of them. Where only the last event on an item is tried, it stands for the
                 others.
         """
-        files = self._known()
-        days = {event.origin.key_ns // _DAY_NS for event in events} if files else set()
-        is_open = {day: self._open_in(_file(day)) for day in days if _file(day) in files}
         names = {row.name for row in but}
         places = {(row.instance, row.version, item) for row in but for item in row.items}
         applied: dict[str, set[str]] = {}
-        for event in events if any(is_open.values()) else ():
-            day, name = event.origin.key_ns // _DAY_NS, name_of(event)
-            if name not in is_open.get(day, ()) or name in names:
-                continue
+        for name, event in self._open_among(events):
             own = () if isinstance(event, NumberedEvent) else items_of(event)
-            if places.isdisjoint((event.instance, event.version, item) for item in own):
-                applied.setdefault(_file(day), set()).add(name)
+            if name not in names and places.isdisjoint((event.instance, event.version, item) for item in own):
+                applied.setdefault(_file(event.origin.key_ns // _DAY_NS), set()).add(name)
         return sum(self._close(file, "applied", names) for file, names in applied.items())
+
+    def left_out(self, events: Sequence[Event]) -> frozenset[Hashable]:
+        """The identities of those of the events whose rows are open."""
+        return frozenset(event.identity for _, event in self._open_among(events))
+
+    def _open_among(self, events: Sequence[Event]) -> Iterator[tuple[str, Event]]:
+        """Those of the events whose rows are open, with their names."""
+        files = self._known()
+        days = {event.origin.key_ns // _DAY_NS for event in events} if files else set()
+        is_open = {day: self._open_in(_file(day)) for day in days if _file(day) in files}
+        for event in events if any(is_open.values()) else ():
+            name = name_of(event)
+            if name in is_open.get(event.origin.key_ns // _DAY_NS, ()):
+                yield name, event
 
     def agreeing(self, names: Collection[str]) -> int:
         """Close the open rows of these events, whose items are as at the source now; says how many."""

@@ -68,8 +68,8 @@ def follow(
     Raises:
         ConfigurationError, LogError, ServerError, Conflict, OwnershipLost: nothing is in flight anymore, and
             everything up to the last report's checkpoint is applied. What a run stops at is in the conflict
-            table. UndecodableRecord comes after the last
-            report: what does not depend on that record is applied.
+            table.
+        UndecodableRecord: comes after the last report: what does not depend on that record is applied.
     """
     with ExitStack() as stack:
         born_since = _born_since(destination, checkpoint)
@@ -153,7 +153,8 @@ class _Run:
             drained = time.monotonic() - clock
             requests = destination.requests
             taken = self.reader.take_in(chunk, this)
-            brought = self._bring(taken.batch)
+            left_out = self.conflicts.left_out(taken.batch.events)
+            brought = self._bring(replace(taken.batch, left_out=left_out))
             self.reader.postpone(brought)
             self.still_owner()
             resolved = self._list(brought) + (self._close_agreeing() if chunk.last else 0)

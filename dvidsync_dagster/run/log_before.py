@@ -9,7 +9,7 @@ from dvidsync_dagster.datatypes.decode import decode_records
 from dvidsync_dagster.datatypes.registry import ALL
 from dvidsync_dagster.errors import LogGap, LogRecreated
 from dvidsync_dagster.events.event import Event
-from dvidsync_dagster.events.repo import NewVersion
+from dvidsync_dagster.events.repo import NewInstance, NewVersion
 from dvidsync_dagster.log.drain import REORDER_NS, MutationLog
 from dvidsync_dagster.log.eras import EraClock
 from dvidsync_dagster.run.discovery import Route
@@ -36,7 +36,8 @@ class LogBefore:
 
     def changed(self, version: str, instance: str) -> Collection[str] | None:
         """The items of an instance that the source changed in a version, as the log calls them. None if that
-        is not known: Kafka must hold all since the version was made, and that it was.
+        is not known: Kafka must hold all since the version was made, and that it was; of a root, that the
+        instance was made in it.
 
         Raises:
             BrokerUnreachable: the broker does not answer in time.
@@ -55,7 +56,7 @@ class LogBefore:
         since = found.created - REORDER_NS
         try:
             made = self._events(None, since, self._route.clock)
-            if not any(isinstance(event, NewVersion) and event.child == version for event in made):
+            if not any(_begins(event, version, instance, is_root=not found.parents) for event in made):
                 return None
             changes = self._events(instance, since, self._begin) if since < self._begin else iter(())
             return {
@@ -89,6 +90,13 @@ class LogBefore:
                 if decoded.undecodable or chunk.malformed:
                     raise _NotTold
                 yield from (announcement.event for announcement in decoded.announcements)
+
+
+def _begins(event: Event, version: str, instance: str, *, is_root: bool) -> bool:
+    """Whether nothing of an instance changed in a version before an event, other than what it took over."""
+    if is_root:
+        return isinstance(event, NewInstance) and (event.version, event.name) == (version, instance)
+    return isinstance(event, NewVersion) and event.child == version
 
 
 class _NotTold(Exception):

@@ -47,7 +47,7 @@ class IdWatch:
     _versions: set[str] = field(default_factory=set)
 
     def take_in(self, decoded: Decoded, ahead: Decoded) -> None:
-        """Note whom the messages of a chunk, and what was read past it, tell of."""
+        """Note the mutation ids of which a chunk tells, and of which the records read past it tell."""
         told = [event for event in (*decoded.events, *ahead.events) if isinstance(event, NumberedEvent)]
         newest = max((event.era for event in told), default=self.era)
         if newest > self.era:
@@ -108,7 +108,8 @@ class IdWatch:
         self.heard = replace(self.heard, waiting=tuple(sorted(ids)))
 
     def settle(self, horizon: int) -> UnexplainedIds | None:
-        """What nothing tells of anymore, once the log was read up to `horizon` (ns since 1970).
+        """Give up the ids of which no message will tell, as the log was read up to `horizon` (ns since 1970).
+        None if there are none, or if they belong to no operation on what is followed, as far as that shows.
 
         Raises:
             ServerError: the source does not answer.

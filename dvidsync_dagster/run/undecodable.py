@@ -16,7 +16,7 @@ from dvidsync_dagster.log.quarantine import Quarantine, place_of, quarantine_of
 from dvidsync_dagster.log.record import Record
 from dvidsync_dagster.run.discovery import Route
 from dvidsync_dagster.run.report import QuarantinedRecord
-from dvidsync_dagster.run.waiting import There, Waiting
+from dvidsync_dagster.run.waiting import Contents, Waiting
 
 Found = tuple[Record, str]
 """A record, and what is wrong with it."""
@@ -120,14 +120,14 @@ def undecodable_of(
         ConfigurationError: there is no such kind of store as the quarantine's.
     """
 
-    def there() -> There:
+    def contents() -> Contents:
         info = ask()
-        return There(info.versions, info.instances)
+        return Contents(info.versions, info.instances)
 
     return Undecodable(
         quarantine_of(config, destination.name),
         config.on_undecodable == "stop",
-        Waiting(route.topics, there),
+        Waiting(route.topics, contents),
         route.topics,
         route.not_followed,
     )

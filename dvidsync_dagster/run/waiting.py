@@ -27,7 +27,7 @@ _NEVER = 1 << 63
 
 
 @dataclass(frozen=True, slots=True)
-class There:
+class Contents:
     """Versions (UUIDs) and instances (names) that a destination has."""
 
     versions: Collection[str]
@@ -40,17 +40,17 @@ class Waiting:
 
     Args:
         topics: the instance whose messages a topic holds; None for the repo's own operations.
-        there: asks the destination what it has.
+        contents: asks the destination what it has.
     """
 
     topics: Mapping[str, Instance | None]
-    there: Callable[[], There]
+    contents: Callable[[], Contents]
     origins: list[Origin] = field(default_factory=list)
     """The records that wait, those that cannot be decoded included."""
     fresh: int = 0
     """How many of them are of the last chunk."""
     _since: dict[str | None, Origin] = field(default_factory=dict)
-    _known: There = field(default_factory=lambda: There((), ()))
+    _known: Contents = field(default_factory=lambda: Contents((), ()))
 
     @property
     def instances(self) -> frozenset[str]:
@@ -89,7 +89,7 @@ class Waiting:
             return decoded, []
         self._commits_wait(decoded)
         if None in self._since:
-            self._known = self._will_be_there(decoded)
+            self._known = self._contents_after(decoded)
         behind = [each for each in decoded.announcements if self._waits(each.event)]
         self.origins += [each.event.origin for each in behind]
         passed = [each for each in decoded.announcements if not self._waits(each.event)]
@@ -106,17 +106,17 @@ class Waiting:
         if commits:
             self._wait_from(None, min(commits))
 
-    def _will_be_there(self, decoded: Decoded) -> There:
+    def _contents_after(self, decoded: Decoded) -> Contents:
         """With what the repo's events make that pass."""
-        there = self.there()
+        now = self.contents()
         passed = [
             event
             for event in decoded.events
             if isinstance(event, RepoEvent) and not self._after(None, event.origin)
         ]
-        return There(
-            {*there.versions, *(event.child for event in passed if isinstance(event, NewVersion))},
-            {*there.instances, *(event.name for event in passed if isinstance(event, NewInstance))},
+        return Contents(
+            {*now.versions, *(event.child for event in passed if isinstance(event, NewVersion))},
+            {*now.instances, *(event.name for event in passed if isinstance(event, NewInstance))},
         )
 
     def _after(self, instance: str | None, origin: Origin) -> bool:

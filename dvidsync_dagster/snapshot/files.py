@@ -107,7 +107,8 @@ class Files:
 
 
 def release_unused() -> None:
-    """Give back memory that Arrow keeps for its next use, for each table anew: a quarter of a run's."""
+    """Give memory back that Arrow keeps for later. It keeps some for each table, in all about a quarter of
+    what a run takes."""
     pa.default_memory_pool().release_unused()
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 Key = TypeVar("Key", bound=Hashable)
 Value = TypeVar("Value")
@@ -67,7 +67,3 @@ class VersionedStore(Generic[Key, Value]):
     def items(self, version: int) -> dict[Key, Value]:
         """All live keys and values, unordered."""
         return {key: value for key, value in self.said(version).items() if not isinstance(value, Gone)}
-
-    def sorted_items(self, version: int) -> list[tuple[Key, Value]]:
-        items: Any = self.items(version).items()
-        return sorted(items, key=lambda item: item[0])

@@ -66,6 +66,7 @@ class Worker:
 
 
 class Keys(Worker):
+    instance: ClassVar[str] = "segmentation_annotations"
     items = ("a b", "é", "\ufffd", *(f"key {number}" for number in range(5)))
 
     def told(self, item: str) -> str:
@@ -78,21 +79,22 @@ class Keys(Worker):
         return b"value %d" % number
 
     def put(self, item: str, value: Value, version: str) -> None:
-        self.request("POST", self.scene.key("segmentation_annotations", item), version, body=value)
+        self.request("POST", self.scene.key(self.instance, item), version, body=value)
 
     def delete(self, item: str, version: str) -> None:
-        self.request("DELETE", self.scene.key("segmentation_annotations", item), version)
+        self.request("DELETE", self.scene.key(self.instance, item), version)
 
     def all(self, version: str) -> dict[str, Value]:
         return {
-            item: self.request("GET", self.scene.key("segmentation_annotations", item), version).content
-            for item in self.request("GET", "segmentation_annotations/keys", version).json() or ()
+            item: self.request("GET", self.scene.key(self.instance, item), version).content
+            for item in self.request("GET", f"{self.instance}/keys", version).json() or ()
         }
 
 
 class Neurons(Worker):
     """With a field of text. The source announces no deletes."""
 
+    instance: ClassVar[str] = "neurons"
     items = tuple(map(str, range(1, 9)))
     announces_deletes = False
 
@@ -109,13 +111,13 @@ class Neurons(Worker):
         """`time` is when DVID would say that it was, if not now."""
         stamp = {"class_user": self.user, "class_time": time.isoformat()} if time is not None else {}
         neuron = {"bodyid": int(item), "class": value, **stamp}
-        self.request("POST", f"neurons/key/{item}", version, json=neuron)
+        self.request("POST", f"{self.instance}/key/{item}", version, json=neuron)
 
     def delete(self, item: str, version: str) -> None:
-        self.request("DELETE", f"neurons/key/{item}", version)
+        self.request("DELETE", f"{self.instance}/key/{item}", version)
 
     def all(self, version: str) -> dict[str, Value]:
-        neurons = self.request("GET", "neurons/all", version).json() or ()
+        neurons = self.request("GET", f"{self.instance}/all", version).json() or ()
         return {str(neuron["bodyid"]): neuron["class"] for neuron in neurons}
 
 
@@ -193,6 +195,7 @@ class Beside:
     random: Random
     version: str
     on_conflict: str = "skip"
+    on_doubt: str = "follow"
     start: str | dict[str, str] = "beginning"
     items: dict[tuple[str, str], Item] = field(default_factory=dict)
     changed: list[tuple[str, str]] = field(default_factory=list)
@@ -273,7 +276,8 @@ class Beside:
 
     def config(self) -> SyncConfig:
         scene = self.source.scene
-        fields = {**scene.destination_fields(), "on_conflict": self.on_conflict, "start": self.start}
+        chosen = {"on_conflict": self.on_conflict, "on_doubt": self.on_doubt, "start": self.start}
+        fields = {**scene.destination_fields(), **chosen}
         del fields["admin_token_env"]
         return SyncConfig.model_validate(
             {

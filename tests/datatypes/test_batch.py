@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, cast
 
@@ -44,7 +44,7 @@ class NothingYet(LabelmapSide):
     def counter_state(self, instance: str) -> CounterState:
         return CounterState(next_label=1000, was_set=False)
 
-    def find_present(self, units: Sequence[Unit], ordering: Ordering) -> Presence:
+    def find_present(self, units: Sequence[Unit], ordering: Ordering, left_out: Collection[int]) -> Presence:
         raise AssertionError("nobody looks")
 
 

@@ -11,7 +11,7 @@ import pytest
 from dvidsync_dagster.errors import Conflict
 from tests.datatypes.own_values import Beside, Elements, Keys, Neurons, Worker
 from tests.datatypes.source_and_destination import SourceAndDestination
-from tests.datatypes.test_own_values import announced, beside, of_each_kind, put
+from tests.datatypes.test_own_values import announced, beside, mend, of_each_kind, put
 from tests.datatypes.test_undecodable import KEYS, NEURONS, forge
 
 __all__ = ["announced"]
@@ -75,6 +75,97 @@ def test_what_the_source_changed_once_in_a_version_is_what_the_version_took_over
     assert this.copy.all(this.version) == source | {item: there[item] for item in left_out}
     kept = {once, twice} - left_out
     assert this.kept_aside() == {item: {there[item]} for item in kept}
+
+
+class MoreKeys(Keys):
+    instance = "more"
+
+
+class MoreNeurons(Neurons):
+    instance = "more"
+
+
+@pytest.mark.parametrize("kind", [MoreKeys, MoreNeurons])
+def test_so_is_what_it_changed_once_since_it_made_the_instance_in_the_root(
+    scene: SourceAndDestination, kind: type[Keys | Neurons]
+) -> None:
+    scene.new_instance("more", "keyvalue" if kind is MoreKeys else "neuronjson")
+    this = beside(scene, kind)
+    once, twice, deleted = kind.items[:3]
+    put(this.copy, this, once, twice)
+    there = this.copy.all(this.version)
+    put(this.source, this, once, twice, deleted)
+    put(this.source, this, twice)
+    forget(this)
+    assert this.follow() == {once}
+    assert this.copy.all(this.version) == this.source.all(this.version) | {once: there[once]}
+    assert this.kept_aside() == {twice: {there[twice]}}
+
+
+@of_each_kind
+@pytest.mark.parametrize("on_doubt", ["follow", "conflict"])
+def test_what_people_deleted_is_theirs_where_the_source_tells_of_its_own_deletes(
+    scene: SourceAndDestination, kind: type[Worker], on_doubt: str
+) -> None:
+    this = beside(scene, kind)
+    this.on_doubt = on_doubt
+    once, twice, new = kind.items[:3]
+    in_a_new_version(this, once, twice)
+    for item in (once, twice):
+        this.copy.delete(item, this.version)
+    put(this.source, this, once, twice, new)
+    put(this.source, this, twice, new)
+    forget(this)
+    left_out = this.follow()
+    assert left_out == ({once, twice} if on_doubt == "conflict" else {once} if kind is Keys else set())
+    source = this.source.all(this.version)
+    assert this.copy.all(this.version) == {item: source[item] for item in source.keys() - left_out}
+    assert this.kept_aside() == {}
+
+
+@of_each_kind
+def test_what_nothing_tells_can_be_left_alone_until_a_repair(
+    scene: SourceAndDestination, kind: type[Worker], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dvidsync_dagster.datatypes.own_values._MOST_BYTES", 1)
+    this = beside(scene, kind, is_met=False)
+    this.on_doubt = "conflict"
+    changed, made, untouched, same, new = kind.items[:5]
+    copied(this, changed, untouched, same)
+    put(this.copy, this, changed, made)
+    there = this.copy.all(this.version)
+    put(this.source, this, changed, made, untouched, new)
+    doubtful = {changed, made, untouched}
+    assert this.follow() == this.listed() == doubtful
+    assert this.copy.all(this.version) == this.source.all(this.version) | {
+        item: there[item] for item in doubtful
+    }
+    assert this.kept_aside() == {}
+    # What it knows since then is followed, whatever the size of the instance.
+    put(this.source, this, same, changed)
+    assert this.follow() == {changed}
+    mend(this)
+    put(this.source, this, *doubtful)
+    assert this.follow() == this.listed() == set()
+    assert this.copy.all(this.version) == this.source.all(this.version)
+
+
+@of_each_kind
+def test_or_stops_with_what_to_do(scene: SourceAndDestination, kind: type[Worker]) -> None:
+    this = beside(scene, kind, is_met=False)
+    this.on_conflict, this.on_doubt = "stop", "conflict"
+    changed = kind.items[0]
+    put(this.copy, this, changed)
+    there = this.copy.all(this.version)
+    put(this.source, this, changed)
+    for _ in range(2):
+        with pytest.raises(Conflict, match=r"nothing tells .*`on_doubt: conflict`"):
+            this.follow()
+        assert this.listed() == {changed}
+        assert this.copy.all(this.version) == there
+    this.on_doubt = "follow"
+    assert this.follow() == this.listed() == set()
+    assert this.copy.all(this.version) == this.source.all(this.version)
 
 
 @pytest.mark.parametrize("kind", [Keys, Neurons])

@@ -22,6 +22,12 @@ def ask_faults(server: SandboxServer, *faults: dict[str, Any]) -> None:
     httpx.post(f"{server.url}/sandbox/faults", json=faults).raise_for_status()
 
 
+def merges_asked(server: SandboxServer) -> int:
+    """How many merges it was asked for, those that it is still doing included."""
+    told = httpx.get(f"{server.url}/sandbox/traffic").json()
+    return int(told["requests"].get("POST merge", 0))
+
+
 def test_a_merge_of_large_bodies_that_the_server_is_still_doing(scene: SourceAndDestination) -> None:
     """Nothing shows it but that a look at its bodies takes long. Its tag is that of the run that died."""
     scene.post(f"{LABELS}/merge", json=[10, 11])
@@ -35,8 +41,10 @@ def test_a_merge_of_large_bodies_that_the_server_is_still_doing(scene: SourceAnd
     )
     url = f"{scene.destination.url}/api/node/{scene.root}/{LABELS}/merge?u=amy&app=test%2Bdvidsync@{last}"
     dead = threading.Thread(target=httpx.post, args=(url,), kwargs={"json": [1, 2]})
+    before = merges_asked(scene.destination)
     dead.start()
-    time.sleep(0.2)
+    while merges_asked(scene.destination) == before:
+        time.sleep(0.01)
     (report,) = scene.sync_unclean()
     dead.join()
     assert (report.requests, report.already_there) == (0, 1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from random import Random
@@ -108,7 +108,7 @@ class ModelSide(LabelmapSide):
     def counter_state(self, instance: str) -> CounterState:
         return self.counter.state
 
-    def find_present(self, units: Sequence[Unit], ordering: Ordering) -> Presence:
+    def find_present(self, units: Sequence[Unit], ordering: Ordering, left_out: Collection[int]) -> Presence:
         self._looked = True
         events = [unit.events[0] for unit in units]
         labels = [event for event in events if isinstance(event, LabelEvent)]

@@ -17,8 +17,10 @@ from hypothesis import strategies as st
 
 from dvid_sandbox.launcher import SandboxServer
 from dvid_sandbox.proofreaders.segmentation import sparse_volume
+from dvidsync_dagster.log.checkpoint import Checkpoint
 from dvidsync_dagster.log.checkpoint_json import checkpoint_from_json, checkpoint_json
 from dvidsync_dagster.repair.repairing import repair
+from dvidsync_dagster.run.conflict_table import conflict_table_of
 from tests.labelmap.own_edits import Beside, Done, Expected, Worker
 from tests.stage import INSTANCE, stage
 
@@ -108,6 +110,40 @@ def test_a_supervoxel_is_not_split_in_a_body_that_people_merged_it_into(
         (row,) = beside.follow()
         assert row.found.startswith("supervoxel 10 is in body 1, the destination's own work: trainee")
     assert beside.destination.bodies()[1] == {1, 2, 10}
+
+
+def checkpoint_lost(beside: Beside, earlier: Checkpoint | None) -> None:
+    """The next run begins where an earlier one did, and knows that it was not the last one."""
+    assert earlier is not None
+    beside.checkpoint = replace(earlier, clean=False)
+
+
+def test_what_was_left_out_stays_listed_after_people_took_its_body_away(beside: Beside) -> None:
+    cleave = beside.source.cleave(1, 2)
+    assert not beside.follow()
+    earlier = beside.checkpoint
+    beside.destination.merge(cleave.new, 10)
+    renumber = beside.source.renumber(70, cleave.new)
+    assert {row.mutation_id for row in beside.follow()} == {renumber.number}
+    # So that the server tells only that the label was given once.
+    beside.destination.merge(20, cleave.new)
+    checkpoint_lost(beside, earlier)
+    assert {row.mutation_id for row in beside.follow()} == {renumber.number}
+    table = conflict_table_of(beside.scene.config(**beside.fields()), "copy")
+    assert [each.row.mutation_id for each in table.rows("open")] == [renumber.number]
+
+
+def test_a_body_that_people_took_away_does_not_show_that_it_took_others(beside: Beside) -> None:
+    """A merge into it would have ended a body that is still there."""
+    cleave = beside.source.cleave(1, 2)
+    assert not beside.follow()
+    beside.destination.merge(20, cleave.new)
+    beside.destination.merge(20, 12)
+    earlier = beside.checkpoint
+    into = [beside.source.merge(11, 12), beside.source.merge(cleave.new, 11)]
+    checkpoint_lost(beside, earlier)
+    assert {row.mutation_id for row in beside.follow()} == {each.number for each in into}
+    assert beside.destination.bodies()[11] == {11}
 
 
 def test_after_a_repair_the_bodies_are_followed_again(beside: Beside) -> None:

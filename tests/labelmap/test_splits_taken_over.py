@@ -270,6 +270,7 @@ def test_a_part_that_people_move_while_it_is_joined(
     done = beside.repaired()
     (left,) = [each for each in done.not_repaired if "meanwhile" in each.why]
     assert "supervoxel 10 " in left.why
+    assert JOIN not in {change.kind for change in done.changes}
     assert not done.agree
     assert JOIN in {change.kind for change in beside.repaired().changes}
     assert_same(beside)

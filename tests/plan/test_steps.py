@@ -47,7 +47,14 @@ def test_merges_into_one_body_are_one_request() -> None:
     events = [Into("T", ("a",)), Into("T", ("b",))]
     claims = [claim(1, "T", "a"), claim(2, "T", "b")]
     (group,) = build_groups(claims, order(claims), leave_out=(), joins=merging(events))
-    assert group.members == (0, 1)
+    assert (group.members, group.waits_for) == ((0, 1), ())
+
+
+def test_groups_that_are_joined_wait_for_all_that_each_waited_for() -> None:
+    events = [Into("x"), Into("A", ("x",)), Into("B", ("c", "d")), Into("A", ("B",))]
+    claims = [claim(rank, event.target, *event.labels) for rank, event in enumerate(events)]
+    groups = build_groups(claims, order(claims), leave_out=(), joins=merging(events))
+    assert [(group.members, group.waits_for) for group in groups] == [((0,), ()), ((1, 2, 3), (0,))]
 
 
 @given(st.lists(st.frozensets(st.sampled_from("ABCDEFGH"), min_size=1, max_size=3), max_size=30))
@@ -88,6 +95,21 @@ def test_what_is_left_out_closes_what_it_touched() -> None:
     assert all(before < place for place, group in enumerate(groups) for before in group.waits_for)
 
 
+def test_what_waits_for_one_that_is_left_out_waits_for_what_that_waited_for() -> None:
+    claims = [claim(1, "A"), claim(2, "A", "B"), claim(3, "B")]
+    groups = build_groups(claims, order(claims), leave_out={1}, joins=lambda *_: ())
+    assert [(group.members, group.waits_for) for group in groups] == [((0,), ()), ((2,), (0,))]
+
+
+def test_what_goes_before_changes_but_waits_for_one_comes_after_that_one() -> None:
+    change: Key = ("changes", "v")
+    first = Claim((("body", "A"),), (1,), (1,), changes=change)
+    before = Claim((("body", "B"),), (3,), (3,), goes_before=(change,))
+    claims = [first, claim(2, "A", "B"), before]
+    groups = build_groups(claims, order(claims), leave_out=(), joins=lambda *_: ())
+    assert [group.waits_for for group in groups] == [(), (0,), (1,)]
+
+
 def test_what_goes_before_changes_is_waited_for_by_all_that_come_later() -> None:
     change: Key = ("changes", "v")
     first = Claim((("body", "A"),), (1,), (1,), changes=change)
@@ -111,6 +133,19 @@ def test_a_counter_that_was_set_back_counts_anew() -> None:
     first = Claim((), (1,), (1,), take=Take(COUNTER, 0, 100))
     second = Claim((), (2,), (2,), take=Take(COUNTER, 1, 5))
     assert order([second, first]).sequence == (1, 0)
+
+
+def test_what_is_inside_a_version_or_needs_an_instance_waits_for_its_creation() -> None:
+    version: Key = ("version", "v")
+    instance: Key = ("instance", "i")
+    key = Claim((), (1,), (1,), needs=(instance,), inside=version)
+    made = Claim((), (2,), (2,), creates=version)
+    born = Claim((), (3,), (3,), needs=(instance,), inside=version, creates=instance)
+    ordering = order([key, made, born])
+    assert ordering.sequence == (1, 2, 0)
+    assert ordering.waits_for == ((1, 2), (), (1,))
+    assert ordering.with_followers({2}) == {0, 2}
+    assert ordering.with_followers({1}) == {0, 1, 2}
 
 
 def test_a_commit_waits_for_what_is_inside_and_a_child_for_the_commit() -> None:

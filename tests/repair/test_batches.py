@@ -76,3 +76,10 @@ def test_only_what_was_refused_is_left(servers: TwoServers) -> None:
     servers.source.put(x=b"1", y=b"2", z=b"3")
     _, work = repaired_by(servers, Outcome(refusals=(Refusal(1, "no room"),)))
     assert [(row.count, row.examples, row.why) for row in work.not_repaired] == [(1, ("y",), "no room")]
+    assert [(row.count, row.examples) for row in work.changes] == [(2, ("x", "z"))]
+
+
+def test_what_was_refused_is_no_change(servers: TwoServers) -> None:
+    servers.source.put(x=b"1")
+    _, work = repaired_by(servers, Outcome(refusals=(Refusal(0, "no room"),)))
+    assert (len(work.not_repaired), work.changes) == (1, [])

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from dvidsync_dagster.datatypes.annotation import touched as elements
 from dvidsync_dagster.datatypes.annotation.commands import place_of
 from dvidsync_dagster.datatypes.annotation.events import (
     DeleteElement,
@@ -18,6 +17,7 @@ from dvidsync_dagster.datatypes.annotation.events import (
     PostBlocks,
     PostElements,
 )
+from dvidsync_dagster.datatypes.annotation.touched_positions import TouchedPositions
 from dvidsync_dagster.datatypes.contract import DataComparison
 from dvidsync_dagster.differences.digest import Page, Wanted, named
 from dvidsync_dagster.differences.hashes import canonical, hashed
@@ -107,7 +107,7 @@ class AnnotationComparison(DataComparison):
             touched.whole.add(place)
             return
         content = _posted(event, source)
-        found = elements.Touched()
+        found = TouchedPositions()
         if content is not None:
             found.add(0, place_of(event), content)
         touched.add_items(*place, found.points)

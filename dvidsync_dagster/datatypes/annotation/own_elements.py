@@ -10,7 +10,7 @@ from functools import partial
 import orjson
 
 from dvidsync_dagster.datatypes.annotation.region import Region
-from dvidsync_dagster.datatypes.own_values import MAX_BYTES_FOUND, NOT_THE_SOURCES, Both, Evidence, OwnValues
+from dvidsync_dagster.datatypes.own_values import Both, Evidence, LeftAlone, OwnValues
 from dvidsync_dagster.differences.hashes import canonical, hashed
 from dvidsync_dagster.differences.sides import DvidSide
 from dvidsync_dagster.dvid.annotation import Annotation, Element, Point, position
@@ -54,8 +54,9 @@ class OwnElements:
             for point in points
         }
 
-    def own(self, source: Region, destination: Region, both: Mapping[Point, Both]) -> set[Point]:
-        """Those that people changed, which must not be written; all others that differ are going to be."""
+    def own(self, source: Region, destination: Region, both: Mapping[Point, Both]) -> LeftAlone[Point]:
+        """Those that people changed, which must not be written, and why; all others that differ are going to
+        be."""
         evidence = Evidence(
             partial(_digests_in, self.source, source.edge, source.pool),
             lambda point: orjson.dumps(destination.at(point)),
@@ -77,10 +78,10 @@ def _digests_in(
     return {point: elements_digest(region.at(point)) for point in points}
 
 
-def why_left_alone(points: Sequence[Point]) -> str:
+def why_left_alone(points: Sequence[Point], why: str) -> str:
     """For people."""
     more = f" and {len(points) - _NAMED:,} more" if len(points) > _NAMED else ""
-    return f"elements at {', '.join(map(str, points[:_NAMED]))}{more}: {NOT_THE_SOURCES}"
+    return f"elements at {', '.join(map(str, points[:_NAMED]))}{more}: {why}"
 
 
 def item_of(point: Point) -> int:
@@ -103,8 +104,8 @@ def _plain(element: Element) -> Element:
     return {**element, "Tags": tags, "Prop": properties, "Rels": None}
 
 
-def digests(side: DvidSide) -> dict[int, int] | None:
-    """Of all points with elements; None if they are too much to read."""
+def digests(side: DvidSide, most_bytes: int) -> dict[int, int] | None:
+    """Of all points with elements; None if these are more than `most_bytes`."""
     found: dict[int, int] = {}
     size = 0
     path = node_path(side.version, side.name, "all-elements")
@@ -122,6 +123,6 @@ def digests(side: DvidSide) -> dict[int, int] | None:
                 text = _text_of(own)
                 size += len(text)
                 found[item_of(point)] = hashed(text)
-            if size > MAX_BYTES_FOUND:
+            if size > most_bytes:
                 return None
     return found

@@ -49,7 +49,7 @@ class AnnotationSide(CopyingSide[ElementEvent, AnnotationWriter]):
         )
 
     def digests(self, side: DvidSide) -> Mapping[int, int] | None:
-        return digests(side)
+        return digests(side, self.servers.own_values.most_bytes)
 
     def agreeing(self, version: str, instance: str, events: Sequence[Told]) -> Collection[int]:
         told = [(at, place_told(event.action, event.items)) for at, event in enumerate(events)]

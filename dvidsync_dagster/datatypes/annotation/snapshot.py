@@ -27,7 +27,7 @@ from dvidsync_dagster.datatypes.annotation.labels_under import LabelsUnder, labe
 from dvidsync_dagster.datatypes.annotation.looked_up import ordinals_at, points_in, points_that_lead_to
 from dvidsync_dagster.datatypes.annotation.region import Region, block_of
 from dvidsync_dagster.datatypes.annotation.snapshot_items import element_pages, elements
-from dvidsync_dagster.datatypes.annotation.touched import block_named, read_touched
+from dvidsync_dagster.datatypes.annotation.touched_positions import block_named, read_touched
 from dvidsync_dagster.datatypes.annotation.writer import READS_AT_A_TIME
 from dvidsync_dagster.datatypes.snapshot_side import Sift, SnapshotSide
 from dvidsync_dagster.datatypes.table_rows import ROWS, bounded, kept, keys

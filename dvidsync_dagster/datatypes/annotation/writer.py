@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from dvidsync_dagster.datatypes.annotation.commands import CopyElements, Place
 from dvidsync_dagster.datatypes.annotation.own_elements import OwnElements, elements_digest, why_left_alone
 from dvidsync_dagster.datatypes.annotation.region import Region, block_edge
-from dvidsync_dagster.datatypes.annotation.touched import Touched, read_touched
+from dvidsync_dagster.datatypes.annotation.touched_positions import TouchedPositions, read_touched
 from dvidsync_dagster.datatypes.copied import is_committed
-from dvidsync_dagster.datatypes.own_values import OwnValues
+from dvidsync_dagster.datatypes.own_values import LeftAlone, OwnValues
 from dvidsync_dagster.dvid.annotation import Annotation, Element, Point, position, related
 from dvidsync_dagster.dvid.repo import Instance
 from dvidsync_dagster.errors import RequestRefused
@@ -85,7 +85,7 @@ class AnnotationWriter:
 
     def _write(
         self,
-        touched: Touched,
+        touched: TouchedPositions,
         source: Region,
         destination: Region,
         places: Sequence[Place],
@@ -117,7 +117,7 @@ class AnnotationWriter:
                     yield from (refusal_of(at, refusal) for at, _ in some)
 
     def _posts(
-        self, touched: Touched, source: Region, destination: Region, own: Collection[Point]
+        self, touched: TouchedPositions, source: Region, destination: Region, own: Collection[Point]
     ) -> Iterator[tuple[int, list[Element]]]:
         """What to post: the place that answers for it, and the elements at one point.
 
@@ -139,7 +139,7 @@ class AnnotationWriter:
         return not self.own.are_told or elements_digest(elements) == elements_digest(there)
 
 
-def _read(touched: Touched, source: Region, destination: Region, *, all_there: bool) -> None:
+def _read(touched: TouchedPositions, source: Region, destination: Region, *, all_there: bool) -> None:
     """Read what is needed to tell what to delete and what to post; `all_there`: and what people changed."""
     source.read({source.block_of(point) for point in touched.points} | touched.blocks.keys())
     gone = [point for point in touched.points if all_there or not source.at(point)]
@@ -156,18 +156,18 @@ def _read(touched: Touched, source: Region, destination: Region, *, all_there: b
         destination.read(ends)
 
 
-def _left_alone(touched: Touched, changed: Collection[Point]) -> list[Refusal]:
+def _left_alone(touched: TouchedPositions, changed: LeftAlone[Point]) -> list[Refusal]:
     """One of each place that answers for points which people changed."""
     points: dict[int, list[Point]] = {}
     for point in sorted(changed):
         points.setdefault(touched.points[point], []).append(point)
-    return [Refusal(at, why_left_alone(own)) for at, own in points.items()]
+    return [Refusal(at, why_left_alone(own, changed[own[0]])) for at, own in points.items()]
 
 
-def _with_moves(touched: Touched, places: Sequence[Place], own: set[Point]) -> set[Point]:
+def _with_moves(touched: TouchedPositions, places: Sequence[Place], own: Collection[Point]) -> set[Point]:
     """An element that cannot go, or cannot arrive, is not moved."""
     stay = {touched.points[point] for point in own if places[touched.points[point]].arrival is not None}
-    return own | {point for at in stay for point in places[at].points if touched.points[point] == at}
+    return {*own} | {point for at in stay for point in places[at].points if touched.points[point] == at}
 
 
 def _deletes(point: Point, source: Region, destination: Region) -> int:

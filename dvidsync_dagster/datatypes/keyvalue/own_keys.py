@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from hashlib import blake2b
@@ -10,7 +10,7 @@ from itertools import islice
 from typing import IO
 
 from dvidsync_dagster.datatypes.keyvalue.reading import KEYS_PER_REQUEST, read_keys, read_values
-from dvidsync_dagster.datatypes.own_values import MAX_BYTES_FOUND, Both, Evidence, OwnValues, first_of
+from dvidsync_dagster.datatypes.own_values import Both, Evidence, LeftAlone, OwnValues, first_of
 from dvidsync_dagster.differences.hashes import hashed
 from dvidsync_dagster.differences.sides import DvidSide
 from dvidsync_dagster.dvid.keyvalue import Keyvalue, key_bytes
@@ -60,19 +60,25 @@ class OwnKeys:
         both: Mapping[str, Both],
         there: Callable[[str], bytes],
         times: Mapping[str, Sequence[int]],
-    ) -> set[str]:
-        """The keys that people changed, which must not be written; all others that differ are going to be.
+    ) -> LeftAlone[str]:
+        """The keys that people changed, which must not be written, and why; all others that differ are going
+        to be.
 
         Args:
             there: what the destination has of a key.
             times: when the source changed each.
         """
         evidence = Evidence(
-            partial(_digests_in, self.source), there, changes=lambda key: len(times.get(key, ()))
+            partial(_digests_in, self.source),
+            there,
+            changes=lambda key: len(times.get(key, ())),
+            tells_deletes=True,
         )
         return self.values.about_to_write(version, self.source.name, both, evidence)
 
-    def written(self, version: str, both: Mapping[str, Both], own: set[str], refused: set[str]) -> None:
+    def written(
+        self, version: str, both: Mapping[str, Both], own: Collection[str], refused: Collection[str]
+    ) -> None:
         """What became of keys."""
         self.values.written(version, self.source.name, both, own=own, refused=refused)
 
@@ -105,16 +111,16 @@ def _read(file: IO[bytes], most: int | None = None) -> tuple[int, int]:
     return int.from_bytes(digest.digest(), "little") if size else NOTHING, size
 
 
-def digests(side: DvidSide) -> dict[int, int] | None:
-    """Of all keys; None if their values are too much to read."""
+def digests(side: DvidSide, most_bytes: int) -> dict[int, int] | None:
+    """Of all keys; None if their values are more than `most_bytes`."""
     found: dict[int, int] = {}
     size = 0
     keys = read_keys(side)
     while batch := list(islice(keys, KEYS_PER_REQUEST)):
         for key, file in zip(batch, read_values(side, batch), strict=True):
-            digest, read = _read(file, MAX_BYTES_FOUND - size)
+            digest, read = _read(file, most_bytes - size)
             size += read + len(key)
-            if size > MAX_BYTES_FOUND:
+            if size > most_bytes:
                 return None
             found[item_of(key)] = digest
     return found

@@ -47,7 +47,7 @@ class KeyvalueSide(CopyingSide[KeyEvent, KeyvalueWriter]):
         )
 
     def digests(self, side: DvidSide) -> Mapping[int, int] | None:
-        return digests(side)
+        return digests(side, self.servers.own_values.most_bytes)
 
     def agreeing(self, version: str, instance: str, events: Sequence[Told]) -> Collection[int]:
         writer = self.writer(instance)

@@ -16,7 +16,7 @@ from dvidsync_dagster.datatypes.copied import is_committed
 from dvidsync_dagster.datatypes.keyvalue.batches import MAX_BYTES
 from dvidsync_dagster.datatypes.keyvalue.commands import CopyKeys
 from dvidsync_dagster.datatypes.keyvalue.own_keys import OwnKeys, file_digest, item_of
-from dvidsync_dagster.datatypes.own_values import NOT_THE_SOURCES, Both, OwnValues, first_of
+from dvidsync_dagster.datatypes.own_values import Both, OwnValues, first_of
 from dvidsync_dagster.dvid.keyvalue import UNREADABLE, Keyvalue, fits_path
 from dvidsync_dagster.errors import RequestRefused
 from dvidsync_dagster.log.digests import NOTHING
@@ -63,15 +63,16 @@ class KeyvalueWriter:
                 return Outcome(refusals=(Refusal(0, f"source: {refusal}"),))
             since = first_of(times, key)
             both = self._compared_large(version, key, kept, since) if self._own.are_told else {}
-            if self._own.own(version, both, lambda key: self.destination.value(version, key) or b"", times):
-                self._own.written(version, both, {key}, set())
-                return refused(_left_alone(key))
+            own = self._own.own(version, both, lambda key: self.destination.value(version, key) or b"", times)
+            if own:
+                self._own.written(version, both, own, ())
+                return refused(_left_alone(key, own[key]))
             try:
                 self.destination.write_from(version, key, kept)
             except RequestRefused as refusal:
                 if not (is_committed(refusal) and self.destination.holds(version, key, kept)):
                     return Outcome(refusals=(refusal_of(0, refusal),))
-            self._own.written(version, both, set(), set())
+            self._own.written(version, both, (), ())
         return Outcome()
 
     def _compared_large(self, version: str, key: str, kept: IO[bytes], since: int) -> dict[str, Both]:
@@ -112,7 +113,9 @@ class KeyvalueWriter:
             ]
         both = self._own.compared(there, found, wanted, command.times) if self._own.are_told else {}
         own = self._own.own(version, both, there.__getitem__, command.times)
-        left = own | {key for key, sides in both.items() if sides.source == sides.destination != NOTHING}
+        left = own.keys() | {
+            key for key, sides in both.items() if sides.source == sides.destination != NOTHING
+        }
         written = [(key, value) for key, value in found.items() if key not in left]
         refusals = [refusal_of(parts[key], why) for key, why in self._write(version, written)]
         for key, part in parts.items():
@@ -120,7 +123,7 @@ class KeyvalueWriter:
                 refusals += self._delete(version, key, part)
         refused_parts = {refusal.part for refusal in refusals}
         self._own.written(version, both, own, {key for key in both if parts[key] in refused_parts})
-        return [*refusals, *(Refusal(parts[key], _left_alone(key)) for key in own)]
+        return [*refusals, *(Refusal(parts[key], _left_alone(key, why)) for key, why in own.items())]
 
     def _copy_written_as(self, command: CopyKeys, text: str, part: int) -> list[Refusal]:
         """Copy all keys that the message can mean: a byte that is no UTF-8 is a U+FFFD in it."""
@@ -136,10 +139,10 @@ class KeyvalueWriter:
         own = self._own.own(version, both, there.__getitem__, {})
         missing = [(key, value) for key, value in found.items() if there.get(key) != value and key not in own]
         refusals = [refusal_of(part, why) for _, why in self._write(version, missing)]
-        for key in (keys & there.keys()) - found.keys() - own:
+        for key in (keys & there.keys()) - found.keys() - own.keys():
             refusals += self._delete(version, key, part)
-        self._own.written(version, both, own, set(both) - own if refusals else set())
-        return [*refusals, *(Refusal(part, _left_alone(key)) for key in own)]
+        self._own.written(version, both, own, both.keys() - own.keys() if refusals else ())
+        return [*refusals, *(Refusal(part, _left_alone(key, why)) for key, why in own.items())]
 
     def _delete(self, version: str, key: str, part: int) -> list[Refusal]:
         try:
@@ -178,8 +181,8 @@ class KeyvalueWriter:
         return [(key, why) for key, value in values.items() if there.get(key) != value]
 
 
-def _left_alone(key: str) -> str:
-    return f"key {key!r:.200}: {NOT_THE_SOURCES}"
+def _left_alone(key: str, why: str) -> str:
+    return f"key {key!r:.200}: {why}"
 
 
 def read_written_as(server: Keyvalue, version: str, text: str) -> dict[str, bytes]:

@@ -37,13 +37,14 @@ class Tied:
 
 
 def tied_bodies(net: NetChange, events: Iterable[BodyEvent]) -> list[Tied]:
-    """Bodies that share an operation, or are tied by others that do, are together."""
+    """The touched bodies in groups. Two bodies are in one group if operations connect them, directly or by
+    way of other bodies."""
     found: dict[int, Tied] = {}
     root_of = tied(events)
     for label in net.touched:
         found.setdefault(root_of(label), Tied()).bodies.append(label)
     for supervoxel, body in net.mapping.items():
-        # An id that is a supervoxel no more is the label of a body.
+        # An id is mapped to 0 if it is no supervoxel: a cleave or a renumber gave it to a body as its label.
         found[root_of(body or supervoxel)].mapping[supervoxel] = body
     return list(found.values())
 
@@ -153,12 +154,13 @@ def _home(supervoxel: int, net: NetChange) -> int:
 
 
 def tied(events: Iterable[BodyEvent]) -> Callable[[int], int]:
-    """For each body one that stands for all that operations tie it to."""
+    """A function that gives the same label for all bodies which operations connect, directly or by way of
+    others (union-find)."""
     parent: dict[int, int] = {}
 
     def root(label: int) -> int:
         while (above := parent.setdefault(label, label)) != label:
-            # The way is halved for whoever asks next.
+            # Path halving: who asks next takes half as many steps.
             parent[label] = label = parent[above]
         return label
 

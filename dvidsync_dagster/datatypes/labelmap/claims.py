@@ -93,7 +93,8 @@ def _claim(event: LabelEvent, counter: CounterState, course: _Course) -> Claim:
         if ids.given_by(course.state) or ids.move(CounterState(counter.next_label, course.was_set)):
             taken, course.highest = ids.last, max(course.highest, ids.last)
         elif course.was_set:
-            # It moved the counter before that was set, and not since.
+            # In mode 1 these ids would have moved the counter; in mode 2 they do not. So they come after what
+            # set it.
             needs += course.set_by
     take = None
     if taken is not None:
@@ -101,7 +102,8 @@ def _claim(event: LabelEvent, counter: CounterState, course: _Course) -> Claim:
         take = Take(counter_key(instance), segment, taken)
     bodies = event.bodies if isinstance(event, BodyEvent) else ()
     if not isinstance(event, BodyEvent):
-        # Only an administrator sets the counter, on a committed version too; the rest needs no request.
+        # What an administrator does to the counter can come after the commit, so it is not `inside` the
+        # version. But the version must have been made.
         needs += (("version", event.version),)
     return Claim(
         keys=tuple(body_key(instance, event.version, label) for label in bodies),

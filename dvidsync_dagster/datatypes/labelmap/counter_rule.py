@@ -82,7 +82,7 @@ class Ids:
         return self.picked_by is PickedBy.COUNTER
 
     def move(self, state: CounterState) -> bool:
-        """Whether they move a counter that stands so, or moved it when it still stood before them."""
+        """Whether they move a counter that stands so; True for all that it gave, also if it is past them."""
         return self.given_by(state) or (not state.was_set and self.last >= state.next_label)
 
 
@@ -111,7 +111,7 @@ def ids_of(event: LabelEvent) -> Ids | None:
 
 
 def after(state: CounterState, event: LabelEvent) -> CounterState:
-    """How a counter stands that stood so before the event."""
+    """How a counter stands after the event; `state` is how it stood before."""
     if isinstance(event, SetNextLabel):
         return CounterState(event.next_label + 1, was_set=True)
     ids = ids_of(event)
@@ -119,7 +119,7 @@ def after(state: CounterState, event: LabelEvent) -> CounterState:
 
 
 def past(state: CounterState, ids: Ids) -> CounterState:
-    """How a counter stands that stood so before these ids came into the world."""
+    """How a counter stands once these ids came into the world; `state` is how it stood before."""
     if not ids.move(state):
         return state
     return CounterState(max(state.next_label, ids.last + 1), state.was_set)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 
-from dvidsync_dagster.datatypes.labelmap.counter_rule import CounterState, Ids, PickedBy
+from dvidsync_dagster.datatypes.labelmap.counter_rule import CounterState, Ids, PickedBy, past
 from dvidsync_dagster.datatypes.labelmap.server.commands import (
     CleaveBody,
     Fresh,
@@ -21,11 +21,13 @@ InUse = Callable[[int], bool]
 def counter_after(
     state: CounterState, commands: Sequence[LabelCommand], ceiling: int, in_use: InUse
 ) -> CounterState:
-    """
+    """Where the counter of the destination stands after commands.
+
     Args:
         state: how it stands before.
         commands: those of a plan, in their order.
-        ceiling: the source's next label: up to there labels are left out for one that must come out.
+        ceiling: the source's next label. To let a cleave get its label the counter skips labels, but never
+            past this one: then the new body is renumbered instead.
     """
     for command in commands:
         match command:
@@ -51,7 +53,7 @@ def _after_cleave(state: CounterState, command: CleaveBody, ceiling: int, in_use
 
 
 def _free(state: CounterState, avoid: Collection[int], in_use: InUse) -> CounterState:
-    """Past the labels that bodies have, or get later."""
+    """Moved past labels that bodies have, and past those that other commands need later (`avoid`)."""
     label = state.next_label
     while label in avoid or in_use(label):
         label += 1
@@ -65,6 +67,4 @@ def _after_given(state: CounterState) -> CounterState:
 
 def _after_named(state: CounterState, label: int) -> CounterState:
     """A request names a label."""
-    if Ids(label, label, PickedBy.REQUEST).move(state):
-        return CounterState(max(state.next_label, label + 1), state.was_set)
-    return state
+    return past(state, Ids(label, label, PickedBy.REQUEST))

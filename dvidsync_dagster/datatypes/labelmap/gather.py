@@ -113,7 +113,8 @@ def _out_of_turn(
     happened: Sequence[LabelEvent],
     counters: Mapping[str, int],
 ) -> list[Event]:
-    """Who takes an id says so a moment later, and another's announcement can come between."""
+    """What took an id before something that happened, and was announced after it: between taking an id and
+    telling of it another operation can take one and tell of it."""
     highest = _highest(happened, counters)
     found: list[Event] = []
     for event in (each.event for each in ahead):

@@ -79,7 +79,8 @@ def _line(half: int, made_by: dict[int, Split]) -> Iterator[Split]:
 
 
 def _from_there(line: Sequence[Split], home: Callable[[int], int]) -> Sequence[Split]:
-    """From a supervoxel on that the destination has; none if it has none of them, or gave an id itself."""
+    """Those of the splits that the destination lacks: all after the last supervoxel that it has. None if it
+    has no supervoxel of the line, or if one of the new ids is in use there already."""
     for count, (_, whole, *halves) in enumerate(line, 1):
         if any(map(home, halves)):
             return ()

@@ -53,9 +53,11 @@ class OwnSplit:
 
 
 def own_splits(found: Found | None, pair: ServerPair) -> list[OwnSplit]:
-    """Those that lead to supervoxels which differ, and those whose parts a body's index still lists, though
-    the mapping has the whole again: a parent in which they were joined gives a version the one, and not the
-    other.
+    """The splits that a repair of this version takes back.
+
+    Those by which supervoxels differ. And those whose parts a body's index still lists though the mapping has
+    the whole again: if they were joined in the parent version, this one takes over the parent's mapping, but
+    can have an index of its own.
 
     Args:
         found: the supervoxels that differ.
@@ -81,7 +83,8 @@ def own_splits(found: Found | None, pair: ServerPair) -> list[OwnSplit]:
     joined = []
     for whole in wholes:
         its_homes = tuple(home_here[each] for each in at_source[whole] if home_here[each])
-        # A list of splits can be incomplete: what the source has is never joined.
+        # The source's list of splits can be incomplete. A part that the source has is never joined, unless a
+        # split that it lists has made that part.
         at_both = [part for part in parts[whole] if home_here[part] and part not in made_here]
         there_now = stale.get(whole) or tuple(part for part in parts[whole] if home[part])
         if there_now and its_homes and not at_both:
@@ -94,7 +97,8 @@ def own_splits(found: Found | None, pair: ServerPair) -> list[OwnSplit]:
 def _in_index_alone(
     parts: Mapping[int, Sequence[int]], home: Mapping[int, int], side: DvidSide
 ) -> dict[int, tuple[int, ...]]:
-    """Wholes that are mapped, with those of their parts that are not, and are in the index of that body."""
+    """By whole supervoxel, those of its parts that the index of its body lists, though the mapping has the
+    whole there and none of the parts."""
     mapped = {
         whole: home[whole] for whole, its in parts.items() if home[whole] and not any(map(home.get, its))
     }

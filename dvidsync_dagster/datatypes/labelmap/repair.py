@@ -12,7 +12,12 @@ import numpy.typing as npt
 from dvidsync_dagster.datatypes.commands import Command
 from dvidsync_dagster.datatypes.contract import DataRepair
 from dvidsync_dagster.datatypes.labelmap.comparison import MAPPING, SIZES
-from dvidsync_dagster.datatypes.labelmap.counter_repair import CLEAVE, RENUMBER, repair_counters
+from dvidsync_dagster.datatypes.labelmap.counter_repair import (
+    CLEAVE,
+    RENUMBER,
+    RESERVE_LABELS,
+    repair_counters,
+)
 from dvidsync_dagster.datatypes.labelmap.misplaced import Misplaced, misplaced_in, steps
 from dvidsync_dagster.datatypes.labelmap.missing_splits import MissingSplit, missing_splits
 from dvidsync_dagster.datatypes.labelmap.own_splits import OwnSplit, own_splits
@@ -20,11 +25,9 @@ from dvidsync_dagster.datatypes.labelmap.regrouping import Planned, plan_labels
 from dvidsync_dagster.datatypes.labelmap.server.commands import (
     CleaveBody,
     Label,
-    LabelCommand,
     MergeBodies,
     RenumberBody,
     Signature,
-    TakeLabel,
 )
 from dvidsync_dagster.datatypes.labelmap.server.seen import Contact
 from dvidsync_dagster.datatypes.labelmap.server.untouched import is_own, last_mods_of
@@ -39,7 +42,6 @@ INDEX = ChangeKind("put index right")
 SPLIT = ChangeKind("split supervoxel")
 JOIN = ChangeKind("join supervoxels")
 MERGE = ChangeKind("merge")
-LABEL_OPERATION = ChangeKind("a label operation")
 
 _VOXELS = "Voxels are not repaired: copy them (`raw` or `blocks`), or make a fresh copy."
 _TORN = (
@@ -145,7 +147,7 @@ def _of_other_sizes(pair: ServerPair) -> set[int]:
 def _put_indices_right(
     labels: Collection[int], pair: ServerPair, work: Work, carry_out: CarryOut
 ) -> Sequence[Misplaced]:
-    """Of bodies of the destination: what their indices list goes where the mapping has it."""
+    """Make the indices of bodies at the destination agree with its mapping; what was misplaced in them."""
     version, name = pair.source.version, pair.source.name
     destination = Labelmap(pair.destination.client, pair.destination.name)
     misplaced = misplaced_in(labels, destination, version)
@@ -188,16 +190,25 @@ def _plan(found: Found, misplaced: Sequence[Misplaced], pair: ServerPair, work: 
 def _note(planned: Sequence[Planned], version: str, name: str, work: Work) -> None:
     texts: dict[ChangeKind, list[str]] = {CLEAVE: [], MERGE: [], RENUMBER: []}
     for each in planned:
-        match each.command:
-            case CleaveBody() as cleave:
-                count = len(cleave.supervoxels or ())
-                texts[CLEAVE].append(f"{counted(count, 'supervoxel')} off {cleave.orig} for {each.bodies[0]}")
-            case MergeBodies() as merge:
-                texts[MERGE].append(f"{each.bodies[0]} from {len(merge.labels) + 1} bodies")
-            case RenumberBody() as renumber:
-                texts[RENUMBER].append(f"{_label(renumber.orig)} to {_label(renumber.new)}")
+        kind, text = _noted(each)
+        # Labels that are only taken are no change that anybody looks for.
+        if kind in texts:
+            texts[kind].append(text)
     for kind, items in texts.items():
         work.plan(version, name, kind, items)
+
+
+def _noted(planned: Planned) -> tuple[ChangeKind, str]:
+    match planned.command:
+        case CleaveBody() as cleave:
+            count = len(cleave.supervoxels or ())
+            return CLEAVE, f"{counted(count, 'supervoxel')} off {cleave.orig} for {planned.bodies[0]}"
+        case MergeBodies() as merge:
+            return MERGE, f"{planned.bodies[0]} from {len(merge.labels) + 1} bodies"
+        case RenumberBody() as renumber:
+            return RENUMBER, f"{_label(renumber.orig)} to {_label(renumber.new)}"
+        case _:
+            return RESERVE_LABELS, "one label"
 
 
 def _note_own_edits(bodies: Sequence[int], pair: ServerPair, work: Work) -> None:
@@ -226,13 +237,13 @@ def _label(label: Label) -> str:
 
 
 def _split(missing: Sequence[MissingSplit], pair: ServerPair, work: Work, carry_out: CarryOut) -> None:
-    """As the source's last change of their bodies, so that a run sees that it has nothing to add."""
+    """Split, signed as the source's last change of the bodies: so a run sees that it has nothing to add."""
     version, name = pair.source.version, pair.source.name
     signatures = _signatures([(each.body,) for each in missing], pair, work)
     outcomes = carry_out([each.step(version, name, signatures[(each.body,)]) for each in missing])
     for split, outcome in zip(missing, outcomes, strict=True):
         for refusal in outcome.refusals:
-            work.leave(version, name, SPLIT, [split], f"{refusal.found}. {_VOXELS}")
+            work.refused(version, name, SPLIT, [split], f"{refusal.found}. {_VOXELS}")
 
 
 def _join(own: Sequence[OwnSplit], pair: ServerPair, work: Work, carry_out: CarryOut) -> None:
@@ -245,15 +256,11 @@ def _join(own: Sequence[OwnSplit], pair: ServerPair, work: Work, carry_out: Carr
 def _carry_out(planned: Sequence[Planned], pair: ServerPair, work: Work, carry_out: CarryOut) -> None:
     signatures = _signatures([each.bodies for each in planned], pair, work)
     outcomes = carry_out([each.step(signatures[each.bodies]) for each in planned])
-    refused = [
-        (each.command, outcome.refusals[0].found)
-        for each, outcome in zip(planned, outcomes, strict=True)
-        if outcome.refusals
-    ]
-    if refused:
-        why = f"{refused[0][1]}. {_AGAIN}"
-        texts = [_shown(command) for command, _ in refused]
-        work.leave(pair.source.version, pair.source.name, LABEL_OPERATION, texts, why)
+    for each, outcome in zip(planned, outcomes, strict=True):
+        if outcome.refusals:
+            kind, text = _noted(each)
+            why = f"{outcome.refusals[0].found}. {_AGAIN}"
+            work.refused(pair.source.version, pair.source.name, kind, [text], why)
 
 
 def _signatures(
@@ -278,19 +285,6 @@ def _signatures(
         if last.mutation_id:
             signatures[group] = Signature(user, last.app, (0, last.mutation_id))
         else:
-            # The tag tells that it is nobody's own work here anymore.
+            # The source tells of no change. With a tag the body no longer counts as changed by people here.
             signatures[group] = Signature(user, own.app, (0, 0))
     return signatures
-
-
-def _shown(command: LabelCommand) -> str:
-    match command:
-        case CleaveBody():
-            return f"cleave of body {command.orig}"
-        case MergeBodies():
-            return f"merge into body {_label(command.target)}"
-        case RenumberBody():
-            return f"renumber of body {_label(command.orig)} to {_label(command.new)}"
-        case TakeLabel():
-            return "reservation of a label"
-    return type(command).__name__

@@ -10,14 +10,7 @@ from typing import Any
 from dvidsync_dagster.datatypes.neuronjson.events import SCHEMAS, body_of
 from dvidsync_dagster.datatypes.neuronjson.reading import read_neurons
 from dvidsync_dagster.datatypes.neuronjson.stamps import TIME, USER, made_elsewhere, stamps
-from dvidsync_dagster.datatypes.own_values import (
-    MAX_BYTES_FOUND,
-    NOT_THE_SOURCES,
-    Both,
-    Evidence,
-    OwnValues,
-    first_of,
-)
+from dvidsync_dagster.datatypes.own_values import Both, Evidence, LeftAlone, OwnValues, first_of
 from dvidsync_dagster.differences.hashes import hashed
 from dvidsync_dagster.differences.sides import DvidSide
 from dvidsync_dagster.dvid.exact_json import canonical, fields_of
@@ -86,8 +79,9 @@ class OwnNeurons:
         found: Mapping[int, bytes],
         there: Mapping[int, bytes],
         times: Mapping[Neuron, Sequence[int]],
-    ) -> set[Neuron]:
-        """Those that people changed, which must not be written; all others that differ are going to be.
+    ) -> LeftAlone[Neuron]:
+        """Those that people changed, which must not be written, and why; all others that differ are going to
+        be.
 
         Args:
             found: what the source has, `there` what the destination has.
@@ -111,10 +105,10 @@ class OwnNeurons:
         )
         return self.values.about_to_write(version, self.source.name, both, evidence)
 
-    def is_own_schema(self, version: str, both: Mapping[Neuron, Both], there: bytes | None) -> bool:
-        """Whether people changed a schema; `there` is what the destination has."""
+    def own_schema(self, version: str, both: Mapping[Neuron, Both], there: bytes | None) -> LeftAlone[Neuron]:
+        """The schema, if people changed it; `there` is what the destination has."""
         evidence = Evidence(partial(_digests_in, self.source), lambda _: there or b"")
-        return bool(self.values.about_to_write(version, self.source.name, both, evidence))
+        return self.values.about_to_write(version, self.source.name, both, evidence)
 
     def written(
         self, version: str, both: Mapping[Neuron, Both], own: Collection[Neuron], refused: Collection[Neuron]
@@ -138,14 +132,14 @@ def _digests_in(
     }
 
 
-def why_left_alone(body: int, record: bytes | None) -> str:
+def why_left_alone(body: int, why: str, record: bytes | None) -> str:
     """With who changed the neuron last, as far as its fields tell."""
     fields = _fields(record) if record else {}
     last = max(((when, who) for _, when, who in stamps(fields)), default=None)
     if last is None:
-        return f"neuron {body}: {NOT_THE_SOURCES}"
+        return f"neuron {body}: {why}"
     when, who = last
-    return f"neuron {body}: {NOT_THE_SOURCES}; {who or 'somebody'} changed it last there, {when}"
+    return f"neuron {body}: {why}; {who or 'somebody'} changed it last there, {when}"
 
 
 def item_of(neuron: Neuron) -> int:
@@ -180,14 +174,14 @@ def _fields(record: bytes) -> dict[str, Any]:
         raise ServerFailed("GET keyvalues", f"has a neuron that is no JSON: {error}") from None
 
 
-def digests(side: DvidSide) -> dict[int, int] | None:
-    """Of all neurons and schemas; None if they are too much to read."""
+def digests(side: DvidSide, most_bytes: int) -> dict[int, int] | None:
+    """Of all neurons and schemas; None if the neurons are more than `most_bytes`."""
     server = Neuronjson(side.client, side.name)
     found = {item_of(kind): schema_digest(server.schema(side.version, kind)) for kind in SCHEMAS}
     size = 0
     for neuron in read_neurons(side):
         size += len(neuron.text)
-        if size > MAX_BYTES_FOUND:
+        if size > most_bytes:
             return None
         found[item_of(neuron.body)] = _digest(neuron.fields)
     return found

@@ -48,7 +48,7 @@ class NeuronjsonSide(CopyingSide[PostNeuron, NeuronjsonWriter]):
         )
 
     def digests(self, side: DvidSide) -> Mapping[int, int] | None:
-        return digests(side)
+        return digests(side, self.servers.own_values.most_bytes)
 
     def agreeing(self, version: str, instance: str, events: Sequence[Told]) -> Collection[int]:
         """What names neither a body nor a schema the source has not taken."""

@@ -10,7 +10,7 @@ import orjson
 from dvidsync_dagster.datatypes.copied import is_committed
 from dvidsync_dagster.datatypes.neuronjson.commands import CopyNeurons
 from dvidsync_dagster.datatypes.neuronjson.own_neurons import Neuron, OwnNeurons, same, why_left_alone
-from dvidsync_dagster.datatypes.own_values import NOT_THE_SOURCES, OwnValues
+from dvidsync_dagster.datatypes.own_values import OwnValues
 from dvidsync_dagster.dvid.neuronjson import Neuronjson
 from dvidsync_dagster.errors import RequestRefused
 from dvidsync_dagster.plan.outcome import Outcome, Refusal, refusal_of
@@ -41,8 +41,8 @@ class NeuronjsonWriter:
         refusals = []
         for part, kind in enumerate(command.schemas, len(command.bodies)):
             try:
-                if not self._copy_schema(command, kind):
-                    refusals.append(Refusal(part, f"{kind!r}: {NOT_THE_SOURCES}"))
+                why = self._copy_schema(command, kind)
+                refusals += [Refusal(part, f"{kind!r}: {why}")] if why else []
             except RequestRefused as refusal:
                 refusals.append(Refusal(part, str(refusal), refusal.reason))
         if command.bodies:
@@ -50,17 +50,17 @@ class NeuronjsonWriter:
             refusals += self._copy(command, parts)
         return Outcome(refusals=tuple(refusals))
 
-    def _copy_schema(self, command: CopyNeurons, kind: str) -> bool:
-        """False if people changed it."""
+    def _copy_schema(self, command: CopyNeurons, kind: str) -> str | None:
+        """Why it is left alone, if people changed it."""
         version = command.version
         schema = self.source.schema(version, kind)
         there = self.destination.schema(version, kind) if self._own.are_told else None
         both = self._own.compared_schema(kind, schema, there, command.times) if self._own.are_told else {}
-        is_own = self._own.is_own_schema(version, both, there)
-        if not is_own:
+        own = self._own.own_schema(version, both, there)
+        if not own:
             self._write_schema(version, kind, schema)
-        self._own.written(version, both, [kind] if is_own else [], ())
-        return not is_own
+        self._own.written(version, both, own, ())
+        return own.get(kind)
 
     def _write_schema(self, version: str, kind: str, schema: bytes | None) -> None:
         if schema is not None:
@@ -80,16 +80,16 @@ class NeuronjsonWriter:
             return [Refusal(part, f"{server}: {refusal}") for part in parts.values()]
         both = self._own.compared(found, there, parts, command.times) if self._own.are_told else {}
         own = self._own.own(version, both, found, there, command.times)
-        left = own | {body for body in there if same(found.get(body), there[body])}
+        left = own.keys() | {body for body in there if same(found.get(body), there[body])}
         written = [(body, found[body]) for body in parts if body in found and body not in left]
         refusals = self._write(version, written, parts)
         refusals += self._delete(version, {body: parts[body] for body in parts.keys() - found.keys() - left})
         refused = {refusal.part for refusal in refusals}
         self._own.written(version, both, own, [body for body, part in parts.items() if part in refused])
-        left_alone = ((body, parts[body]) for body in parts if body in own)
+        left_alone = [(part, body, own[body]) for body, part in parts.items() if body in own]
         return [
             *refusals,
-            *(Refusal(part, why_left_alone(body, there.get(body))) for body, part in left_alone),
+            *(Refusal(part, why_left_alone(body, why, there.get(body))) for part, body, why in left_alone),
         ]
 
     def _delete(self, version: str, parts: Mapping[int, int]) -> list[Refusal]:

@@ -27,16 +27,19 @@ class MakeVersion(RepoCommand):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CommitVersion(RepoCommand):
+    """Commit the version, with a note and lines for its log if there are any."""
+
     note: str = ""
     log: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WriteNote(RepoCommand):
-    """
+    """Replace the note of a version.
+
     Args:
-        noted_ns: when the source did so, ns since 1970: it is left out if it says nothing anymore. 0 writes
-            it whatever is there.
+        noted_ns: when the source did so, ns since 1970. The note is left out if the destination has it, or if
+            the source has replaced it since. 0 writes it whatever is there.
     """
 
     note: str

@@ -43,14 +43,16 @@ class RepoRepair:
         return CommitVersion(version=version.uuid)
 
     def make_instance(self, instance: Instance, version: str) -> Command:
-        """
+        """An instance with the source's settings.
+
         Args:
             version: in which it is made; it is there in all.
         """
         return MakeInstance(version=version, instance=instance.name, data_type=instance.typename)
 
     def set_sync(self, instance: Instance, followed: Sequence[str], version: str) -> Command:
-        """
+        """What an instance follows, in place of what it follows now.
+
         Args:
             followed: names of instances, all that it follows.
             version: in which it is said; it holds in all.

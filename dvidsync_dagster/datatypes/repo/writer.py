@@ -114,7 +114,8 @@ class VersionWriter:
         return DONE
 
     def _has_note(self, command: WriteNote) -> bool:
-        """Or the source has replaced it since: the note that did is in the log too."""
+        """Whether there is nothing to write: the destination has the note, or is committed, or the source has
+        another note by now, which the log brings later."""
         there = self._version(command.version)
         here = read_repo_info(self._source, self._root).versions.get(command.version)
         outdated = here is not None and here.note != command.note

@@ -1,6 +1,7 @@
-"""A version that is committed at the source, though the log does not tell of it: messages can be lost.
+"""A commit that the log does not tell of, as its message was lost.
 
-The source tells that it is committed. The log must have told all of it before: then it is as in the log.
+The source says that the version is committed. In the snapshot it counts as committed too, once the log has
+been read past the commit: then the tables hold all that the version has.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ from dvidsync_dagster.events.repo import Commit
 def untold_commit(
     versions: BranchVersions, reached: Reached, waits_in: Collection[str], key_ns: int, standing: Standing
 ) -> Stretch | None:
-    """What the log lacks, if the newest version that the tables hold is committed at the source. Pure.
+    """The stretch that commits the newest version of the tables, if the source alone tells of that commit.
+    Pure.
 
     Args:
         versions: as the source had them when the run began.

@@ -33,8 +33,8 @@ class GoingBack:
         base: the version that it goes back to.
         kept: the tables that are whole there, as they are kept.
         anew: the paths of those that are not.
-        needed: of tables that have lost something, the newest version that committed versions have whole; -1:
-            none.
+        needed: by the paths of tables that have lost files: Delta's newest version of the table that is whole
+            and belongs to a committed version; -1 if there is none. Nothing after it stays.
     """
 
     branch: str

@@ -16,12 +16,12 @@ class Reached:
     """How far the tables are.
 
     Args:
-        version: the newest that they hold something of.
-        is_committed: and with all that belongs to it.
-        base: the committed version that they began with.
-        base_read_ns: the source's time (ns since 1970) when the reading of it began.
-        values_read_ns: likewise, the moment up to which the values that were announced were surely read; None
-            if it is the same.
+        version: the newest of which they hold anything.
+        is_committed: they hold all of that version, as it was committed.
+        base: the version that they began with.
+        base_read_ns: when the reading of the base began (ns since 1970, by the source's clock): what was
+            announced up to then is in it.
+        values_read_ns: likewise for values (keys, neurons, elements) if these were read later; None if not.
     """
 
     version: str
@@ -31,7 +31,8 @@ class Reached:
     values_read_ns: int | None = None
 
     def was_read(self, event: Event) -> bool:
-        """Whether the base had an event of it, or of a version before it, when it was read."""
+        """Whether an event was in the base when that was read. It must be one of the base, or of a version
+        before it."""
         is_value = not isinstance(event, NumberedEvent | RepoEvent)
         known = self.values_read_ns if is_value and self.values_read_ns is not None else self.base_read_ns
         return event.origin.key_ns <= known
@@ -133,14 +134,14 @@ class _Dividing:
         return place < self._at or (place == self._at and self._open.is_committed)
 
     def _had_child(self, place: int, event: Event) -> bool:
-        """Whether an event changed a version after one was made from it: an administrator can do that, and
-        what the child has of it cannot be told. One that was under way at the commit is before that."""
+        """Whether an event changed a version after a child was made from it. Only an administrator can do
+        that, and nothing tells what the child has of the change."""
         born = self._versions.versions[place + 1].created if place + 1 < len(self._versions.versions) else 0
         return 0 < born < event.origin.key_ns
 
     def _go_on_to(self, place: int, event: Event) -> None:
-        """A version has begun with this event, so those before it were committed, also where the log lacks
-        that."""
+        """Begin the version of this event. All versions before it are committed then, also if the log does
+        not tell of it."""
         while self._at < place:
             self._open.is_committed = True
             self._close()

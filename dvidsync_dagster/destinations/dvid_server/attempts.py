@@ -90,7 +90,7 @@ class _Tally:
     _last: dict[tuple[str, str, str], str] = field(default_factory=dict)
 
     def refuse(self, event: Event, refusal: Refusal) -> None:
-        """List an event. What was left out before it on one of its items is why."""
+        """List an event. Its cause is the last one on one of its items that was left out before."""
         row = ConflictRow.of(event, refusal.found, refusal.cause)
         places = [(row.instance, row.version, item) for item in row.items]
         cause = row.cause or next((self._last[place] for place in places if place in self._last), "")
@@ -136,7 +136,7 @@ def bring(batch: Batch, server: Server, *, looking: bool) -> tuple[Plan, Brought
             # Waits for a server that restarts; gives up with ServerUnreachable if it does not.
             read_server_info(server.client)
         finally:
-            # Of an attempt that ended early as well.
+            # The time of an attempt that ended early counts too.
             _add(seconds, "apply", time.monotonic() - planned)
         attempt += 1
         looking = True
@@ -148,10 +148,10 @@ def bring(batch: Batch, server: Server, *, looking: bool) -> tuple[Plan, Brought
 
 
 def _look_beyond(plan: Plan, tally: _Tally, server: Server) -> None:
-    """List what could not be done either. Nothing is in flight anymore."""
+    """List what would be refused too, among the steps that were not tried. Nothing is in flight anymore."""
     left = [step for step in plan.steps if id(step) not in tally.settled]
     found: list[tuple[Event, Refusal]] = []
-    # What a server does not tell is not listed.
+    # Where the server refuses to tell of these steps, the list ends.
     with suppress(RequestRefused):
         found.extend(server.refused_beyond(left, tuple(tally.refused)))
     for event, refusal in sorted(found, key=lambda each: each[0].origin):
@@ -170,7 +170,7 @@ def _brought(plan: Plan, tally: _Tally, postponed: set[Hashable], seconds: dict[
 
 
 def _may_be_done(error: ServerError) -> bool:
-    """Or nothing has changed, and the same would come of another attempt."""
+    """Whether the request may have changed something. If not, another attempt would end the same way."""
     return not isinstance(error, NotDvid) or error.perhaps_done
 
 

@@ -30,7 +30,7 @@ def refused_beyond(
         if why is not None:
             yield from ((event, why(part)) for part, event in enumerate(step.answering))
         elif step.command.instance in there.instances:
-            # Of an instance that is still to be made nothing is people's.
+            # Nobody can have changed an instance that is still to be made.
             by_type.setdefault(step.command.typename, []).append(step)
     for typename, own in by_type.items():
         yield from sides[typename].refused_beyond(own, refused, lacking.shown_by)
@@ -46,7 +46,8 @@ class _Lacking:
         self._refused = {_maker(event): str(event.origin) for event in refused}
 
     def why(self, step: Step, needs_version: bool) -> Callable[[int], Refusal] | None:
-        """Why a step would be refused, if so; else its versions and instances are there for later ones."""
+        """Why a step would be refused; None if it would be done. Later steps then have the versions that it
+        makes."""
         version, instance = step.command.version, step.command.instance
         if needs_version and version and not (version in self._there or version in self._made):
             cause = self._refused.get(("version", version), "")
@@ -60,7 +61,8 @@ class _Lacking:
         return lambda part: Refusal(part, found, cause=cause)
 
     def shown_by(self, version: str) -> str:
-        """The nearest version that is there, of those that a version comes from."""
+        """The version itself if the destination has it, else its nearest ancestor there: a version that is
+        still to be made begins as that one is."""
         while version not in self._there:
             parents = self._source.parents(version)
             if not parents:

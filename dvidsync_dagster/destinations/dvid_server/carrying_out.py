@@ -10,9 +10,10 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from dvidsync_dagster.datatypes.commands import Step
-from dvidsync_dagster.datatypes.own_values import OwnValues, ValuesBeyondStop
+from dvidsync_dagster.datatypes.own_values import OwnValues
 from dvidsync_dagster.datatypes.registry import ALL
 from dvidsync_dagster.datatypes.server_side import Commands, Servers
+from dvidsync_dagster.datatypes.values_beyond_stop import ValuesBeyondStop
 from dvidsync_dagster.destinations.dvid_server.flight import run_steps
 from dvidsync_dagster.destinations.dvid_server.ownership import Ownership
 from dvidsync_dagster.destinations.dvid_server.planner import Sides

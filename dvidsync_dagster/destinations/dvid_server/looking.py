@@ -1,7 +1,7 @@
 """Whether a destination is asked what it has before a batch is brought to it.
 
-It need not be where the run before ended in order: then it has all up to the checkpoint, and nothing else. A
-checkpoint can have been set back since, so the first batch is tried all the same.
+It need not be asked if the run before ended in order: then it has all up to the checkpoint, and nothing else.
+But a checkpoint can have been set back since. So it is asked whether it has anything of the first batch.
 """
 
 from __future__ import annotations
@@ -51,7 +51,8 @@ class Looking:
         self._why = _Why.MAY_HAVE_SOME if is_past else _Why.NOT
 
     def brought(self, batch: Batch, *, lacked_some: bool) -> None:
-        """Once something of a batch was missing, what is further on is missing too, before long."""
+        """A batch was brought. Once something was missing, looks go on for `MAX_BATCH_RECORDS` records more,
+        with those of that batch: an interrupted run has applied nothing further on."""
         if self._why is _Why.MAY_HAVE_SOME and lacked_some:
             self._records -= batch.records
             if self._records <= 0:

@@ -44,6 +44,7 @@ def opened_server(
             client,
             requests_in_flight=destination.requests_in_flight,
             skips=destination.on_conflict == "skip",
+            follows_doubtful=destination.on_doubt == "follow",
             history=destination.history,
             shares_ids=destination.practice is not None,
             apply=destination.apply,

@@ -52,7 +52,7 @@ def make_plan(batch: Batch, sides: Sides, *, looking: bool) -> Plan:
     claims = [unit.claim for unit in units]
     ordering = order(claims)
     held = ordering.with_followers(_waiting(units, batch))
-    presence = _find_present(units, ordering, sides) if looking else Presence()
+    presence = _find_present(units, ordering, sides, batch.left_out) if looking else Presence()
     # What waits is not there: its predecessor still runs at the source.
     present = presence.present - held
     for index in presence.doubtful:
@@ -107,21 +107,20 @@ def _command(units: Sequence[Unit], sides: Sides) -> Step:
 def _waiting(units: Sequence[Unit], batch: Batch) -> list[int]:
     if not batch.awaited and not batch.postponed:
         return []
-    return [
-        index
-        for index, unit in enumerate(units)
-        if unit.awaited or any(_is_postponed(event, batch.postponed) for event in unit.events)
-    ]
+    return [index for index, unit in enumerate(units) if unit.awaited or _has_one_of(unit, batch.postponed)]
 
 
-def _is_postponed(event: Event, postponed: Collection[object]) -> bool:
-    return isinstance(event, NumberedEvent) and event.identity in postponed
+def _has_one_of(unit: Unit, identities: Collection[object]) -> bool:
+    return any(isinstance(event, NumberedEvent) and event.identity in identities for event in unit.events)
 
 
-def _find_present(units: Sequence[Unit], ordering: Ordering, sides: Sides) -> Presence:
+def _find_present(
+    units: Sequence[Unit], ordering: Ordering, sides: Sides, left_out: Collection[object]
+) -> Presence:
     found = Presence()
+    listed = {index for index, unit in enumerate(units) if _has_one_of(unit, left_out)} if left_out else set()
     for typename in {_typename(unit) for unit in units}:
-        presence = sides[typename].find_present(units, ordering)
+        presence = sides[typename].find_present(units, ordering, listed)
         found.present.update(presence.present)
         found.doubtful.update(presence.doubtful)
     return found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
@@ -10,13 +10,13 @@ from types import TracebackType
 
 from dvidsync_dagster.datatypes.commands import Step
 from dvidsync_dagster.datatypes.others_at_work import OthersAtWork
-from dvidsync_dagster.datatypes.own_values import OwnValues
 from dvidsync_dagster.datatypes.registry import ALL
 from dvidsync_dagster.datatypes.server_side import Apply, History, Servers
 from dvidsync_dagster.destinations.dvid_server.agreeing import agreeing
 from dvidsync_dagster.destinations.dvid_server.attempts import Settled, bring
 from dvidsync_dagster.destinations.dvid_server.beyond_stop import lacks_version, refused_beyond
 from dvidsync_dagster.destinations.dvid_server.flight import run_steps
+from dvidsync_dagster.destinations.dvid_server.known_values import KnownValues
 from dvidsync_dagster.destinations.dvid_server.late import Timing, explained, timing
 from dvidsync_dagster.destinations.dvid_server.looking import Looking
 from dvidsync_dagster.destinations.dvid_server.meeting import changes_at_source, items_met
@@ -27,7 +27,6 @@ from dvidsync_dagster.destinations.protocol import Brought, ConflictRow, Standin
 from dvidsync_dagster.destinations.source import Source
 from dvidsync_dagster.dvid.repo import RepoInfo, read_repo_info, read_server_info
 from dvidsync_dagster.dvid.transport import Transport
-from dvidsync_dagster.errors import LogError
 from dvidsync_dagster.events.batch import Batch
 from dvidsync_dagster.events.event import Event
 from dvidsync_dagster.events.repo import Commit
@@ -49,6 +48,7 @@ class DvidServer:
         client: of the server, open.
         requests_in_flight: how many steps may run at a time.
         skips: refused events are left out; if not, they end the run.
+        follows_doubtful: see `OwnValues`.
         history: which merges may be combined.
         shares_ids: people practise there, and take ids from the same counters.
         apply: how operations on bodies are brought.
@@ -70,6 +70,7 @@ class DvidServer:
         *,
         requests_in_flight: int,
         skips: bool,
+        follows_doubtful: bool,
         history: History,
         shares_ids: bool,
         apply: Apply,
@@ -87,24 +88,24 @@ class DvidServer:
         self._repo = source.repo
         self._note = note
         self._in_flight = requests_in_flight
-        self._replaced = replaced
-        self._kept_aside: list[int] = []
         self._ownership = Ownership(still_owner)
         self._looking = Looking(None, again=False)
         self._checkpoint = Checkpoint(epoch=0)
-        self._values = ""
         self._applied: list[Event] = []
         self._versions: frozenset[str] = frozenset()
         # Reads run inside a step, so they need threads that steps cannot occupy.
         self._pool = ThreadPoolExecutor(requests_in_flight, thread_name_prefix="apply")
         self._reads = ThreadPoolExecutor(max(4, requests_in_flight), thread_name_prefix="look")
-        self._kept_digests = digests
-        self._own_values = OwnValues(
-            source.repo.parents,
-            leaves_out=skips,
-            keep_aside=self._keep_aside,
+        self._values = KnownValues(
+            source,
+            digests,
+            replaced,
+            skips=skips,
+            follows_doubtful=follows_doubtful,
             copied_from=copied_from,
-            changed_before=source.changed_before,
+            met=self._met,
+            until=partial(changes_at_source, source.client),
+            note=note,
         )
         # Whoever leaves out what people changed always looks.
         self._kept_behind = kept_behind
@@ -124,7 +125,7 @@ class DvidServer:
             note=note,
             shares_ids=shares_ids,
             apply=apply,
-            own_values=self._own_values,
+            own_values=self._values.own,
             others=self._others,
         )
         self.sides: Sides = {typename: each.server_side(self._servers) for typename, each in ALL.items()}
@@ -152,26 +153,7 @@ class DvidServer:
         self._others.met(checkpoint, again=again)
         if self._looking.is_needed:
             self.come_to_rest()
-        if self._own_values.digests is None:
-            self._values = self._checkpoint.values
-            if not self._values or self._kept_digests.are_lost(self._values):
-                self._know_values()
-
-    def _know_values(self) -> None:
-        """Open what is kept of values. Whoever leaves out what people changed needs it."""
-        try:
-            digests = self._kept_digests.open(self._values)
-            if digests.is_new:
-                digests.begin_anew(self._met(), partial(changes_at_source, self._servers.source))
-        except LogError as error:
-            if self.skips:
-                raise
-            # What is written without them is not in them.
-            self._values = ""
-            self._note(f"values that people changed here are not told from others: {error}")
-        else:
-            self._own_values.digests = digests
-            self._values = digests.name
+        self._values.begin_pass(self._checkpoint.values)
 
     def contents(self) -> RepoInfo:
         found = read_repo_info(self.client, self._repo.root)
@@ -181,10 +163,8 @@ class DvidServer:
 
     def bring(self, batch: Batch) -> Brought:
         types = {event.typename for event in batch.events}
-        if self._own_values.digests is None and any(self.sides[each].knows_own_values for each in types):
-            self._know_values()
-        self._own_values.checks = not batch.asked_for
-        self._own_values.told_up_to, self._own_values.all_is_told = batch.told_up_to, batch.is_last
+        concerned = any(self.sides[each].knows_own_values for each in types)
+        self._values.begin_batch(batch, are_concerned=concerned)
         if self._looking.is_untried:
             self._looking.tried(is_past=self._is_past(batch.events))
         try:
@@ -194,8 +174,7 @@ class DvidServer:
             raise
         self._looking.brought(batch, lacked_some=plan.lacked_some)
         self._applied += brought.applied
-        kept_aside, self._kept_aside = self._kept_aside, []
-        return replace(brought, replaced=sum(kept_aside))
+        return replace(brought, replaced=self._values.replaced())
 
     def keep(self, checkpoint: Checkpoint, standing: Standing) -> Checkpoint:
         """The bodies themselves tell what is applied: only how the server was found is remembered."""
@@ -206,7 +185,7 @@ class DvidServer:
                 at_cut=standing is not Standing.UNDER_WAY,
                 caught_up=standing is Standing.CAUGHT_UP,
             )
-        values = self._keep_digests(applied)
+        values = self._values.keep(applied)
         if not self._checkpoint.contact:
             self._others.met_first(self._contact)
         self._checkpoint = max(self._checkpoint, checkpoint, key=lambda each: each.key_ns)
@@ -247,22 +226,6 @@ class DvidServer:
 
     def _met(self) -> Iterator[Met]:
         return items_met(self._servers, self.sides, self.contents())
-
-    def _keep_aside(self, version: str, instance: str, values: Mapping[str, bytes]) -> None:
-        self._replaced.keep(version, instance, values)
-        self._kept_aside.append(len(values))
-        self._note(self._replaced.text())
-
-    def _keep_digests(self, applied: Collection[Event]) -> str:
-        """What is kept of values, as the checkpoint names it. A version before a committed one is settled."""
-        digests = self._own_values.digests
-        if digests is None:
-            return self._values
-        committed = {event.version for event in applied if isinstance(event, Commit)}
-        before = set().union(*(self._repo.ancestors(version) for version in committed)) - committed
-        digests.drop(before)
-        digests.keep()
-        return self._values
 
     def _is_past(self, events: Collection[Event]) -> bool:
         """A checkpoint that says that its run ended in order can have been set back since."""

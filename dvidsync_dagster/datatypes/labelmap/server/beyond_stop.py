@@ -10,7 +10,7 @@ from dvidsync_dagster.datatypes.commands import Step
 from dvidsync_dagster.datatypes.labelmap.events import BodyEvent, Cleave, Renumber, Split
 from dvidsync_dagster.datatypes.labelmap.server.batch_look import BatchLook, Findings
 from dvidsync_dagster.datatypes.labelmap.server.seen import Contact
-from dvidsync_dagster.datatypes.labelmap.server.untouched import There, Untouched, read
+from dvidsync_dagster.datatypes.labelmap.server.untouched import BodiesNow, Untouched, read
 from dvidsync_dagster.dvid.labelmap import Labelmap
 from dvidsync_dagster.plan.outcome import Refusal
 
@@ -52,22 +52,22 @@ class BeyondStop:
         """
         events = [event for step in steps for event in step.events if isinstance(event, BodyEvent)]
         for (instance, version), own in _by_place(events, ancestors).items():
-            there = self._shown_by(version)
-            looked = self._look.of(own) if self._look is not None and there == version else None
-            yield from self._refused_in(instance, there, own, looked)
+            shown = self._shown_by(version)
+            looked = self._look.of(own) if self._look is not None and shown == version else None
+            yield from self._refused_in(instance, shown, own, looked)
 
     def _refused_in(
         self, instance: str, version: str, events: Sequence[BodyEvent], looked: Findings | None
     ) -> Iterator[tuple[BodyEvent, Refusal]]:
-        there = read(events, self._labelmap(instance), version, self._pool)
+        now = read(events, self._labelmap(instance), version, self._pool)
         found = looked or Findings()
         for place, event in enumerate(events):
             if place in found.present:
                 continue
             why = (
                 found.refused.get(place)
-                or self._untouched.why_not_by(place, event, there, self._contact, cause=looked is not None)
-                or self._lacks(place, event, there)
+                or self._untouched.why_not_by(place, event, now, self._contact, cause=looked is not None)
+                or self._lacks(place, event, now)
             )
             if why is not None:
                 self._untouched.left_out(event)
@@ -75,11 +75,11 @@ class BeyondStop:
             else:
                 self._made.update((instance, label) for label in event.survivors)
 
-    def _lacks(self, place: int, event: BodyEvent, there: There) -> Refusal | None:
+    def _lacks(self, place: int, event: BodyEvent, now: BodiesNow) -> Refusal | None:
         made = event.survivors if isinstance(event, Renumber) else ()
         made = (event.new,) if isinstance(event, Cleave | Split) else made
         for label in filter(None, event.bodies):
-            known = there.lasts[label] is not None or (event.instance, label) in self._made
+            known = now.lasts[label] is not None or (event.instance, label) in self._made
             if not known and label not in made:
                 return Refusal(place, f"there is no body {label}")
         return None

@@ -147,14 +147,15 @@ class LabelCounter:
             )
 
     def end_at(self, versions: Sequence[str], next_label: int) -> None:
-        """The source stands at `next_label` and all that it did is done: stand there too.
+        """Bring the counter to where the source's stands, once all that the source did is done here.
 
         Args:
             versions: those that are open here.
+            next_label: that of the source.
         """
         where = versions[-1]
         if self.expected.next_label < next_label:
-            # Labels that went without a word: they were taken where the source has the highest.
+            # No message told of these labels. They belong to the version that has the highest at the source.
             where = max(reversed(versions), key=self._source.highest)
             self.burned(next_label - 1, where)
         self.settle(where)
@@ -176,9 +177,7 @@ class LabelCounter:
     def passed(self, *labels: int) -> None:
         """The destination has labels that a request named."""
         self._free.take(*labels)
-        named = Ids(min(labels), max(labels), PickedBy.REQUEST)
-        if named.move(self.state):
-            self.next_label = max(self.next_label, named.last + 1)
+        self.next_label = past(self.state, Ids(min(labels), max(labels), PickedBy.REQUEST)).next_label
 
     def make_room(self, version: str, ids: Ids) -> None:
         """Before a request that names the ids of a split.
@@ -234,7 +233,8 @@ class LabelCounter:
             self._note(f"{self.instance}: a message tells of a set-nextlabel that the source never had")
             return
         if not self._source.gave(label):
-            # It was set back since: what lies between shows in the ids that were given. Only the mode counts.
+            # The source was set to this label, and set back later. The ids that it has given since tell where
+            # to go; this setting only tells that it is in mode 2.
             if self.was_set:
                 return
             label = self.next_label - 1

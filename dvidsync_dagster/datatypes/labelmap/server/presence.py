@@ -102,14 +102,23 @@ class BodyPresence:
 
 
 def find_presence(
-    events: Sequence[object], ordering: Ordering, seen: Seen, never: Collection[int] = ()
+    events: Sequence[object],
+    ordering: Ordering,
+    seen: Seen,
+    never: Collection[int] = (),
+    left_out: Collection[int] = (),
 ) -> BodyPresence:
-    """Walk the operations from the end (see above); those that are no labelmap's are passed over, and those
-    that are known never to have been applied (`never`)."""
+    """Walk the operations from the end (see above); those that are no labelmap's are passed over.
+
+    Args:
+        never: those that are known never to have been applied: they are passed over too.
+        left_out: those that an earlier run left out. People are known to have changed their bodies, and may
+            have taken them away since: that a body is gone does not show that these are done.
+    """
     ended: set[int] = set()
     while True:
         presence = _walk(events, ordering, seen, ended, never)
-        more = _ended(events, ordering, seen, presence.present).difference(never)
+        more = _ended(events, ordering, seen, presence.present).difference(never, left_out)
         if more <= ended:
             return presence
         # What is known to have made a body, which is gone, tells of what came after it on that body.
@@ -117,7 +126,8 @@ def find_presence(
 
 
 def _ended(events: Sequence[object], ordering: Ordering, seen: Seen, present: set[int]) -> set[int]:
-    """Operations on bodies that are gone: all from where such a body is known to have existed to its end."""
+    """Operations that were done on bodies which are gone now: on each such body all from the first moment at
+    which it is known to have existed to the operation that ended it."""
     found = set()
     for key in seen.gone & ordering.chains.keys():
         label = key[-1]
@@ -176,7 +186,7 @@ class _Walk:
         is_shown = self._is_shown(index, event, keys)
         if not is_shown and not self._may_be_hidden(index, event, keys):
             return
-        if _left_traces(event, keys, self.seen, self.later_there, self.remade):
+        if self._has_traces(event, keys):
             self._is_present(index, event, keys)
         elif is_shown:
             self.found.doubtful.add(index)
@@ -184,11 +194,18 @@ class _Walk:
     def _is_shown(self, index: int, event: BodyEvent, keys: Mapping[int, Key]) -> bool:
         """Whether one of its bodies has reached it, or something later on one of them is present."""
         # A body that the event ended and that carries a later rank has been made again since.
-        reached = any(_reached(self.seen, key, event.rank) for key in keys.values())
-        # Where one of its bodies is left, that tells more: what is gone may be the destination's own doing.
+        reached = any(has_reached(self.seen.bodies.get(key), event.rank) for key in keys.values())
+        # A body that it leaves and that is still there tells more than one that is gone: people at the
+        # destination may have taken that one away.
         if index in self.ended and not any(keys[label] in self.seen.bodies for label in event.survivors):
+            if isinstance(event, Merge | Renumber) and not self._has_traces(event, keys):
+                # What it would have ended is there: the body that is gone was taken away before it.
+                return True
             self.later_there.update(keys[label] for label in event.bodies if label not in _made(event))
         return reached or any(key in self.later_there for key in keys.values())
+
+    def _has_traces(self, event: BodyEvent, keys: Mapping[int, Key]) -> bool:
+        return _left_traces(event, keys, self.seen, self.later_there, self.remade)
 
     def _may_be_hidden(self, index: int, event: BodyEvent, keys: Mapping[int, Key]) -> bool:
         """Whether the destination's own edits hide the tags, so that only the traces are left."""
@@ -213,8 +230,8 @@ class _Walk:
         self.remade.update(keys[label] for label in _made(event))
 
 
-def _reached(seen: Seen, key: Key, rank: Rank) -> bool:
-    body = seen.bodies.get(key)
+def has_reached(body: Body | None, rank: Rank) -> bool:
+    """Whether the source's last operation on a body has this rank or a later one. None: there is no body."""
     return body is not None and body.reached is not None and body.reached >= rank
 
 

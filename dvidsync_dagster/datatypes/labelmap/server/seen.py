@@ -83,6 +83,39 @@ def look(
         if label  # of the background DVID tells nothing
     }
 
+    there = {version for version in {version for version, _ in bodies} if _has(labelmap, version)}
+    wanted = sorted((version, label) for version, label in bodies if version in there)
+    answers, slow = _asked(labelmap, wanted, pool)
+    tagged = [answer.mutation_id for answer in answers if answer and _is_repeated(answer)]
+    contact = replace(contact, next_mutation_id=min((contact.next_mutation_id, *tagged)))
+    missing = [where for where, answer in zip(wanted, answers, strict=True) if answer is None]
+    _check_missing(labelmap, missing)
+    homes = {} if alone else _bodies(labelmap, missing)
+    taken_by = {
+        (version, home): labelmap.last_mod(version, home)
+        for version, body_of_each in homes.items()
+        for home in sorted(set(body_of_each.values()) - {0})
+    }
+    lasts = {**dict(zip(wanted, answers, strict=True)), **taken_by}
+    own_from = _own_from(copied, lasts, labelmap, contact) if copied else None
+    if own_from is not None:
+        contact = replace(contact, next_mutation_id=own_from)
+    found = {
+        body_key(labelmap.name, *where): body_of(answer, contact)
+        for where, answer in zip(wanted, answers, strict=True)
+        if answer is not None
+    }
+    gone = frozenset(body_key(labelmap.name, version, label) for version, label in missing)
+    existed = _existed(labelmap, homes, taken_by, contact)
+    left = _left(events, labelmap, gone, contact)
+    has_own = any(body_of(last, contact).reached is None for last in lasts.values() if last is not None)
+    return Seen(found, _gone(events, labelmap), existed, left, slow, own_from, has_own)
+
+
+def _asked(
+    labelmap: Labelmap, wanted: Sequence[tuple[str, int]], pool: Executor
+) -> tuple[list[LastMod | None], dict[Key, float]]:
+    """The last change of each body, None if there is none; and by key the seconds that slow answers took."""
     slow: dict[Key, float] = {}
 
     def ask(where: tuple[str, int]) -> LastMod | None:
@@ -94,32 +127,7 @@ def look(
             if took > SLOW_SECONDS:
                 slow[body_key(labelmap.name, *where)] = took
 
-    there = {version for version in {version for version, _ in bodies} if _has(labelmap, version)}
-    wanted = sorted((version, label) for version, label in bodies if version in there)
-    found = {}
-    answers = list(pool.map(ask, wanted))
-    tagged = [answer.mutation_id for answer in answers if answer and _is_repeated(answer)]
-    contact = replace(contact, next_mutation_id=min((contact.next_mutation_id, *tagged)))
-    missing = [where for where, answer in zip(wanted, answers, strict=True) if answer is None]
-    _check_missing(labelmap, missing)
-    homes = {} if alone else _bodies(labelmap, missing)
-    taken_by = {
-        (version, home): labelmap.last_mod(version, home)
-        for version, bodies in homes.items()
-        for home in sorted(set(bodies.values()) - {0})
-    }
-    lasts = {**dict(zip(wanted, answers, strict=True)), **taken_by}
-    own_from = _own_from(copied, lasts, labelmap, contact) if copied else None
-    if own_from is not None:
-        contact = replace(contact, next_mutation_id=own_from)
-    for (version, label), answer in zip(wanted, answers, strict=True):
-        if answer is not None:
-            found[body_key(labelmap.name, version, label)] = body_of(answer, contact)
-    gone = frozenset(body_key(labelmap.name, version, label) for version, label in missing)
-    existed = _existed(labelmap, homes, taken_by, contact)
-    left = _left(events, labelmap, gone, contact)
-    has_own = any(body_of(last, contact).reached is None for last in lasts.values() if last is not None)
-    return Seen(found, _gone(events, labelmap), existed, left, slow, own_from, has_own)
+    return list(pool.map(ask, wanted)), slow
 
 
 def _own_from(
@@ -203,10 +211,11 @@ def _existed(
 def _left(
     events: Sequence[LabelEvent], labelmap: Labelmap, gone: frozenset[Key], contact: Contact
 ) -> frozenset[tuple[str, str, tuple[int, int]]]:
-    """The cleaves and splits whose new body something later took: its parts are in a third one, or split.
+    """The cleaves and splits that were done, and whose new body something later took away.
 
-    A body with the tag of the cleave itself only waits to be renamed. Where all are back in the old body, the
-    server still knows that the new one's label was given away.
+    Then its parts are in a third body, or were split. But a third body with the tag of the cleave itself is
+    the new body, which is still to be renamed. If all parts are back in the old body, it is told by the
+    server's mapping, which still knows the new body's label.
     """
     cleaved: list[tuple[Cleave | Split, int, tuple[int, ...]]] = []
     for event in events:

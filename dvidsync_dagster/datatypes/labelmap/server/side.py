@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import cached_property
 from typing import ClassVar
 
@@ -30,6 +28,7 @@ from dvidsync_dagster.datatypes.labelmap.server.copied_folder import copied_labe
 from dvidsync_dagster.datatypes.labelmap.server.counted import CountedLabelmap
 from dvidsync_dagster.datatypes.labelmap.server.counter import LabelCounter
 from dvidsync_dagster.datatypes.labelmap.server.counters import Counters
+from dvidsync_dagster.datatypes.labelmap.server.first_changes import FirstChanges
 from dvidsync_dagster.datatypes.labelmap.server.late import changed_since
 from dvidsync_dagster.datatypes.labelmap.server.overtaken import is_past
 from dvidsync_dagster.datatypes.labelmap.server.presence import BodyPresence, Seen, find_presence
@@ -56,14 +55,6 @@ _PROBES = 12
 _COUNTER_COMMANDS = (PassIds, SetCounter, RaiseHighest)
 
 
-@dataclass
-class _Opening:
-    """Whether a version of a labelmap has been changed in this run."""
-
-    lock: threading.Lock = field(default_factory=threading.Lock)
-    done: bool = False
-
-
 class LabelmapSide(ServerSide):
     """All labelmaps of a destination."""
 
@@ -73,7 +64,7 @@ class LabelmapSide(ServerSide):
         super().__init__(servers)
         self.contact = Contact(0)
         self.counters = Counters(servers, self._new_writer)
-        self._openings: dict[tuple[str, str], _Opening] = {}
+        self._first_changes = FirstChanges(self._labelmap)
         self._may_be_busy = False
         self._in_bulk = BulkChoice(servers, self.counter_state)
         self._looked = False
@@ -137,15 +128,15 @@ class LabelmapSide(ServerSide):
     def remembered(self) -> int:
         return self.contact.next_mutation_id
 
-    def find_present(self, units: Sequence[Unit], ordering: Ordering) -> Presence:
+    def find_present(self, units: Sequence[Unit], ordering: Ordering, left_out: Collection[int]) -> Presence:
         """By their bodies; torn ones are mended on the way."""
         self._looked = True
         events = [unit.events[0] for unit in units]
         seen = self._look(units)
-        presence = self._presence(events, ordering, seen)
+        presence = self._presence(events, ordering, seen, left_out)
         if self._may_be_busy:
             self._may_be_busy = False
-            presence = self._after_rest(units, ordering, presence, seen)
+            presence = self._after_rest(units, ordering, presence, seen, left_out)
         for index in sorted(presence.fresh):
             event = events[index]
             if isinstance(event, BodyEvent):
@@ -153,7 +144,12 @@ class LabelmapSide(ServerSide):
         return Presence(presence.present, presence.doubtful)
 
     def _after_rest(
-        self, units: Sequence[Unit], ordering: Ordering, presence: BodyPresence, seen: Seen
+        self,
+        units: Sequence[Unit],
+        ordering: Ordering,
+        presence: BodyPresence,
+        seen: Seen,
+        left_out: Collection[int],
     ) -> BodyPresence:
         """Look again once all is done that a run which died can have asked for."""
         events = [unit.events[0] for unit in units]
@@ -165,12 +161,14 @@ class LabelmapSide(ServerSide):
             f"bodies are large"
         )
         time.sleep(seconds)
-        return self._presence(events, ordering, self._look(units))
+        return self._presence(events, ordering, self._look(units), left_out)
 
-    def _presence(self, events: Sequence[Event], ordering: Ordering, seen: Seen) -> BodyPresence:
+    def _presence(
+        self, events: Sequence[Event], ordering: Ordering, seen: Seen, left_out: Collection[int]
+    ) -> BodyPresence:
         looks = self.servers.skips or self.servers.others.looks
         never = self._untouched.left_alone(events, seen) if looks else ()
-        return find_presence(events, ordering, seen, never)
+        return find_presence(events, ordering, seen, never, left_out)
 
     def _look(self, units: Sequence[Unit]) -> Seen:
         seen = Seen({})
@@ -208,7 +206,7 @@ class LabelmapSide(ServerSide):
     def forget(self) -> None:
         self._may_be_busy = True
         self.counters.forget()
-        self._openings.clear()
+        self._first_changes.forget()
 
     # Carrying out
 
@@ -223,9 +221,9 @@ class LabelmapSide(ServerSide):
         try:
             if isinstance(command, _COUNTER_COMMANDS):
                 return self.counters.move(command)
-            with self._opened(command) as opening:
+            with self._first_changes.turn(command.instance, command.version) as turn:
                 outcome = self._send(command, step.events, doubtful=doubtful)
-                opening.done |= not outcome.refusals
+                turn.done |= not outcome.refusals
                 return outcome
         except RequestRefused as refusal:
             return refused(str(refusal), parts, refusal.reason)
@@ -305,23 +303,6 @@ class LabelmapSide(ServerSide):
         if at_cut:
             self.counters.follow_highest()
         self.counters.settle()
-
-    @contextmanager
-    def _opened(self, command: LabelCommand) -> Iterator[_Opening]:
-        """The first change of a labelmap's version goes alone, after a read of the mapping.
-
-        See docs/dvid.md, "The first change of a version". DVID reads a version's own log when the mapping is
-        first asked for, and opens it when it is first written. Two requests that do either at once get "file
-        already closed", or write into each other.
-        """
-        opening = self._openings.setdefault((command.instance, command.version), _Opening())
-        if opening.done:
-            yield opening
-            return
-        with opening.lock:
-            if not opening.done:
-                self._labelmap(command.instance).mapping(command.version, [1])
-            yield opening
 
     def _labelmap(self, instance: str) -> Labelmap:
         return Labelmap(self.servers.destination, self.servers.at_destination(instance))

@@ -28,8 +28,3 @@ def rank_of(app: str) -> tuple[int, int] | None:
         return None
     era, mutation_id = match.groups()
     return (int(era or 0) * NANOSECONDS, int(mutation_id))
-
-
-def app_of(app: str) -> str:
-    """`app` as it was at the source."""
-    return _TAG.sub("", app)

@@ -16,7 +16,7 @@ from functools import cache
 from dvidsync_dagster.datatypes.labelmap.claims import body_key
 from dvidsync_dagster.datatypes.labelmap.counter_rule import ids_of
 from dvidsync_dagster.datatypes.labelmap.events import BodyEvent, Renumber, Split, SplitSupervoxel
-from dvidsync_dagster.datatypes.labelmap.server.presence import Body, Rank, Seen
+from dvidsync_dagster.datatypes.labelmap.server.presence import Body, Seen, has_reached
 from dvidsync_dagster.datatypes.labelmap.server.read_in_bulk import last_mods
 from dvidsync_dagster.datatypes.labelmap.server.seen import Contact, body_of
 from dvidsync_dagster.dvid.labelmap import Labelmap, LastMod
@@ -30,8 +30,8 @@ _ONE_BY_ONE = 20
 
 
 @dataclass(frozen=True, slots=True)
-class There:
-    """What was read of bodies in one version.
+class BodiesNow:
+    """What was read of the bodies in one version at the destination.
 
     Args:
         lasts: their last changes; None for a body that is not there.
@@ -43,13 +43,13 @@ class There:
     homes: Mapping[int, int]
 
 
-def read(events: Collection[BodyEvent], labelmap: Labelmap, version: str, pool: Executor) -> There:
+def read(events: Collection[BodyEvent], labelmap: Labelmap, version: str, pool: Executor) -> BodiesNow:
     """All that tells whether operations can be done in a version."""
     ids = sorted({each for event in events for each in (*_brought(event), *_split(event))})
     homes = dict(zip(ids, labelmap.mapping(version, ids), strict=True)) if ids else {}
     touched = {each for event in events for each in (*event.bodies, *_brought(event))}
     labels = sorted((touched | set(homes.values())) - {0})
-    return There(last_mods_of(labelmap, version, labels, pool), homes)
+    return BodiesNow(last_mods_of(labelmap, version, labels, pool), homes)
 
 
 class Depending:
@@ -116,11 +116,11 @@ class Untouched:
         if not own:
             return {}
         version = next(iter(own.values())).version
-        there = read(own.values(), labelmap, version, pool)
+        now = read(own.values(), labelmap, version, pool)
         refused: dict[int, Refusal] = {}
         depending = Depending()
         for place, event in own.items():
-            why = self.why_not_by(place, event, there, contact) or depending.on(place, event)
+            why = self.why_not_by(place, event, now, contact) or depending.on(place, event)
             if why is not None:
                 refused[place] = why
                 depending.add(event)
@@ -143,14 +143,14 @@ class Untouched:
         return found
 
     def why_not_by(
-        self, place: int, event: BodyEvent, there: There, contact: Contact, *, cause: bool = False
+        self, place: int, event: BodyEvent, now: BodiesNow, contact: Contact, *, cause: bool = False
     ) -> Refusal | None:
         """Why an operation cannot be done, by what is known of its bodies alone.
 
         Args:
             cause: only because an earlier one was left out.
         """
-        touched = {label: there.lasts[label] for label in filter(None, event.bodies)}
+        touched = {label: now.lasts[label] for label in filter(None, event.bodies)}
         for label, last in touched.items() if not cause else ():
             if last is not None and is_own(last, contact):
                 return Refusal(place, f"body {label} is the destination's own work: {_who(last)}")
@@ -160,14 +160,14 @@ class Untouched:
             return _depends(place, row.item, row.where)
         for each in _split(event) if not cause else ():
             # Its body may be gone: DVID would split it wherever it is.
-            home = there.homes[each]
-            last = there.lasts[home] if home else None
+            home = now.homes[each]
+            last = now.lasts[home] if home else None
             if last is not None and is_own(last, contact):
                 found = f"supervoxel {each} is in body {home}, the destination's own work: {_who(last)}"
                 return Refusal(place, found)
         for each in _brought(event) if not cause else ():
-            for body in filter(None, (each, there.homes[each])):
-                last = there.lasts[body]
+            for body in filter(None, (each, now.homes[each])):
+                last = now.lasts[body]
                 if last is not None and is_own(last, contact):
                     found = f"the destination gave id {each} itself, to body {body}: {_who(last)}"
                     return Refusal(place, found, RefusalReason.LABEL_EXISTS)
@@ -175,7 +175,7 @@ class Untouched:
 
     def _cause(self, event: BodyEvent, bodies: Mapping[int, Body | None]) -> Behind | None:
         """What was left out before an event on one of its bodies, if that was not repaired since."""
-        if not self._behind or any(_reached(bodies.get(label), event.rank) for label in event.survivors):
+        if not self._behind or any(has_reached(bodies.get(label), event.rank) for label in event.survivors):
             return None
         for label, body in bodies.items():
             for version in self._ancestors(event.version):
@@ -183,7 +183,7 @@ class Untouched:
                 if row is None:
                     continue
                 rank = (row.era, row.mutation_id)
-                if not _reached(body, rank):
+                if not has_reached(body, rank):
                     if rank < event.rank:
                         return row
                 elif version == event.version:
@@ -191,10 +191,6 @@ class Untouched:
                     with self._lock:
                         self._behind.pop((event.instance, version, label), None)
         return None
-
-
-def _reached(body: Body | None, rank: Rank) -> bool:
-    return body is not None and body.reached is not None and body.reached >= rank
 
 
 def is_own(last: LastMod, contact: Contact) -> bool:

@@ -19,7 +19,7 @@ _BLOBS_AT_ONCE = 64
 
 
 @dataclass(slots=True)
-class Touched:
+class TouchedPositions:
     """The positions that the places of a command cover.
 
     Args:
@@ -71,7 +71,9 @@ class Touched:
             self.since.setdefault(point, place.since)
 
 
-def read_touched(source: Annotation, version: str, places: Sequence[Place], pool: Executor) -> Touched:
+def read_touched(
+    source: Annotation, version: str, places: Sequence[Place], pool: Executor
+) -> TouchedPositions:
     """What places cover, by what was posted there. What the source refuses to tell is a refusal too."""
 
     def blob(place: Place) -> bytes | RequestRefused:
@@ -80,7 +82,7 @@ def read_touched(source: Annotation, version: str, places: Sequence[Place], pool
         except RequestRefused as refusal:
             return refusal
 
-    touched = Touched()
+    touched = TouchedPositions()
     for start in range(0, len(places), _BLOBS_AT_ONCE):
         some = places[start : start + _BLOBS_AT_ONCE]
         for at, (place, content) in enumerate(zip(some, pool.map(blob, some), strict=True), start):
