@@ -208,7 +208,7 @@ class DvidClient:
         if not isinstance(decoded, dict) or not decoded.keys() >= set(fields):
             raise asked.not_dvid(
                 f"answered {_shown(answer)}, where DVID's answer has {', '.join(fields)}: is that DVID, or "
-                f"something before it?"
+                f"something before it? Check {asked.field('url')}"
             )
         return decoded
 
@@ -284,7 +284,7 @@ class DvidClient:
         except orjson.JSONDecodeError:
             raise asked.not_dvid(
                 f"answered {_shown(content)}, which is not the JSON that DVID answers: is that DVID, or "
-                f"something before it?"
+                f"something before it? Check {asked.field('url')}, and a login that may have ended"
             ) from None
 
 

@@ -14,7 +14,7 @@ from dvidsync_dagster.dvid.label_blocks import BlockPoint, LabelBlock, parse_blo
 from dvidsync_dagster.dvid.paths import node_path, repo_path
 from dvidsync_dagster.dvid.patience import FEW, REPO
 from dvidsync_dagster.dvid.proto.labelmap_pb2 import LabelIndex
-from dvidsync_dagster.dvid.transport import BINARY, NO_TEXT, Transport
+from dvidsync_dagster.dvid.transport import BINARY, JSON, NO_TEXT, Transport
 from dvidsync_dagster.errors import RequestRefused, ServerFailed
 from dvidsync_dagster.refusal_reason import RefusalReason
 
@@ -69,7 +69,9 @@ class Labelmap:
 
     def last_mod(self, version: str, label: int) -> LastMod | None:
         """None if there is no such body."""
-        content = self.client.read_or_none(node_path(version, self.name, "lastmod", label), limit=FEW)
+        content = self.client.read_or_none(
+            node_path(version, self.name, "lastmod", label), limit=FEW, kind=JSON
+        )
         if content is None:
             return None
         try:

@@ -10,6 +10,7 @@ from dvidsync_dagster.destinations.protocol import Brought, Destination
 from dvidsync_dagster.events.origin import Origin
 from dvidsync_dagster.log.checkpoint import Checkpoint, LogStart
 from dvidsync_dagster.log.chunk import LogChunk
+from dvidsync_dagster.run.lost_messages import told
 from dvidsync_dagster.run.reading import Reader, Taken
 from dvidsync_dagster.run.report import ChunkReport, Lag, UnexplainedIds
 from dvidsync_dagster.run.source_log import Now
@@ -98,6 +99,8 @@ class Onward(Pass):
         reader = self.reader
         reader.note_applied(brought.applied)
         self._unexplained = reader.ids.settle(self._reached)
+        if self._unexplained is not None:
+            reader.session.notes.say(told(self._unexplained))
         return Checkpoint(
             epoch=self._epoch,
             positions=reader.source_log.log.positions(unapplied),

@@ -38,6 +38,9 @@ def test_an_operation_that_the_sources_own_list_has(scene: SourceAndDestination,
     rows = lose_one(scene, relay)
     reports = sync(scene, relay)
     assert unexplained(reports) == UnexplainedIds(1, True, rows[0].key, rows[4].key, (scene.root,))
+    # Who runs it without Dagster's checks sees it too.
+    (note,) = [note for report in reports for note in report.notes if "messages were lost" in note]
+    assert "1 label operation that" in note
     end = RunEnd()
     end.add(reports[-1])
     result = check_log_complete(end)

@@ -212,6 +212,14 @@ def test_a_page_is_no_value() -> None:
         assert client.read("/api/x", kind=BINARY) == PAGE
 
 
+def test_a_page_in_place_of_a_bodys_last_change_names_the_server_and_the_field() -> None:
+    page = answer(200, PAGE, Content_Type="text/html")
+    with talking_to(page) as (_, client), pytest.raises(NotDvid) as caught:
+        Labelmap(client, "segmentation").last_mod("abc", 7)
+    assert client.url in str(caught.value)
+    assert "Check destinations[copy].url" in str(caught.value)
+
+
 def test_a_gateway_that_passes_is_asked_again() -> None:
     with talking_to(answer(502, PAGE), answer(504, PAGE), answer(200, b"[1]")) as (server, client):
         assert client.read_json("/api/x") == [1]
@@ -280,6 +288,7 @@ def test_the_admin_token_goes_only_where_it_is_asked_for() -> None:
 def test_a_user_as_go_quotes_it() -> None:
     """Seen on a real DVID, whose answer is no JSON then."""
     said = rb'{"mutation id": 7, "last mod user": "a\x01\\x02\U0001f600", "last mod app": "\a", '
-    with talking_to(answer(200, said + b'"last mod time": "" }')) as (_, client):
+    said += b'"last mod time": "" }'
+    with talking_to(answer(200, said, Content_Type="application/json")) as (_, client):
         last = Labelmap(client, "segmentation").last_mod("abc", 1)
     assert last == LastMod(7, "a\x01\\x02\U0001f600", "\a", "")

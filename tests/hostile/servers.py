@@ -25,6 +25,7 @@ Outcome = type[DvidSyncError] | None
 
 LOGIN = {"Location": "https://login.example.org/start?rd=x"}
 HTML = {"Content-Type": "text/html"}
+TYPED = {"Content-Type": "application/json"}
 PAGE = b"<html><body>Please log in</body></html>"
 LATER = {"Retry-After": "1000000000"}
 
@@ -154,7 +155,8 @@ def _table() -> Iterator[Behaviour]:
         ("a negative counter", "GET /nextlabel", b'{"nextlabel":-5}'),
         ("a counter beyond all", "GET /nextlabel", b'{"nextlabel":1180591620717411303424}'),
     ):
-        yield to(at, f"tells {name}", where, Answer(200, body), ServerFailed, looks=True)
+        told = Answer(200, body, headers=TYPED)
+        yield to(at, f"tells {name}", where, told, ServerFailed, looks=True)
     other = b'{"CleavedLabel": 3, "MutationID": 7}'
     done = Answer(200, other, done=True)
     yield to(at, "cleaves and tells of another body", "/cleave", done, None, work="cleave")

@@ -78,6 +78,35 @@ def test_everything_is_repeated_once(tmp_path: Path) -> None:
             assert "but as a child of" in writer.carry_out(command_of(elsewhere)).refusals[0].found
 
 
+class SentTwice(DvidClient):
+    """As before a proxy that sends each change again, and gives the second answer."""
+
+    def change(self, *arguments: Any, **more: Any) -> None:
+        super().change(*arguments, **more)
+        super().change(*arguments, **more)
+
+    def change_json(self, *arguments: Any, **more: Any) -> dict[str, Any]:
+        super().change_json(*arguments, **more)
+        return super().change_json(*arguments, **more)
+
+
+def test_what_a_proxy_sent_twice_is_done(tmp_path: Path) -> None:
+    with SandboxServer.start(tmp_path / "server") as server:
+        root = make_repo(server.url, server.admin_token, size=64, cube=16).root
+        steps: list[RepoEvent] = [
+            Commit(origin=ORIGIN, version=root, note="the end", log=()),
+            NewVersion(origin=ORIGIN, version=root, child=CHILD, note="next"),
+            NewVersion(origin=ORIGIN, version=root, child=BRANCHED, note="", branch="mine"),
+            Commit(origin=ORIGIN, version=BRANCHED, note="", log=()),
+            NewVersion(origin=ORIGIN, version=BRANCHED, child="release", note="", tag="release"),
+        ]
+        with SentTwice(server.url, admin_token=server.admin_token) as client:
+            writer = VersionWriter(client, client, root)
+            assert [writer.carry_out(command_of(step)) for step in steps] == [DONE] * len(steps)
+            other = NewVersion(origin=ORIGIN, version=root, child="a" * 32, note="", branch="mine")
+            assert writer.carry_out(command_of(other)).refusals
+
+
 @pytest.mark.parametrize("lines", [[], ["1970-01-01T00:16:40Z  a"]])
 def test_a_log_of_no_lines_is_there(lines: list[str]) -> None:
     assert has_lines((), ORIGIN.key_ns, lines, [])

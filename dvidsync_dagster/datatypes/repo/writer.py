@@ -84,14 +84,27 @@ class VersionWriter:
         else:
             endpoint, body = "newversion", {"note": command.note, "uuid": command.child}
         self._about_to_make(command.child)
-        new_version(self._destination, command.version, endpoint, body)
+        try:
+            new_version(self._destination, command.version, endpoint, body)
+        except RequestRefused:
+            # As where a proxy sends a request twice: the first one made it.
+            there = self._version(command.child)
+            if there is None or there.parents != (command.version,):
+                raise
         return DONE
 
     def _commit(self, command: CommitVersion) -> Outcome:
         there = self._version(command.version)
         if there is not None and there.locked:
             return ALREADY_THERE
-        commit_version(self._destination, command.version, {"note": command.note, "log": list(command.log)})
+        try:
+            commit_version(
+                self._destination, command.version, {"note": command.note, "log": list(command.log)}
+            )
+        except RequestRefused:
+            there = self._version(command.version)
+            if there is None or not there.locked:
+                raise
         return DONE
 
     def _note(self, command: WriteNote) -> Outcome:
