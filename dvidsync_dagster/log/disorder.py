@@ -6,11 +6,15 @@ The log is ordered by keys. Where they go back, what came later is sorted before
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import accumulate
+from operator import itemgetter, sub
 
 from dvidsync_dagster.events.origin import key_text
 from dvidsync_dagster.log.record import Partition, Record
 
 _SECOND = 1_000_000_000
+# Without a loop's step for each record: there are millions.
+_KEY, _OFFSET = (itemgetter(Record._fields.index(name)) for name in ("key_ns", "offset"))
 
 
 class Disorder:
@@ -29,18 +33,18 @@ class Disorder:
     def watch(
         self, partition: Partition, fresh: Sequence[Record], applied: Sequence[Record], now: int
     ) -> None:
-        """The next records of a partition. Those ahead of the clock (`now`) do not count.
+        """The next records of a partition, well-formed ones. Those ahead of the clock (`now`) do not count.
 
         Args:
             applied: those that are applied already, which lie among the fresh ones.
         """
-        records = sorted((*fresh, *applied), key=lambda record: record.offset) if applied else fresh
-        keys = [record.key_ns for record in records if record.found is None and record.key_ns <= now]
-        if not keys:
-            return
+        records = sorted((*fresh, *applied), key=_OFFSET) if applied else fresh
+        keys = list(map(_KEY, records))
+        if max(keys, default=0) > now:
+            keys = [key for key in keys if key <= now]
         highest = self._highest.get(partition, 0)
-        self._highest[partition] = max(highest, *keys)
-        if min(keys) >= self._highest[partition] - self._allowed:
+        self._highest[partition] = max(highest, max(keys, default=0))
+        if max(map(sub, accumulate(keys, max, initial=highest), keys), default=0) <= self._allowed:
             return
         for key in keys:
             highest = max(highest, key)

@@ -125,10 +125,9 @@ class Reading:
         fresh, applied = self._unread(polled, end)
         records = log_records(partition, fresh, self._cut_key)
         self._empty += len(fresh) - len(records)
-        furthest = max(
-            _furthest(records, now), _furthest(log_records(partition, applied, self._cut_key), now)
-        )
-        self._disorder.watch(partition, records, log_records(partition, applied, self._cut_key), now)
+        before = log_records(partition, applied, self._cut_key)
+        furthest = max(_furthest(records, now), _furthest(before, now))
+        self._disorder.watch(partition, _well_formed(records), _well_formed(before), now)
         ahead: list[Record] = []
         if max(map(_KEY, records), default=now) > now:
             ahead = [record for record in records if record.key_ns > now]

@@ -177,7 +177,7 @@ def _before_start_text(count: int, are_operations: bool, first: NumberedEvent) -
     doubt = "" if are_operations else " (writes of voxels and merges that were refused take ids too)"
     return (
         f"{counted(count, what)} of the source {'is' if count == 1 else 'are'} neither in the copy nor in "
-        f"what this run reads{doubt}: the first is {first.mutation_id}, {key_text(first.origin.key_ns)}. "
+        f"what this run reads{doubt}, from {first.mutation_id} on ({key_text(first.origin.key_ns)}). "
         f"Perhaps `start` is later than the copy by the source's clock, or messages were lost. `dvidsync "
         f"verify` tells, `dvidsync repair --apply` brings over what is missing. (Of a destination that was "
         f"followed before this tells nothing.)"
