@@ -223,7 +223,8 @@ class OwnValues:
             if key not in own and not digests.tells(version, instance, both.item)
         }
         taken_over = self._taken_over(version, items, unsure, evidence.at_source)
-        unsure = unsure - taken_over
+        deleted = self._perhaps_deleted(version, instance, items, taken_over, evidence)
+        unsure = unsure - taken_over | deleted
         shown = {key for key in unsure if items[key].destination != NOTHING and evidence.shows_people(key)}
         shown = shown | self._changed_once(version, instance, items, unsure - shown, evidence)
         return own | shown, unsure - shown
@@ -238,6 +239,23 @@ class OwnValues:
             return {key for key in unsure if items[key].destination == NOTHING}
         there = at_source(parent, list(unsure))
         return {key for key in unsure if items[key].destination == there[key]}
+
+    def _perhaps_deleted(
+        self,
+        version: str,
+        instance: str,
+        items: Mapping[K, Both],
+        taken_over: Collection[K],
+        evidence: Evidence[K],
+    ) -> set[K]:
+        """Those that are not there, and that the source had changed in the version before the run begins:
+        they may have come with the copy, and people may have deleted them."""
+        if self.follows_doubtful:
+            return set()
+        absent = {key for key in taken_over if items[key].destination == NOTHING}
+        before = self.changed_before(version, instance) if absent else None
+        named = set() if before is None else set(evidence.named(before))
+        return {key for key in absent if key in named}
 
     def _changed_once(
         self,

@@ -124,6 +124,28 @@ def test_what_people_deleted_is_theirs_where_the_source_tells_of_its_own_deletes
 
 
 @of_each_kind
+@pytest.mark.parametrize("on_doubt", ["follow", "conflict"])
+def test_what_the_source_had_made_before_the_start_people_may_have_deleted(
+    scene: SourceAndDestination, kind: type[Worker], on_doubt: str
+) -> None:
+    this = beside(scene, kind)
+    this.on_doubt = on_doubt
+    this.new_version()
+    assert this.follow() == set()
+    deleted, new = kind.items[:2]
+    put(this.source, this, deleted)
+    assert this.follow() == set()
+    this.start = {"time": datetime.now(UTC).isoformat()}
+    this.copy.delete(deleted, this.version)
+    put(this.source, this, deleted, new, new)
+    forget(this)
+    left_out = {deleted} if on_doubt == "conflict" else set()
+    assert this.follow() == this.listed() == left_out
+    source = this.source.all(this.version)
+    assert this.copy.all(this.version) == {item: source[item] for item in source.keys() - left_out}
+
+
+@of_each_kind
 def test_what_nothing_tells_can_be_left_alone_until_a_repair(
     scene: SourceAndDestination, kind: type[Worker], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -56,6 +56,12 @@ def place_told(action: str, items: Sequence[str]) -> Place | None:
     return Place(points=points) if len(points) == len(items) else None
 
 
+def place_named(item: str) -> Place:
+    """What is meant by one item of an event: a point, or what was posted as elements."""
+    match = _POINT.fullmatch(item)
+    return Place(points=((int(match[1]), int(match[2]), int(match[3])),)) if match else Place(blob=item)
+
+
 _POINT = re.compile(r"\((-?\d{1,10}), (-?\d{1,10}), (-?\d{1,10})\)", re.ASCII)
 
 

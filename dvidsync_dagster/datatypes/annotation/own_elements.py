@@ -9,7 +9,9 @@ from functools import partial
 
 import orjson
 
+from dvidsync_dagster.datatypes.annotation.commands import place_named
 from dvidsync_dagster.datatypes.annotation.region import Region
+from dvidsync_dagster.datatypes.annotation.touched_positions import read_touched
 from dvidsync_dagster.datatypes.own_values import Both, Evidence, LeftAlone, OwnValues
 from dvidsync_dagster.differences.hashes import canonical, hashed
 from dvidsync_dagster.differences.sides import DvidSide
@@ -60,6 +62,11 @@ class OwnElements:
         evidence = Evidence(
             partial(_digests_in, self.source, source.edge, source.pool),
             lambda point: orjson.dumps(destination.at(point)),
+            named=lambda items: (
+                read_touched(
+                    self.source, source.version, [place_named(item) for item in items], source.pool
+                ).points
+            ),
         )
         return self.values.about_to_write(source.version, self.source.name, both, evidence)
 
