@@ -51,15 +51,19 @@ def place_told(action: str, items: Sequence[str]) -> Place | None:
     """What an event touches, by what people are told of it; None if that names none."""
     if action in (PostElements.name, PostBlocks.name):
         return Place(blob=items[0], whole_blocks=action == PostBlocks.name)
-    matches = [_POINT.fullmatch(item) for item in items]
-    points = tuple((int(match[1]), int(match[2]), int(match[3])) for match in matches if match)
+    points = tuple(point for item in items if (point := _point(item)) is not None)
     return Place(points=points) if len(points) == len(items) else None
 
 
 def place_named(item: str) -> Place:
     """What is meant by one item of an event: a point, or what was posted as elements."""
+    point = _point(item)
+    return Place(blob=item) if point is None else Place(points=(point,))
+
+
+def _point(item: str) -> Point | None:
     match = _POINT.fullmatch(item)
-    return Place(points=((int(match[1]), int(match[2]), int(match[3])),)) if match else Place(blob=item)
+    return (int(match[1]), int(match[2]), int(match[3])) if match else None
 
 
 _POINT = re.compile(r"\((-?\d{1,10}), (-?\d{1,10}), (-?\d{1,10})\)", re.ASCII)

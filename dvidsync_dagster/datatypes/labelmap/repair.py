@@ -256,11 +256,14 @@ def _join(own: Sequence[OwnSplit], pair: ServerPair, work: Work, carry_out: Carr
 def _carry_out(planned: Sequence[Planned], pair: ServerPair, work: Work, carry_out: CarryOut) -> None:
     signatures = _signatures([each.bodies for each in planned], pair, work)
     outcomes = carry_out([each.step(signatures[each.bodies]) for each in planned])
+    refused: dict[ChangeKind, list[tuple[str, str]]] = {}
     for each, outcome in zip(planned, outcomes, strict=True):
         if outcome.refusals:
             kind, text = _noted(each)
-            why = f"{outcome.refusals[0].found}. {_AGAIN}"
-            work.refused(pair.source.version, pair.source.name, kind, [text], why)
+            refused.setdefault(kind, []).append((text, outcome.refusals[0].found))
+    for kind, own in refused.items():
+        why = f"{own[0][1]}. {_AGAIN}"
+        work.refused(pair.source.version, pair.source.name, kind, [text for text, _ in own], why)
 
 
 def _signatures(
