@@ -15,6 +15,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import TextIO
 
 
@@ -64,7 +65,9 @@ class Forked:
 
     def _send(self, number: signal.Signals) -> None:
         if self.poll() is None:
-            os.kill(self.pid, number)
+            # It may have ended since, or its end is not told yet: another process is its parent.
+            with suppress(ProcessLookupError):
+                os.kill(self.pid, number)
 
     def _ended(self, timeout: float | None) -> int | None:
         with self._lock:

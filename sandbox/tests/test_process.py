@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from dvid_sandbox import process
+from dvid_sandbox.forked import Forked
 from dvid_sandbox.launcher import SandboxServer
 from dvid_sandbox.process import ChildProcess, started
 from dvid_sandbox.real_server import RealServer, dvid_binary
@@ -53,6 +54,14 @@ def test_a_stopped_server_has_no_process(server: SandboxServer) -> None:
     server.stop()
     with pytest.raises(RuntimeError, match="does not run"):
         _ = server.pid
+
+
+def test_one_that_ends_by_itself_may_be_ended_at_any_moment(tmp_path: Path) -> None:
+    for round_ in range(20):
+        process = Forked(["--no-such-option", str(tmp_path / str(round_))], {})
+        while process.poll() is None:
+            process.terminate()
+        process.stdout.close()
 
 
 def test_without_a_program_there_is_no_real_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
