@@ -17,6 +17,8 @@ from pathlib import Path
 from kafka import KafkaAdminClient
 from kafka.errors import KafkaError
 
+from dvid_sandbox.ports import held_port
+
 STARTUP_SECONDS = 90
 _CHECKOUT = Path(__file__).resolve().parent.parent
 _CLUSTER_ID = "ZHZpZHN5bmMtZGFnc3Rlcg"  # 16 bytes in base64, as Kafka wants it
@@ -67,9 +69,9 @@ class RealKafka:
         if missing:
             raise RuntimeError(missing)
         self.folder = folder
-        self._port = port or _free_port()
-        self._controller_port = _free_port()
-        self._secure_port = _free_port()
+        self._port = port or held_port(self)
+        self._controller_port = held_port(self)
+        self._secure_port = held_port(self)
         self._login = login
         self._process: subprocess.Popen[bytes] | None = None
         folder.mkdir(parents=True, exist_ok=True)
@@ -206,12 +208,6 @@ def _secure_properties(login: Login | None) -> tuple[str, ...]:
 
 def _java() -> list[str]:
     return ["java", *_JVM, "-cp", f"{jars()}/*"]
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _answers(address: str) -> bool:

@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Self
 import httpx
 
 from dvid_sandbox.forked import Forked
+from dvid_sandbox.ports import held_port
 from dvid_sandbox.process import ChildProcess
 
 ADMIN_TOKEN_ENV = "DVID_ADMIN_TOKEN"
@@ -76,7 +77,7 @@ class DvidServer(ABC):
 
     @abstractmethod
     def _launch(self) -> ChildProcess:
-        """A process that answers on `port`, which is set if it was 0."""
+        """A process that answers on `port`."""
 
     @property
     def url(self) -> str:
@@ -95,6 +96,7 @@ class DvidServer(ABC):
     def restart(self) -> None:
         """Starts it after `stop` or `kill` (or stops it first), with what its folder holds."""
         self.stop()
+        self.port = self.port or held_port(self)
         self._process = self._launch()
 
     def stop(self) -> None:
@@ -229,6 +231,4 @@ class SandboxServer(DvidServer):
             arguments.append("--split-endpoint")
         if not self.mutation_list:
             arguments.append("--no-mutation-list")
-        process = ChildProcess(Forked(arguments, environment), ready="ready http://")
-        self.port = int(process.ready_line.rpartition(":")[2])
-        return process
+        return ChildProcess(Forked(arguments, environment), ready="ready http://")

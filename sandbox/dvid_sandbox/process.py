@@ -43,8 +43,8 @@ class ChildProcess:
     def __init__(self, process: Started, *, ready: str | None = None) -> None:
         self._process = process
         self._lines: deque[str] = deque(maxlen=KEPT_LINES)
-        self.ready_line = "" if ready is None else self._await(ready)
-        """The line that said that it is ready."""
+        if ready is not None:
+            self._await(ready)
         self._reader = threading.Thread(target=self._keep_output, daemon=True)
         self._reader.start()
 
@@ -90,11 +90,11 @@ class ChildProcess:
         self._reader.join()
         self._process.stdout.close()
 
-    def _await(self, ready: str) -> str:
+    def _await(self, ready: str) -> None:
         for line in self._process.stdout:
             self._lines.append(line)
             if line.startswith(ready):
-                return line.strip()
+                return
         self._process.wait()
         self._process.stdout.close()
         raise RuntimeError(f"{self._process.args!r} ended before it was ready:\n{self.output}")

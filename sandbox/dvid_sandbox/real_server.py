@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import struct
 import time
 from contextlib import suppress
@@ -20,6 +19,7 @@ from typing import ClassVar
 import httpx
 
 from dvid_sandbox.launcher import ADMIN_TOKEN_ENV, DvidServer
+from dvid_sandbox.ports import held_port
 from dvid_sandbox.process import ChildProcess, started
 
 BINARY_ENV = "DVID_BIN"
@@ -73,8 +73,7 @@ class RealServer(DvidServer):
         path = dvid_binary()
         if path is None:
             raise RuntimeError(f"{BINARY_ENV} does not name a DVID binary")
-        free = _free_ports(2)
-        self.port, self.rpc_port = self.port or free[0], self.rpc_port or free[1]
+        self.rpc_port = self.rpc_port or held_port(self)
         self._write_configuration()
         command = [path, "serve", "config.toml"]
         environment = {ADMIN_TOKEN_ENV: self.admin_token}
@@ -136,12 +135,3 @@ def _is_broken(log: Path) -> bool:
             return True
         start += _RECORD_HEADER.size + size
     return start != len(content)
-
-
-def _free_ports(count: int) -> list[int]:
-    """Ports of 127.0.0.1 that nobody uses at this moment."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [each.getsockname()[1] for each in sockets]
-    for each in sockets:
-        each.close()
-    return ports

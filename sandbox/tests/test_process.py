@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import socket
 import sys
 from pathlib import Path
 
+import httpx
 import pytest
 
 from dvid_sandbox import process
@@ -62,6 +64,16 @@ def test_one_that_ends_by_itself_may_be_ended_at_any_moment(tmp_path: Path) -> N
         while process.poll() is None:
             process.terminate()
         process.stdout.close()
+
+
+def test_the_port_of_a_stopped_server_is_given_to_nobody_else(server: SandboxServer) -> None:
+    server.stop()
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", server.port))
+    with socket.socket() as other, pytest.raises(OSError, match="in use"):
+        other.bind(("127.0.0.1", server.port))
+    server.restart()
+    assert httpx.get(f"{server.url}/api/server/info").status_code == 200
 
 
 def test_without_a_program_there_is_no_real_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
