@@ -59,12 +59,15 @@ class RealKafka:
             that held a broker before goes on where that one ended.
         port: to listen on; 0 takes a free one.
         login: for a listener that wants one, at `secure_address`.
+        advertised: the address that it tells clients to use, in place of its own.
 
     Raises:
         RuntimeError: Java or the jars are missing, or the broker does not come up; with its output.
     """
 
-    def __init__(self, folder: Path, port: int = 0, login: Login | None = None) -> None:
+    def __init__(
+        self, folder: Path, port: int = 0, login: Login | None = None, advertised: str | None = None
+    ) -> None:
         missing = why_missing()
         if missing:
             raise RuntimeError(missing)
@@ -73,6 +76,7 @@ class RealKafka:
         self._controller_port = held_port(self)
         self._secure_port = held_port(self)
         self._login = login
+        self._advertised = advertised or self.address
         self._process: subprocess.Popen[bytes] | None = None
         folder.mkdir(parents=True, exist_ok=True)
         self._settings = folder / "server.properties"
@@ -164,7 +168,7 @@ class RealKafka:
                 "node.id=1",
                 f"controller.quorum.voters=1@127.0.0.1:{self._controller_port}",
                 f"listeners=PLAINTEXT://{self.address},CONTROLLER://127.0.0.1:{self._controller_port}{secure}",
-                f"advertised.listeners=PLAINTEXT://{self.address}{secure}",
+                f"advertised.listeners=PLAINTEXT://{self._advertised}{secure}",
                 "controller.listener.names=CONTROLLER",
                 "listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SECURE:SASL_SSL",
                 f"log.dirs={(self.folder / 'data').resolve()}",

@@ -17,8 +17,14 @@ from kafka.errors import (
 
 from dvidsync_dagster.errors import BrokerLoginRefused, BrokerUnreachable, ConfigurationError
 from dvidsync_dagster.log.kafka_batches import read_batches_in_one_go
+from dvidsync_dagster.outgoing_text import escaped
 
 _SECRETS = ("ssl_password", "sasl_plain_username", "sasl_plain_password")
+
+FETCH_BYTES = 3 << 18
+"""Bytes of one answer, or a single batch of records if that is larger. Kafka's own 50 MB never come over a
+slow link: each try ends with the timeout. This much comes in time where 32 KiB come in a second, the slowest
+that servers may be."""
 
 
 class _Hidden(str):
@@ -47,6 +53,8 @@ class KafkaConnection:
     sasl_plain_username: str | None = field(default=None, repr=False)
     sasl_plain_password: str | None = field(default=None, repr=False)
     timeout_seconds: float = 30.0
+    _clusters: list[Any] = field(default_factory=list, init=False, repr=False, compare=False)
+    """What the brokers told of themselves, as kafka-python keeps it up to date."""
 
     def __post_init__(self) -> None:
         if not self.servers or not all(self.servers):
@@ -63,14 +71,17 @@ class KafkaConnection:
         """
         read_batches_in_one_go()
         with self.errors(), self._option_errors():
-            return KafkaConsumer(
+            consumer = KafkaConsumer(
                 **self._options(),
                 group_id=None,
                 enable_auto_commit=False,
                 auto_offset_reset="none",
                 allow_auto_create_topics=False,
                 isolation_level="read_committed",
+                fetch_max_bytes=FETCH_BYTES,
             )
+        self._clusters.append(consumer._cluster)
+        return consumer
 
     def admin(self) -> KafkaAdminClient:
         """A client that asks for metadata. Errors as `consumer`."""
@@ -92,9 +103,10 @@ class KafkaConnection:
             ) from None
         except (KafkaError, OSError) as error:
             raise BrokerUnreachable(
-                f"Kafka at {self._where} cannot be read: {self._text(error)}. Nothing is lost: the next run "
-                f"goes on from the checkpoint. Check that the broker is up and reachable from here, and "
-                f"protocol, certificates and login; the log of `kafka` says which of them failed."
+                f"Kafka at {self._where} cannot be read: {self._text(error)}.{self._advertised()} Nothing is "
+                f"lost: the next run goes on from the checkpoint. Check that the broker is up and reachable "
+                f"from here, and protocol, certificates and login; the log of `kafka` says which of them "
+                f"failed."
             ) from None
 
     @contextmanager
@@ -105,6 +117,17 @@ class KafkaConnection:
             raise ConfigurationError(
                 "kafka", f"{self._where}: {self._text(error)}", "Write each broker as HOST:PORT."
             ) from None
+
+    def _advertised(self) -> str:
+        """The addresses that the brokers told, if those are others than the configured ones."""
+        told = {f"{each.host}:{each.port}" for cluster in self._clusters for each in cluster.brokers()}
+        others = ", ".join(sorted(told - set(self.servers)))
+        if not others:
+            return ""
+        return (
+            f" It answered there that clients shall use {escaped(others, 300)} (`advertised.listeners` of "
+            f"the broker): that has to be reachable from here as well."
+        )
 
     @property
     def _where(self) -> str:
