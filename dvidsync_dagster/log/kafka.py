@@ -26,6 +26,10 @@ FETCH_BYTES = 3 << 18
 slow link: each try ends with the timeout. This much comes in time where 32 KiB come in a second, the slowest
 that servers may be."""
 
+RECEIVED_BYTES = 1 << 30
+"""Bytes of one answer that are taken at all. An answer of more than kafka-python's own 100 MB is refused and
+asked for again at once, without end, and each try takes memory."""
+
 
 class _Hidden(str):
     """kafka-python writes its options to its debug log, as `repr`."""
@@ -79,6 +83,7 @@ class KafkaConnection:
                 allow_auto_create_topics=False,
                 isolation_level="read_committed",
                 fetch_max_bytes=FETCH_BYTES,
+                receive_message_max_bytes=RECEIVED_BYTES,
             )
         self._clusters.append(consumer._cluster)
         return consumer

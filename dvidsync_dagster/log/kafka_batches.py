@@ -4,6 +4,9 @@ kafka-python 3 reads a batch record by record, a call for each number in it: mos
 takes. And it decodes the names of headers strictly, which in Kafka are any bytes: one that is no UTF-8 would
 keep all other records of its partition from being read. Its class for a batch is replaced by one that reads
 the same records with the same checks in half the time, and writes what cannot be decoded as ``\\xff``.
+
+A packed batch can unpack to ten thousand times its size. One that is too large is read as a single record,
+whose value is the packed batch.
 """
 
 from __future__ import annotations
@@ -16,6 +19,11 @@ from kafka.errors import CorruptRecordError
 from kafka.record import memory_records
 from kafka.record.default_records import DefaultRecordBatch
 from kafka.record.util import decode_varint
+
+from dvidsync_dagster.log.unpacking import unpacked_up_to
+
+UNPACKED_BYTES = 1 << 28
+"""Bytes of a batch that are unpacked. DVID sends a megabyte at most."""
 
 _MORE = 0x80
 """A byte from here on says that another one of the same number follows."""
@@ -49,9 +57,19 @@ class _Batch(DefaultRecordBatch):  # type: ignore[misc]
         if attributes & self.CONTROL_MASK:
             plain: Iterator[Any] = super().__iter__()
             return plain
-        if attributes & self.CODEC_MASK:
-            self._maybe_uncompress()
-        return self._records(bytes(self._buffer), self._pos)
+        if not attributes & self.CODEC_MASK:
+            return self._records(bytes(self._buffer), self._pos)
+        packed = bytes(memoryview(self._buffer)[self._pos :])
+        unpacked = unpacked_up_to(UNPACKED_BYTES, attributes & self.CODEC_MASK, packed)
+        if unpacked is None:
+            return iter((self._too_large(packed),))
+        return self._records(unpacked, 0)
+
+    def _too_large(self, packed: bytes) -> _Read:
+        offset, time = self._header_data[0], self._header_data[7]
+        # No key of DVID's: it is set aside as what cannot be decoded, and says this.
+        key = b"(unpacks to over %d bytes)" % UNPACKED_BYTES
+        return _Read(len(packed), offset, time, self.CREATE_TIME, key, packed, ())
 
     def _records(self, content: bytes, pos: int) -> Iterator[_Read]:
         base_offset, _, _, _, _, attributes, _, base_time, last_time, _, _, _, count = self._header_data

@@ -141,6 +141,17 @@ def test_compressed_batches(real_kafka: RealKafka, codec: str) -> None:
 
 
 @pytest.mark.kafka
+def test_a_message_of_100_mb(real_kafka: RealKafka) -> None:
+    """More than kafka-python takes by itself."""
+    topic, sizes = new_name(), [1, 100_000_100, 2]
+    create(real_kafka.address, topic, max_message_bytes="104000000")
+    messages = [Message(topic, 0, BASE + number, bytes(size)) for number, size in enumerate(sizes)]
+    produce(real_kafka.address, messages, max_request_size=104_000_000)
+    with open_log(real_kafka.address, topic, timeout_seconds=5) as log:
+        assert [len(value) for value in values(chunks(log, {}))] == sizes
+
+
+@pytest.mark.kafka
 def test_beginning_end_and_a_moment(real_kafka: RealKafka) -> None:
     topic, empty, missing = new_name(), new_name(), new_name()
     create(real_kafka.address, empty)

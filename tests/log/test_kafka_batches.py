@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from kafka import KafkaProducer, TopicPartition
 from kafka.consumer.fetcher import Fetcher
-from kafka.errors import CorruptRecordError, KafkaError
+from kafka.errors import CorruptRecordError, KafkaError, UnsupportedCodecError
 from kafka.record import MemoryRecords, memory_records
 from kafka.record.default_records import DefaultRecordBatch, DefaultRecordBatchBuilder
 
@@ -123,6 +123,34 @@ def test_a_damaged_batch_is_refused_where_kafka_python_refuses_it(
         assert plain(read)[: len(theirs)] == plain(theirs)
     else:
         assert (plain(read), type(error)) == (plain(theirs), type(their_error))
+
+
+@pytest.mark.parametrize("compression", [1, 2, 3, 4])
+def test_a_batch_that_unpacks_to_too_much_is_one_record_and_what_surrounds_it_is_read(
+    compression: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dvidsync_dagster.log.kafka_batches.UNPACKED_BYTES", 500_000)
+    large = batch_of([(0, b"1", bytes(300_000), []), (0, b"2", bytes(300_000), [])], compression=compression)
+    before, after = (batch_of([(0, b"%d" % place, b"v", [])], base_offset=place) for place in (0, 300))
+    large[:8] = (100).to_bytes(8, "big")
+    records, error = consumed(before + large + after)
+    assert error is None
+    assert [record.offset for record in records] == [0, 100, 300]
+    assert records[1].key == b"(unpacks to over 500000 bytes)"
+    assert records[1].value == bytes(large[DefaultRecordBatch.HEADER_STRUCT.size :])
+
+
+@pytest.mark.parametrize("compression", [1, 2, 3, 4, 5])
+@pytest.mark.parametrize("limit", [1 << 10, 1 << 28])
+def test_a_batch_that_cannot_be_unpacked_is_corrupt(
+    compression: int, limit: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dvidsync_dagster.log.kafka_batches.UNPACKED_BYTES", limit)
+    batch = batch_of([(0, b"1", b"value", [])])
+    batch[22] = compression
+    records, error = consumed(batch)
+    assert records == []
+    assert isinstance(error, CorruptRecordError | UnsupportedCodecError)
 
 
 class Raw(str):
