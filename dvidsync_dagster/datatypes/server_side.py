@@ -76,6 +76,7 @@ class Servers:
         apply: how operations on bodies are brought.
         own_values: which keys, neurons and elements people changed there.
         others: whether people may have changed bodies there.
+        begun: bodies (instance, version, label) of a repair that did not end.
     """
 
     source: Transport
@@ -93,6 +94,7 @@ class Servers:
     apply: Apply = "replay"
     own_values: OwnValues = field(default_factory=lambda: OwnValues(lambda _: ()))
     others: OthersAtWork = field(default_factory=OthersAtWork)
+    begun: frozenset[tuple[str, str, int]] = frozenset()
 
     def at_destination(self, instance: str) -> str:
         """What the source's instance is called at the destination."""

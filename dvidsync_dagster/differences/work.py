@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -177,6 +177,7 @@ class Work:
         shares_ids: people practise at the destination and take ids from its counters, which then are ahead.
         met_at: the destination's next mutation id when it was first met; 0 if that is not known.
         shown: how many items of each change are named.
+        begins: told of version, instance and bodies that are about to be changed by several commands.
     """
 
     dry_run: bool
@@ -184,10 +185,16 @@ class Work:
     shares_ids: bool = False
     met_at: int = 0
     shown: int = EXAMPLES
+    begins: Callable[[str, str, Collection[int]], None] = lambda *_: None
     own_edits: list[OwnEdit] = field(default_factory=list)
     changes: list[Change] = field(default_factory=list)
     not_repaired: list[NotRepaired] = field(default_factory=list)
     pending: list[Pending] = field(default_factory=list)
+
+    def begin(self, version: str, instance: str, bodies: Collection[int]) -> None:
+        """These bodies are about to be changed, perhaps by several commands."""
+        if not self.dry_run:
+            self.begins(version, instance, bodies)
 
     def plan(self, version: str, instance: str, kind: ChangeKind, items: Sequence[Any]) -> bool:
         """Note what is about to be done. True if it is to be done: there are items and this is no dry run."""

@@ -13,6 +13,7 @@ from dvidsync_dagster.config import AnyDestination, SyncConfig
 from dvidsync_dagster.differences.findings import EXAMPLES, Comparison
 from dvidsync_dagster.differences.mender import Mender
 from dvidsync_dagster.differences.work import NotRepaired, Repair, Work
+from dvidsync_dagster.log.begun_repairs import BegunRepairs
 from dvidsync_dagster.log.checkpoint import Checkpoint
 from dvidsync_dagster.repair.menders import opened_mending
 from dvidsync_dagster.repair.pending import PendingRecords
@@ -64,6 +65,7 @@ def repair(
         ) as mending,
     ):
         conflicts = conflict_table_of(config, destination.name)
+        begun = BegunRepairs(config, destination.name)
         versions = () if version is None else (version,)
         look = partial(look_at, config, destination, source, mending.follower, versions=versions)
         sides = look()
@@ -73,6 +75,7 @@ def repair(
             shares_ids=sides.own.practises,
             met_at=_met_at(checkpoint, conflicts),
             shown=EXAMPLES if version is None else ALL_SHOWN,
+            begins=begun.begin,
         )
         _tell_of_children(sides, say)
         with LaterRecords(config, sides, checkpoint, say, from_now=stuck) as later:
@@ -103,6 +106,7 @@ def repair(
             if (why := mender.why_left(row)) is not None:
                 work.not_repaired.append(NotRepaired.of(row, why))
         still_owner()
+        begun.done(after.sides.versions)
         closed = conflicts.repaired(lambda row: is_resolved(row, after))
         return _done(work, after.comparison, closed)
 

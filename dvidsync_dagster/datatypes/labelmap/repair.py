@@ -64,6 +64,7 @@ class LabelmapRepair(DataRepair):
         bodies |= _moved_between(found) if found is not None else set()
         # Before anything is changed.
         _note_own_edits(sorted(bodies), pair, work)
+        work.begin(pair.source.version, pair.source.name, bodies)
         if work.plan(pair.source.version, pair.source.name, JOIN, own):
             _join(own, pair, work, carry_out)
             found, _ = find(MAPPING, pair)
@@ -109,6 +110,7 @@ class LabelmapRepair(DataRepair):
         planned = _plan(found.only(found.at_source & found.at_destination), misplaced, pair, work)
         _note(planned, version, name, work)
         if planned:
+            work.begin(version, name, _moved_between(found))
             _carry_out(planned, pair, work, carry_out)
 
     def instance(

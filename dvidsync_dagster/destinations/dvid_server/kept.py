@@ -8,6 +8,7 @@ from functools import partial
 
 from dvidsync_dagster.config import SyncConfig
 from dvidsync_dagster.log.agreed import last_agreed
+from dvidsync_dagster.log.begun_repairs import BegunRepairs
 from dvidsync_dagster.log.digests import KeptDigests
 from dvidsync_dagster.log.kept_behind import KeptBehind
 from dvidsync_dagster.log.replaced import Replaced
@@ -21,12 +22,14 @@ class Kept:
         digests: of the values that runs have brought.
         replaced: values that were replaced, and that people may have made.
         behind: what events that were left out have touched.
+        begun: the bodies (instance, version, label) of a repair that did not end.
         agreed: when the last comparison began that found no difference (ns since 1970, the source's clock).
     """
 
     digests: KeptDigests
     replaced: Replaced
     behind: KeptBehind
+    begun: frozenset[tuple[str, str, int]]
     agreed: Callable[[], int]
 
     @classmethod
@@ -40,5 +43,6 @@ class Kept:
             digests=KeptDigests(config, destination, note),
             replaced=Replaced(config, destination),
             behind=KeptBehind(config, destination),
+            begun=BegunRepairs(config, destination).bodies(),
             agreed=partial(last_agreed, config, destination),
         )

@@ -12,6 +12,7 @@ from dvidsync_dagster.destinations.dvid_server.server import DvidServer
 from dvidsync_dagster.destinations.source import Source
 from dvidsync_dagster.dvid.opening import open_destination
 from dvidsync_dagster.dvid.writing import SourcesVersions
+from dvidsync_dagster.outgoing_text import counted
 
 
 @contextmanager
@@ -33,5 +34,11 @@ def opened_server(
         if is_new:
             refuse_twins(config, destination, client)
         kept = Kept.of(config, destination.name, note)
+        if kept.begun:
+            note(
+                f"a repair began to change {counted(len(kept.begun), 'body', 'bodies')} and did not end. "
+                f"What the source does to these is left out, or stops a run, until `dvidsync repair --apply` "
+                f"has ended"
+            )
         with DvidServer(destination, source, client, kept, still_owner=still_owner, note=note) as server:
             yield server

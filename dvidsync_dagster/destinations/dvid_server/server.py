@@ -103,6 +103,7 @@ class DvidServer:
             apply=config.apply,
             own_values=self._values.own,
             others=self._others,
+            begun=kept.begun,
         )
         self.sides: Sides = {typename: each.server_side(self._servers) for typename, each in ALL.items()}
 

@@ -68,7 +68,7 @@ class LabelmapSide(ServerSide):
         self._may_be_busy = False
         self._in_bulk = BulkChoice(servers, self.counter_state)
         self._looked = False
-        self._untouched = Untouched(servers.repo.ancestors)
+        self._untouched = Untouched(servers.repo.ancestors, servers.begun)
         self._batch_look = BatchLook((), self._find)
 
     # Planning

@@ -77,10 +77,17 @@ class Untouched:
 
     Args:
         ancestors: of a version at the source.
+        begun: bodies (instance, version, label) of a repair that did not end: signed as the source's, and
+            perhaps not as at the source.
     """
 
-    def __init__(self, ancestors: Callable[[str], Collection[str]]) -> None:
+    def __init__(
+        self,
+        ancestors: Callable[[str], Collection[str]],
+        begun: frozenset[tuple[str, str, int]] = frozenset(),
+    ) -> None:
         self._ancestors = cache(lambda version: frozenset(ancestors(version)) | {version})
+        self._begun = begun
         self._behind: dict[tuple[str, str, int], Behind] = {}
         self._lock = threading.Lock()
 
@@ -102,7 +109,7 @@ class Untouched:
 
     def beyond(self, events: Collection[BodyEvent]) -> Untouched:
         """The same, as if these had been left out."""
-        found = Untouched(self._ancestors)
+        found = Untouched(self._ancestors, self._begun)
         found._behind = dict(self._behind)
         for event in sorted(events, key=lambda event: event.rank):
             found.left_out(event)
@@ -151,6 +158,8 @@ class Untouched:
             cause: only because an earlier one was left out.
         """
         touched = {label: now.lasts[label] for label in filter(None, event.bodies)}
+        if not cause and (label := self._begun_of(event, now)):
+            return Refusal(place, f"a repair has begun to change body {label}, and did not end")
         for label, last in touched.items() if not cause else ():
             if last is not None and is_own(last, contact):
                 return Refusal(place, f"body {label} is the destination's own work: {_who(last)}")
@@ -172,6 +181,20 @@ class Untouched:
                     found = f"the destination gave id {each} itself, to body {body}: {_who(last)}"
                     return Refusal(place, found, RefusalReason.LABEL_EXISTS)
         return None
+
+    def _begun_of(self, event: BodyEvent, now: BodiesNow) -> int:
+        """One of the bodies that it touches, if a repair of it did not end; else 0."""
+        if not self._begun:
+            return 0
+        ids = (*_brought(event), *_split(event))
+        labels = {*event.bodies, *ids, *(now.homes[each] for each in ids)}
+        versions = self._ancestors(event.version)
+        found = (
+            body
+            for name, version, body in self._begun
+            if body in labels and name == event.instance and version in versions
+        )
+        return next(found, 0)
 
     def _cause(self, event: BodyEvent, bodies: Mapping[int, Body | None]) -> Behind | None:
         """What was left out before an event on one of its bodies, if that was not repaired since."""
