@@ -16,6 +16,7 @@ from dvidsync_dagster.config import AnyDestination, StartTime, SyncConfig
 from dvidsync_dagster.destinations.kinds import Opener, opened_destination
 from dvidsync_dagster.destinations.protocol import Brought, Standing, StoppedAt
 from dvidsync_dagster.events.batch import Batch
+from dvidsync_dagster.log.ahead import AheadOfClock
 from dvidsync_dagster.log.checkpoint import Checkpoint, LogStart
 from dvidsync_dagster.log.chunk import LogChunk
 from dvidsync_dagster.log.drain import MutationLog
@@ -154,7 +155,7 @@ class _Run:
             requests = destination.requests
             taken = self.reader.take_in(chunk, this)
             left_out = self.conflicts.left_out(taken.batch.events)
-            brought = self._bring(replace(taken.batch, left_out=left_out))
+            brought = self._bring(replace(taken.batch, left_out=left_out), chunk.ahead)
             self.reader.postpone(brought)
             self.still_owner()
             resolved = self._list(brought) + (self._close_agreeing() if chunk.last else 0)
@@ -173,15 +174,19 @@ class _Run:
             self.reader.next_chunk(brought)
             clock = time.monotonic()
 
-    def _bring(self, batch: Batch) -> Brought:
+    def _bring(self, batch: Batch, ahead: AheadOfClock) -> Brought:
         try:
             with self.reader.source_log.log.reading_on():
                 return self.session.destination.bring(batch)
         except StoppedAt as stopped:
             self.still_owner()
             self.conflicts.stop(stopped.rows, stopped.own_from)
-            if self.reader.disorder:
-                text = f"{stopped} Perhaps the cause: {self.reader.disorder}"
+            cause = self.reader.disorder
+            if not cause and ahead.records:
+                # What it depends on may be among them.
+                cause = f"{ahead}. Then run `dvidsync repair --apply`."
+            if cause:
+                text = f"{stopped} Perhaps the cause: {cause}"
                 raise StoppedAt(stopped.rows, text, stopped.own_from) from None
             raise
 

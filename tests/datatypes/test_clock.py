@@ -201,6 +201,19 @@ def test_a_run_that_stops_where_the_clock_went_back_names_that(
         sync(scene, relay)
 
 
+def test_a_run_that_stops_behind_a_record_ahead_of_the_clock_names_that_and_the_way_out(
+    scene: SourceAndDestination, relay: Relay
+) -> None:
+    """The version in which people work was made while the source's clock was ahead."""
+    child = scene.new_version(scene.root)
+    commit, made = relay.fresh(2)
+    scene.post(scene.key(KEYS, "in the child"), body=b"x", version=child)
+    relay.publish([commit, replace(made, key=time.time_ns() + 600 * SECOND), *relay.fresh(1)])
+    with pytest.raises(Conflict, match="Perhaps the cause: 1 record waits: keys are up to 0:") as stopped:
+        sync(scene, relay)
+    assert "repair --apply" in str(stopped.value)
+
+
 def test_a_start_after_the_copy_was_made_is_told_of(
     scene: SourceAndDestination, monkeypatch: pytest.MonkeyPatch
 ) -> None:
