@@ -11,9 +11,11 @@ from typing import Any
 import httpx
 import pytest
 
+from dvidsync_dagster.config import SyncConfig
 from dvidsync_dagster.dvid.times import go_time
 from dvidsync_dagster.errors import ConfigurationError, Conflict
 from dvidsync_dagster.log.quarantine import Quarantine
+from dvidsync_dagster.repair.repairing import repair
 from dvidsync_dagster.run.follow import Scope
 from dvidsync_dagster.run.report import ChunkReport
 from tests.datatypes.source_and_destination import SourceAndDestination
@@ -202,7 +204,7 @@ def test_a_run_that_stops_where_the_clock_went_back_names_that(
 
 
 def test_a_run_that_stops_behind_a_record_ahead_of_the_clock_names_that_and_the_way_out(
-    scene: SourceAndDestination, relay: Relay
+    scene: SourceAndDestination, relay: Relay, clock: WrongClock
 ) -> None:
     """The version in which people work was made while the source's clock was ahead."""
     child = scene.new_version(scene.root)
@@ -212,6 +214,27 @@ def test_a_run_that_stops_behind_a_record_ahead_of_the_clock_names_that_and_the_
     with pytest.raises(Conflict, match="Perhaps the cause: 1 record waits: keys are up to 0:") as stopped:
         sync(scene, relay)
     assert "repair --apply" in str(stopped.value)
+    clock.shift = timedelta(seconds=601)  # by then
+    settings = {"kafka": relay.settings(), "source": {"url": clock.url}}
+    config = SyncConfig.model_validate(
+        {
+            "repo": scene.root,
+            "destinations": [scene.destination_fields()],
+            "settle_seconds": 0,
+            "quarantine": str(scene.quarantine),
+            **settings,
+        }
+    )
+    repair(
+        config,
+        config.destinations[0],
+        checkpoint=scene.checkpoint,
+        stuck=True,
+        dry_run=False,
+        still_owner=lambda: None,
+    )
+    scene.sync(**settings)
+    scene.assert_same()
 
 
 def test_a_start_after_the_copy_was_made_is_told_of(
