@@ -207,4 +207,4 @@ def new_writer(
     """The writer of an instance; `own_values` tells what people changed at the destination."""
     synced = instances[source.name].syncs if source.name in instances else ()
     edge = block_edge(instances[name] for name in synced if name in instances)
-    return AnnotationWriter(source, destination, edge, OwnElements(source, own_values))
+    return AnnotationWriter(source, destination, edge, OwnElements(own_values, source))

@@ -10,7 +10,7 @@ from typing import Any
 from dvidsync_dagster.datatypes.neuronjson.events import SCHEMAS, body_of
 from dvidsync_dagster.datatypes.neuronjson.reading import read_neurons
 from dvidsync_dagster.datatypes.neuronjson.stamps import TIME, USER, made_elsewhere, stamps
-from dvidsync_dagster.datatypes.own_values import Both, Evidence, LeftAlone, OwnValues, first_of
+from dvidsync_dagster.datatypes.own_values import Both, Evidence, LeftAlone, OwnItems, first_of
 from dvidsync_dagster.differences.hashes import hashed
 from dvidsync_dagster.differences.sides import DvidSide
 from dvidsync_dagster.dvid.exact_json import canonical, fields_of
@@ -23,22 +23,12 @@ Neuron = int | str
 
 
 @dataclass(frozen=True, slots=True)
-class OwnNeurons:
-    """An instance on both sides. Who changed a field, and when, makes no other neuron: a run that was killed
-    can have left DVID's own stamps.
-
-    Args:
-        values: what is known of the destination.
-    """
+class OwnNeurons(OwnItems[Neuron]):
+    """Who changed a field, and when, makes no other neuron: a run that was killed can have left DVID's own
+    stamps."""
 
     source: Neuronjson
     destination: Neuronjson
-    values: OwnValues
-
-    @property
-    def are_told(self) -> bool:
-        """Whether anything is known. If not, the destination need not be asked."""
-        return self.values.digests is not None
 
     def compared(
         self,
@@ -109,12 +99,6 @@ class OwnNeurons:
         """The schema, if people changed it; `there` is what the destination has."""
         evidence = Evidence(partial(_digests_in, self.source), lambda _: there or b"")
         return self.values.about_to_write(version, self.source.name, both, evidence)
-
-    def written(
-        self, version: str, both: Mapping[Neuron, Both], own: Collection[Neuron], refused: Collection[Neuron]
-    ) -> None:
-        """What became of them."""
-        self.values.written(version, self.source.name, both, own=own, refused=refused)
 
 
 def _digests_in(

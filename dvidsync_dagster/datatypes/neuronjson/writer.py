@@ -30,7 +30,7 @@ class NeuronjsonWriter:
     _own: OwnNeurons = field(init=False)
 
     def __post_init__(self, own_values: OwnValues) -> None:
-        self._own = OwnNeurons(self.source, self.destination, own_values)
+        self._own = OwnNeurons(own_values, self.source, self.destination)
 
     def agreeing(self, version: str, neurons: Collection[Neuron]) -> set[Neuron]:
         """Those that are the same on both sides, or on neither."""
