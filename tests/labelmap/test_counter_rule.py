@@ -15,8 +15,9 @@ from dvidsync_dagster.datatypes.labelmap.counter_rule import (
     HIGHEST_GIVEN,
     REACH,
     CounterState,
-    after,
+    ids_of,
     left_by,
+    past,
 )
 from dvidsync_dagster.datatypes.labelmap.events import (
     Cleave,
@@ -63,6 +64,14 @@ def reserve(first: int, last: int) -> ReserveLabels:
 
 def set_next(label: int) -> SetNextLabel:
     return SetNextLabel(**COMMON, next_label=label, ceiling=None)
+
+
+def after(state: CounterState, event: LabelEvent) -> CounterState:
+    """How a counter stands after the event; `state` is how it stood before."""
+    if isinstance(event, SetNextLabel):
+        return CounterState(event.next_label + 1, was_set=True)
+    ids = ids_of(event)
+    return state if ids is None else past(state, ids)
 
 
 MERGE = Merge(**BODY, target=1, labels=(2,))

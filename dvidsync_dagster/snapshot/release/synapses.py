@@ -14,7 +14,8 @@ from dvidsync_dagster.snapshot.dataset import Dataset
 from dvidsync_dagster.snapshot.release.labels import Labels, bodies_of
 
 _COLUMNS = ("x", "y", "z", "ordinal", "kind", "prop", "rels", "sv")
-PRE, POST = KINDS = ("PreSyn", "PostSyn")
+POST = "PostSyn"
+KINDS = ("PreSyn", POST)
 
 _BITS = 21
 _LIMIT = 1 << (_BITS - 1)

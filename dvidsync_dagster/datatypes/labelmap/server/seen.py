@@ -49,11 +49,11 @@ def body_of(last_mod: LastMod, contact: Contact) -> Body:
     """What a body's last change says."""
     rank = rank_of(last_mod.app)
     if rank is not None:
-        return Body(reached=rank, tagged=True)
+        return Body(reached=rank)
     if last_mod.mutation_id >= contact.next_mutation_id:
-        return Body(reached=None, tagged=False)
+        return Body(reached=None)
     era = contact.era if contact.era and line_time(last_mod.time) >= contact.era else 0
-    return Body(reached=(era, last_mod.mutation_id), tagged=False)
+    return Body(reached=(era, last_mod.mutation_id))
 
 
 def look(
