@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from dvidsync_dagster.compare.both_sides import BothSides, look_at, opened_source
-from dvidsync_dagster.compare.comparison import compare_and_keep
+from dvidsync_dagster.compare.both_sides import BothSides, ToCompare, opened_source
+from dvidsync_dagster.compare.comparison import compare_opened
 from dvidsync_dagster.compare.later import LaterRecords
 from dvidsync_dagster.compare.reading import Say
 from dvidsync_dagster.config import AnyDestination, SyncConfig
@@ -65,8 +65,8 @@ def repair(
     ):
         conflicts = conflict_table_of(config, destination.name)
         versions = () if version is None else (version,)
-        look = partial(look_at, config, destination, source, mending.follower, versions=versions)
-        sides = look()
+        opened = ToCompare(config, destination, source, mending.follower, versions)
+        sides = opened.look()
         work = Work(
             dry_run,
             mending.reads_at_once,
@@ -77,24 +77,16 @@ def repair(
         _tell_of_children(sides, say)
         with LaterRecords(config, sides, checkpoint, say, from_now=stuck) as later:
             pending = PendingRecords(later, config.settle_seconds)
-            with mending.mender(sides, look, pending, work) as mender:
+            with mending.mender(sides, opened.look, pending, work) as mender:
                 mend(mender, say)
             if dry_run:
                 listed = sum(row.row.version in sides.versions for row in conflicts.rows("open"))
                 return _done(work, None, listed)
-            compare_again = partial(
-                compare_and_keep,
-                config,
-                destination,
-                source,
-                mending.follower,
-                versions=versions,
-                reached=lambda: checkpoint,
-            )
+            compare_again = partial(compare_opened, opened, reached=lambda: checkpoint)
             say("Comparing once more.")
             after = compare_again()
             for _ in range(AGAIN):
-                with mending.mender(after.sides, look, pending, work) as mender:
+                with mending.mender(after.sides, opened.look, pending, work) as mender:
                     if not mender.left(after.comparison.differences):
                         break
                 say("Comparing once more, as more was mended.")
