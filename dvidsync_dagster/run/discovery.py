@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from dvidsync_dagster.config import AnyDestination, BucketConfig, StartTime, SyncConfig
-from dvidsync_dagster.datatypes.place import SourcePlaces
 from dvidsync_dagster.datatypes.registry import FOLLOWED
+from dvidsync_dagster.datatypes.source_places import SourcePlaces
 from dvidsync_dagster.dvid.asking import ask_server
 from dvidsync_dagster.dvid.repo import Instance, RepoInfo, ServerInfo
 from dvidsync_dagster.dvid.transport import Transport

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from dvidsync_dagster import snapshot
-from dvidsync_dagster.destinations.bucket.moments import MARGIN_NS
+from dvidsync_dagster.destinations.bucket.time_margins import MARGIN_NS
 from dvidsync_dagster.errors import ConfigurationError, OwnershipLost, Unfit
 from dvidsync_dagster.run.follow import Scope
 from dvidsync_dagster.run.report import ChunkReport

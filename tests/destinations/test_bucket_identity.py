@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dvidsync_dagster.destinations.bucket.draft import owners
-from dvidsync_dagster.destinations.bucket.identity import SECOND, is_another, is_newborn, was_in
+from dvidsync_dagster.destinations.bucket.instance_identity import SECOND, is_another, is_newborn, was_in
 from dvidsync_dagster.dvid.repo import Instance, RepoInfo, Version
 from dvidsync_dagster.dvid.repo_log import born
 from dvidsync_dagster.snapshot.pointer import BranchState

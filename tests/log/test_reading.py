@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from dvidsync_dagster.events.origin import Origin
 from dvidsync_dagster.log.checkpoint import PartitionPosition, Positions
 from dvidsync_dagster.log.chunk import LogChunk
-from dvidsync_dagster.log.reading import Reading
+from dvidsync_dagster.log.reading import LogReading
 from dvidsync_dagster.log.record import Partition
 from tests.log.memory_feed import MemoryFeed, Stored
 
@@ -32,7 +32,7 @@ def reading(
     choose: Callable[[int], int] = FIRST,
     ends: Mapping[Partition, int] | None = None,
     **options: Any,
-) -> tuple[Reading, MemoryFeed]:
+) -> tuple[LogReading, MemoryFeed]:
     ends = ends or {place: max((r.offset + 1 for r in rs), default=0) for place, rs in partitions.items()}
     full: dict[str, dict[int, PartitionPosition]] = {}
     for topic, partition in partitions:
@@ -47,7 +47,7 @@ def reading(
         "chunk_bytes": 1 << 20,
         "reorder_ns": REORDER,
     }
-    return Reading(feed, full, ends, **(defaults | options)), feed
+    return LogReading(feed, full, ends, **(defaults | options)), feed
 
 
 def rows(chunk: LogChunk) -> list[tuple[int, str, int, int]]:

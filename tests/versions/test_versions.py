@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from dvid_sandbox.launcher import SandboxServer
 from dvid_sandbox.proofreaders import make_repo
 from dvidsync_dagster.datatypes.repo.decoding import decode
-from dvidsync_dagster.datatypes.repo.lines import has_lines
+from dvidsync_dagster.datatypes.repo.node_log_lines import has_lines
 from dvidsync_dagster.datatypes.repo.side import command_of
 from dvidsync_dagster.datatypes.repo.writer import VersionWriter
 from dvidsync_dagster.dvid.http import DvidClient

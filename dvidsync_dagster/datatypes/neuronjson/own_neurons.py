@@ -18,12 +18,12 @@ from dvidsync_dagster.dvid.neuronjson import Neuronjson
 from dvidsync_dagster.errors import ServerFailed
 from dvidsync_dagster.log.digests import NOTHING
 
-Neuron = int | str
+NeuronKey = int | str
 """A body, or the name of a schema."""
 
 
 @dataclass(frozen=True, slots=True)
-class OwnNeurons(OwnItems[Neuron]):
+class OwnNeurons(OwnItems[NeuronKey]):
     """Who changed a field, and when, makes no other neuron: a run that was killed can have left DVID's own
     stamps."""
 
@@ -35,8 +35,8 @@ class OwnNeurons(OwnItems[Neuron]):
         found: Mapping[int, bytes],
         there: Mapping[int, bytes],
         bodies: Collection[int],
-        times: Mapping[Neuron, Sequence[int]],
-    ) -> dict[Neuron, Both]:
+        times: Mapping[NeuronKey, Sequence[int]],
+    ) -> dict[NeuronKey, Both]:
         """Neurons on both sides; `times` are when the source changed each, the first one first."""
         return {
             body: Both(
@@ -49,12 +49,12 @@ class OwnNeurons(OwnItems[Neuron]):
         }
 
     def compared_schema(
-        self, kind: str, schema: bytes | None, there: bytes | None, times: Mapping[Neuron, Sequence[int]]
-    ) -> dict[Neuron, Both]:
+        self, kind: str, schema: bytes | None, there: bytes | None, times: Mapping[NeuronKey, Sequence[int]]
+    ) -> dict[NeuronKey, Both]:
         """A schema likewise."""
         return {kind: Both(item_of(kind), schema_digest(schema), schema_digest(there), first_of(times, kind))}
 
-    def agreeing(self, version: str, neurons: Collection[Neuron]) -> set[Neuron]:
+    def agreeing(self, version: str, neurons: Collection[NeuronKey]) -> set[NeuronKey]:
         """Those that are the same on both sides, or on neither."""
         asked = sorted(neurons, key=str)
         here, there = (
@@ -65,11 +65,11 @@ class OwnNeurons(OwnItems[Neuron]):
     def own(
         self,
         version: str,
-        both: Mapping[Neuron, Both],
+        both: Mapping[NeuronKey, Both],
         found: Mapping[int, bytes],
         there: Mapping[int, bytes],
-        times: Mapping[Neuron, Sequence[int]],
-    ) -> LeftAlone[Neuron]:
+        times: Mapping[NeuronKey, Sequence[int]],
+    ) -> LeftAlone[NeuronKey]:
         """Those that people changed, which must not be written, and why; all others that differ are going to
         be.
 
@@ -78,7 +78,7 @@ class OwnNeurons(OwnItems[Neuron]):
             times: when the source changed each.
         """
 
-        def shows_people(body: Neuron) -> bool:
+        def shows_people(body: NeuronKey) -> bool:
             assert isinstance(body, int)
             since, until = self.values.copied_from, self.values.told_up_to
             if since is None:
@@ -95,15 +95,17 @@ class OwnNeurons(OwnItems[Neuron]):
         )
         return self.values.about_to_write(version, self.source.name, both, evidence)
 
-    def own_schema(self, version: str, both: Mapping[Neuron, Both], there: bytes | None) -> LeftAlone[Neuron]:
+    def own_schema(
+        self, version: str, both: Mapping[NeuronKey, Both], there: bytes | None
+    ) -> LeftAlone[NeuronKey]:
         """The schema, if people changed it; `there` is what the destination has."""
         evidence = Evidence(partial(_digests_in, self.source), lambda _: there or b"")
         return self.values.about_to_write(version, self.source.name, both, evidence)
 
 
 def _digests_in(
-    server: Neuronjson, version: str, neurons: Sequence[Neuron], *, proves: bool = False
-) -> dict[Neuron, int]:
+    server: Neuronjson, version: str, neurons: Sequence[NeuronKey], *, proves: bool = False
+) -> dict[NeuronKey, int]:
     """`proves`: that a neuron is not there is asked for alone."""
     bodies = [each for each in neurons if isinstance(each, int)]
     read = server.records if proves else server.listed
@@ -126,7 +128,7 @@ def why_left_alone(body: int, why: str, record: bytes | None) -> str:
     return f"neuron {body}: {why}; {who or 'somebody'} changed it last there, {when}"
 
 
-def item_of(neuron: Neuron) -> int:
+def item_of(neuron: NeuronKey) -> int:
     """What tells a neuron or a schema apart."""
     return hashed(f"{neuron}".encode())
 

@@ -15,7 +15,7 @@ from dvidsync_dagster.datatypes.repo.commands import (
     WriteLog,
     WriteNote,
 )
-from dvidsync_dagster.datatypes.repo.lines import has_lines
+from dvidsync_dagster.datatypes.repo.node_log_lines import has_lines
 from dvidsync_dagster.dvid.repo import (
     Version,
     commit_version,

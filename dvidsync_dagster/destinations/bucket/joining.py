@@ -13,7 +13,7 @@ import logging
 from collections.abc import Callable
 
 from dvidsync_dagster.destinations.bucket.draft import Draft
-from dvidsync_dagster.destinations.bucket.identity import (
+from dvidsync_dagster.destinations.bucket.instance_identity import (
     data_uuids,
     is_another,
     is_newborn,

@@ -39,7 +39,7 @@ class Reached:
 
 
 @dataclass(slots=True)
-class Stretch:
+class VersionStretch:
     """What happened in one version, in an order in which it can be applied.
 
     Args:
@@ -61,7 +61,7 @@ class Stretches:
         untold: versions that have begun, though the log lacks their making.
     """
 
-    stretches: list[Stretch] = field(default_factory=list)
+    stretches: list[VersionStretch] = field(default_factory=list)
     late: list[Event] = field(default_factory=list)
     already_there: int = 0
     untold: list[str] = field(default_factory=list)
@@ -97,7 +97,7 @@ class _Dividing:
         self._at = versions.place(reached.version) or 0
         self._base = versions.place(reached.base) or 0
         self._found = Stretches()
-        self._open = Stretch(reached.version, is_committed=reached.is_committed)
+        self._open = VersionStretch(reached.version, is_committed=reached.is_committed)
 
     def take(self, place: int, event: Event) -> None:
         match event:
@@ -148,7 +148,7 @@ class _Dividing:
             parent = self._open.version
             self._at += 1
             version = self._versions.versions[self._at]
-            self._open = Stretch(version.uuid)
+            self._open = VersionStretch(version.uuid)
             if not (isinstance(event, NewVersion) and event.child == version.uuid):
                 self._found.untold.append(version.uuid)
                 made = NewVersion(

@@ -14,8 +14,8 @@ from dvidsync_dagster.datatypes.labelmap.counter_rule import CounterState
 from dvidsync_dagster.datatypes.labelmap.events import BodyEvent, LabelEvent, Merge
 from dvidsync_dagster.datatypes.labelmap.server import combining
 from dvidsync_dagster.datatypes.labelmap.server.batch_look import BatchLook, Findings
-from dvidsync_dagster.datatypes.labelmap.server.beyond_stop import BeyondStop
 from dvidsync_dagster.datatypes.labelmap.server.bodies import Bodies
+from dvidsync_dagster.datatypes.labelmap.server.bodies_beyond_stop import BodiesBeyondStop
 from dvidsync_dagster.datatypes.labelmap.server.bulk_choice import BulkChoice
 from dvidsync_dagster.datatypes.labelmap.server.commands import (
     LabelCommand,
@@ -29,13 +29,13 @@ from dvidsync_dagster.datatypes.labelmap.server.counted import CountedLabelmap
 from dvidsync_dagster.datatypes.labelmap.server.counter import LabelCounter
 from dvidsync_dagster.datatypes.labelmap.server.counters import Counters
 from dvidsync_dagster.datatypes.labelmap.server.first_changes import FirstChanges
-from dvidsync_dagster.datatypes.labelmap.server.late import changed_since
+from dvidsync_dagster.datatypes.labelmap.server.late_changes import changed_since
+from dvidsync_dagster.datatypes.labelmap.server.merge_duration import merge_seconds
 from dvidsync_dagster.datatypes.labelmap.server.overtaken import is_past
 from dvidsync_dagster.datatypes.labelmap.server.presence import BodyPresence, Seen, find_presence
 from dvidsync_dagster.datatypes.labelmap.server.put_back import without_what_ends_as_at_the_source
 from dvidsync_dagster.datatypes.labelmap.server.read_in_bulk import known_bodies
 from dvidsync_dagster.datatypes.labelmap.server.repeating import combined, command_of, part_of
-from dvidsync_dagster.datatypes.labelmap.server.rest import merge_seconds
 from dvidsync_dagster.datatypes.labelmap.server.seen import Contact, is_present, look
 from dvidsync_dagster.datatypes.labelmap.server.untouched import Untouched
 from dvidsync_dagster.datatypes.labelmap.server.writer import LabelmapWriter
@@ -283,7 +283,7 @@ class LabelmapSide(ServerSide):
     ) -> Iterator[tuple[Event, Refusal]]:
         untouched = self._untouched.beyond([event for event in refused if isinstance(event, BodyEvent)])
         look = self._batch_look if self.servers.others.looks else None
-        beyond = BeyondStop(untouched, self._labelmap, self.servers.pool, self.contact, shown_by, look)
+        beyond = BodiesBeyondStop(untouched, self._labelmap, self.servers.pool, self.contact, shown_by, look)
         return beyond.refused(steps, self.servers.repo.ancestors)
 
     def left_out(self, event: Event) -> None:

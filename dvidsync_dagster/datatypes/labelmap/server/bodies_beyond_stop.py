@@ -15,7 +15,7 @@ from dvidsync_dagster.dvid.labelmap import Labelmap
 from dvidsync_dagster.plan.outcome import Refusal
 
 
-class BeyondStop:
+class BodiesBeyondStop:
     """Goes through operations that a run has not come to, version after version.
 
     Args:
