@@ -218,7 +218,7 @@ class _Run:
             ahead=chunk.ahead,
             operations=len(brought.applied),
             requests=requests,
-            already_there=brought.already_there,
+            present=brought.present,
             held=len(brought.held) + self.reader.undecodable.waiting.fresh,
             open_for_long=taken.open_for_long,
             not_followed=dict(at_hand.not_followed),

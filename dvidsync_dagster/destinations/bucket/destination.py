@@ -154,10 +154,10 @@ class BucketDestination:
 
     def bring(self, batch: Batch) -> Brought:
         if self._again or batch.again:
-            return Brought(applied=list(batch.events), already_there=len(batch.events))
+            return Brought(applied=list(batch.events), present=len(batch.events))
         draft = self._met
         if self._first.was_read_anew(draft, batch, self._concerns):
-            return Brought(applied=list(batch.events), already_there=len(batch.events))
+            return Brought(applied=list(batch.events), present=len(batch.events))
         began = time.monotonic()
         missing = self._joining.missing(draft)
         ordered = in_order(batch)
@@ -173,7 +173,7 @@ class BucketDestination:
         return Brought(
             applied=ordered.events,
             held=ordered.held,
-            already_there=found.already_there,
+            present=found.present,
             conflicts=tuple(
                 ConflictRow.of(event, _LATE)
                 for event in found.late

@@ -240,7 +240,7 @@ class LabelmapSide(ServerSide):
             return Outcome(len(found.present), tuple(left_out))
         outcome = writer.carry_out(part_of(command, events, kept), [events[place] for place in kept])
         left_out += [replace(each, part=kept[each.part]) for each in outcome.refusals]
-        return Outcome(len(found.present) + outcome.already_there, tuple(left_out))
+        return Outcome(len(found.present) + outcome.present, tuple(left_out))
 
     def _findings(self, command: LabelCommand, events: Sequence[Event]) -> Findings:
         if not self.servers.skips:
