@@ -15,7 +15,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from dvidsync_dagster.log.digests import NOTHING, Possible
 
@@ -299,32 +299,3 @@ class OwnValues:
     def _parent(self, version: str) -> str | None:
         parents = self.parents(version)
         return parents[0] if len(parents) == 1 else None
-
-
-class _Instance(Protocol):
-    @property
-    def name(self) -> str: ...
-
-
-@dataclass(frozen=True, slots=True)
-class OwnItems(Generic[K]):
-    """The items of one instance on both sides, for a writer.
-
-    Args:
-        values: what is known of the destination.
-        source: the instance there.
-    """
-
-    values: OwnValues
-    source: _Instance
-
-    @property
-    def are_told(self) -> bool:
-        """Whether anything is known. If not, the destination need not be asked."""
-        return self.values.digests is not None
-
-    def written(
-        self, version: str, both: Mapping[K, Both], own: Collection[K], refused: Collection[K]
-    ) -> None:
-        """What became of items."""
-        self.values.written(version, self.source.name, both, own=own, refused=refused)

@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dvidsync_dagster.datatypes.contract import Stretch
 from dvidsync_dagster.datatypes.labelmap.counter_rule import (
     HIGHEST_GIVEN,
     REACH,
@@ -32,6 +31,7 @@ from dvidsync_dagster.datatypes.labelmap.events import (
 )
 from dvidsync_dagster.datatypes.labelmap.gather import gather
 from dvidsync_dagster.datatypes.labelmap.server.seen import Contact
+from dvidsync_dagster.datatypes.source_side import Stretch
 from dvidsync_dagster.events.event import Announcement
 from dvidsync_dagster.events.origin import Origin
 from tests.labelmap.crowd import ROOT, WEIGHTS, Crowd

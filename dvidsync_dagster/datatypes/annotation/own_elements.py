@@ -12,7 +12,8 @@ import orjson
 from dvidsync_dagster.datatypes.annotation.commands import place_named
 from dvidsync_dagster.datatypes.annotation.region import Region
 from dvidsync_dagster.datatypes.annotation.touched_positions import read_touched
-from dvidsync_dagster.datatypes.own_values import Both, Evidence, LeftAlone, OwnItems
+from dvidsync_dagster.datatypes.own_items import OwnItems
+from dvidsync_dagster.datatypes.own_values import Both, Evidence, LeftAlone
 from dvidsync_dagster.differences.hashes import canonical, hashed
 from dvidsync_dagster.differences.sides import DvidSide
 from dvidsync_dagster.dvid.annotation import Annotation, Element, Point, position

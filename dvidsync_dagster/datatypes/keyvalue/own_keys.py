@@ -10,7 +10,8 @@ from itertools import islice
 from typing import IO
 
 from dvidsync_dagster.datatypes.keyvalue.reading import KEYS_PER_REQUEST, read_keys, read_values
-from dvidsync_dagster.datatypes.own_values import Both, Evidence, LeftAlone, OwnItems, first_of
+from dvidsync_dagster.datatypes.own_items import OwnItems
+from dvidsync_dagster.datatypes.own_values import Both, Evidence, LeftAlone, first_of
 from dvidsync_dagster.differences.hashes import hashed
 from dvidsync_dagster.differences.sides import DvidSide
 from dvidsync_dagster.dvid.keyvalue import Keyvalue, key_bytes

@@ -10,7 +10,8 @@ from typing import Any
 from dvidsync_dagster.datatypes.neuronjson.events import SCHEMAS, body_of
 from dvidsync_dagster.datatypes.neuronjson.reading import read_neurons
 from dvidsync_dagster.datatypes.neuronjson.stamps import TIME, USER, made_elsewhere, stamps
-from dvidsync_dagster.datatypes.own_values import Both, Evidence, LeftAlone, OwnItems, first_of
+from dvidsync_dagster.datatypes.own_items import OwnItems
+from dvidsync_dagster.datatypes.own_values import Both, Evidence, LeftAlone, first_of
 from dvidsync_dagster.differences.hashes import hashed
 from dvidsync_dagster.differences.sides import DvidSide
 from dvidsync_dagster.dvid.exact_json import canonical, fields_of
