@@ -37,7 +37,7 @@ class Session:
 
 
 @contextmanager
-def opened(
+def opened_session(
     config: SyncConfig,
     destination: AnyDestination,
     *,

@@ -48,7 +48,7 @@ class Synapses:
     notes: tuple[str, ...]
 
 
-def read(dataset: Dataset, annotation: str, labelmap: str) -> Synapses | None:
+def read_synapses(dataset: Dataset, annotation: str, labelmap: str) -> Synapses | None:
     """The synapses of an instance; None if it has none.
 
     As in flyem-snapshot, points on body 0 are left out, pairs with a point that is not there, and then points

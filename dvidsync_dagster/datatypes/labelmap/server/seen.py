@@ -57,7 +57,7 @@ def body_of(last_mod: LastMod, contact: Contact) -> Body:
     return Body(reached=(era, last_mod.mutation_id))
 
 
-def look(
+def look_at_bodies(
     events: Sequence[LabelEvent],
     labelmap: Labelmap,
     pool: Executor,
@@ -302,6 +302,6 @@ def _bodies(labelmap: Labelmap, supervoxels: Sequence[tuple[str, int]]) -> dict[
 def is_present(event: BodyEvent, labelmap: Labelmap, pool: Executor, contact: Contact) -> bool:
     """Whether one operation has been applied, as far as its own bodies tell."""
     # One operation alone cannot tell whether its bodies were taken away by the source or by somebody here.
-    seen = look([event], labelmap, pool, contact, alone=True)
+    seen = look_at_bodies([event], labelmap, pool, contact, alone=True)
     alone = order(claims_of([event], lambda _: CounterState(next_label=0, was_set=True)))
     return 0 in find_presence([event], alone, seen).present

@@ -36,7 +36,7 @@ from dvidsync_dagster.datatypes.labelmap.server.presence import BodyPresence, Se
 from dvidsync_dagster.datatypes.labelmap.server.put_back import without_what_ends_as_at_the_source
 from dvidsync_dagster.datatypes.labelmap.server.read_in_bulk import known_bodies
 from dvidsync_dagster.datatypes.labelmap.server.repeating import combined, command_of, part_of
-from dvidsync_dagster.datatypes.labelmap.server.seen import Contact, is_present, look
+from dvidsync_dagster.datatypes.labelmap.server.seen import Contact, is_present, look_at_bodies
 from dvidsync_dagster.datatypes.labelmap.server.untouched import Untouched
 from dvidsync_dagster.datatypes.labelmap.server.writer import LabelmapWriter
 from dvidsync_dagster.datatypes.server_side import Presence, Servers, ServerSide, Unit, single
@@ -180,7 +180,7 @@ class LabelmapSide(ServerSide):
             if self.servers.apply != "replay":
                 labelmap = known_bodies(labelmap, own, SHORT_SECONDS)
             copied = happened if instance in self._copied else ()
-            seen |= look(own, labelmap, self.servers.pool, self.contact, copied=copied)
+            seen |= look_at_bodies(own, labelmap, self.servers.pool, self.contact, copied=copied)
         if seen.own_from is not None:
             self.contact = replace(self.contact, next_mutation_id=seen.own_from)
         if seen.has_own:
