@@ -25,8 +25,8 @@ from benchmarks.source import LABELMAP, Source
 from dvid_sandbox.launcher import DvidServer, SandboxServer
 from dvidsync_dagster.config import BucketConfig
 from dvidsync_dagster.datatypes.labelmap.snapshot.tables import tables_of
+from dvidsync_dagster.destinations.bucket.configured_bucket import bucket_of, table_app
 from dvidsync_dagster.destinations.bucket.draft import Draft
-from dvidsync_dagster.destinations.bucket.place import bucket_of, table_app
 from dvidsync_dagster.destinations.bucket.tables import BranchTables
 from dvidsync_dagster.dvid.proto.labelmap_pb2 import LabelIndices
 from dvidsync_dagster.dvid.protobuf import mapping_ops

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from functools import cache
@@ -116,3 +118,20 @@ def _known(running: Emulator, monkeypatch: pytest.MonkeyPatch) -> Iterator[Emula
         monkeypatch.setenv(name, value)
     yield running
     running.set(Faults())
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A certificate for localhost with its key."""
+    openssl = shutil.which("openssl")
+    if openssl is None:
+        pytest.skip("no openssl on PATH")
+    path = tmp_path_factory.mktemp("certificate") / "localhost.pem"
+    name = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"]
+    command = [openssl, "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", *name]
+    subprocess.run(
+        [*command, "-keyout", path, "-out", path.with_suffix(".crt")], check=True, capture_output=True
+    )
+    with path.open("ab") as file:
+        file.write(path.with_suffix(".crt").read_bytes())
+    return path

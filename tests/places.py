@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
 
-from dvidsync_dagster.datatypes.contract import Fate, SourceSide
-from dvidsync_dagster.datatypes.place import SourcePlaces
+from dvidsync_dagster.datatypes.source_places import SourcePlaces
+from dvidsync_dagster.datatypes.source_side import Fate, SourceSide
 from dvidsync_dagster.dvid.repo import RepoInfo
 from dvidsync_dagster.events.event import Event
 

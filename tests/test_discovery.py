@@ -20,7 +20,7 @@ from dvidsync_dagster.dvid.patience import Patience
 from dvidsync_dagster.dvid.repo import Instance, RepoInfo, read_repo_info, read_server_info
 from dvidsync_dagster.errors import ConfigurationError, ServerUnreachable
 from dvidsync_dagster.run.discovery import Route, is_another
-from dvidsync_dagster.run.session import opened
+from dvidsync_dagster.run.session import opened_session
 
 BROKER = "127.0.0.1:1"  # named by the servers; nobody asks it here
 ABSENT = "0" * 32
@@ -42,7 +42,7 @@ class Pair:
         }
         config = SyncConfig.model_validate(fields)
         destination = config.destinations[0]
-        with opened(config, destination, born_since=born_since, still_owner=lambda: None) as session:
+        with opened_session(config, destination, born_since=born_since, still_owner=lambda: None) as session:
             return session.route
 
     def info(self) -> RepoInfo:

@@ -110,13 +110,13 @@ def test_nothing_of_the_sandbox_or_the_demo_is_needed(path: Path) -> None:
     assert not re.search(r"^\s*(from|import) (dvid_sandbox|demo)\b", path.read_text(), re.M)
 
 
-def test_only_the_transport_knows_httpx() -> None:
+def test_only_the_transport_knows_the_library() -> None:
     """The APIs of DVID and all above them know the protocol; `dvid.opening` alone chooses what carries it."""
     carriers = {"dvid/again.py", "dvid/body.py", "dvid/http.py", "dvid/wire.py"}
     for path in MODULES:
         if name_of(path) in carriers:
             continue
-        assert "import httpx" not in path.read_text(), name_of(path)
+        assert "import httpcore" not in path.read_text(), name_of(path)
         for parts in imported(path):
             if parts[:1] == ["dvid"] and parts[1:2] in (["http"], ["wire"], ["body"]):
                 assert name_of(path) == "dvid/opening.py", f"{name_of(path)} imports {'.'.join(parts)}"

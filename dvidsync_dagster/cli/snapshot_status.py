@@ -28,7 +28,7 @@ def tell_snapshot(
         StorageError: it does not answer, or is damaged.
     """
     # What reads tables is an optional part of the installation.
-    from dvidsync_dagster.destinations.bucket.place import bucket_of
+    from dvidsync_dagster.destinations.bucket.configured_bucket import bucket_of
     from dvidsync_dagster.snapshot.pointer import Pointer
 
     snapshot = Pointer.load(bucket_of(destination))

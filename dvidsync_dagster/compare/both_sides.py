@@ -100,46 +100,52 @@ def opened_source(config: SyncConfig) -> Iterator[Transport]:
         yield source
 
 
-def look_at(
-    config: SyncConfig,
-    destination: AnyDestination,
-    source: Transport,
-    follower: Comparable,
-    *,
-    versions: Collection[str] = (),
-    lower_scales: bool = False,
-) -> BothSides:
-    """Ask both for the repo.
+@dataclass(frozen=True, slots=True)
+class ToCompare:
+    """A source and a destination that are open, and what of them is compared.
 
     Args:
-        source: of the source, open.
-        follower: the destination, open.
+        source: of the source.
+        follower: the destination.
         versions: UUIDs, or the first letters of such; without, all that are followed.
         lower_scales: compare lower resolutions too.
-
-    Raises:
-        ConfigurationError: a server does not answer or has no such repo, or a selected branch or version is
-            not there.
-        ServerError: a server stopped answering.
     """
-    source_info, source_repo = ask_server("source.url", source, config.repo)
-    destination_repo = follower.contents(source_repo)
-    selected = select_versions(config, destination, source_repo)
-    followed = frozenset(source_repo.versions) if selected is None else selected
-    held = follower.compared(source_repo)
-    followed = followed if held is None else followed & held
-    return BothSides(
-        source,
-        follower,
-        source_info,
-        source_repo,
-        destination_repo,
-        frozenset(_whole(name, followed) for name in versions) if versions else followed,
-        bool(versions),
-        lower_scales,
-        pair_instances(config, destination.own, COMPARISONS.keys(), source_repo, destination_repo),
-        _own(destination, source_repo, destination_repo),
-    )
+
+    config: SyncConfig
+    destination: AnyDestination
+    source: Transport
+    follower: Comparable
+    versions: Collection[str] = ()
+    lower_scales: bool = False
+
+    def look(self) -> BothSides:
+        """Ask both for the repo.
+
+        Raises:
+            ConfigurationError: a server does not answer or has no such repo, or a selected branch or version
+                is not there.
+            ServerError: a server stopped answering.
+        """
+        config, destination, follower = self.config, self.destination, self.follower
+        source_info, source_repo = ask_server("source.url", self.source, config.repo)
+        destination_repo = follower.contents(source_repo)
+        selected = select_versions(config, destination, source_repo)
+        followed = frozenset(source_repo.versions) if selected is None else selected
+        held = follower.compared(source_repo)
+        followed = followed if held is None else followed & held
+        chosen = frozenset(_whole(name, followed) for name in self.versions)
+        return BothSides(
+            self.source,
+            follower,
+            source_info,
+            source_repo,
+            destination_repo,
+            chosen or followed,
+            bool(chosen),
+            self.lower_scales,
+            pair_instances(config, destination.own, COMPARISONS.keys(), source_repo, destination_repo),
+            _own(destination, source_repo, destination_repo),
+        )
 
 
 def _own(destination: AnyDestination, source: RepoInfo, repo: RepoInfo) -> Own:

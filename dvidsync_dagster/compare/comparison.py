@@ -10,18 +10,15 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
-from functools import partial
 
 from dvidsync_dagster.compare.apart import apart
-from dvidsync_dagster.compare.both_sides import BothSides, look_at, opened_source
+from dvidsync_dagster.compare.both_sides import BothSides, ToCompare, opened_source
 from dvidsync_dagster.compare.later import LaterRecords
-from dvidsync_dagster.compare.reading import Differing, Say, Suspect, read_again, read_everything
+from dvidsync_dagster.compare.reading import Differing, Reading, Say, Suspect, read_again, read_everything
 from dvidsync_dagster.config import AnyDestination, SyncConfig
 from dvidsync_dagster.destinations.kinds import opened_comparable
-from dvidsync_dagster.destinations.protocol import Comparable
 from dvidsync_dagster.differences.findings import Comparison
 from dvidsync_dagster.differences.touched import Touched
-from dvidsync_dagster.dvid.transport import Transport
 from dvidsync_dagster.errors import LogError
 from dvidsync_dagster.log.agreed import remember_agreed
 from dvidsync_dagster.log.checkpoint import Checkpoint, Positions
@@ -55,17 +52,8 @@ def compare(
         ConfigurationError, ServerError, BrokerUnreachable; and what `reached` raises.
     """
     with opened_source(config) as source, opened_comparable(config, destination, source) as follower:
-        return compare_and_keep(
-            config,
-            destination,
-            source,
-            follower,
-            agreed=agreed,
-            versions=versions,
-            lower_scales=lower_scales,
-            reached=reached,
-            say=say,
-        ).comparison
+        opened = ToCompare(config, destination, source, follower, versions, lower_scales)
+        return compare_opened(opened, agreed=agreed, reached=reached, say=say).comparison
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,61 +70,37 @@ class Compared:
     left: Differing
 
 
-def compare_and_keep(
-    config: SyncConfig,
-    destination: AnyDestination,
-    source: Transport,
-    follower: Comparable,
+def compare_opened(
+    opened: ToCompare,
     *,
     agreed: Collection[str] = (),
-    versions: Collection[str] = (),
-    lower_scales: bool = False,
     reached: Reached = lambda: None,
     say: Say = lambda _: None,
 ) -> Compared:
     """The same at a source and a destination that are open, with all that differs and not only the first of
     each kind."""
     began = time.monotonic()
-    look = partial(
-        look_at,
-        config,
-        destination,
-        source,
-        follower,
-        versions=versions,
-        lower_scales=lower_scales,
-    )
     checkpoint = reached()
-    point = checkpoint.key_ns if checkpoint is not None else 0
-    this = _Comparing(config, checkpoint, look())
+    this = _Comparing(opened.config, checkpoint, opened.look())
     clock = this.sides.source_info.clock
     reading = read_everything(this.sides, agreed, say)
-    notes = this.notes = reading.notes
+    this.notes = reading.notes
     if checkpoint is None and reading.differing:
-        notes.append("nothing is known of how far the destination has followed: what it has not shows, too")
+        this.notes.append(
+            "nothing is known of how far the destination has followed: what it has not shows, too"
+        )
     this.take_in(reading.differing)
     for _ in range(ROUNDS):
         if not this.pending or not this.goes_further(reached):
             break
         say("Reading again what later records touch.")
-        this.sides = look()
+        this.sides = opened.look()
         this.take_in(read_again(this.sides, this.pending))
-    comparison = Comparison(
-        differences=this.differences.table(),
-        pending=this.pending.table(),
-        point=point,
-        versions=tuple(sorted(this.sides.versions)) if this.sides.chosen else (),
-        read=reading.read,
-        compared=reading.compared,
-        remembered=reading.remembered,
-        notes=tuple(dict.fromkeys(notes)),
-        agreed=frozenset(reading.agreed),
-        seconds=time.monotonic() - began,
-        own=reading.own,
-    )
+    point = checkpoint.key_ns if checkpoint is not None else 0
+    comparison = this.found(reading, point, time.monotonic() - began)
     if this.checkpoint is not None and this.checkpoint.doubt and _hold_the_same(this.left, this.sides):
         try:
-            remember_agreed(config, destination.name, clock)
+            remember_agreed(opened.config, opened.destination.name, clock)
         except LogError as error:
             say(f"what others may have done is still looked for in each run: {error}")
     return Compared(comparison, this.sides, this.left)
@@ -182,6 +146,27 @@ class _Comparing:
             return False
         self.checkpoint = further
         return True
+
+    def found(self, reading: Reading, point: int, seconds: float) -> Comparison:
+        """What is told of it.
+
+        Args:
+            reading: the first one, of everything.
+            point: how far the destination was then (ns since 1970).
+        """
+        return Comparison(
+            differences=self.differences.table(),
+            pending=self.pending.table(),
+            point=point,
+            versions=tuple(sorted(self.sides.versions)) if self.sides.chosen else (),
+            read=reading.read,
+            compared=reading.compared,
+            remembered=reading.remembered,
+            notes=tuple(dict.fromkeys(self.notes)),
+            agreed=frozenset(reading.agreed),
+            seconds=seconds,
+            own=reading.own,
+        )
 
 
 def _hold_the_same(left: Differing, sides: BothSides) -> bool:

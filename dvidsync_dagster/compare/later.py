@@ -8,8 +8,8 @@ from types import TracebackType
 from dvidsync_dagster.compare.both_sides import BothSides
 from dvidsync_dagster.config import SyncConfig
 from dvidsync_dagster.datatypes.decode import decode_records
-from dvidsync_dagster.datatypes.place import SourcePlaces
 from dvidsync_dagster.datatypes.registry import ALL, FOLLOWED
+from dvidsync_dagster.datatypes.source_places import SourcePlaces
 from dvidsync_dagster.differences.touched import Touched
 from dvidsync_dagster.dvid.repo import Instance
 from dvidsync_dagster.errors import LogGap, LogRecreated

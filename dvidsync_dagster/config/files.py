@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from dvidsync_dagster.config.first import from_first_config, is_first_config
+from dvidsync_dagster.config.first_dvidsync import from_first_config, is_first_config
 from dvidsync_dagster.config.model import SyncConfig
 from dvidsync_dagster.config.yaml_text import Malformed, read_documents
 from dvidsync_dagster.errors import ConfigurationError

@@ -25,7 +25,7 @@ def server_url(url: str) -> str:
     remedy = "Write it such as http://emdata.example.org:8000."
     try:
         parts = urlsplit(url)
-        _ = parts.port
+        _ = parts.port, (parts.hostname or "").encode("idna")
     except ValueError:
         raise WrongValue("is not a URL", remedy) from None
     if parts.username is not None or parts.password is not None or "@" in parts.netloc:

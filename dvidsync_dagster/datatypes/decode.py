@@ -8,8 +8,8 @@ from dataclasses import dataclass, field, replace
 
 from dvidsync_dagster.datatypes.contract import DataType
 from dvidsync_dagster.datatypes.copied import DataEvent
-from dvidsync_dagster.datatypes.place import SourcePlaces
 from dvidsync_dagster.datatypes.registry import FOLLOWED, REPO
+from dvidsync_dagster.datatypes.source_places import SourcePlaces
 from dvidsync_dagster.dvid.repo import Instance
 from dvidsync_dagster.errors import UndecodableRecord
 from dvidsync_dagster.events.event import Announcement, Consequence, Event, NumberedEvent

@@ -17,7 +17,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from dvidsync_dagster.log.digests import NOTHING, Now
+from dvidsync_dagster.log.digests import NOTHING, Possible
 
 if TYPE_CHECKING:
     from dvidsync_dagster.log.kept_digests import Digests
@@ -277,7 +277,7 @@ class OwnValues:
     def _was_made(self, digests: Digests, version: str) -> bool:
         return digests.was_made(version)
 
-    def _known(self, digests: Digests, version: str, instance: str, both: Both) -> Now | None:
+    def _known(self, digests: Digests, version: str, instance: str, both: Both) -> Possible | None:
         return digests.get(version, instance, both.item, both.since)
 
     def _made_by_people(

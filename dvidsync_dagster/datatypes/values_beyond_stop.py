@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 from dvidsync_dagster.datatypes.own_values import Both, Evidence, LeftAlone, OwnValues
 
 if TYPE_CHECKING:
-    from dvidsync_dagster.log.digests import Now
+    from dvidsync_dagster.log.digests import Possible
     from dvidsync_dagster.log.kept_digests import Digests
 
 K = TypeVar("K")
@@ -74,7 +74,7 @@ class ValuesBeyondStop(OwnValues):
     def _was_made(self, digests: Digests, version: str) -> bool:
         return not self._is_made(version) or digests.was_made(version)
 
-    def _known(self, digests: Digests, version: str, instance: str, both: Both) -> Now | None:
+    def _known(self, digests: Digests, version: str, instance: str, both: Both) -> Possible | None:
         foreseen = self._foreseen.get((version, instance, both.item))
         if foreseen is not None:
             return (foreseen,)

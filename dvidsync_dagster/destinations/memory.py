@@ -54,7 +54,7 @@ class MemoryDestination:
 
     def bring(self, batch: Batch) -> Brought:
         if batch.again:
-            return Brought(applied=list(batch.events), already_there=len(batch.events))
+            return Brought(applied=list(batch.events), present=len(batch.events))
         ordered = in_order(batch)
         for event in ordered.events:
             ALL[event.typename].apply(event, self._draft)

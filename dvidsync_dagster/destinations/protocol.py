@@ -107,7 +107,7 @@ class Brought:
     Args:
         applied: the events that are applied now, what was present before included.
         held: those that must wait for the next chunk or run.
-        already_there: how many of the applied ones were present before.
+        present: how many of the applied ones were present before.
         conflicts: those that were left out, which count as applied.
         replaced: how many values that may have been people's were kept, and replaced.
         tables: what became of the tables that a destination keeps.
@@ -117,7 +117,7 @@ class Brought:
 
     applied: list[Event] = field(default_factory=list)
     held: list[Event] = field(default_factory=list)
-    already_there: int = 0
+    present: int = 0
     conflicts: tuple[ConflictRow, ...] = ()
     replaced: int = 0
     tables: Sequence[TableReport] = ()

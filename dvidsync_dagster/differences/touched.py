@@ -11,7 +11,7 @@ import numpy.typing as npt
 from dvidsync_dagster.differences.findings import Difference, DifferenceKind
 from dvidsync_dagster.differences.items import Found
 
-Place = tuple[str, str]
+InstanceVersion = tuple[str, str]
 """Instance and version."""
 
 _BY_COUNTER = (DifferenceKind.COUNTER, DifferenceKind.HIGHEST_ID)
@@ -34,10 +34,10 @@ class Touched:
     versions: set[str] = field(default_factory=set)
     instances: set[str] = field(default_factory=set)
     counters: set[str] = field(default_factory=set)
-    items: dict[Place, set[Hashable]] = field(default_factory=dict)
-    tied_to: dict[Place, set[Hashable]] = field(default_factory=dict)
-    derived: set[Place] = field(default_factory=set)
-    whole: set[Place] = field(default_factory=set)
+    items: dict[InstanceVersion, set[Hashable]] = field(default_factory=dict)
+    tied_to: dict[InstanceVersion, set[Hashable]] = field(default_factory=dict)
+    derived: set[InstanceVersion] = field(default_factory=set)
+    whole: set[InstanceVersion] = field(default_factory=set)
 
     def add_items(self, instance: str, version: str, keys: Iterable[Hashable]) -> None:
         """Note that items are touched."""

@@ -22,7 +22,7 @@ class ChangeKind:
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class RepairChange:
     """Changes of one kind that are made, or in a dry run would be. `version` and `instance` can be ""."""
 
     version: str
@@ -67,7 +67,7 @@ class NotRepaired:
     why: str
 
     @classmethod
-    def of(cls, row: Difference | Change, why: str) -> NotRepaired:
+    def of(cls, row: Difference | RepairChange, why: str) -> NotRepaired:
         """What differs, or would have been changed."""
         return cls(row.version, row.instance, row.what, row.count, row.examples, why)
 
@@ -76,7 +76,7 @@ class NotRepaired:
         return _columns(self) | {"why": self.why}
 
 
-def _columns(row: Change | Pending | NotRepaired) -> dict[str, Any]:
+def _columns(row: RepairChange | Pending | NotRepaired) -> dict[str, Any]:
     return {
         "version": row.version,
         "instance": row.instance,
@@ -122,7 +122,7 @@ class Repair:
         conflicts: how many rows of the conflict table it closed; in a dry run those that it may close.
     """
 
-    changes: tuple[Change, ...]
+    changes: tuple[RepairChange, ...]
     not_repaired: tuple[NotRepaired, ...]
     after: Comparison | None
     pending: tuple[Pending, ...] = ()
@@ -187,7 +187,7 @@ class Work:
     shown: int = EXAMPLES
     begins: Callable[[str, str, Collection[int]], None] = lambda *_: None
     own_edits: list[OwnEdit] = field(default_factory=list)
-    changes: list[Change] = field(default_factory=list)
+    changes: list[RepairChange] = field(default_factory=list)
     not_repaired: list[NotRepaired] = field(default_factory=list)
     pending: list[Pending] = field(default_factory=list)
 
@@ -199,7 +199,9 @@ class Work:
     def plan(self, version: str, instance: str, kind: ChangeKind, items: Sequence[Any]) -> bool:
         """Note what is about to be done. True if it is to be done: there are items and this is no dry run."""
         if len(items):
-            self.changes.append(Change(version, instance, kind, len(items), examples(items, self.shown)))
+            self.changes.append(
+                RepairChange(version, instance, kind, len(items), examples(items, self.shown))
+            )
         return bool(len(items)) and not self.dry_run
 
     def wait(self, version: str, instance: str, what: str, items: Sequence[Any]) -> None:
@@ -225,7 +227,7 @@ class Work:
                 self.changes[place] = replace(change, count=change.count - len(items), examples=named)
         self.changes = [change for change in self.changes if change.count > 0]
 
-    def planned(self, instance: str, *kinds: ChangeKind) -> list[Change]:
+    def planned(self, instance: str, *kinds: ChangeKind) -> list[RepairChange]:
         """What was noted of an instance."""
         return [change for change in self.changes if change.instance == instance and change.kind in kinds]
 

@@ -5,18 +5,17 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterator
 
-import httpx
-
 from dvidsync_dagster.dvid.answer import Asked
 from dvidsync_dagster.dvid.patience import MIB, REFUSAL
 from dvidsync_dagster.dvid.transport import NO_TEXT
+from dvidsync_dagster.dvid.wire import Response
 from dvidsync_dagster.errors import NotDvid
 from dvidsync_dagster.outgoing_text import escaped
 
 _ENCODINGS = ("", "identity", "gzip")
 
 
-def check_kind(asked: Asked, response: httpx.Response, kind: str | None) -> None:
+def check_kind(asked: Asked, response: Response, kind: str | None) -> None:
     """Raises NotDvid if the content type is not the one that DVID gives this answer."""
     found = response.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind == NO_TEXT:
@@ -31,7 +30,7 @@ def check_kind(asked: Asked, response: httpx.Response, kind: str | None) -> None
         )
 
 
-def check_encoding(asked: Asked, response: httpx.Response) -> None:
+def check_encoding(asked: Asked, response: Response) -> None:
     """Raises NotDvid for an encoding that was not asked for."""
     # What is packed twice, or by something stronger, can unpack to anything before it can be counted.
     found = response.headers.get("content-encoding", "").strip().lower()
@@ -39,7 +38,7 @@ def check_encoding(asked: Asked, response: httpx.Response) -> None:
         raise asked.not_dvid(f"answered in {escaped(found, 100)}, which was not asked for")
 
 
-def pieces(asked: Asked, response: httpx.Response, limit: int) -> Iterator[bytes]:
+def pieces(asked: Asked, response: Response, limit: int) -> Iterator[bytes]:
     """The body, unpacked, as it comes. Raises NotDvid beyond the limit."""
 
     def too_long() -> NotDvid:
@@ -59,14 +58,14 @@ def pieces(asked: Asked, response: httpx.Response, limit: int) -> Iterator[bytes
         yield piece
 
 
-def _unpacked(asked: Asked, response: httpx.Response) -> Iterator[bytes]:
-    """httpx unpacks each piece whole, which can be a thousand times as large."""
+def _unpacked(asked: Asked, response: Response) -> Iterator[bytes]:
+    """No piece is unpacked whole, which can be a thousand times as large."""
     if response.headers.get("content-encoding", "").strip().lower() != "gzip":
-        yield from response.iter_raw()
+        yield from response.pieces
         return
     packed, empty = zlib.decompressobj(zlib.MAX_WBITS | 16), True
     try:
-        for piece in response.iter_raw():
+        for piece in response.pieces:
             empty, rest = False, piece
             while rest:
                 yield packed.decompress(rest, MIB)
@@ -78,7 +77,7 @@ def _unpacked(asked: Asked, response: httpx.Response) -> Iterator[bytes]:
         raise asked.not_dvid("answered gzip that breaks off")
 
 
-def beginning(asked: Asked, response: httpx.Response) -> bytes:
+def beginning(asked: Asked, response: Response) -> bytes:
     """As much of the body as a message or a test of it can need."""
     found = bytearray()
     for piece in _unpacked(asked, response):

@@ -1,4 +1,4 @@
-"""Requests to one DVID server by httpx.
+"""Requests to one DVID server.
 
 Reads are repeated when the connection fails or a gateway answers. A request that changes something is not:
 after a lost answer nobody but the server knows whether it was done, so `AnswerLost` goes up to whoever can
@@ -15,20 +15,19 @@ from contextlib import ExitStack, contextmanager
 from types import TracebackType
 from typing import Any, NoReturn
 
-import httpx
 import orjson
 
 from dvidsync_dagster.dvid.again import is_busy, is_passing, retrying
 from dvidsync_dagster.dvid.answer import Asked, raise_for
 from dvidsync_dagster.dvid.body import beginning, check_encoding, check_kind, pieces
 from dvidsync_dagster.dvid.limiter import DEFAULT, Beside, limiter_of
-from dvidsync_dagster.dvid.long_url import address
 from dvidsync_dagster.dvid.paths import concerns_repo
 from dvidsync_dagster.dvid.patience import FEW, MANY, STREAMED, Patience
 from dvidsync_dagster.dvid.streamed import StreamedAnswer, reading, set_all_aside
+from dvidsync_dagster.dvid.targets import target_of
 from dvidsync_dagster.dvid.telling import tell
 from dvidsync_dagster.dvid.transport import Body, Query
-from dvidsync_dagster.dvid.wire import Wait, Wire
+from dvidsync_dagster.dvid.wire import BROKEN, NO_CONNECTION, Response, Wire
 from dvidsync_dagster.dvid.writing import Writes, refuse_foreign
 from dvidsync_dagster.errors import AnswerLost, LoginRefused, RequestRefused, ServerUnreachable
 from dvidsync_dagster.outgoing_text import escaped, keep_secret
@@ -86,11 +85,8 @@ class DvidClient:
         self.changes_sent = 0
         self._limiter = limiter_of(self.url)
         self._limiter.join(self, requests_in_flight)
-        self._http = httpx.Client(
-            base_url=self.url,
-            transport=Wire(self.url, token, admin_token, kept_connections=requests_in_flight),
-            timeout=httpx.Timeout(patience.answer, connect=patience.connect),
-            headers={"Accept-Encoding": "gzip"},
+        self._wire = Wire(
+            self.url, token, admin_token, kept_connections=requests_in_flight, patience=patience
         )
         self._retry_reads = retrying(patience, place or self.url, is_passing)
         self._retry_changes = retrying(patience, place or self.url, is_busy)
@@ -104,7 +100,7 @@ class DvidClient:
         self.close()
 
     def close(self) -> None:
-        self._http.close()
+        self._wire.close()
         self._limiter.leave(self)
 
     # Reading: see `Transport`
@@ -159,7 +155,7 @@ class DvidClient:
             check_kind(asked, response, kind)
             return b"".join(self._pieces(asked, response, limit))
 
-    def _pieces(self, asked: Asked, response: httpx.Response, limit: int) -> Iterator[bytes]:
+    def _pieces(self, asked: Asked, response: Response, limit: int) -> Iterator[bytes]:
         with _unreachable(asked):
             yield from pieces(asked, response, min(limit, self._patience.most))
 
@@ -233,9 +229,9 @@ class DvidClient:
         try:
             with self._sent(asked, params, body) as response:
                 return b"".join(pieces(asked, response, FEW))
-        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
+        except NO_CONNECTION as error:
             raise ServerUnreachable(asked.address, _reason(error)) from None
-        except httpx.RequestError as error:
+        except BROKEN as error:
             raise AnswerLost(str(asked), f"{self.url}: {_reason(error)}") from None
 
     # Both
@@ -244,7 +240,7 @@ class DvidClient:
         return Asked(self.url, self.place, method, path, changes, self._has_token, admin)
 
     @contextmanager
-    def _sent(self, asked: Asked, query: Query | None, body: Body) -> Iterator[httpx.Response]:
+    def _sent(self, asked: Asked, query: Query | None, body: Body) -> Iterator[Response]:
         """Send a request; its answer if that is 200. Raises what another one means."""
         set_all_aside()
         with self._limiter.place(
@@ -253,23 +249,16 @@ class DvidClient:
             params = dict(query or {})
             if self._reads_as and not asked.changes:
                 params.setdefault("u", self._reads_as)
-            wait = Wait(asked, _size(body), self._patience)
-            to = address(self.url, asked.method, asked.path, params)
-            with self._http.stream(
-                asked.method,
-                to.path,
-                params=dict(to.params),
-                content=body,
-                extensions={**to.extensions, "dvid_wait": wait, "dvid_admin": asked.admin_token},
-            ) as response:
+            target = target_of(self.url, asked.method, asked.path, params)
+            with self._wire.sent(asked, target, body, _size(body)) as response:
                 check_encoding(asked, response)
-                if response.status_code != 200:
+                if response.status != 200:
                     self._raise_for(asked, response)
                 yield response
 
-    def _raise_for(self, asked: Asked, response: httpx.Response) -> NoReturn:
+    def _raise_for(self, asked: Asked, response: Response) -> NoReturn:
         try:
-            raise_for(asked, response.status_code, response.headers, beginning(asked, response))
+            raise_for(asked, response.status, response.headers, beginning(asked, response))
         except LoginRefused as error:
             tell(logger, str(error), server=self.place or self.url, request=error.request)
             raise
@@ -290,10 +279,10 @@ class DvidClient:
 
 @contextmanager
 def _unreachable(asked: Asked) -> Iterator[None]:
-    """httpx's errors while something is read as ours."""
+    """What breaks while something is read."""
     try:
         yield
-    except httpx.RequestError as error:
+    except BROKEN as error:
         raise ServerUnreachable(asked.address, _reason(error)) from None
 
 

@@ -30,9 +30,6 @@ Labels = npt.NDArray[np.uint64]
 Pairs = npt.NDArray[np.uint64]
 """Shape (n, 2)."""
 
-MOST_INDICES = 50_000
-"""Labels that DVID takes in one request for indices."""
-
 LABELS_AT_ONCE = 100_000
 """Labels in one request for sizes."""
 
@@ -154,9 +151,9 @@ def _ascending(labels: Labels, start: int, path: str) -> Labels:
 def indices(
     client: Transport, version: str, name: str, labels: Sequence[int]
 ) -> Iterator[tuple[int, LabelIndex]]:
-    """The indices of at most `MOST_INDICES` labels, in their order; those that do not exist are empty.
+    """The indices of labels, in their order; those that do not exist are empty.
 
-    All of them are in memory at once, as DVID compresses them.
+    All of them are in memory at once, as DVID compresses them. It refuses more than 50,000.
     """
     with _asked_for_indices(version, name) as path:
         stored = _stored_indices(_read_indices(client, path, labels), path, labels)
@@ -169,8 +166,8 @@ def indices(
 
 
 def told_by_indices(client: Transport, version: str, name: str, labels: Sequence[int]) -> IndexArrays:
-    """What the indices of at most `MOST_INDICES` labels tell, in their order. Many times faster than to look
-    at each."""
+    """What the indices of labels tell, in their order. Many times faster than to look at each. DVID refuses
+    more than 50,000 labels."""
     with _asked_for_indices(version, name) as path:
         content = _read_indices(client, path, labels)
         with _one_at_a_time:

@@ -19,7 +19,7 @@ NO_TEXT = "no text"
 
 
 class Transport(Protocol):
-    """One DVID server, for use by several threads. `http.DvidClient` is one by httpx.
+    """One DVID server, for use by several threads. `http.DvidClient` is one.
 
     Whoever implements it gives every read the user under whom reading is logged, repeats a read that failed
     for a reason that passes, never sends a change a second time unless the server has not looked at it, keeps

@@ -6,27 +6,31 @@ import logging
 import ssl
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
-from typing import TypeVar
-from urllib.parse import urlencode
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import IO, TypeVar
+from urllib.parse import quote, urlsplit
 
 import httpcore
-import httpx
 
 from dvidsync_dagster.dvid.answer import Asked
-from dvidsync_dagster.dvid.patience import SLOWEST, Patience
+from dvidsync_dagster.dvid.patience import KIB, SLOWEST, Patience
 from dvidsync_dagster.dvid.telling import tell
+from dvidsync_dagster.dvid.transport import Body
 from dvidsync_dagster.outgoing_text import scrubbed
 
 T = TypeVar("T")
 Options = Iterable[tuple[int, int, int] | tuple[int, int, bytes | bytearray] | tuple[int, int, None, int]]
 
-_ERRORS = (
-    httpcore.TimeoutException,
-    httpcore.NetworkError,
-    httpcore.ProtocolError,
-    httpcore.UnsupportedProtocol,
-)
+NO_CONNECTION = (httpcore.ConnectError, httpcore.ConnectTimeout, httpcore.PoolTimeout)
+"""Nothing was sent."""
+
+BROKEN = (httpcore.TimeoutException, httpcore.NetworkError, httpcore.ProtocolError)
+"""No connection, or one that broke; the server may have what was sent."""
+
+_PIECE = 64 * KIB
+_PORTS = {"http": 80, "https": 443}
 _current = threading.local()
 
 _LONG = 1 << 18
@@ -58,14 +62,11 @@ class Wait:
         self._ends += count / SLOWEST
 
     def counting(self, work: Callable[[], T]) -> T:
-        """What this thread reads and writes meanwhile belongs to this request. Raises httpx's errors."""
+        """What this thread reads and writes meanwhile belongs to this request."""
         before = getattr(_current, "wait", None)
         _current.wait = self
         try:
             return work()
-        except _ERRORS as error:
-            # httpx has an exception of the same name for each of httpcore's.
-            raise getattr(httpx, type(error).__name__)(str(error)) from error
         finally:
             _current.wait = before
 
@@ -158,39 +159,52 @@ class _Network(httpcore.NetworkBackend):
         self._inner.sleep(seconds)
 
 
-class _Body(httpx.SyncByteStream):
-    def __init__(self, inner: Iterable[bytes], wait: Wait, close: Callable[[], None]) -> None:
-        self._inner = inner
-        self._wait = wait
-        self._close = close
+@dataclass(frozen=True, slots=True)
+class Response:
+    """An answer.
 
-    def __iter__(self) -> Iterator[bytes]:
-        parts = iter(self._inner)
-        while True:
-            part = self._wait.counting(lambda: next(parts, None))
-            if part is None:
-                return
-            self._wait.came(len(part))
-            yield part
-
-    def close(self) -> None:
-        self._close()
-
-
-class Wire(httpx.BaseTransport):
-    """Sends requests. The tokens are added below the layer that logs requests and puts URLs into exceptions.
-
-    A request's extensions can say `dvid_admin` (the admin token goes along) and must have its `dvid_wait`.
+    Args:
+        headers: by their names in lower case.
+        pieces: the body as it comes, packed as it was sent. Raises what is `BROKEN`.
     """
 
+    status: int
+    headers: Mapping[str, str]
+    pieces: Iterator[bytes]
+
+
+class Wire:
+    """Sends requests, by httpcore. The tokens are added here, so that nothing above can tell them."""
+
     def __init__(
-        self, url: str, token: str | None, admin_token: str | None, *, kept_connections: int
+        self,
+        url: str,
+        token: str | None,
+        admin_token: str | None,
+        *,
+        kept_connections: int,
+        patience: Patience,
     ) -> None:
-        self._token = token
-        self._admin_token = admin_token
+        parts = urlsplit(url)
+        # Names of other languages too.
+        host = (parts.hostname or "").encode("idna")
+        self._address = (parts.scheme.lower().encode(), host, parts.port or _PORTS[parts.scheme.lower()])
+        authority = (b"[%s]" if b":" in host else b"%s") % host
+        self._headers = [
+            (b"Host", authority if parts.port is None else b"%s:%d" % (authority, parts.port)),
+            (b"Accept", b"*/*"),
+            (b"Accept-Encoding", b"gzip"),
+            (b"User-Agent", b"dvidsync"),
+        ]
+        if token:
+            self._headers.append((b"Authorization", f"Bearer {token}".encode()))
+        self._admin = f"admintoken={quote(admin_token)}" if admin_token else ""
+        self._patience = patience
+        self._timeout = dict.fromkeys(("read", "write", "pool"), patience.answer)
+        self._timeout["connect"] = patience.connect
         self._pool = httpcore.ConnectionPool(
             # It takes 30 ms to make.
-            ssl_context=httpx.create_ssl_context() if url.lower().startswith("https") else None,
+            ssl_context=httpcore.default_ssl_context() if parts.scheme.lower() == "https" else None,
             # How many requests are under way is for the server's limiter to say.
             max_connections=None,
             max_keepalive_connections=kept_connections,
@@ -198,40 +212,62 @@ class Wire(httpx.BaseTransport):
             network_backend=_Network(),
         )
 
-    def handle_request(self, request: httpx.Request) -> httpx.Response:
-        headers = request.headers.copy()
-        if self._token:
-            headers["Authorization"] = f"Bearer {self._token}"
-        url, target = request.url, request.extensions.get("target", b"")
-        if self._admin_token and request.extensions.get("dvid_admin"):
-            token = {"admintoken": self._admin_token}
-            if target:
-                target += f"&{urlencode(token)}".encode()
-            else:
-                url = url.copy_merge_params(token)
-        wait: Wait = request.extensions["dvid_wait"]
-        assert isinstance(request.stream, httpx.SyncByteStream)
-        sent = httpcore.Request(
-            method=request.method,
-            url=httpcore.URL(
-                scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=target or url.raw_path
-            ),
-            headers=headers.raw,
-            content=request.stream,
-            extensions={"timeout": request.extensions.get("timeout", {})},
+    @contextmanager
+    def sent(self, asked: Asked, target: str, body: Body, size: int) -> Iterator[Response]:
+        """Send a request; its answer, which ends with the block.
+
+        Args:
+            target: path and query, quoted; the admin token is added if it belongs to what is `asked`.
+            body: a file is sent from where it stands.
+            size: bytes of the body.
+
+        Raises:
+            what is `BROKEN`.
+        """
+        if self._admin and asked.admin_token:
+            target += f"{'&' if '?' in target else '?'}{self._admin}"
+        headers = self._headers
+        if size or asked.method != "GET":
+            headers = [*headers, (b"Content-Length", str(size).encode())]
+        scheme, host, port = self._address
+        request = httpcore.Request(
+            asked.method,
+            httpcore.URL(scheme=scheme, host=host, port=port, target=target.encode("ascii")),
+            headers=headers,
+            content=body if isinstance(body, bytes) else _pieces_of(body),
+            extensions={"timeout": self._timeout},
         )
-        response = wait.counting(lambda: self._pool.handle_request(sent))
-        assert isinstance(response.stream, Iterable)
-        return httpx.Response(
-            status_code=response.status,
-            # Nobody logs in here: cookies would only be collected.
-            headers=[(name, value) for name, value in response.headers if name.lower() != b"set-cookie"],
-            stream=_Body(response.stream, wait, response.close),
-            extensions=response.extensions,
-        )
+        wait = Wait(asked, size, self._patience)
+        response = wait.counting(lambda: self._pool.handle_request(request))
+        try:
+            assert isinstance(response.stream, Iterable)
+            yield Response(
+                response.status, _read_headers(response.headers), _counted(iter(response.stream), wait)
+            )
+        finally:
+            response.close()
 
     def close(self) -> None:
         self._pool.close()
+
+
+def _pieces_of(file: IO[bytes]) -> Iterator[bytes]:
+    return iter(lambda: file.read(_PIECE), b"")
+
+
+def _read_headers(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
+    read: dict[str, str] = {}
+    for name, value in headers:
+        key, text = name.decode("latin-1").lower(), value.decode("latin-1")
+        read[key] = f"{read[key]}, {text}" if key in read else text
+    return read
+
+
+def _counted(pieces: Iterator[bytes], wait: Wait) -> Iterator[bytes]:
+    """What comes of an answer, each piece against the request's time."""
+    while (piece := wait.counting(lambda: next(pieces, None))) is not None:
+        wait.came(len(piece))
+        yield piece
 
 
 class _Scrubbing(logging.Filter):
@@ -242,5 +278,5 @@ class _Scrubbing(logging.Filter):
         return True
 
 
-for _name in ("httpx", "httpcore.connection", "httpcore.http11", "httpcore.proxy"):
+for _name in ("httpcore.connection", "httpcore.http11", "httpcore.proxy"):
     logging.getLogger(_name).addFilter(_Scrubbing())

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 Place = tuple[str, str]
 """A version and an instance. If one of the two is "", the other was made since anything is kept."""
 
-Now = tuple[int, ...]
+Possible = tuple[int, ...]
 """The digests of which an item has one. There are two while it is not known whether a write was done."""
 
 NOTHING = 0

@@ -23,7 +23,7 @@ from dvidsync_dagster.log.kafka import KafkaConnection
 from dvidsync_dagster.log.moment import MomentSeeker
 from dvidsync_dagster.log.partitions import TopicsAtBroker
 from dvidsync_dagster.log.ranges import Range, without
-from dvidsync_dagster.log.reading import Feed, Reading
+from dvidsync_dagster.log.reading import Feed, LogReading
 from dvidsync_dagster.log.record import Partition
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ class MutationLog:
         self._archive = archive
         self._topics = tuple(dict.fromkeys(topics))
         self.bridged = 0
-        self._reading: Reading | None = None
+        self._reading: LogReading | None = None
         self._consumer: KafkaConsumer
         self._admin: KafkaAdminClient
         self._broker: TopicsAtBroker
@@ -221,7 +221,7 @@ class MutationLog:
         feed: Feed = KafkaFeed(self._consumer, self._connection, {**first, **behind_gaps}, self._explain)
         if held.gaps and self._archive is not None:
             feed = BridgedFeed(feed, self._archive, held.gaps, max(0, since - _HELD_NS))
-        self._reading = Reading(
+        self._reading = LogReading(
             feed,
             whole,
             held.ends,

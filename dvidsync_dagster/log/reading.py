@@ -39,7 +39,7 @@ _offset = attrgetter("offset")
 _KEY, _OFFSET, _FOUND = (itemgetter(Record._fields.index(name)) for name in ("key_ns", "offset", "found"))
 
 
-class Reading:
+class LogReading:
     """A pass over the log that knows at any time what a checkpoint must hold.
 
     Args:

@@ -28,7 +28,7 @@ from dvidsync_dagster.orchestration.practice_job import PRACTICE_OP
 from dvidsync_dagster.orchestration.quarantine_job import QUARANTINE_OP
 from dvidsync_dagster.orchestration.repair_job import REPAIR_OP
 from dvidsync_dagster.orchestration.ticks import run_under_way
-from dvidsync_dagster.practice.branches import Fresh
+from dvidsync_dagster.practice.branches import MadeBranch
 from dvidsync_dagster.run.retry import Retried
 
 Say = Callable[[str], None]
@@ -143,7 +143,7 @@ def retry_once(
 
 def practice_once(
     instance: dg.DagsterInstance, follower: Follower, say: Say, *, from_version: str | None = None
-) -> Fresh:
+) -> MadeBranch:
     """Run the job that makes a practice branch once.
 
     Raises:
@@ -154,7 +154,7 @@ def practice_once(
     done = job_once(
         instance, follower, follower.practice_job, {PRACTICE_OP: {"config": settings}}, PRACTICE_OP, say
     )
-    if not isinstance(done, Fresh):
+    if not isinstance(done, MadeBranch):
         raise DvidSyncError(f"{follower.title}: no branch was made.")
     return done
 

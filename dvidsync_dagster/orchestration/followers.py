@@ -117,7 +117,7 @@ def destination_follower(config: SyncConfig, destination: AnyDestination) -> Fol
 
     def tables_now() -> TablesNow:
         # What reads tables is an optional part of the installation.
-        from dvidsync_dagster.destinations.bucket.place import bucket_of
+        from dvidsync_dagster.destinations.bucket.configured_bucket import bucket_of
         from dvidsync_dagster.snapshot.reporting import TablesNow
 
         assert isinstance(destination, BucketConfig)

@@ -35,8 +35,8 @@ def maintenance_definitions(config: SyncConfig, bucket: BucketConfig) -> dg.Defi
     )
     def maintain_snapshot(context: dg.OpExecutionContext) -> int:
         # What writes tables is an optional part of the installation.
+        from dvidsync_dagster.destinations.bucket.configured_bucket import bucket_of, table_app
         from dvidsync_dagster.destinations.bucket.maintenance import maintain
-        from dvidsync_dagster.destinations.bucket.place import bucket_of, table_app
 
         limit_to_one(context.instance, follower.pool)
         with failures_told(context), logged_in_run(context):

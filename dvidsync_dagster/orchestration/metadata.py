@@ -31,7 +31,8 @@ AHEAD = "dvidsync/ahead_of_clock"
 """Records that wait as their keys are ahead of the source's clock."""
 OPERATIONS = "dvidsync/operations"
 REQUESTS = "dvidsync/requests"
-ALREADY_THERE = "dvidsync/already_there"
+PRESENT = "dvidsync/already_there"
+"""Under its old name: so that Dagster's plots go on."""
 HELD = "dvidsync/held"
 NOT_FOLLOWED = "dvidsync/not_followed"
 UNKNOWN_ACTIONS = "dvidsync/unknown_actions"
@@ -88,7 +89,7 @@ def chunk_metadata(report: ChunkReport, checkpoint: Checkpoint) -> Metadata:
         AHEAD: dg.MetadataValue.int(report.ahead.records),
         OPERATIONS: dg.MetadataValue.int(report.operations),
         REQUESTS: dg.MetadataValue.int(report.requests),
-        ALREADY_THERE: dg.MetadataValue.int(report.already_there),
+        PRESENT: dg.MetadataValue.int(report.present),
         HELD: dg.MetadataValue.int(report.held),
         CONFLICTS: dg.MetadataValue.int(len(report.conflicts)),
         QUARANTINED: dg.MetadataValue.int(len(report.quarantined)),
@@ -148,7 +149,7 @@ def chunk_text(report: ChunkReport) -> str:
         (report.duplicates, "duplicate" if report.duplicates == 1 else "duplicates"),
         (report.empty, "empty"),
         (report.ahead.records, "ahead of the source's clock"),
-        (report.already_there, "already there"),
+        (report.present, "already there"),
         (report.held, "held"),
         (len(report.conflicts), "SKIPPED"),
         (len(report.quarantined), "QUARANTINED"),

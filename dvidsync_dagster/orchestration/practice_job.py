@@ -17,7 +17,7 @@ from dvidsync_dagster.orchestration.run_log import logged_in_run
 from dvidsync_dagster.orchestration.schedules import cron_schedule
 from dvidsync_dagster.orchestration.score_job import score_job
 from dvidsync_dagster.orchestration.ticks import run_under_way
-from dvidsync_dagster.practice.branches import Fresh, is_due, make_branch
+from dvidsync_dagster.practice.branches import MadeBranch, is_due, make_branch
 from dvidsync_dagster.run.causes import OUTAGE, cause_of, found_and_remedy
 
 PRACTICE_OP = "practice"
@@ -64,7 +64,7 @@ def _job(server: DestinationConfig, follower: Follower, practice: PracticeConfig
         # The pool of the runs that follow: two that change the versions at once can lock a server up.
         pool=follower.pool,
     )
-    def make_practice_branch(context: dg.OpExecutionContext, config: FreshBranchConfig) -> Fresh:
+    def make_practice_branch(context: dg.OpExecutionContext, config: FreshBranchConfig) -> MadeBranch:
         limit_to_one(context.instance, follower.pool)
         with failures_told(context), logged_in_run(context):
             made = make_branch(
@@ -119,7 +119,7 @@ def _sensor(
     return look_for_commit
 
 
-def fresh_metadata(made: Fresh) -> dict[str, dg.MetadataValue]:
+def fresh_metadata(made: MadeBranch) -> dict[str, dg.MetadataValue]:
     """What a fresh branch shows in its run."""
     return {
         "dvidsync/branch": dg.MetadataValue.text(made.branch.name),

@@ -7,12 +7,14 @@ from collections.abc import Sequence
 import dagster as dg
 
 from dvidsync_dagster.differences.findings import Difference
-from dvidsync_dagster.differences.work import Change, NotRepaired, OwnEdit, Pending
+from dvidsync_dagster.differences.work import NotRepaired, OwnEdit, Pending, RepairChange
 
 _COLUMNS = ("version", "instance", "what", "count", "examples")
 
 
-def table(rows: Sequence[Difference | Change | Pending | NotRepaired], *more: str) -> dg.TableMetadataValue:
+def table(
+    rows: Sequence[Difference | RepairChange | Pending | NotRepaired], *more: str
+) -> dg.TableMetadataValue:
     """One record per row; `more` are names of further columns."""
     names = (*_COLUMNS, *more)
     records = []

@@ -28,12 +28,12 @@ class Refusal:
 class Outcome:
     """What became of a command: how many of its parts were present already, and which were refused."""
 
-    already_there: int = 0
+    present: int = 0
     refusals: tuple[Refusal, ...] = ()
 
 
 DONE = Outcome()
-ALREADY_THERE = Outcome(already_there=1)
+PRESENT = Outcome(present=1)
 DEPENDS = "it depends on what was refused before it"
 """What is found of a part that is not tried, as one before it on the same items was refused."""
 

@@ -34,7 +34,7 @@ from dvidsync_dagster.run.discovery import select_versions
 
 
 @dataclass(frozen=True, slots=True)
-class Fresh:
+class MadeBranch:
     """A practice branch that was made.
 
     Args:
@@ -47,7 +47,7 @@ class Fresh:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class PracticeServers:
     """Both servers, as they were asked. `client` is of the destination: it changes only its own versions."""
 
     config: SyncConfig
@@ -68,7 +68,7 @@ class Place:
 
 
 @contextmanager
-def opened_place(config: SyncConfig, destination: DestinationConfig) -> Iterator[Place]:
+def opened_servers(config: SyncConfig, destination: DestinationConfig) -> Iterator[PracticeServers]:
     """Open both servers.
 
     Raises:
@@ -86,24 +86,24 @@ def opened_place(config: SyncConfig, destination: DestinationConfig) -> Iterator
     with open_source(config) as source, open_destination(destination, writes=writes) as client:
         info, repo = ask_server("source.url", source, config.repo)
         check_server(config, destination, source, info, client)
-        yield Place(config, destination, practice, source, client, writes, info, repo)
+        yield PracticeServers(config, destination, practice, source, client, writes, info, repo)
 
 
 def list_branches(config: SyncConfig, destination: DestinationConfig) -> list[PracticeBranch]:
-    """The practice branches, the oldest first. Raises as `opened_place`."""
-    with opened_place(config, destination) as place:
-        return place.branches()
+    """The practice branches, the oldest first. Raises as `opened_servers`."""
+    with opened_servers(config, destination) as servers:
+        return servers.branches()
 
 
 def is_due(config: SyncConfig, destination: DestinationConfig) -> bool:
-    """Whether a version has arrived since the newest practice branch was made. Raises as `opened_place`."""
-    with opened_place(config, destination) as place:
-        repo = read_repo_info(place.client, config.repo)
+    """Whether a version has arrived since the newest practice branch was made. Raises as `opened_servers`."""
+    with opened_servers(config, destination) as servers:
+        repo = read_repo_info(servers.client, config.repo)
         try:
-            begin = _beginning(place, repo, None)
+            begin = _beginning(servers, repo, None)
         except (ConfigurationError, NotYet):
             return False
-        return begin not in [branch.parent for branch in place.branches()]
+        return begin not in [branch.parent for branch in servers.branches()]
 
 
 def make_branch(
@@ -113,7 +113,7 @@ def make_branch(
     from_version: str | None = None,
     still_owner: Callable[[], None],
     say: Callable[[str], None],
-) -> Fresh:
+) -> MadeBranch:
     """Make a practice branch now, and commit what is older than the newest that stay open.
 
     Nothing else may change the destination's versions meanwhile.
@@ -124,47 +124,47 @@ def make_branch(
         say: gets a line for each thing that is done.
 
     Raises:
-        ConfigurationError: as `opened_place`, or the version that is named cannot be begun at.
+        ConfigurationError: as `opened_servers`, or the version that is named cannot be begun at.
         NotYet: no committed version has arrived.
         ServerError, OwnershipLost: what was done before stays done.
     """
-    with opened_place(config, destination) as place:
-        repo = read_repo_info(place.client, config.repo)
-        parent = _beginning(place, repo, from_version)
-        clock = read_server_info(place.client).clock
-        name = branch_name(place.practice.branch, clock, place.source_repo, repo)
+    with opened_servers(config, destination) as servers:
+        repo = read_repo_info(servers.client, config.repo)
+        parent = _beginning(servers, repo, from_version)
+        clock = read_server_info(servers.client).clock
+        name = branch_name(servers.practice.branch, clock, servers.source_repo, repo)
         uuid = uuid4().hex
         still_owner()
-        _make(place, parent, name, uuid)
-        branches = place.branches()
+        _make(servers, parent, name, uuid)
+        branches = servers.branches()
         made = next((branch for branch in branches if branch.first.uuid == uuid), None)
         if made is None:
             raise ServerFailed("GET repo info", f"does not tell of branch {name}, which was just made")
         say(f"branch {name}: version {uuid}, made from version {parent}")
         closed = []
-        for version in to_close(place.practice, branches):
+        for version in to_close(servers.practice, branches):
             still_owner()
             about = {"note": version.note, "log": [f"closed by dvidsync when {name} was made"]}
-            commit_version(place.client, version.uuid, about)
+            commit_version(servers.client, version.uuid, about)
             say(f"branch {version.branch}: version {version.uuid} is committed")
             closed.append(version.uuid)
-        return Fresh(made, tuple(closed))
+        return MadeBranch(made, tuple(closed))
 
 
-def _beginning(place: Place, repo: RepoInfo, from_version: str | None) -> str:
-    source = place.source_repo
-    followed = select_versions(place.config, place.destination, source)
-    field = f"{place.destination.field}.practice.from" if from_version is None else "--from"
-    wanted = place.practice.from_ if from_version is None else from_version
+def _beginning(servers: PracticeServers, repo: RepoInfo, from_version: str | None) -> str:
+    source = servers.source_repo
+    followed = select_versions(servers.config, servers.destination, source)
+    field = f"{servers.destination.field}.practice.from" if from_version is None else "--from"
+    wanted = servers.practice.from_ if from_version is None else from_version
     selected = source.versions.keys() if followed is None else followed
     return beginning(wanted, field, source, repo, selected).uuid
 
 
-def _make(place: Place, parent: str, name: str, uuid: str) -> None:
+def _make(servers: PracticeServers, parent: str, name: str, uuid: str) -> None:
     """Once: after a lost answer the server is asked."""
     note = f"practice on version {parent[:8]} of the source"
     try:
-        new_version(place.client, parent, "branch", {"branch": name, "note": note, "uuid": uuid})
+        new_version(servers.client, parent, "branch", {"branch": name, "note": note, "uuid": uuid})
     except (AnswerLost, ServerFailed, NotDvid):
-        if uuid not in read_repo_info(place.client, place.config.repo).versions:
+        if uuid not in read_repo_info(servers.client, servers.config.repo).versions:
             raise

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-Bodies = Mapping[int, int]
+BodyOf = Mapping[int, int]
 """The body of each supervoxel; one that is not there is left out, or has 0."""
 
 Agreed = Literal["yes", "partly", "no"]
@@ -37,7 +37,7 @@ class Decision:
     agreed: Agreed
 
 
-def decisions(begin: Bodies, end: Bodies, other_side: Bodies) -> Iterator[Decision]:
+def decisions(begin: BodyOf, end: BodyOf, other_side: BodyOf) -> Iterator[Decision]:
     """What led from the beginning to the end: merges first, each by the bodies.
 
     Supervoxels that are not in all three, as they were split, say nothing.
@@ -47,7 +47,7 @@ def decisions(begin: Bodies, end: Bodies, other_side: Bodies) -> Iterator[Decisi
     yield from _decisions("cleave", shared, begin, end, other_side)
 
 
-def not_compared(begin: Bodies, end: Bodies, other_side: Bodies) -> int:
+def not_compared(begin: BodyOf, end: BodyOf, other_side: BodyOf) -> int:
     """How many supervoxels were split on some side, so that nothing is said of them."""
     every = begin.keys() | end.keys() | other_side.keys()
     return sum(not (begin.get(each) and end.get(each) and other_side.get(each)) for each in every)
@@ -56,9 +56,9 @@ def not_compared(begin: Bodies, end: Bodies, other_side: Bodies) -> int:
 def _decisions(
     kind: Literal["merge", "cleave"],
     supervoxels: Sequence[int],
-    whole: Bodies,
-    parts: Bodies,
-    other_side: Bodies,
+    whole: BodyOf,
+    parts: BodyOf,
+    other_side: BodyOf,
 ) -> Iterator[Decision]:
     """A body of `whole` with several parts: each but its main part was merged to it, or cleaved off."""
     inside: dict[int, dict[int, list[int]]] = defaultdict(lambda: defaultdict(list))

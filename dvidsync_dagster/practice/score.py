@@ -16,8 +16,8 @@ from dvidsync_dagster.dvid.labelmap import Labelmap
 from dvidsync_dagster.dvid.repo import RepoInfo, Version, read_repo_info
 from dvidsync_dagster.errors import ConfigurationError
 from dvidsync_dagster.outgoing_text import escaped
-from dvidsync_dagster.practice.branches import Place, opened_place
-from dvidsync_dagster.practice.decisions import Bodies, ScoreRow, decisions, not_compared, scores
+from dvidsync_dagster.practice.branches import PracticeServers, opened_servers
+from dvidsync_dagster.practice.decisions import BodyOf, ScoreRow, decisions, not_compared, scores
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,27 +66,27 @@ def score(
         ConfigurationError: there is no such branch or version, or none that is later.
         ServerError: a server does not answer.
     """
-    with opened_place(config, destination) as place:
-        branch = _branch(place, name)
+    with opened_servers(config, destination) as servers:
+        branch = _branch(servers, name)
         begin, end = branch.parent, branch.last.uuid
-        later = _later(place.source_repo, begin, at)
-        there = read_repo_info(place.client, config.repo)
+        later = _later(servers.source_repo, begin, at)
+        there = read_repo_info(servers.client, config.repo)
         rows: list[ScoreRow] = []
         skipped = 0
-        for pair in pair_instances(config, destination.own, ["labelmap"], place.source_repo, there).pairs:
-            here = Labelmap(place.client, pair.destination.name)
-            source = Labelmap(place.source, pair.source.name)
+        for pair in pair_instances(config, destination.own, ["labelmap"], servers.source_repo, there).pairs:
+            here = Labelmap(servers.client, pair.destination.name)
+            source = Labelmap(servers.source, pair.source.name)
             found, left = _Sides(here, source, begin, end, later).rows()
             rows += found
             skipped += left
         return ScoreSheet(branch.name, begin, end, later, tuple(rows), skipped)
 
 
-def _branch(place: Place, name: str | None) -> PracticeBranch:
-    branches = {branch.name: branch for branch in place.branches()}
+def _branch(servers: PracticeServers, name: str | None) -> PracticeBranch:
+    branches = {branch.name: branch for branch in servers.branches()}
     if not branches:
         raise ConfigurationError(
-            f"{place.destination.field}.practice",
+            f"{servers.destination.field}.practice",
             "no practice branch was made yet",
             "Make one first: `dvidsync practice new`.",
         )
@@ -95,7 +95,7 @@ def _branch(place: Place, name: str | None) -> PracticeBranch:
     if name not in branches:
         raise ConfigurationError(
             "BRANCH",
-            f"{name[:80]!r} is no practice branch of {place.destination.name}",
+            f"{name[:80]!r} is no practice branch of {servers.destination.name}",
             f"There are: {', '.join(branches)}.",
         )
     return branches[name]
@@ -176,7 +176,7 @@ class _Sides:
         found, _ = find(MAPPING, ServerPair(begin, end, settled=False))
         return set() if found is None else set(found.keys.tolist())
 
-    def _asked(self, supervoxels: Iterable[int]) -> tuple[Bodies, Bodies, Bodies]:
+    def _asked(self, supervoxels: Iterable[int]) -> tuple[BodyOf, BodyOf, BodyOf]:
         """Their bodies at the beginning, at the end, and at the source later."""
         asked = sorted(supervoxels)
         begin, end, later = (

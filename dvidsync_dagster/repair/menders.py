@@ -16,8 +16,8 @@ from dvidsync_dagster.dvid.transport import Transport
 from dvidsync_dagster.repair.pending import PendingRecords
 from dvidsync_dagster.repair.server_mender import ServerMender
 
-Look = Callable[[], BothSides]
-Opened = Callable[[BothSides, Look, PendingRecords, Work], AbstractContextManager[Mender]]
+LookAtBoth = Callable[[], BothSides]
+Opened = Callable[[BothSides, LookAtBoth, PendingRecords, Work], AbstractContextManager[Mender]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +82,7 @@ def _of_bucket(
     snapshot.mend_lost(say, dry_run=dry_run)
 
     def mender(
-        sides: BothSides, _look: Look, pending: PendingRecords, work: Work
+        sides: BothSides, _look: LookAtBoth, pending: PendingRecords, work: Work
     ) -> AbstractContextManager[Mender]:
         return nullcontext(BucketMender(sides, pending, work, snapshot, say))
 
@@ -91,7 +91,7 @@ def _of_bucket(
 
 def _server_mender(follower: Repairable) -> Opened:
     @contextmanager
-    def opened(sides: BothSides, look: Look, pending: PendingRecords, work: Work) -> Iterator[Mender]:
+    def opened(sides: BothSides, look: LookAtBoth, pending: PendingRecords, work: Work) -> Iterator[Mender]:
         with follower.commands(sides.is_compared, sides.names_at_destination) as commands:
             yield ServerMender(
                 sides, look, pending, work, commands, changes_committed=follower.changes_committed

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from functools import partial
 
-from dvidsync_dagster.compare.both_sides import BothSides, look_at, opened_source
-from dvidsync_dagster.compare.comparison import compare_and_keep
+from dvidsync_dagster.compare.both_sides import BothSides, ToCompare, opened_source
+from dvidsync_dagster.compare.comparison import Compared, compare_opened
 from dvidsync_dagster.compare.later import LaterRecords
 from dvidsync_dagster.compare.reading import Say
 from dvidsync_dagster.config import AnyDestination, SyncConfig
@@ -67,8 +68,8 @@ def repair(
         conflicts = conflict_table_of(config, destination.name)
         begun = BegunRepairs(config, destination.name)
         versions = () if version is None else (version,)
-        look = partial(look_at, config, destination, source, mending.follower, versions=versions)
-        sides = look()
+        opened = ToCompare(config, destination, source, mending.follower, versions)
+        sides = opened.look()
         work = Work(
             dry_run,
             mending.reads_at_once,
@@ -80,28 +81,18 @@ def repair(
         _tell_of_children(sides, say)
         with LaterRecords(config, sides, checkpoint, say, from_now=stuck) as later:
             pending = PendingRecords(later, config.settle_seconds)
-            with mending.mender(sides, look, pending, work) as mender:
+
+            def mender_of(sides: BothSides) -> AbstractContextManager[Mender]:
+                return mending.mender(sides, opened.look, pending, work)
+
+            with mender_of(sides) as mender:
                 mend(mender, say)
             if dry_run:
                 listed = sum(row.row.version in sides.versions for row in conflicts.rows("open"))
                 return _done(work, None, listed)
-            compare_again = partial(
-                compare_and_keep,
-                config,
-                destination,
-                source,
-                mending.follower,
-                versions=versions,
-                reached=lambda: checkpoint,
-            )
             say("Comparing once more.")
-            after = compare_again()
-            for _ in range(AGAIN):
-                with mending.mender(after.sides, look, pending, work) as mender:
-                    if not mender.left(after.comparison.differences):
-                        break
-                say("Comparing once more, as more was mended.")
-                after = compare_again()
+            compare_again = partial(compare_opened, opened, reached=lambda: checkpoint)
+            after, mender = _mend_the_rest(compare_again, mender_of, say)
         for row in after.comparison.differences:
             if (why := mender.why_left(row)) is not None:
                 work.not_repaired.append(NotRepaired.of(row, why))
@@ -109,6 +100,23 @@ def repair(
         begun.done(after.sides.versions)
         closed = conflicts.repaired(lambda row: is_resolved(row, after))
         return _done(work, after.comparison, closed)
+
+
+def _mend_the_rest(
+    compare_again: Callable[[], Compared],
+    mender_of: Callable[[BothSides], AbstractContextManager[Mender]],
+    say: Say,
+) -> tuple[Compared, Mender]:
+    """Mend what a comparison shows to be left, as long as that changes something. The last comparison, and
+    the mender that was opened last."""
+    after = compare_again()
+    for _ in range(AGAIN):
+        with mender_of(after.sides) as mender:
+            if not mender.left(after.comparison.differences):
+                break
+        say("Comparing once more, as more was mended.")
+        after = compare_again()
+    return after, mender
 
 
 def _met_at(checkpoint: Checkpoint | None, conflicts: ConflictTable) -> int:

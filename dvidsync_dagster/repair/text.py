@@ -6,10 +6,10 @@ import textwrap
 from collections.abc import Sequence
 
 from dvidsync_dagster.differences.findings import EXAMPLES, Comparison, Difference
-from dvidsync_dagster.differences.work import Change, NotRepaired, Pending, Repair
+from dvidsync_dagster.differences.work import NotRepaired, Pending, Repair, RepairChange
 from dvidsync_dagster.outgoing_text import escaped
 
-Row = Difference | Change | Pending | NotRepaired
+Row = Difference | RepairChange | Pending | NotRepaired
 
 _OWN_SHOWN = 1000
 _WIDTH = 100
@@ -53,7 +53,7 @@ def repair_text(done: Repair) -> str:
     return "\n".join(lines)
 
 
-def _named(change: Change) -> list[str]:
+def _named(change: RepairChange) -> list[str]:
     """All items that are named, where these are more than the table has room for."""
     if len(change.examples) <= EXAMPLES:
         return []

@@ -7,9 +7,9 @@ from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter
 
-from dvidsync_dagster.datatypes.contract import Gathered, SourceSide, Stretch
 from dvidsync_dagster.datatypes.decode import Decoded
 from dvidsync_dagster.datatypes.registry import ALL
+from dvidsync_dagster.datatypes.source_side import Gathered, SourceSide, Stretch
 from dvidsync_dagster.destinations.protocol import Brought
 from dvidsync_dagster.events.event import Announcement, Event, NumberedEvent
 from dvidsync_dagster.events.origin import Origin

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from dvidsync_dagster.config import AnyDestination, BucketConfig, StartTime, SyncConfig
-from dvidsync_dagster.datatypes.place import SourcePlaces
 from dvidsync_dagster.datatypes.registry import FOLLOWED
+from dvidsync_dagster.datatypes.source_places import SourcePlaces
 from dvidsync_dagster.dvid.asking import ask_server
 from dvidsync_dagster.dvid.repo import Instance, RepoInfo, ServerInfo
 from dvidsync_dagster.dvid.transport import Transport
@@ -182,46 +182,46 @@ def check_instances(
         born_since = 0  # One of two clocks was wrong: it tells nothing.
     field = destination.field
     for instance in route.followed:
-        twin = copied.instances.get(instance.name)
+        in_copy = copied.instances.get(instance.name)
         renamed = {each.data_uuid: each.name for each in copied.instances.values()}.get(instance.data_uuid)
-        if twin is None and renamed is not None:
+        if in_copy is None and renamed is not None:
             raise ConfigurationError(
                 f"{field}.url",
                 f"the destination calls {instance.name!r} {renamed!r}",
                 "Rename it there too, with the server's own command line (`dvid repo UUID rename`).",
             )
         # The repo's log knows the second alone: what was made in that of the start may still come.
-        if twin is None and repo.born(instance.name) + _SECOND <= born_since:
+        if in_copy is None and repo.born(instance.name) + _SECOND <= born_since:
             raise ConfigurationError(
                 f"{field}.url",
                 f"the destination has no instance {instance.name!r}, and the log from here on makes none",
                 "Let `dvidsync repair` make it there, start earlier, or name the instances to follow in "
                 "`instances`.",
             )
-        if twin is not None and is_another(instance, twin, repo, copied):
+        if in_copy is not None and is_another(instance, in_copy, repo, copied):
             raise ConfigurationError(
                 f"{field}.url",
                 f"{instance.name!r} there is not the source's: that was made anew, or renamed",
                 "Delete or rename it there, then let `dvidsync repair` make it; or name the instances to "
                 "follow in `instances`.",
             )
-        if twin is not None and twin.typename != instance.typename:
+        if in_copy is not None and in_copy.typename != instance.typename:
             raise ConfigurationError(
                 f"{field}.url",
-                f"{instance.name!r} is a {twin.typename} there and a {instance.typename} at the source",
+                f"{instance.name!r} is a {in_copy.typename} there and a {instance.typename} at the source",
                 "Rename one of them, or name the instances to follow in `instances`.",
             )
 
 
-def is_another(instance: Instance, twin: Instance, repo: RepoInfo, copied: RepoInfo) -> bool:
+def is_another(instance: Instance, in_copy: Instance, repo: RepoInfo, copied: RepoInfo) -> bool:
     """Whether the destination's instance of that name is the copy of another one of the source.
 
     An instance has the source's data UUID if it came with a copied folder, one of its own if it was made at
     the destination. It is an older one if the source has made one by that name since, the destination not.
     """
-    if twin.data_uuid == instance.data_uuid:
+    if in_copy.data_uuid == instance.data_uuid:
         return False
-    if any(twin.data_uuid == other.data_uuid for other in repo.instances.values()):
+    if any(in_copy.data_uuid == other.data_uuid for other in repo.instances.values()):
         return True
     made, made_there = repo.births(instance.name), copied.births(instance.name)
     return len(made_there) < len(made) and max(made_there, default=0) < max(made)

@@ -25,7 +25,7 @@ from dvidsync_dagster.run.discovery import refuse_future
 from dvidsync_dagster.run.passes import Again, Onward, Pass
 from dvidsync_dagster.run.reading import Reader, Taken
 from dvidsync_dagster.run.report import ChunkReport
-from dvidsync_dagster.run.session import Session, opened
+from dvidsync_dagster.run.session import Session, opened_session
 from dvidsync_dagster.run.source_log import BEGINNING, Now, SourceLog, archive_of
 from dvidsync_dagster.run.undecodable import Undecodable
 
@@ -75,7 +75,7 @@ def follow(
     with ExitStack() as stack:
         born_since = _born_since(destination, checkpoint)
         session = stack.enter_context(
-            opened(
+            opened_session(
                 config,
                 destination,
                 born_since=born_since,
@@ -223,7 +223,7 @@ class _Run:
             ahead=chunk.ahead,
             operations=len(brought.applied),
             requests=requests,
-            already_there=brought.already_there,
+            present=brought.present,
             held=len(brought.held) + self.reader.undecodable.waiting.fresh,
             open_for_long=taken.open_for_long,
             not_followed=dict(at_hand.not_followed),

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from dvidsync_dagster.config import AnyDestination, SyncConfig
 from dvidsync_dagster.log.checkpoint import Checkpoint, PartitionPosition, Positions
 from dvidsync_dagster.log.drain import MutationLog
-from dvidsync_dagster.run.session import opened
+from dvidsync_dagster.run.session import opened_session
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ def look(config: SyncConfig, destination: AnyDestination, checkpoint: Checkpoint
         ServerError, LogError: a server or the broker cannot be asked.
     """
     born_since = checkpoint.key_ns if checkpoint is not None else 0
-    with opened(config, destination, born_since=born_since, still_owner=lambda: None) as session:
+    with opened_session(config, destination, born_since=born_since, still_owner=lambda: None) as session:
         route = session.route
     with MutationLog(route.connection, list(route.topics)) as log:
         return Look(tuple(_positions(log.beginning(), log.end(), checkpoint)), route.clock)

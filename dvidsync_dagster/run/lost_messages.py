@@ -10,9 +10,9 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from dvidsync_dagster.datatypes.contract import SourceSide
 from dvidsync_dagster.datatypes.decode import Decoded
 from dvidsync_dagster.datatypes.registry import FOLLOWED
+from dvidsync_dagster.datatypes.source_side import SourceSide
 from dvidsync_dagster.dvid.repo import Instance, RepoInfo
 from dvidsync_dagster.events.event import Event, NumberedEvent
 from dvidsync_dagster.events.origin import key_text

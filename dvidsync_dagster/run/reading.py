@@ -29,7 +29,7 @@ LONG_AGO_NS = 3600 * NANOSECONDS
 """An event that has been open for so long is shown to people."""
 
 
-class Part(Protocol):
+class LogPart(Protocol):
     """The part of the log that is read.
 
     Args:
@@ -110,7 +110,7 @@ class Reader:
             self._config, self._destination, route, self.session.destination.contents
         )
 
-    def take_in(self, chunk: LogChunk, part: Part) -> Taken:
+    def take_in(self, chunk: LogChunk, part: LogPart) -> Taken:
         """Decode a chunk, set aside what cannot be decoded, and put the rest beside what is at hand."""
         records = chunk.records
         self._tell_disorder(chunk)

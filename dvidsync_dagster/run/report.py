@@ -82,7 +82,7 @@ class ChunkReport:
     ahead: AheadOfClock = NOTHING_AHEAD
     operations: int = 0
     requests: int = 0
-    already_there: int = 0
+    present: int = 0
     held: int = 0
     open_for_long: tuple[str, ...] = ()
     unexplained: UnexplainedIds | None = None

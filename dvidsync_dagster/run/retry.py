@@ -22,7 +22,7 @@ from dvidsync_dagster.log.quarantine import TopicPartitionOffset, place_of, quar
 from dvidsync_dagster.log.record import Record
 from dvidsync_dagster.outgoing_text import counted
 from dvidsync_dagster.run.at_hand import AtHand
-from dvidsync_dagster.run.session import Session, opened
+from dvidsync_dagster.run.session import Session, opened_session
 
 _MEND = "compare, and let `dvidsync repair` bring the destination to the source's state"
 
@@ -71,7 +71,7 @@ def retry(
         return done
     records = quarantine.read(waiting)
     lenient = server.model_copy(update={"on_conflict": "skip"})
-    with opened(config, lenient, born_since=0, still_owner=still_owner) as session:
+    with opened_session(config, lenient, born_since=0, still_owner=still_owner) as session:
         _apply(session, records, checkpoint, done)
         still_owner()
     quarantine.mark(set(done.applied), "applied")

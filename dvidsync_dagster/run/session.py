@@ -8,8 +8,8 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 from dvidsync_dagster.config import AnyDestination, SyncConfig
-from dvidsync_dagster.datatypes.contract import SourceSide
 from dvidsync_dagster.datatypes.registry import ALL
+from dvidsync_dagster.datatypes.source_side import SourceSide
 from dvidsync_dagster.destinations.kinds import Opener, opened_destination
 from dvidsync_dagster.destinations.protocol import Destination
 from dvidsync_dagster.destinations.source import Source
@@ -37,7 +37,7 @@ class Session:
 
 
 @contextmanager
-def opened(
+def opened_session(
     config: SyncConfig,
     destination: AnyDestination,
     *,

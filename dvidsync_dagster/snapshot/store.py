@@ -164,9 +164,9 @@ class Bucket(ABC):
 
 
 def _folder(path: Path, field: str, patience: timedelta) -> Bucket:
-    from dvidsync_dagster.snapshot.folder import Folder
+    from dvidsync_dagster.snapshot.folder_bucket import FolderBucket
 
-    return Folder(path.expanduser().absolute(), field, patience)
+    return FolderBucket(path.expanduser().absolute(), field, patience)
 
 
 def _of_store(place: BucketPlace, field: str, patience: timedelta) -> Bucket:

@@ -178,14 +178,13 @@ def start(config: str) -> subprocess.Popen[str]:
     )
 
 
-def wait_until_it_applies(process: subprocess.Popen[str]) -> None:
-    """Its first line of the run itself comes before the first request, which a fault then holds up."""
-    assert process.stdout is not None
-    for line in process.stdout:
-        if "epoch" in line:
-            return
-    assert process.stderr is not None
-    raise AssertionError(process.stderr.read())
+def wait_until_it_applies(process: subprocess.Popen[str], servers: Stage) -> None:
+    """Waits until the destination holds up a merge. A run that ends before tells why."""
+    while "POST merge" not in servers.destination.traffic()["requests"]:
+        if process.poll() is not None:
+            assert process.stderr is not None
+            raise AssertionError(process.stderr.read())
+        time.sleep(0.05)
 
 
 @pytest.fixture
@@ -196,7 +195,7 @@ def held_up(servers: Stage, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     servers.destination.ask_for_faults({"kind": "delay", "only": "/merge", "seconds": 600, "count": 9})
     process = start(write(tmp_path, servers.fields()))
     try:
-        wait_until_it_applies(process)
+        wait_until_it_applies(process, servers)
         yield process
     finally:
         process.kill()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -22,6 +21,7 @@ from dvidsync_dagster.differences.work import Repair
 from dvidsync_dagster.log.checkpoint import Checkpoint
 from dvidsync_dagster.repair.repairing import repair
 from tests.one_run import followed
+from tests.people_at_work import at_work
 from tests.two_servers import KEYS, LABELS, NEURONS, SYNAPSES, Editor
 
 TOKEN_ENV = "DVIDSYNC_TEST_ADMIN_TOKEN"
@@ -61,27 +61,8 @@ class Stage:
     def working(self) -> Iterator[None]:
         """People work as fast as they can, so that topics can be behind each other."""
         self.config = self.config.model_copy(update={"settle_seconds": 0.5})
-        stop, begun = threading.Event(), threading.Event()
-        failed: list[BaseException] = []
-
-        def work() -> None:
-            try:
-                while not stop.is_set():
-                    self.people.work(5, stop=stop)
-                    begun.set()
-            except BaseException as error:
-                failed.append(error)
-                begun.set()
-
-        thread = threading.Thread(target=work)
-        thread.start()
-        try:
-            begun.wait()
+        with at_work(self.people):
             yield
-        finally:
-            stop.set()
-            thread.join()
-        assert not failed, failed
         assert not self.people.unexpected
 
 

@@ -84,6 +84,7 @@ def test_from_python() -> None:
         ("source.urll", "x", "source.urll", "`url`"),
         ("source.url", "emdata:8000", "source.url", "http"),
         ("source.url", "ftp://emdata:8000", "source.url", "http"),
+        ("source.url", "http://emdata..org:8000", "source.url", "not a URL"),
         ("source.url", "http://emdata:8000/?u=x", "source.url", "query"),
         ("source.url", "http://emdata:80000", "source.url", "URL"),
         ("source.url", "http://127.0.0.1:8000/a b", "source.url", "blank"),

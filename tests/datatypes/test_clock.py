@@ -215,7 +215,7 @@ def test_a_run_that_stops_behind_a_record_ahead_of_the_clock_names_that_and_the_
         sync(scene, relay)
     assert "repair --apply" in str(stopped.value)
     clock.shift = timedelta(seconds=601)  # by then
-    settings = {"kafka": relay.settings(), "source": {"url": clock.url}}
+    settings: dict[str, Any] = {"kafka": relay.settings(), "source": {"url": clock.url}}
     config = SyncConfig.model_validate(
         {
             "repo": scene.root,

@@ -71,7 +71,7 @@ def test_what_kafka_has_dropped_comes_from_the_archive(kept: SourceAndDestinatio
     with pytest.raises(LogGap, match="Make a fresh copy"):
         kept.sync()
     reports = kept.sync(archive=str(tmp_path / "log"), chunk_records=100)
-    assert sum(report.already_there for report in reports) == 0
+    assert sum(report.present for report in reports) == 0
     assert any("that Kafka has dropped came from the archive" in note for r in reports for note in r.notes)
     kept.assert_same()
     (again,) = kept.sync()

@@ -19,7 +19,7 @@ from dvidsync_dagster.log.checkpoint import Checkpoint
 from dvidsync_dagster.log.eras import EraClock
 from dvidsync_dagster.log.record import Record
 from dvidsync_dagster.run.at_hand import AtHand
-from dvidsync_dagster.run.session import opened
+from dvidsync_dagster.run.session import opened_session
 from tests.datatypes.source_and_destination import TOKEN, SourceAndDestination
 from tests.datatypes.tally import TallyType
 from tests.places import ALL_FAILED, UNJUDGED
@@ -76,7 +76,7 @@ def test_at_a_server(
         }
     )
     monkeypatch.setenv(TOKEN, scene.destination.admin_token)
-    with opened(config, config.destinations[0], born_since=0, still_owner=lambda: None) as session:
+    with opened_session(config, config.destinations[0], born_since=0, still_owner=lambda: None) as session:
         session.destination.begin_pass(None, again=False)
         brought = session.destination.bring(batch(scene.root, ("a", 1), ("b", 2), ("a", 3)))
         assert (len(brought.applied), tally.numbers) == (3, {"a": 4, "b": 2})

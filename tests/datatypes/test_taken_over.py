@@ -47,7 +47,7 @@ def test_a_merge_of_large_bodies_that_the_server_is_still_doing(scene: SourceAnd
         time.sleep(0.01)
     (report,) = scene.sync_unclean()
     dead.join()
-    assert (report.requests, report.already_there) == (0, 1)
+    assert (report.requests, report.present) == (0, 1)
     assert any("bodies are large" in note for note in report.notes)
     scene.assert_same()
 

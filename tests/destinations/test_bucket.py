@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from dvidsync_dagster import snapshot
-from dvidsync_dagster.destinations.bucket.moments import MARGIN_NS
+from dvidsync_dagster.destinations.bucket.time_margins import MARGIN_NS
 from dvidsync_dagster.errors import ConfigurationError, OwnershipLost, Unfit
 from dvidsync_dagster.run.follow import Scope
 from dvidsync_dagster.run.report import ChunkReport
@@ -39,7 +39,7 @@ def operations(reports: list[ChunkReport]) -> int:
 
 def applied(reports: list[ChunkReport]) -> int:
     """What of the log was there already does not count."""
-    return operations(reports) - sum(report.already_there for report in reports)
+    return operations(reports) - sum(report.present for report in reports)
 
 
 def notes(reports: list[ChunkReport]) -> str:
@@ -216,7 +216,7 @@ def test_windows_that_are_read_again_change_nothing(here: SourceAndBucket) -> No
     known = here.sync()[-1].checkpoint
     before = tables(here)
     reports = here.sync(checkpoint=known, scope=Scope(0, known.key_ns))
-    assert operations(reports) == sum(report.already_there for report in reports) > 0
+    assert operations(reports) == sum(report.present for report in reports) > 0
     assert tables(here) == before
 
 

@@ -115,13 +115,13 @@ def test_a_stretch_ends_with_a_commit() -> None:
     found = divided(events, line(3))
     assert shown(found) == [("v2", 3, True), ("v3", 2, False)]
     assert [event for each in found.stretches for event in each.events] == events
-    assert (found.late, found.already_there, found.untold) == ([], 0, [])
+    assert (found.late, found.present, found.untold) == ([], 0, [])
 
 
 def test_what_the_base_holds_is_there() -> None:
     found = divided([key_of(1, 100), committed(1, 101), made(2, 200)], line(2))
     assert shown(found) == [("v2", 1, False)]
-    assert found.already_there == 2
+    assert found.present == 2
 
 
 def test_what_changes_a_committed_version_is_late() -> None:
@@ -144,7 +144,7 @@ def test_notes_and_instances_can_be_of_any_version() -> None:
 def test_an_instance_that_the_base_has_is_not_made_anew() -> None:
     made_before = NewInstance(origin=at(90), version="v1", name="keys", data_type="keyvalue")
     found = divided([made_before], line(2))
-    assert (found.stretches, found.already_there) == ([], 1)
+    assert (found.stretches, found.present) == ([], 1)
 
 
 def test_values_that_were_announced_just_before_an_open_root_was_read_count() -> None:
@@ -152,7 +152,7 @@ def test_values_that_were_announced_just_before_an_open_root_was_read_count() ->
     reached = Reached("v1", False, "v1", 100, values_read_ns=90)
     found = divided([key_of(1, 90), key_of(1, 91), merged, key_of(1, 101)], line(1), reached)
     assert [[event.origin.key_ns for event in each.events] for each in found.stretches] == [[91, 101]]
-    assert found.already_there == 2
+    assert found.present == 2
 
 
 def test_versions_of_which_the_log_does_not_tell_are_followed() -> None:
@@ -183,7 +183,7 @@ def test_any_batches_come_to_the_same(versions: int, keys: Sequence[int], data: 
     pinned: list[str] = []
     for first, last in zip([0, *cuts], [*cuts, len(events)], strict=True):
         found = divided(events[first:last], branch, reached)
-        assert (found.late, found.already_there, found.untold) == ([], 0, [])
+        assert (found.late, found.present, found.untold) == ([], 0, [])
         for stretch in found.stretches:
             brought += stretch.events
             pinned += [stretch.version] if stretch.is_committed else []

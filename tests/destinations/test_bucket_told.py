@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from dvidsync_dagster.destinations.bucket.commits import untold_commit
-from dvidsync_dagster.destinations.bucket.moments import COMMIT_NS
 from dvidsync_dagster.destinations.bucket.stretches import Reached
+from dvidsync_dagster.destinations.bucket.time_margins import COMMIT_NS
 from dvidsync_dagster.destinations.bucket.versions import BranchVersions
 from dvidsync_dagster.destinations.protocol import Standing
 from dvidsync_dagster.errors import Unfit

@@ -26,7 +26,7 @@ from dvidsync_dagster.datatypes.labelmap.server.commands import LabelCommand
 from dvidsync_dagster.datatypes.labelmap.server.counter import LabelCounter
 from dvidsync_dagster.datatypes.labelmap.server.presence import find_presence
 from dvidsync_dagster.datatypes.labelmap.server.read_in_bulk import read_and_mend
-from dvidsync_dagster.datatypes.labelmap.server.seen import Contact, is_present, look
+from dvidsync_dagster.datatypes.labelmap.server.seen import Contact, is_present, look_at_bodies
 from dvidsync_dagster.datatypes.labelmap.server.side import LabelmapSide
 from dvidsync_dagster.datatypes.labelmap.server.writer import LabelmapWriter
 from dvidsync_dagster.datatypes.labelmap.source_counter import SourceCounter
@@ -114,7 +114,7 @@ class ModelSide(LabelmapSide):
         labels = [event for event in events if isinstance(event, LabelEvent)]
         if self.servers.apply != "replay":
             read_and_mend(self.view, labels)
-        found = find_presence(events, ordering, look(labels, self.view, POOL, self.contact))
+        found = find_presence(events, ordering, look_at_bodies(labels, self.view, POOL, self.contact))
         return Presence(found.present, found.doubtful)
 
 

@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dvidsync_dagster.datatypes.contract import Stretch
 from dvidsync_dagster.datatypes.labelmap.counter_rule import (
     HIGHEST_GIVEN,
     REACH,
     CounterState,
-    after,
+    ids_of,
     left_by,
+    past,
 )
 from dvidsync_dagster.datatypes.labelmap.events import (
     Cleave,
@@ -31,6 +31,7 @@ from dvidsync_dagster.datatypes.labelmap.events import (
 )
 from dvidsync_dagster.datatypes.labelmap.gather import gather
 from dvidsync_dagster.datatypes.labelmap.server.seen import Contact
+from dvidsync_dagster.datatypes.source_side import Stretch
 from dvidsync_dagster.events.event import Announcement
 from dvidsync_dagster.events.origin import Origin
 from tests.labelmap.crowd import ROOT, WEIGHTS, Crowd
@@ -63,6 +64,14 @@ def reserve(first: int, last: int) -> ReserveLabels:
 
 def set_next(label: int) -> SetNextLabel:
     return SetNextLabel(**COMMON, next_label=label, ceiling=None)
+
+
+def after(state: CounterState, event: LabelEvent) -> CounterState:
+    """How a counter stands after the event; `state` is how it stood before."""
+    if isinstance(event, SetNextLabel):
+        return CounterState(event.next_label + 1, was_set=True)
+    ids = ids_of(event)
+    return state if ids is None else past(state, ids)
 
 
 MERGE = Merge(**BODY, target=1, labels=(2,))

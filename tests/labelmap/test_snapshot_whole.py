@@ -123,9 +123,16 @@ def test_batches_of_the_tables_are_bounded(server: DvidServer, monkeypatch: pyte
     monkeypatch.setattr(whole, "ROWS", 100)
     monkeypatch.setattr(all_bodies, "INDICES_AT_ONCE", 100)
     root = make_repo(server.url, server.admin_token, size=64).root
-    for table, batches in SourceLog(server, root).side(INSTANCE).whole(root):
-        sizes = [len(batch) for batch in batches]
-        assert sizes == ([] if table.path == "segmentation/edits" else [100] * 5 + [12])
+    sizes = {
+        table.path: [len(batch) for batch in batches]
+        for table, batches in SourceLog(server, root).side(INSTANCE).whole(root)
+    }
+    many = [100] * 5 + [12]
+    assert sizes == {
+        "segmentation/bodies": many,
+        "segmentation/mapping": many,
+        "segmentation/edits": [],
+    }
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from dvidsync_dagster.log.bridge import BridgedFeed
 from dvidsync_dagster.log.checkpoint import PartitionPosition, Positions
 from dvidsync_dagster.log.drain import MutationLog
 from dvidsync_dagster.log.ranges import Range
-from dvidsync_dagster.log.reading import Reading
+from dvidsync_dagster.log.reading import LogReading
 from dvidsync_dagster.log.record import Partition
 from tests.log.kafka_topics import BASE, Message, connection, drop_before, new_name, produce
 from tests.log.memory_feed import MemoryFeed, Stored
@@ -69,7 +69,7 @@ def test_a_gap_changes_nothing(
             for topic, partition in log
         }
         feed = BridgedFeed(MemoryFeed(held, ends, reached, choose), archive, gaps, 0)
-        after = Reading(
+        after = LogReading(
             feed,
             start,
             ends,

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -77,23 +75,6 @@ def test_a_server_that_is_none_is_a_configuration_error() -> None:
     with pytest.raises(ConfigurationError, match="kafka1:port") as found:
         wrong.consumer()
     assert_no_secret(str(found.value))
-
-
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A certificate for localhost with its key."""
-    openssl = shutil.which("openssl")
-    if openssl is None:
-        pytest.skip("no openssl on PATH")
-    path = tmp_path_factory.mktemp("certificate") / "localhost.pem"
-    name = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"]
-    command = [openssl, "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", *name]
-    subprocess.run(
-        [*command, "-keyout", path, "-out", path.with_suffix(".crt")], check=True, capture_output=True
-    )
-    with path.open("ab") as file:
-        file.write(path.with_suffix(".crt").read_bytes())
-    return path
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ import pytest
 from dvid_sandbox.launcher import SandboxServer
 from dvidsync_dagster.config import DestinationConfig, SyncConfig
 from dvidsync_dagster.errors import AnswerLost, ConfigurationError, NotYet, OwnershipLost
-from dvidsync_dagster.practice.branches import Fresh, is_due, list_branches, make_branch
+from dvidsync_dagster.practice.branches import MadeBranch, is_due, list_branches, make_branch
 from tests.two_servers import KEYS, LABELS, TwoServers, two_sandboxes
 
 
@@ -43,7 +43,7 @@ class Servers:
         config = SyncConfig.model_validate(fields)
         return config, config.servers[0]
 
-    def make(self, from_version: str | None = None, **practice: Any) -> Fresh:
+    def make(self, from_version: str | None = None, **practice: Any) -> MadeBranch:
         return make_branch(
             *self.config(**practice),
             from_version=from_version,

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -13,6 +12,7 @@ import orjson
 
 from dvid_sandbox.launcher import DvidServer
 from dvid_sandbox.proofreaders import Exchange, Proofreaders
+from tests.people_at_work import at_work
 from tests.state import read_state
 
 LABELS = "segmentation"
@@ -46,30 +46,9 @@ class Trainees:
     people: Proofreaders
     began: Bodies
 
-    @contextmanager
-    def working(self) -> Iterator[None]:
+    def working(self) -> AbstractContextManager[None]:
         """They work as fast as they can."""
-        stop, begun = threading.Event(), threading.Event()
-        failed: list[BaseException] = []
-
-        def work() -> None:
-            try:
-                while not stop.is_set():
-                    self.people.work(5, stop=stop)
-                    begun.set()
-            except BaseException as error:
-                failed.append(error)
-                begun.set()
-
-        thread = threading.Thread(target=work)
-        thread.start()
-        try:
-            begun.wait()
-            yield
-        finally:
-            stop.set()
-            thread.join()
-        assert not failed, failed
+        return at_work(self.people)
 
     @property
     def done(self) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from dvidsync_dagster.compare.comparison import compare
 from dvidsync_dagster.config import SyncConfig
 from dvidsync_dagster.log.checkpoint import Checkpoint
 from tests.one_run import followed
+from tests.people_at_work import at_work
 from tests.real.harness import Stage, stage
 from tests.real.test_follow import ANNOUNCED, FOLLOWED, TOKEN
 
@@ -55,16 +55,8 @@ def test_no_round_finds_a_difference_that_is_none(tmp_path: Path, monkeypatch: p
         scene.work(50)
         copy = Copy(scene)
         copy.follow()
-        stop = threading.Event()
-
-        def work() -> None:
-            while not stop.is_set():
-                scene.people.work(5, stop=stop)
-
-        crowd = threading.Thread(target=work)
-        crowd.start()
         pending = 0
-        try:
+        with at_work(scene.people):
             for _ in range(ROUNDS):
                 (destination,) = copy.config.destinations
                 caught_up = compare(copy.config, destination, reached=copy.follow)
@@ -72,9 +64,6 @@ def test_no_round_finds_a_difference_that_is_none(tmp_path: Path, monkeypatch: p
                 behind = compare(copy.config, destination, reached=lambda: copy.checkpoint)
                 assert behind.agree, behind.differences
                 pending += sum(row.count for row in behind.pending)
-        finally:
-            stop.set()
-            crowd.join()
         assert pending, "nobody did anything meanwhile"
         assert not scene.people.unexpected
         url = f"{scene.destination.url}/api/node/{scene.root}/segmentation_annotations/key/mine"

@@ -14,7 +14,7 @@ from dvid_sandbox.real_server import RealServer
 from dvidsync_dagster.errors import Conflict
 from tests.forging import forge
 from tests.real.test_follow import on_stage
-from tests.real.test_place import Copying
+from tests.real.test_source_places import Copying
 from tests.real_kafka import RealKafka
 
 pytestmark = [pytest.mark.dvid, pytest.mark.kafka]

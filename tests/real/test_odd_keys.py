@@ -11,7 +11,7 @@ from dvidsync_dagster.dvid.http import DvidClient
 from dvidsync_dagster.dvid.keyvalue import Keyvalue
 from dvidsync_dagster.dvid.paths import node_path
 from dvidsync_dagster.dvid.protobuf import key_values
-from tests.real.test_place import Copying, copying
+from tests.real.test_source_places import Copying, copying
 
 pytestmark = [pytest.mark.dvid, pytest.mark.kafka]
 

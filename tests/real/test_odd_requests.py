@@ -7,7 +7,7 @@ import json
 import pytest
 
 from tests.datatypes.test_odd_requests import REQUESTS
-from tests.real.test_place import Copying, copying
+from tests.real.test_source_places import Copying, copying
 
 pytestmark = [pytest.mark.dvid, pytest.mark.kafka]
 

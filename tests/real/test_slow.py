@@ -88,7 +88,7 @@ def test_a_run_takes_over_while_the_server_is_still_merging(
         time.sleep(0.1)
         (*_, report) = run(scene, replace(checkpoint, clean=False), epoch=2)
         assert not dead.is_alive()
-        assert (report.requests, report.already_there) == (0, 1)
+        assert (report.requests, report.present) == (0, 1)
         scene.assert_same(instances=["segmentation"])
 
 

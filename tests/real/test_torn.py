@@ -18,7 +18,7 @@ from dvidsync_dagster.datatypes.labelmap.events import Merge, Split, SplitSuperv
 from dvidsync_dagster.datatypes.labelmap.server.bodies import Bodies
 from dvidsync_dagster.datatypes.labelmap.server.counter import LabelCounter
 from dvidsync_dagster.datatypes.labelmap.server.repeating import command_of
-from dvidsync_dagster.datatypes.labelmap.server.seen import Contact, look
+from dvidsync_dagster.datatypes.labelmap.server.seen import Contact, look_at_bodies
 from dvidsync_dagster.datatypes.labelmap.server.writer import LabelmapWriter
 from dvidsync_dagster.datatypes.labelmap.source_counter import SourceCounter
 from dvidsync_dagster.dvid import sparsevol
@@ -232,4 +232,4 @@ def test_a_split_without_its_cleave_is_not_taken_for_one_that_was_merged_back(sc
     torn.map_supervoxels(scene.root, {0: [10]})
     scene.split(torn)
     with ThreadPoolExecutor(2) as pool:
-        assert not look([event], torn, pool, Contact(0)).left
+        assert not look_at_bodies([event], torn, pool, Contact(0)).left

@@ -213,7 +213,9 @@ def test_no_more_cleaves_and_merges_than_needed(destination: dict[int, int], sou
 def test_each_command_names_the_bodies_that_it_brings_about(
     destination: dict[int, int], source: dict[int, int]
 ) -> None:
-    for each in plan(destination, source):
+    commands = plan(destination, source)
+    assert bool(commands) is (destination != source)
+    for each in commands:
         assert set(each.bodies) <= set(source.values())
         assert bool(each.bodies) is not isinstance(each.command, TakeLabel)
         assert (each.command.version, each.command.instance) == (VERSION, LABELS)

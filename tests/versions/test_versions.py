@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from dvid_sandbox.launcher import SandboxServer
 from dvid_sandbox.proofreaders import make_repo
 from dvidsync_dagster.datatypes.repo.decoding import decode
-from dvidsync_dagster.datatypes.repo.lines import has_lines
+from dvidsync_dagster.datatypes.repo.node_log_lines import has_lines
 from dvidsync_dagster.datatypes.repo.side import command_of
 from dvidsync_dagster.datatypes.repo.writer import VersionWriter
 from dvidsync_dagster.dvid.http import DvidClient
@@ -21,7 +21,7 @@ from dvidsync_dagster.errors import UndecodableRecord
 from dvidsync_dagster.events.message import Message
 from dvidsync_dagster.events.origin import Origin
 from dvidsync_dagster.events.repo import Commit, NewVersion, NodeLog, RefusedVersion, RepoEvent
-from dvidsync_dagster.plan.outcome import ALREADY_THERE, DONE
+from dvidsync_dagster.plan.outcome import DONE, PRESENT
 
 SECOND = 1_000_000_000
 ORIGIN = Origin(1000 * SECOND, "repo", 0, 0)
@@ -73,7 +73,7 @@ def test_everything_is_repeated_once(tmp_path: Path) -> None:
             assert versions[CHILD].parents == versions[BRANCHED].parents == (root,)
             assert versions["release"].parents == (BRANCHED,)
             assert (versions[root].locked, versions[CHILD].locked) == (True, False)
-            assert [writer.carry_out(command_of(step)) for step in steps] == [ALREADY_THERE] * len(steps)
+            assert [writer.carry_out(command_of(step)) for step in steps] == [PRESENT] * len(steps)
             elsewhere = NewVersion(origin=ORIGIN, version=BRANCHED, child=CHILD, note="")
             assert "but as a child of" in writer.carry_out(command_of(elsewhere)).refusals[0].found
 

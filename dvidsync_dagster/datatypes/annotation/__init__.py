@@ -6,7 +6,7 @@ from collections.abc import Hashable, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from dvidsync_dagster.datatypes.annotation.commands import Place, place_of
+from dvidsync_dagster.datatypes.annotation.commands import ElementPlace, place_of
 from dvidsync_dagster.datatypes.annotation.events import ElementEvent, decode
 from dvidsync_dagster.datatypes.copied import CopiedType
 from dvidsync_dagster.datatypes.server_side import Servers
@@ -44,7 +44,7 @@ class AnnotationType(CopiedType):
         return event if event is None or isinstance(event, Consequence) else Announcement(event)
 
     def items(self, event: Event) -> Sequence[Hashable]:
-        place = place_of(event) if isinstance(event, ElementEvent) else Place()
+        place = place_of(event) if isinstance(event, ElementEvent) else ElementPlace()
         return [*place.points, *([place.blob] if place.blob else [])]
 
     def server_side(self, servers: Servers) -> AnnotationSide:

@@ -19,7 +19,7 @@ from dvidsync_dagster.dvid.annotation import Point
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class ElementPlace:
     """Where elements are to be brought to the source's state.
 
     Args:
@@ -44,21 +44,21 @@ class CopyElements(Command):
 
     typename: ClassVar[str] = "annotation"
 
-    places: tuple[Place, ...]
+    places: tuple[ElementPlace, ...]
 
 
-def place_told(action: str, items: Sequence[str]) -> Place | None:
+def place_told(action: str, items: Sequence[str]) -> ElementPlace | None:
     """What an event touches, by what people are told of it; None if that names none."""
     if action in (PostElements.name, PostBlocks.name):
-        return Place(blob=items[0], whole_blocks=action == PostBlocks.name)
+        return ElementPlace(blob=items[0], whole_blocks=action == PostBlocks.name)
     points = tuple(point for item in items if (point := _point(item)) is not None)
-    return Place(points=points) if len(points) == len(items) else None
+    return ElementPlace(points=points) if len(points) == len(items) else None
 
 
-def place_named(item: str) -> Place:
+def place_named(item: str) -> ElementPlace:
     """What is meant by one item of an event: a point, or what was posted as elements."""
     point = _point(item)
-    return Place(blob=item) if point is None else Place(points=(point,))
+    return ElementPlace(blob=item) if point is None else ElementPlace(points=(point,))
 
 
 def _point(item: str) -> Point | None:
@@ -69,16 +69,16 @@ def _point(item: str) -> Point | None:
 _POINT = re.compile(r"\((-?\d{1,10}), (-?\d{1,10}), (-?\d{1,10})\)", re.ASCII)
 
 
-def place_of(event: ElementEvent) -> Place:
+def place_of(event: ElementEvent) -> ElementPlace:
     """What an event touches."""
     since = event.origin.key_ns
     match event:
         case DeleteElement():
-            return Place(event.user, (event.at,), since=since)
+            return ElementPlace(event.user, (event.at,), since=since)
         case MoveElement():
-            return Place(event.user, (event.start, event.end), arrival=event.end, since=since)
+            return ElementPlace(event.user, (event.start, event.end), arrival=event.end, since=since)
         case PostElements():
-            return Place(event.user, blob=event.data_ref, since=since)
+            return ElementPlace(event.user, blob=event.data_ref, since=since)
         case PostBlocks():
-            return Place(event.user, blob=event.data_ref, whole_blocks=True, since=since)
+            return ElementPlace(event.user, blob=event.data_ref, whole_blocks=True, since=since)
     raise TypeError(f"no event of elements: {event!r}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import partial
@@ -12,7 +12,8 @@ import orjson
 from dvidsync_dagster.datatypes.annotation.commands import place_named
 from dvidsync_dagster.datatypes.annotation.region import Region
 from dvidsync_dagster.datatypes.annotation.touched_positions import read_touched
-from dvidsync_dagster.datatypes.own_values import Both, Evidence, LeftAlone, OwnValues
+from dvidsync_dagster.datatypes.own_items import OwnItems
+from dvidsync_dagster.datatypes.own_values import Both, Evidence, LeftAlone
 from dvidsync_dagster.differences.hashes import canonical, hashed
 from dvidsync_dagster.differences.sides import DvidSide
 from dvidsync_dagster.dvid.annotation import Annotation, Element, Point, position
@@ -26,20 +27,10 @@ _NAMED = 20
 
 
 @dataclass(frozen=True, slots=True)
-class OwnElements:
-    """An instance on both sides. Relations are not looked at: deletes and moves change those of others.
-
-    Args:
-        values: what is known of the destination.
-    """
+class OwnElements(OwnItems[Point]):
+    """Relations are not looked at: deletes and moves change those of others."""
 
     source: Annotation
-    values: OwnValues
-
-    @property
-    def are_told(self) -> bool:
-        """Whether anything is known. If not, the destination need not be asked."""
-        return self.values.digests is not None
 
     def compared(
         self, source: Region, destination: Region, points: Iterable[Point], since: Mapping[Point, int]
@@ -69,12 +60,6 @@ class OwnElements:
             ),
         )
         return self.values.about_to_write(source.version, self.source.name, both, evidence)
-
-    def written(
-        self, version: str, both: Mapping[Point, Both], own: Collection[Point], refused: Collection[Point]
-    ) -> None:
-        """What became of them."""
-        self.values.written(version, self.source.name, both, own=own, refused=refused)
 
 
 def _digests_in(

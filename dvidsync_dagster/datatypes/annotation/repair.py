@@ -8,7 +8,7 @@ from collections.abc import Collection, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from dvidsync_dagster.datatypes.annotation.commands import CopyElements, Place
+from dvidsync_dagster.datatypes.annotation.commands import CopyElements, ElementPlace
 from dvidsync_dagster.datatypes.annotation.comparison import ELEMENTS, Position
 from dvidsync_dagster.datatypes.commands import Step
 from dvidsync_dagster.datatypes.contract import DataRepair
@@ -57,7 +57,7 @@ class AnnotationRepair(DataRepair):
                 CopyElements(
                     version=version,
                     instance=name,
-                    places=tuple(Place(points=(point,), since=SINCE_NOW) for point in some),
+                    places=tuple(ElementPlace(points=(point,), since=SINCE_NOW) for point in some),
                 )
             )
             for some in batches
@@ -69,7 +69,7 @@ def _steps(version: str, instance: str, batches: Sequence[tuple[Position, ...]])
     """One after the other: elements are tied to each other by their relations."""
     return [
         Step(
-            CopyElements(version=version, instance=instance, places=(Place(points=points),)),
+            CopyElements(version=version, instance=instance, places=(ElementPlace(points=points),)),
             waits_for=(number - 1,) if number else (),
         )
         for number, points in enumerate(batches)

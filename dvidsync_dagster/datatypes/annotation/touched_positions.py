@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import orjson
 
-from dvidsync_dagster.datatypes.annotation.commands import Place
+from dvidsync_dagster.datatypes.annotation.commands import ElementPlace
 from dvidsync_dagster.dvid.annotation import Annotation, Element, Point, position
 from dvidsync_dagster.errors import RequestRefused
 from dvidsync_dagster.outgoing_text import escaped
@@ -37,7 +37,7 @@ class TouchedPositions:
     blocks_since: dict[Point, int] = field(default_factory=dict)
     refusals: list[Refusal] = field(default_factory=list)
 
-    def add(self, at: int, place: Place, blob: bytes) -> None:
+    def add(self, at: int, place: ElementPlace, blob: bytes) -> None:
         """Take in a place; `blob` is what was posted there, empty if nothing was."""
         self._touch(place.points, at, place)
         if place.arrival is not None:
@@ -65,18 +65,18 @@ class TouchedPositions:
             first = self.blocks_since[block]
             self.since[point] = min(first, self.since.get(point, first))
 
-    def _touch(self, points: Iterable[Point], at: int, place: Place) -> None:
+    def _touch(self, points: Iterable[Point], at: int, place: ElementPlace) -> None:
         for point in points:
             self.points[point] = at
             self.since.setdefault(point, place.since)
 
 
 def read_touched(
-    source: Annotation, version: str, places: Sequence[Place], pool: Executor
+    source: Annotation, version: str, places: Sequence[ElementPlace], pool: Executor
 ) -> TouchedPositions:
     """What places cover, by what was posted there. What the source refuses to tell is a refusal too."""
 
-    def blob(place: Place) -> bytes | RequestRefused:
+    def blob(place: ElementPlace) -> bytes | RequestRefused:
         try:
             return source.blob(version, place.blob) if place.blob else b""
         except RequestRefused as refusal:

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from dvidsync_dagster.datatypes.annotation.commands import CopyElements, Place
+from dvidsync_dagster.datatypes.annotation.commands import CopyElements, ElementPlace
 from dvidsync_dagster.datatypes.annotation.own_elements import OwnElements, elements_digest, why_left_alone
 from dvidsync_dagster.datatypes.annotation.region import Region, block_edge
 from dvidsync_dagster.datatypes.annotation.touched_positions import TouchedPositions, read_touched
@@ -42,7 +42,7 @@ class AnnotationWriter:
     edge: Point
     own: OwnElements
 
-    def agreeing(self, version: str, places: Sequence[Place]) -> Collection[int]:
+    def agreeing(self, version: str, places: Sequence[ElementPlace]) -> Collection[int]:
         """Those of some places (by position) at which both sides have the same, but for relations."""
         with ThreadPoolExecutor(READS_AT_A_TIME) as pool:
             each = [read_touched(self.source, version, [place], pool) for place in places]
@@ -88,7 +88,7 @@ class AnnotationWriter:
         touched: TouchedPositions,
         source: Region,
         destination: Region,
-        places: Sequence[Place],
+        places: Sequence[ElementPlace],
         own: Collection[Point],
     ) -> Iterator[Refusal]:
         """Delete first: it takes relations along, and what is posted has the last word. Nothing at the points
@@ -164,7 +164,9 @@ def _left_alone(touched: TouchedPositions, changed: LeftAlone[Point]) -> list[Re
     return [Refusal(at, why_left_alone(own, changed[own[0]])) for at, own in points.items()]
 
 
-def _with_moves(touched: TouchedPositions, places: Sequence[Place], own: Collection[Point]) -> set[Point]:
+def _with_moves(
+    touched: TouchedPositions, places: Sequence[ElementPlace], own: Collection[Point]
+) -> set[Point]:
     """An element that cannot go, or cannot arrive, is not moved."""
     stay = {touched.points[point] for point in own if places[touched.points[point]].arrival is not None}
     return {*own} | {point for at in stay for point in places[at].points if touched.points[point] == at}
@@ -180,7 +182,7 @@ def _deletes(point: Point, source: Region, destination: Region) -> int:
 
 
 def _by_user(
-    posts: Iterable[tuple[int, list[Element]]], places: Sequence[Place]
+    posts: Iterable[tuple[int, list[Element]]], places: Sequence[ElementPlace]
 ) -> dict[str, list[tuple[int, list[Element]]]]:
     by_user: dict[str, list[tuple[int, list[Element]]]] = {}
     for at, elements in posts:
@@ -207,4 +209,4 @@ def new_writer(
     """The writer of an instance; `own_values` tells what people changed at the destination."""
     synced = instances[source.name].syncs if source.name in instances else ()
     edge = block_edge(instances[name] for name in synced if name in instances)
-    return AnnotationWriter(source, destination, edge, OwnElements(source, own_values))
+    return AnnotationWriter(source, destination, edge, OwnElements(own_values, source))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from hashlib import blake2b
@@ -10,7 +10,8 @@ from itertools import islice
 from typing import IO
 
 from dvidsync_dagster.datatypes.keyvalue.reading import KEYS_PER_REQUEST, read_keys, read_values
-from dvidsync_dagster.datatypes.own_values import Both, Evidence, LeftAlone, OwnValues, first_of
+from dvidsync_dagster.datatypes.own_items import OwnItems
+from dvidsync_dagster.datatypes.own_values import Both, Evidence, LeftAlone, first_of
 from dvidsync_dagster.differences.hashes import hashed
 from dvidsync_dagster.differences.sides import DvidSide
 from dvidsync_dagster.dvid.keyvalue import Keyvalue, key_bytes
@@ -20,21 +21,10 @@ _PIECE = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
-class OwnKeys:
-    """An instance on both sides. An empty value is taken for none: only a listing tells them apart.
-
-    Args:
-        values: what is known of the destination.
-    """
+class OwnKeys(OwnItems[str]):
+    """An empty value is taken for none: only a listing tells them apart."""
 
     source: Keyvalue
-    destination: Keyvalue
-    values: OwnValues
-
-    @property
-    def are_told(self) -> bool:
-        """Whether anything is known. If not, the destination need not be asked."""
-        return self.values.digests is not None
 
     def compared(
         self,
@@ -75,12 +65,6 @@ class OwnKeys:
             tells_deletes=True,
         )
         return self.values.about_to_write(version, self.source.name, both, evidence)
-
-    def written(
-        self, version: str, both: Mapping[str, Both], own: Collection[str], refused: Collection[str]
-    ) -> None:
-        """What became of keys."""
-        self.values.written(version, self.source.name, both, own=own, refused=refused)
 
 
 def _digests_in(server: Keyvalue, version: str, keys: Sequence[str]) -> dict[str, int]:

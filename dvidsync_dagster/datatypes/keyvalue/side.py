@@ -7,7 +7,7 @@ from itertools import chain
 
 from dvidsync_dagster.datatypes.commands import Command, Step
 from dvidsync_dagster.datatypes.copied import CopyingSide, times_of
-from dvidsync_dagster.datatypes.keyvalue.agreeing import agreeing
+from dvidsync_dagster.datatypes.keyvalue.agreeing_keys import agreeing_keys
 from dvidsync_dagster.datatypes.keyvalue.batches import fitting
 from dvidsync_dagster.datatypes.keyvalue.commands import CopyKeys
 from dvidsync_dagster.datatypes.keyvalue.events import KeyEvent, PostKey
@@ -52,7 +52,7 @@ class KeyvalueSide(CopyingSide[KeyEvent, KeyvalueWriter]):
     def agreeing(self, version: str, instance: str, events: Sequence[Told]) -> Collection[int]:
         writer = self.writer(instance)
         keys = {key for event in events for key in event.items}
-        same = agreeing(version, writer.source, writer.destination, keys)
+        same = agreeing_keys(version, writer.source, writer.destination, keys)
         return [place for place, event in enumerate(events) if same.issuperset(event.items)]
 
     def carry_out(self, step: Step, *, doubtful: bool) -> Outcome:

@@ -40,7 +40,7 @@ class KeyvalueWriter:
     _large: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(_LARGE_AT_A_TIME))
 
     def __post_init__(self, own_values: OwnValues) -> None:
-        self._own = OwnKeys(self.source, self.destination, own_values)
+        self._own = OwnKeys(own_values, self.source)
 
     def carry_out(self, command: CopyKeys) -> Outcome:
         """Copy the keys of a command."""

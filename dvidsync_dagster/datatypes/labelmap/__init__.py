@@ -7,7 +7,7 @@ from concurrent.futures import Executor
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from dvidsync_dagster.datatypes.contract import DataType, Gathered, Rows, SourceSide, Stretch
+from dvidsync_dagster.datatypes.contract import DataType, Rows
 from dvidsync_dagster.datatypes.labelmap.claims import claims_of
 from dvidsync_dagster.datatypes.labelmap.counter_rule import CounterState, left_by
 from dvidsync_dagster.datatypes.labelmap.decoding import decode
@@ -17,6 +17,7 @@ from dvidsync_dagster.datatypes.labelmap.gather import gather
 from dvidsync_dagster.datatypes.labelmap.server.side import LabelmapSide
 from dvidsync_dagster.datatypes.labelmap.unfinished import LabelmapSource
 from dvidsync_dagster.datatypes.server_side import Servers
+from dvidsync_dagster.datatypes.source_side import Gathered, SourceSide, Stretch
 from dvidsync_dagster.dvid.labelmap import Labelmap
 from dvidsync_dagster.dvid.repo import Instance
 from dvidsync_dagster.dvid.transport import Transport

@@ -110,14 +110,6 @@ def ids_of(event: LabelEvent) -> Ids | None:
     return None
 
 
-def after(state: CounterState, event: LabelEvent) -> CounterState:
-    """How a counter stands after the event; `state` is how it stood before."""
-    if isinstance(event, SetNextLabel):
-        return CounterState(event.next_label + 1, was_set=True)
-    ids = ids_of(event)
-    return state if ids is None else past(state, ids)
-
-
 def past(state: CounterState, ids: Ids) -> CounterState:
     """How a counter stands once these ids came into the world; `state` is how it stood before."""
     if not ids.move(state):

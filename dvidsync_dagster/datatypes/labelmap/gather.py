@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from dvidsync_dagster.datatypes.contract import Fate, Gathered, Stretch
 from dvidsync_dagster.datatypes.labelmap.counter_rule import HIGHEST_GIVEN, Ids, PickedBy, ids_of, left_by
 from dvidsync_dagster.datatypes.labelmap.events import BodyEvent, LabelEvent, SetNextLabel
+from dvidsync_dagster.datatypes.source_side import Fate, Gathered, Stretch
 from dvidsync_dagster.events.event import Announcement, Event
 
 

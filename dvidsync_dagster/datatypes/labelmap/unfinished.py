@@ -15,7 +15,6 @@ from collections.abc import Collection, Hashable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 
-from dvidsync_dagster.datatypes.contract import Fate, SourceSide
 from dvidsync_dagster.datatypes.labelmap.events import (
     BodyEvent,
     Cleave,
@@ -24,6 +23,7 @@ from dvidsync_dagster.datatypes.labelmap.events import (
     Split,
     SplitSupervoxel,
 )
+from dvidsync_dagster.datatypes.source_side import Fate, SourceSide
 from dvidsync_dagster.dvid.labelmap import Labelmap, LastMod
 from dvidsync_dagster.dvid.transport import Transport
 from dvidsync_dagster.errors import RequestRefused

@@ -10,7 +10,8 @@ from typing import Any
 from dvidsync_dagster.datatypes.neuronjson.events import SCHEMAS, body_of
 from dvidsync_dagster.datatypes.neuronjson.reading import read_neurons
 from dvidsync_dagster.datatypes.neuronjson.stamps import TIME, USER, made_elsewhere, stamps
-from dvidsync_dagster.datatypes.own_values import Both, Evidence, LeftAlone, OwnValues, first_of
+from dvidsync_dagster.datatypes.own_items import OwnItems
+from dvidsync_dagster.datatypes.own_values import Both, Evidence, LeftAlone, first_of
 from dvidsync_dagster.differences.hashes import hashed
 from dvidsync_dagster.differences.sides import DvidSide
 from dvidsync_dagster.dvid.exact_json import canonical, fields_of
@@ -18,35 +19,25 @@ from dvidsync_dagster.dvid.neuronjson import Neuronjson
 from dvidsync_dagster.errors import ServerFailed
 from dvidsync_dagster.log.digests import NOTHING
 
-Neuron = int | str
+NeuronKey = int | str
 """A body, or the name of a schema."""
 
 
 @dataclass(frozen=True, slots=True)
-class OwnNeurons:
-    """An instance on both sides. Who changed a field, and when, makes no other neuron: a run that was killed
-    can have left DVID's own stamps.
-
-    Args:
-        values: what is known of the destination.
-    """
+class OwnNeurons(OwnItems[NeuronKey]):
+    """Who changed a field, and when, makes no other neuron: a run that was killed can have left DVID's own
+    stamps."""
 
     source: Neuronjson
     destination: Neuronjson
-    values: OwnValues
-
-    @property
-    def are_told(self) -> bool:
-        """Whether anything is known. If not, the destination need not be asked."""
-        return self.values.digests is not None
 
     def compared(
         self,
         found: Mapping[int, bytes],
         there: Mapping[int, bytes],
         bodies: Collection[int],
-        times: Mapping[Neuron, Sequence[int]],
-    ) -> dict[Neuron, Both]:
+        times: Mapping[NeuronKey, Sequence[int]],
+    ) -> dict[NeuronKey, Both]:
         """Neurons on both sides; `times` are when the source changed each, the first one first."""
         return {
             body: Both(
@@ -59,12 +50,12 @@ class OwnNeurons:
         }
 
     def compared_schema(
-        self, kind: str, schema: bytes | None, there: bytes | None, times: Mapping[Neuron, Sequence[int]]
-    ) -> dict[Neuron, Both]:
+        self, kind: str, schema: bytes | None, there: bytes | None, times: Mapping[NeuronKey, Sequence[int]]
+    ) -> dict[NeuronKey, Both]:
         """A schema likewise."""
         return {kind: Both(item_of(kind), schema_digest(schema), schema_digest(there), first_of(times, kind))}
 
-    def agreeing(self, version: str, neurons: Collection[Neuron]) -> set[Neuron]:
+    def agreeing(self, version: str, neurons: Collection[NeuronKey]) -> set[NeuronKey]:
         """Those that are the same on both sides, or on neither."""
         asked = sorted(neurons, key=str)
         here, there = (
@@ -75,11 +66,11 @@ class OwnNeurons:
     def own(
         self,
         version: str,
-        both: Mapping[Neuron, Both],
+        both: Mapping[NeuronKey, Both],
         found: Mapping[int, bytes],
         there: Mapping[int, bytes],
-        times: Mapping[Neuron, Sequence[int]],
-    ) -> LeftAlone[Neuron]:
+        times: Mapping[NeuronKey, Sequence[int]],
+    ) -> LeftAlone[NeuronKey]:
         """Those that people changed, which must not be written, and why; all others that differ are going to
         be.
 
@@ -88,7 +79,7 @@ class OwnNeurons:
             times: when the source changed each.
         """
 
-        def shows_people(body: Neuron) -> bool:
+        def shows_people(body: NeuronKey) -> bool:
             assert isinstance(body, int)
             since, until = self.values.copied_from, self.values.told_up_to
             if since is None:
@@ -105,21 +96,17 @@ class OwnNeurons:
         )
         return self.values.about_to_write(version, self.source.name, both, evidence)
 
-    def own_schema(self, version: str, both: Mapping[Neuron, Both], there: bytes | None) -> LeftAlone[Neuron]:
+    def own_schema(
+        self, version: str, both: Mapping[NeuronKey, Both], there: bytes | None
+    ) -> LeftAlone[NeuronKey]:
         """The schema, if people changed it; `there` is what the destination has."""
         evidence = Evidence(partial(_digests_in, self.source), lambda _: there or b"")
         return self.values.about_to_write(version, self.source.name, both, evidence)
 
-    def written(
-        self, version: str, both: Mapping[Neuron, Both], own: Collection[Neuron], refused: Collection[Neuron]
-    ) -> None:
-        """What became of them."""
-        self.values.written(version, self.source.name, both, own=own, refused=refused)
-
 
 def _digests_in(
-    server: Neuronjson, version: str, neurons: Sequence[Neuron], *, proves: bool = False
-) -> dict[Neuron, int]:
+    server: Neuronjson, version: str, neurons: Sequence[NeuronKey], *, proves: bool = False
+) -> dict[NeuronKey, int]:
     """`proves`: that a neuron is not there is asked for alone."""
     bodies = [each for each in neurons if isinstance(each, int)]
     read = server.records if proves else server.listed
@@ -142,7 +129,7 @@ def why_left_alone(body: int, why: str, record: bytes | None) -> str:
     return f"neuron {body}: {why}; {who or 'somebody'} changed it last there, {when}"
 
 
-def item_of(neuron: Neuron) -> int:
+def item_of(neuron: NeuronKey) -> int:
     """What tells a neuron or a schema apart."""
     return hashed(f"{neuron}".encode())
 

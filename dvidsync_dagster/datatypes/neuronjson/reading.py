@@ -12,7 +12,7 @@ from dvidsync_dagster.dvid.paths import node_path
 from dvidsync_dagster.errors import ServerFailed
 
 
-class Neuron(NamedTuple):
+class ReadNeuron(NamedTuple):
     """A body, its record as the server writes it, and all fields of that, with users and times."""
 
     body: int
@@ -20,7 +20,7 @@ class Neuron(NamedTuple):
     fields: Mapping[str, Any]
 
 
-def read_neurons(side: DvidSide) -> Iterator[Neuron]:
+def read_neurons(side: DvidSide) -> Iterator[ReadNeuron]:
     """All neurons that have a field."""
     path = node_path(side.version, side.name, "all")
     with side.client.stream(path, query={"show": "all"}) as pieces:
@@ -28,7 +28,7 @@ def read_neurons(side: DvidSide) -> Iterator[Neuron]:
             yield _neuron(path, text)
 
 
-def _neuron(path: str, text: str) -> Neuron:
+def _neuron(path: str, text: str) -> ReadNeuron:
     try:
         fields = fields_of(text)
         body = fields.get("bodyid")
@@ -36,4 +36,4 @@ def _neuron(path: str, text: str) -> Neuron:
             raise ValueError("no bodyid")
     except ValueError:
         raise ServerFailed(f"GET {path}", f"lists {text[:200]}, which has no bodyid") from None
-    return Neuron(body, text, fields)
+    return ReadNeuron(body, text, fields)

@@ -9,7 +9,7 @@ import orjson
 
 from dvidsync_dagster.datatypes.copied import is_committed
 from dvidsync_dagster.datatypes.neuronjson.commands import CopyNeurons
-from dvidsync_dagster.datatypes.neuronjson.own_neurons import Neuron, OwnNeurons, same, why_left_alone
+from dvidsync_dagster.datatypes.neuronjson.own_neurons import NeuronKey, OwnNeurons, same, why_left_alone
 from dvidsync_dagster.datatypes.own_values import OwnValues
 from dvidsync_dagster.dvid.neuronjson import Neuronjson
 from dvidsync_dagster.errors import RequestRefused
@@ -30,9 +30,9 @@ class NeuronjsonWriter:
     _own: OwnNeurons = field(init=False)
 
     def __post_init__(self, own_values: OwnValues) -> None:
-        self._own = OwnNeurons(self.source, self.destination, own_values)
+        self._own = OwnNeurons(own_values, self.source, self.destination)
 
-    def agreeing(self, version: str, neurons: Collection[Neuron]) -> set[Neuron]:
+    def agreeing(self, version: str, neurons: Collection[NeuronKey]) -> set[NeuronKey]:
         """Those that are the same on both sides, or on neither."""
         return self._own.agreeing(version, neurons)
 

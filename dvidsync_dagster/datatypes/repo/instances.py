@@ -11,7 +11,7 @@ from dvidsync_dagster.dvid.paths import node_path
 from dvidsync_dagster.dvid.repo import Instance, RepoInfo, make_instance, read_repo_info
 from dvidsync_dagster.dvid.transport import Transport
 from dvidsync_dagster.errors import RequestRefused
-from dvidsync_dagster.plan.outcome import ALREADY_THERE, DONE, Outcome, refused, refused_by
+from dvidsync_dagster.plan.outcome import DONE, PRESENT, Outcome, refused, refused_by
 
 _LISTS = ("BlockSize", "VoxelSize", "VoxelUnits")
 _TEXTS = ("MaxDownresLevel", "Background", "GridStore")
@@ -73,7 +73,7 @@ class InstanceWriter:
         if there is not None:
             if there.typename == new.data_type:
                 self._settle(new)
-                return ALREADY_THERE
+                return PRESENT
             return refused(f"{new.instance} is there, but as a {there.typename}, not a {new.data_type}")
         instance = self._source.instances.get(new.instance)
         if instance is None or instance.typename != new.data_type:

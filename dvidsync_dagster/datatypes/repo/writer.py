@@ -15,7 +15,7 @@ from dvidsync_dagster.datatypes.repo.commands import (
     WriteLog,
     WriteNote,
 )
-from dvidsync_dagster.datatypes.repo.lines import has_lines
+from dvidsync_dagster.datatypes.repo.node_log_lines import has_lines
 from dvidsync_dagster.dvid.repo import (
     Version,
     commit_version,
@@ -26,7 +26,7 @@ from dvidsync_dagster.dvid.repo import (
 )
 from dvidsync_dagster.dvid.transport import Transport
 from dvidsync_dagster.errors import RequestRefused
-from dvidsync_dagster.plan.outcome import ALREADY_THERE, DONE, Outcome, refused, refused_by
+from dvidsync_dagster.plan.outcome import DONE, PRESENT, Outcome, refused, refused_by
 
 
 class VersionWriter:
@@ -73,7 +73,7 @@ class VersionWriter:
         there = self._version(command.child)
         if there is not None:
             if there.parents == (command.version,):
-                return ALREADY_THERE
+                return PRESENT
             return refused(f"version {command.child} is there, but as a child of {', '.join(there.parents)}")
         body: dict[str, str]
         if command.tag:
@@ -96,7 +96,7 @@ class VersionWriter:
     def _commit(self, command: CommitVersion) -> Outcome:
         there = self._version(command.version)
         if there is not None and there.locked:
-            return ALREADY_THERE
+            return PRESENT
         try:
             commit_version(
                 self._destination, command.version, {"note": command.note, "log": list(command.log)}
@@ -109,7 +109,7 @@ class VersionWriter:
 
     def _note(self, command: WriteNote) -> Outcome:
         if command.noted_ns and self._has_note(command):
-            return ALREADY_THERE
+            return PRESENT
         write_note(self._destination, command.version, command.note)
         return DONE
 
@@ -127,6 +127,6 @@ class VersionWriter:
             here = read_repo_info(self._source, self._root).versions.get(command.version)
             source = here.log if here else ()
             if there.locked or has_lines(command.log, command.logged_ns, source, there.log):
-                return ALREADY_THERE
+                return PRESENT
         write_log(self._destination, command.version, command.log)
         return DONE

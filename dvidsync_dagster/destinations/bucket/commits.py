@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from dvidsync_dagster.destinations.bucket.moments import COMMIT_NS
-from dvidsync_dagster.destinations.bucket.stretches import Reached, Stretch
+from dvidsync_dagster.destinations.bucket.stretches import Reached, VersionStretch
+from dvidsync_dagster.destinations.bucket.time_margins import COMMIT_NS
 from dvidsync_dagster.destinations.bucket.versions import BranchVersions
 from dvidsync_dagster.destinations.protocol import Standing
 from dvidsync_dagster.events.origin import Origin
@@ -18,7 +18,7 @@ from dvidsync_dagster.events.repo import Commit
 
 def untold_commit(
     versions: BranchVersions, reached: Reached, waits_in: Collection[str], key_ns: int, standing: Standing
-) -> Stretch | None:
+) -> VersionStretch | None:
     """The stretch that commits the newest version of the tables, if the source alone tells of that commit.
     Pure.
 
@@ -37,4 +37,4 @@ def untold_commit(
     if not version.locked or not is_told:
         return None
     commit = Commit(origin=Origin(key_ns, "", 0, 0), version=version.uuid, note="", log=())
-    return Stretch(version.uuid, [commit], is_committed=True)
+    return VersionStretch(version.uuid, [commit], is_committed=True)

@@ -9,7 +9,7 @@ from typing import Any
 from dvidsync_dagster.config import BucketConfig
 from dvidsync_dagster.datatypes.registry import FOLLOWED, REPO
 from dvidsync_dagster.datatypes.snapshot_side import SnapshotSide
-from dvidsync_dagster.destinations.bucket.identity import is_of
+from dvidsync_dagster.destinations.bucket.instance_identity import is_of
 from dvidsync_dagster.destinations.bucket.versions import BranchVersions
 from dvidsync_dagster.differences.digest import Numbers, Page, Wanted
 from dvidsync_dagster.differences.sides import Kind

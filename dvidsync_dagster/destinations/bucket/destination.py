@@ -14,12 +14,12 @@ from types import TracebackType
 from dvidsync_dagster.config import BucketConfig
 from dvidsync_dagster.destinations.bucket.beside import write_readme, write_releases
 from dvidsync_dagster.destinations.bucket.commits import untold_commit
+from dvidsync_dagster.destinations.bucket.configured_bucket import table_app
 from dvidsync_dagster.destinations.bucket.draft import Draft
-from dvidsync_dagster.destinations.bucket.first import FirstSnapshot
+from dvidsync_dagster.destinations.bucket.first_snapshot import FirstSnapshot
 from dvidsync_dagster.destinations.bucket.joining import Joining
-from dvidsync_dagster.destinations.bucket.place import table_app
 from dvidsync_dagster.destinations.bucket.sides import snapshot_sides, table_paths, under
-from dvidsync_dagster.destinations.bucket.stretches import Stretch, in_stretches
+from dvidsync_dagster.destinations.bucket.stretches import VersionStretch, in_stretches
 from dvidsync_dagster.destinations.bucket.table_places import refuse_nested, refuse_places
 from dvidsync_dagster.destinations.bucket.tables import BranchTables
 from dvidsync_dagster.destinations.bucket.versions import BranchVersions
@@ -154,10 +154,10 @@ class BucketDestination:
 
     def bring(self, batch: Batch) -> Brought:
         if self._again or batch.again:
-            return Brought(applied=list(batch.events), already_there=len(batch.events))
+            return Brought(applied=list(batch.events), present=len(batch.events))
         draft = self._met
         if self._first.was_read_anew(draft, batch, self._concerns):
-            return Brought(applied=list(batch.events), already_there=len(batch.events))
+            return Brought(applied=list(batch.events), present=len(batch.events))
         began = time.monotonic()
         missing = self._joining.missing(draft)
         ordered = in_order(batch)
@@ -173,7 +173,7 @@ class BucketDestination:
         return Brought(
             applied=ordered.events,
             held=ordered.held,
-            already_there=found.already_there,
+            present=found.present,
             conflicts=tuple(
                 ConflictRow.of(event, _LATE)
                 for event in found.late
@@ -241,7 +241,7 @@ class BucketDestination:
             raise RuntimeError("a run meets a destination before it brings anything")
         return self._draft
 
-    def _bring(self, draft: Draft, stretch: Stretch) -> None:
+    def _bring(self, draft: Draft, stretch: VersionStretch) -> None:
         self._still_owner()
         draft.go_on_to(stretch.version)
         key_ns = max((event.origin.key_ns for event in stretch.events), default=draft.state.log_time_ns)

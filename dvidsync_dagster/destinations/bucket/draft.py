@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
-from dvidsync_dagster.destinations.bucket.moments import with_margin
 from dvidsync_dagster.destinations.bucket.stretches import Reached
 from dvidsync_dagster.destinations.bucket.tables import BranchTables
+from dvidsync_dagster.destinations.bucket.time_margins import with_margin
 from dvidsync_dagster.log.checkpoint import Checkpoint
 from dvidsync_dagster.snapshot.layout import table_path
 from dvidsync_dagster.snapshot.pointer import BranchState, Pin, Pointer

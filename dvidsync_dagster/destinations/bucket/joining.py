@@ -13,9 +13,9 @@ import logging
 from collections.abc import Callable
 
 from dvidsync_dagster.destinations.bucket.draft import Draft
-from dvidsync_dagster.destinations.bucket.identity import (
+from dvidsync_dagster.destinations.bucket.instance_identity import (
+    are_of_another,
     data_uuids,
-    is_another,
     is_newborn,
     was_in,
 )
@@ -62,7 +62,7 @@ class Joining:
         self._newborn = {
             name for name, each in instances.items() if is_newborn(draft.state, each, self._born)
         }
-        others = {name for name, each in instances.items() if is_another(draft.state, each, self._born)}
+        others = {name for name, each in instances.items() if are_of_another(draft.state, each, self._born)}
         # Elements tell which supervoxels of the other one lay under them.
         others |= {
             name

@@ -7,8 +7,8 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 from dvidsync_dagster.config import BucketConfig, SyncConfig
 from dvidsync_dagster.destinations.bucket.compared import BucketBesideSource
+from dvidsync_dagster.destinations.bucket.configured_bucket import bucket_of
 from dvidsync_dagster.destinations.bucket.destination import BucketDestination
-from dvidsync_dagster.destinations.bucket.place import bucket_of
 from dvidsync_dagster.destinations.bucket.repaired import SnapshotRepair
 from dvidsync_dagster.destinations.source import Source
 from dvidsync_dagster.dvid.transport import Transport

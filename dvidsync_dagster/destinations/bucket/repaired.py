@@ -10,8 +10,9 @@ from collections.abc import Callable, Sequence
 from dvidsync_dagster.config import BucketConfig
 from dvidsync_dagster.datatypes.registry import REPO
 from dvidsync_dagster.destinations.bucket.compared import BucketBesideSource, tables_by_version
+from dvidsync_dagster.destinations.bucket.configured_bucket import table_app
 from dvidsync_dagster.destinations.bucket.draft import Draft
-from dvidsync_dagster.destinations.bucket.identity import is_of
+from dvidsync_dagster.destinations.bucket.instance_identity import is_of
 from dvidsync_dagster.destinations.bucket.lost import (
     LostOfPins,
     go_back,
@@ -21,7 +22,6 @@ from dvidsync_dagster.destinations.bucket.lost import (
     told,
     told_of_pins,
 )
-from dvidsync_dagster.destinations.bucket.place import table_app
 from dvidsync_dagster.destinations.bucket.tables import BranchTables
 from dvidsync_dagster.destinations.bucket.versions import BranchVersions
 from dvidsync_dagster.dvid.repo import RepoInfo, read_repo_info, read_server_info

@@ -39,7 +39,7 @@ class Reached:
 
 
 @dataclass(slots=True)
-class Stretch:
+class VersionStretch:
     """What happened in one version, in an order in which it can be applied.
 
     Args:
@@ -57,13 +57,13 @@ class Stretches:
 
     Args:
         late: what changed a version that the tables hold as committed.
-        already_there: how many events the tables held before.
+        present: how many events the tables held before.
         untold: versions that have begun, though the log lacks their making.
     """
 
-    stretches: list[Stretch] = field(default_factory=list)
+    stretches: list[VersionStretch] = field(default_factory=list)
     late: list[Event] = field(default_factory=list)
-    already_there: int = 0
+    present: int = 0
     untold: list[str] = field(default_factory=list)
 
 
@@ -97,14 +97,14 @@ class _Dividing:
         self._at = versions.place(reached.version) or 0
         self._base = versions.place(reached.base) or 0
         self._found = Stretches()
-        self._open = Stretch(reached.version, is_committed=reached.is_committed)
+        self._open = VersionStretch(reached.version, is_committed=reached.is_committed)
 
     def take(self, place: int, event: Event) -> None:
         match event:
             case NewVersion() | Commit() if self._is_past(place, event):
-                self._found.already_there += 1
+                self._found.present += 1
             case NewInstance() if place <= self._base and self._reached.was_read(event):
-                self._found.already_there += 1
+                self._found.present += 1
             case NodeNote() | NodeLog() | NewInstance():
                 # They can be of any version, at any time.
                 self._open.events.append(event)
@@ -114,7 +114,7 @@ class _Dividing:
                 if isinstance(event, Commit):
                     self._open.is_committed = True
             case _ if place <= self._base and self._reached.was_read(event):
-                self._found.already_there += 1
+                self._found.present += 1
             case _ if event.instance in self._shared:
                 self._open.events.append(event)
             case _ if self._is_held_as_committed(place) or self._had_child(place, event):
@@ -148,7 +148,7 @@ class _Dividing:
             parent = self._open.version
             self._at += 1
             version = self._versions.versions[self._at]
-            self._open = Stretch(version.uuid)
+            self._open = VersionStretch(version.uuid)
             if not (isinstance(event, NewVersion) and event.child == version.uuid):
                 self._found.untold.append(version.uuid)
                 made = NewVersion(

@@ -82,7 +82,7 @@ class _Early(Exception):
 class _Tally:
     """What became of a batch besides being applied."""
 
-    already_there: int = 0
+    present: int = 0
     conflicts: list[ConflictRow] = field(default_factory=list)
     refused: list[Event] = field(default_factory=list)
     settled: set[int] = field(default_factory=set)
@@ -162,7 +162,7 @@ def _brought(plan: Plan, tally: _Tally, postponed: set[Hashable], seconds: dict[
     return Brought(
         applied=plan.applied,
         held=plan.held,
-        already_there=len(plan.present) + tally.already_there,
+        present=len(plan.present) + tally.present,
         conflicts=tuple(tally.conflicts),
         postponed=postponed,
         seconds=seconds,
@@ -176,7 +176,7 @@ def _may_be_done(error: ServerError) -> bool:
 
 def _settled(tally: _Tally, server: Server, batch: Batch, *, looking: bool) -> Settled:
     def settled(step: Step, outcome: Outcome) -> bool:
-        if outcome.already_there and not looking and _is_numbered(step):
+        if outcome.present and not looking and _is_numbered(step):
             raise _LookFirst
         refused = [step.answering[refusal.part] for refusal in outcome.refusals]
         early = {
@@ -187,7 +187,7 @@ def _settled(tally: _Tally, server: Server, batch: Batch, *, looking: bool) -> S
         if early and server.skips:
             raise _Early(early)
         tally.settled.add(id(step))
-        tally.already_there += outcome.already_there
+        tally.present += outcome.present
         for refusal in sorted(outcome.refusals, key=lambda each: each.part):
             event = step.answering[refusal.part]
             tally.refuse(event, refusal)

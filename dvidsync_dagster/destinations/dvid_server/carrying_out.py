@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -17,7 +17,7 @@ from dvidsync_dagster.datatypes.values_beyond_stop import ValuesBeyondStop
 from dvidsync_dagster.destinations.dvid_server.flight import run_steps
 from dvidsync_dagster.destinations.dvid_server.ownership import Ownership
 from dvidsync_dagster.destinations.dvid_server.planner import Sides
-from dvidsync_dagster.dvid.repo import RepoInfo
+from dvidsync_dagster.dvid.repo import read_repo_info
 from dvidsync_dagster.dvid.transport import Transport
 from dvidsync_dagster.dvid.unmade import WithUnmade
 from dvidsync_dagster.plan.outcome import Outcome, refused
@@ -26,42 +26,53 @@ if TYPE_CHECKING:
     from dvidsync_dagster.log.kept_digests import Digests
 
 
+@dataclass(frozen=True, slots=True)
+class RepairedServer:
+    """A server that takes commands, beside its source.
+
+    Args:
+        source, client: of both servers, open; committed versions are changed in the administrator's name.
+        root: the repo on both.
+        requests_in_flight: how many commands may be carried out at a time.
+        shares_ids: people practise there, and take ids from the same counters.
+        still_owner: raises OwnershipLost if a newer run owns the destination; asked between steps.
+        digests: opens what is kept of the values that runs brought, if anything is: what is written here is
+            kept there too.
+        note: says something.
+    """
+
+    source: Transport
+    client: Transport
+    root: str
+    requests_in_flight: int
+    shares_ids: bool
+    still_owner: Callable[[], None]
+    digests: Callable[[], Digests | None]
+    note: Callable[[str], None]
+
+
 @contextmanager
 def opened_for_commands(
-    source: Transport,
-    source_repo: RepoInfo,
-    client: Transport,
-    *,
-    followed: Callable[[str], bool],
-    names: Mapping[str, str],
-    requests_in_flight: int,
-    shares_ids: bool,
-    digests: Digests | None,
-    still_owner: Callable[[], None],
-    note: Callable[[str], None],
+    server: RepairedServer, followed: Callable[[str], bool], names: Mapping[str, str]
 ) -> Iterator[Commands]:
     """What carries out commands. It holds threads.
 
     Args:
-        source_repo: as it was discovered.
-        client: of the server, open; committed versions are changed in the administrator's name.
         followed: whether an instance (by the source's name) is one of those that are repaired.
         names: of instances with another name there, by the source's.
-        requests_in_flight: how many steps may run at a time.
-        shares_ids: people practise there, and take ids from the same counters.
-        digests: what is kept of the values that runs brought: what is written here is kept there too.
-        still_owner: raises OwnershipLost if a newer run owns the destination; asked between steps.
-        note: says something.
     """
+    source_repo = read_repo_info(server.source, server.root)
+    digests = server.digests()
+    in_flight = server.requests_in_flight
     with (
-        ThreadPoolExecutor(requests_in_flight, thread_name_prefix="apply") as pool,
-        ThreadPoolExecutor(max(4, requests_in_flight), thread_name_prefix="look") as reads,
+        ThreadPoolExecutor(in_flight, thread_name_prefix="apply") as pool,
+        ThreadPoolExecutor(max(4, in_flight), thread_name_prefix="look") as reads,
     ):
         own_values = OwnValues(source_repo.parents, checks=False)
         own_values.digests = digests
         servers = Servers(
-            source=source,
-            destination=client,
+            source=server.source,
+            destination=server.client,
             root=source_repo.root,
             repo=source_repo,
             counters={},
@@ -69,13 +80,13 @@ def opened_for_commands(
             skips=True,
             history="exact",
             pool=reads,
-            note=note,
+            note=server.note,
             names=names,
-            shares_ids=shares_ids,
+            shares_ids=server.shares_ids,
             own_values=own_values,
         )
         sides = {typename: each.server_side(servers) for typename, each in ALL.items()}
-        ownership = Ownership(still_owner)
+        ownership = Ownership(server.still_owner)
 
         def carry_out(steps: Sequence[Step]) -> list[Outcome]:
             ownership.check()
@@ -84,7 +95,7 @@ def opened_for_commands(
                 steps,
                 flight.do,
                 pool=pool,
-                in_flight=requests_in_flight,
+                in_flight=in_flight,
                 put_off=lambda _: (),
                 settled=flight.settled,
             )

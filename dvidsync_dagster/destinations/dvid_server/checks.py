@@ -57,7 +57,7 @@ def named_as_practice(destination: DestinationConfig, source: RepoInfo) -> str |
     )
 
 
-def refuse_twins(config: SyncConfig, destination: DestinationConfig, client: Transport) -> None:
+def refuse_named_twice(config: SyncConfig, destination: DestinationConfig, client: Transport) -> None:
     """Ask the other destinations, as far as they answer at once.
 
     Raises ConfigurationError if one is this server too: two runs at a time would work on it.

@@ -6,7 +6,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from dvidsync_dagster.config import DestinationConfig, SyncConfig
-from dvidsync_dagster.destinations.dvid_server.checks import check_server, named_as_practice, refuse_twins
+from dvidsync_dagster.destinations.dvid_server.checks import (
+    check_server,
+    named_as_practice,
+    refuse_named_twice,
+)
 from dvidsync_dagster.destinations.dvid_server.kept import Kept
 from dvidsync_dagster.destinations.dvid_server.server import DvidServer
 from dvidsync_dagster.destinations.source import Source
@@ -32,7 +36,7 @@ def opened_server(
         if (names := named_as_practice(destination, source.repo)) is not None:
             note(names)
         if is_new:
-            refuse_twins(config, destination, client)
+            refuse_named_twice(config, destination, client)
         kept = Kept.of(config, destination.name, note)
         if kept.begun:
             note(

@@ -9,7 +9,7 @@ from dvidsync_dagster.datatypes.commands import Step
 from dvidsync_dagster.datatypes.server_side import Presence, ServerSide, Unit
 from dvidsync_dagster.events.batch import Batch
 from dvidsync_dagster.events.event import Event, NumberedEvent
-from dvidsync_dagster.plan.bulk import joined_in_bulk
+from dvidsync_dagster.plan.bulk_groups import joined_in_bulk
 from dvidsync_dagster.plan.order import Ordering, order
 from dvidsync_dagster.plan.steps import OpenGroup, build_groups
 

@@ -13,18 +13,18 @@ from dvidsync_dagster.datatypes.commands import Step
 from dvidsync_dagster.datatypes.others_at_work import OthersAtWork
 from dvidsync_dagster.datatypes.registry import ALL
 from dvidsync_dagster.datatypes.server_side import Servers
-from dvidsync_dagster.destinations.dvid_server.agreeing import agreeing
+from dvidsync_dagster.destinations.dvid_server.agreeing_rows import agreeing_rows
 from dvidsync_dagster.destinations.dvid_server.attempts import Settled, bring
 from dvidsync_dagster.destinations.dvid_server.beyond_stop import lacks_version, refused_beyond
+from dvidsync_dagster.destinations.dvid_server.coming_to_rest import wait_for_rest
 from dvidsync_dagster.destinations.dvid_server.flight import run_steps
 from dvidsync_dagster.destinations.dvid_server.kept import Kept
 from dvidsync_dagster.destinations.dvid_server.known_values import KnownValues
-from dvidsync_dagster.destinations.dvid_server.late import Timing, explained, timing
 from dvidsync_dagster.destinations.dvid_server.looking import Looking
 from dvidsync_dagster.destinations.dvid_server.meeting import changes_at_source, items_met
 from dvidsync_dagster.destinations.dvid_server.ownership import Ownership
 from dvidsync_dagster.destinations.dvid_server.planner import Plan, Sides
-from dvidsync_dagster.destinations.dvid_server.rest import wait_for_rest
+from dvidsync_dagster.destinations.dvid_server.timing import Timing, explained, timing
 from dvidsync_dagster.destinations.protocol import Brought, ConflictRow, Standing, StoppedAt
 from dvidsync_dagster.destinations.source import Source
 from dvidsync_dagster.dvid.repo import RepoInfo, read_repo_info, read_server_info
@@ -186,7 +186,7 @@ class DvidServer:
         return max(side.remembered for side in self.sides.values())
 
     def agreeing(self, rows: Sequence[ConflictRow]) -> Collection[str]:
-        return agreeing(rows, self._repo.instances, self.sides)
+        return agreeing_rows(rows, self._repo.instances, self.sides)
 
     @property
     def requests(self) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -65,15 +65,6 @@ _TYPES = (
     ({"int", "float"}, pa.float64()),
     ({"text"}, pa.string()),
 )
-
-
-def kinds_of(neurons: Iterable[Mapping[str, Any]]) -> dict[str, Kinds]:
-    """The kinds of values of each field."""
-    found: dict[str, Kinds] = {}
-    for neuron in neurons:
-        for name, value in neuron.items():
-            found.setdefault(name, Kinds()).add(value)
-    return found
 
 
 def column(values: Sequence[Any], wanted: pa.DataType) -> pa.Array:

@@ -14,7 +14,7 @@ from dvidsync_dagster.snapshot.layout import branch_folder
 from dvidsync_dagster.snapshot.release import connectome, labels
 from dvidsync_dagster.snapshot.release.neurons import Neurons
 from dvidsync_dagster.snapshot.release.parts import Parts, parts
-from dvidsync_dagster.snapshot.release.synapses import Synapses, read
+from dvidsync_dagster.snapshot.release.synapses import Synapses, read_synapses
 
 Write = Callable[[Path], None]
 
@@ -47,7 +47,7 @@ def made_of(dataset: Dataset, synced: Mapping[str, str], notes: list[str]) -> It
         if labelmap not in found.labelmaps:
             notes.append(f"{instance}: left out, as it is not known which labelmap lies under it")
             continue
-        synapses = read(dataset, instance, labelmap)
+        synapses = read_synapses(dataset, instance, labelmap)
         if synapses is not None:
             notes += synapses.notes
             yield from _connectome(synapses, _of_bodies(dataset, found, labelmap), folder, tag)

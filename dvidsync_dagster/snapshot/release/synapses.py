@@ -14,7 +14,8 @@ from dvidsync_dagster.snapshot.dataset import Dataset
 from dvidsync_dagster.snapshot.release.labels import Labels, bodies_of
 
 _COLUMNS = ("x", "y", "z", "ordinal", "kind", "prop", "rels", "sv")
-PRE, POST = KINDS = ("PreSyn", "PostSyn")
+POST = "PostSyn"
+KINDS = ("PreSyn", POST)
 
 _BITS = 21
 _LIMIT = 1 << (_BITS - 1)
@@ -47,7 +48,7 @@ class Synapses:
     notes: tuple[str, ...]
 
 
-def read(dataset: Dataset, annotation: str, labelmap: str) -> Synapses | None:
+def read_synapses(dataset: Dataset, annotation: str, labelmap: str) -> Synapses | None:
     """The synapses of an instance; None if it has none.
 
     As in flyem-snapshot, points on body 0 are left out, pairs with a point that is not there, and then points

@@ -29,7 +29,6 @@ class Exchange:
     """
 
     kind: str
-    person: str
     method: str
     path: str
     request: bytes
@@ -136,7 +135,6 @@ class Client:
         *,
         query: Mapping[str, str] | None = None,
         kind: str = "",
-        person: str = "",
         admin: bool = False,
         meant: frozenset[int] = OK,
     ) -> Exchange:
@@ -161,7 +159,6 @@ class Client:
         finally:
             exchange = Exchange(
                 kind=kind,
-                person=person,
                 method=method,
                 path=shown,
                 request=body,

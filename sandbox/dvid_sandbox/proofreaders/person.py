@@ -78,7 +78,6 @@ class Person:
             body if isinstance(body, bytes) else orjson.dumps(body),
             query={**who, **(query or {})},
             kind=self.kind,
-            person=self.name,
             admin=admin,
             meant=meant,
         )

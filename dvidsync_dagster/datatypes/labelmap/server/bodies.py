@@ -12,7 +12,7 @@ from dvidsync_dagster.datatypes.labelmap.server.counter import LabelCounter
 from dvidsync_dagster.dvid.labelmap import Labelmap, LastMod
 from dvidsync_dagster.errors import RequestRefused
 from dvidsync_dagster.events.event import Event
-from dvidsync_dagster.plan.outcome import ALREADY_THERE, DONE, Outcome, refused, refused_by
+from dvidsync_dagster.plan.outcome import DONE, PRESENT, Outcome, refused, refused_by
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class Bodies:
 
     def refused(self, events: Sequence[Event], refusal: RequestRefused) -> Outcome:
         """What became of a command that was refused: perhaps it was done before."""
-        return ALREADY_THERE if self.is_present(events) else refused_by(refusal)
+        return PRESENT if self.is_present(events) else refused_by(refusal)
 
     def made(self, command: LabelCommand, label: int) -> LastMod | None:
         """The last change of a body here, if it was by this command."""

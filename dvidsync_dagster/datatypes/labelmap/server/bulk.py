@@ -64,7 +64,7 @@ def make_bodies(bodies: Bodies, command: MakeBodies, events: Sequence[Event]) ->
         present = [place for place in done.refused if bodies.is_present([wanted[place]])]
         if present and not command.looked:
             # Who did it may have done more. Look before anything is written.
-            return Outcome(already_there=len(present))
+            return Outcome(present=len(present))
         if bodies.changes() == changes:
             _write(bodies, command.version, before, net, [wanted[place] for place in done.done])
             _count(bodies, command.version, wanted, net)

@@ -20,8 +20,8 @@ from dvidsync_dagster.datatypes.labelmap.events import (
 )
 from dvidsync_dagster.datatypes.labelmap.server.combining import requests_of
 from dvidsync_dagster.datatypes.labelmap.server.kept_indices import keeps_indices
-from dvidsync_dagster.datatypes.place import is_after_commit
 from dvidsync_dagster.datatypes.server_side import Servers
+from dvidsync_dagster.datatypes.source_places import is_after_commit
 from dvidsync_dagster.dvid.labelmap import Labelmap
 from dvidsync_dagster.dvid.repo import RepoInfo, read_repo_info
 from dvidsync_dagster.errors import ConfigurationError

@@ -9,7 +9,7 @@ from dvidsync_dagster.datatypes.labelmap.server.bodies import Bodies, signed
 from dvidsync_dagster.datatypes.labelmap.server.commands import CleaveBody, Fresh, LabelCommand
 from dvidsync_dagster.errors import RequestRefused, ServerFailed
 from dvidsync_dagster.events.event import Event
-from dvidsync_dagster.plan.outcome import ALREADY_THERE, DONE, Outcome, refused, refused_by
+from dvidsync_dagster.plan.outcome import DONE, PRESENT, Outcome, refused, refused_by
 
 
 def cleave(bodies: Bodies, command: CleaveBody, events: Sequence[Event], *, doubtful: bool) -> Outcome:
@@ -52,7 +52,7 @@ def cleave_off(
         # Its id is gone already, perhaps by an earlier try: one that is refused would burn another.
         elsewhere = _elsewhere(bodies, command.version, orig, supervoxels)
         if elsewhere is not None:
-            return ALREADY_THERE if bodies.is_present(events) else refused(elsewhere)
+            return PRESENT if bodies.is_present(events) else refused(elsewhere)
     try:
         label = bodies.destination.cleave(command.version, orig, supervoxels, **signed(command))
     except RequestRefused as refusal:
@@ -98,7 +98,7 @@ def _finish(
     homes = set(bodies.destination.mapping(version, supervoxels))
     index = bodies.destination.supervoxels(version, new)
     if homes == {new} and index is not None:
-        return ALREADY_THERE
+        return PRESENT
     if homes == {orig}:
         got = new if index is not None else _last_label(bodies, command, orig)
         if got is not None and mend_cleave(bodies, version, orig, got, supervoxels):

@@ -11,7 +11,7 @@ from dvidsync_dagster.datatypes.labelmap.server.commands import MergeBodies, Ren
 from dvidsync_dagster.datatypes.labelmap.server.repeating import merge_of
 from dvidsync_dagster.errors import RequestRefused
 from dvidsync_dagster.events.event import Event
-from dvidsync_dagster.plan.outcome import ALREADY_THERE, DEPENDS, DONE, Outcome, Refusal, refused_by
+from dvidsync_dagster.plan.outcome import DEPENDS, DONE, PRESENT, Outcome, Refusal, refused_by
 from dvidsync_dagster.refusal_reason import RefusalReason
 
 
@@ -25,7 +25,7 @@ def merge(bodies: Bodies, command: MergeBodies, events: Sequence[Event]) -> Outc
         if len(events) > 1:
             return _one_by_one(bodies, events)
         if bodies.is_present(events):
-            return ALREADY_THERE
+            return PRESENT
         done = bodies.made(command, target) is not None
         done |= refusal.reason is RefusalReason.ALREADY_IN_INDEX
         if done and _drop_merged_indices(bodies, command.version, target, labels):
@@ -35,7 +35,7 @@ def merge(bodies: Bodies, command: MergeBodies, events: Sequence[Event]) -> Outc
 
 def _one_by_one(bodies: Bodies, events: Sequence[Event]) -> Outcome:
     """A command that repeats several merges is refused whole if one label is: take it apart."""
-    already_there = 0
+    present = 0
     refusals: list[Refusal] = []
     behind: set[int] = set()
     for position, event in enumerate(events):
@@ -46,11 +46,11 @@ def _one_by_one(bodies: Bodies, events: Sequence[Event]) -> Outcome:
             behind |= own
             continue
         outcome = merge(bodies, merge_of(event), [event])
-        already_there += outcome.already_there
+        present += outcome.present
         refusals += [replace(refusal, part=position) for refusal in outcome.refusals]
         if outcome.refusals:
             behind |= own
-    return Outcome(already_there, tuple(refusals))
+    return Outcome(present, tuple(refusals))
 
 
 def _drop_merged_indices(bodies: Bodies, version: str, target: int, labels: Sequence[int]) -> bool:
@@ -71,7 +71,7 @@ def renumber(bodies: Bodies, command: RenumberBody, events: Sequence[Event], *, 
         bodies.destination.renumber(command.version, new, orig, **signed(command))
     except RequestRefused as refusal:
         if bodies.is_present(events):
-            return ALREADY_THERE
+            return PRESENT
         exists = doubtful and refusal.reason is RefusalReason.LABEL_EXISTS
         finished = _finished(bodies, command, new, orig) if exists else None
         return finished or refused_by(refusal)
@@ -88,7 +88,7 @@ def _finished(bodies: Bodies, command: RenumberBody, new: int, orig: int) -> Out
     old = bodies.destination.last_mod(command.version, orig)
     if old is None or old.mutation_id > made.mutation_id:
         # The old label has been given to another body since.
-        return ALREADY_THERE
+        return PRESENT
     # A killed server wrote the new index and did not delete the old one.
     bodies.destination.delete_index(command.version, orig)
     return DONE

@@ -10,7 +10,7 @@ from dvidsync_dagster.datatypes.labelmap.server.commands import DropFromIndex, S
 from dvidsync_dagster.dvid import protobuf
 from dvidsync_dagster.dvid.proto.labelmap_pb2 import LabelIndex
 from dvidsync_dagster.dvid.times import index_time
-from dvidsync_dagster.plan.outcome import ALREADY_THERE, DONE, Outcome
+from dvidsync_dagster.plan.outcome import DONE, PRESENT, Outcome
 
 
 def take_into_index(bodies: Bodies, command: TakeIntoIndex) -> Outcome:
@@ -31,7 +31,7 @@ def take_into_index(bodies: Bodies, command: TakeIntoIndex) -> Outcome:
                 blocks.setdefault(block.key, {}).update(found)
                 changed.add(block.key)
     if not changed:
-        return ALREADY_THERE
+        return PRESENT
     _put(bodies, command, index, blocks, changed)
     return DONE
 
@@ -50,7 +50,7 @@ def drop_from_index(bodies: Bodies, command: DropFromIndex) -> Outcome:
         if staying:
             blocks[block.key] = staying
     if not changed:
-        return ALREADY_THERE
+        return PRESENT
     _put(bodies, command, index, blocks, changed)
     return DONE
 

@@ -42,11 +42,9 @@ class Body:
     Args:
         reached: the rank of the source's last operation on it; None if the last change was the destination's
             own.
-        tagged: that operation was repeated by dvidsync, and not in a copied folder.
     """
 
     reached: Rank | None
-    tagged: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
+from functools import cache
 
 from dvidsync_dagster.datatypes.labelmap.claims import body_key, claims_of
 from dvidsync_dagster.datatypes.labelmap.counter_rule import CounterState
@@ -49,14 +50,14 @@ def body_of(last_mod: LastMod, contact: Contact) -> Body:
     """What a body's last change says."""
     rank = rank_of(last_mod.app)
     if rank is not None:
-        return Body(reached=rank, tagged=True)
+        return Body(reached=rank)
     if last_mod.mutation_id >= contact.next_mutation_id:
-        return Body(reached=None, tagged=False)
+        return Body(reached=None)
     era = contact.era if contact.era and line_time(last_mod.time) >= contact.era else 0
-    return Body(reached=(era, last_mod.mutation_id), tagged=False)
+    return Body(reached=(era, last_mod.mutation_id))
 
 
-def look(
+def look_at_bodies(
     events: Sequence[LabelEvent],
     labelmap: Labelmap,
     pool: Executor,
@@ -211,50 +212,60 @@ def _existed(
 def _left(
     events: Sequence[LabelEvent], labelmap: Labelmap, gone: frozenset[Key], contact: Contact
 ) -> frozenset[tuple[str, str, tuple[int, int]]]:
-    """The cleaves and splits that were done, and whose new body something later took away.
-
-    Then its parts are in a third body, or were split. But a third body with the tag of the cleave itself is
-    the new body, which is still to be renamed. If all parts are back in the old body, it is told by the
-    server's mapping, which still knows the new body's label.
-    """
-    cleaved: list[tuple[Cleave | Split, int, tuple[int, ...]]] = []
-    for event in events:
-        if isinstance(event, Cleave):
-            old, parts = event.orig, event.supervoxels or ()
-        elif isinstance(event, Split):
-            old, parts = event.target, tuple(part for _, part, _ in event.parts)
-        else:
-            continue
-        # Supervoxels that only a blob at the source names are looked for when the cleave is repeated.
-        if parts and body_key(labelmap.name, event.version, event.new) in gone:
-            cleaved.append((event, old, parts))
-    found = set()
-    retired: dict[str, frozenset[int]] = {}
+    """The cleaves and splits that were done, and whose new body something later took away: its parts are in
+    other bodies now, or were split."""
+    cleaved = [
+        (event, *_cleaved(event))
+        for event in events
+        if isinstance(event, Cleave | Split) and body_key(labelmap.name, event.version, event.new) in gone
+    ]
     bodies = _bodies(labelmap, [(event.version, part) for event, _, parts in cleaved for part in parts])
+    retired = cache(labelmap.retired)
+    found = set()
     for event, old, parts in cleaved:
+        # Supervoxels that only a blob at the source names are looked for when the cleave is repeated.
+        if not parts:
+            continue
         homes = {bodies[event.version][part] for part in parts} - {0}
         if homes == {old}:
-            if event.version not in retired:
-                retired[event.version] = labelmap.retired(event.version)
-            # What brought them back would have left its own tag; without it they have yet to be cleaved. That
-            # the label was given tells nothing then: it may have been another's until that was renamed, or
-            # the destination gave it itself.
-            last = labelmap.last_mod(event.version, old)
-            reached = None if last is None else body_of(last, contact).reached
-            brought_back = reached is None or reached > event.rank
-            taken = brought_back and event.new in retired[event.version]
+            taken = _were_brought_back(event, labelmap, old, retired(event.version), contact)
         else:
-            lasts = [labelmap.last_mod(event.version, home) for home in sorted(homes - {old})[:1]]
-            # Where a run that made bodies in bulk was killed, only the mapping names the later body.
-            ranks = [None if last is None else body_of(last, contact).reached for last in lasts]
-            later = [
-                last is None or (rank is not None and rank != event.rank)
-                for last, rank in zip(lasts, ranks, strict=True)
-            ]
-            taken = not homes or any(later)
+            taken = not homes or _is_later(event, labelmap, min(homes - {old}), contact)
         if taken:
             found.add((labelmap.name, event.version, event.rank))
     return frozenset(found)
+
+
+def _cleaved(event: Cleave | Split) -> tuple[int, tuple[int, ...]]:
+    """The old body, and the supervoxels that went to the new one; none if only a blob names them."""
+    if isinstance(event, Cleave):
+        return event.orig, event.supervoxels or ()
+    return event.target, tuple(part for _, part, _ in event.parts)
+
+
+def _were_brought_back(
+    event: Cleave | Split, labelmap: Labelmap, old: int, retired: frozenset[int], contact: Contact
+) -> bool:
+    """Whether parts that are in the old body had left it.
+
+    The server's mapping still knows the new body's label (`retired`). And what brought them back left its own
+    tag: without it they have yet to be cleaved. That the label was given tells nothing then: it may have been
+    another's until that was renamed, or the destination gave it itself.
+    """
+    last = labelmap.last_mod(event.version, old)
+    reached = None if last is None else body_of(last, contact).reached
+    return (reached is None or reached > event.rank) and event.new in retired
+
+
+def _is_later(event: Cleave | Split, labelmap: Labelmap, home: int, contact: Contact) -> bool:
+    """Whether something later put the parts into a third body. With the tag of the cleave itself it is the
+    new body, which is still to be renamed."""
+    last = labelmap.last_mod(event.version, home)
+    if last is None:
+        # Where a run that made bodies in bulk was killed, only the mapping names the later body.
+        return True
+    reached = body_of(last, contact).reached
+    return reached is not None and reached != event.rank
 
 
 def _gone(events: Sequence[LabelEvent], labelmap: Labelmap) -> frozenset[tuple[str, str, int]]:
@@ -291,6 +302,6 @@ def _bodies(labelmap: Labelmap, supervoxels: Sequence[tuple[str, int]]) -> dict[
 def is_present(event: BodyEvent, labelmap: Labelmap, pool: Executor, contact: Contact) -> bool:
     """Whether one operation has been applied, as far as its own bodies tell."""
     # One operation alone cannot tell whether its bodies were taken away by the source or by somebody here.
-    seen = look([event], labelmap, pool, contact, alone=True)
+    seen = look_at_bodies([event], labelmap, pool, contact, alone=True)
     alone = order(claims_of([event], lambda _: CounterState(next_label=0, was_set=True)))
     return 0 in find_presence([event], alone, seen).present

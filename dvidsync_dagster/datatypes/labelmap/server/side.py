@@ -14,8 +14,8 @@ from dvidsync_dagster.datatypes.labelmap.counter_rule import CounterState
 from dvidsync_dagster.datatypes.labelmap.events import BodyEvent, LabelEvent, Merge
 from dvidsync_dagster.datatypes.labelmap.server import combining
 from dvidsync_dagster.datatypes.labelmap.server.batch_look import BatchLook, Findings
-from dvidsync_dagster.datatypes.labelmap.server.beyond_stop import BeyondStop
 from dvidsync_dagster.datatypes.labelmap.server.bodies import Bodies
+from dvidsync_dagster.datatypes.labelmap.server.bodies_beyond_stop import BodiesBeyondStop
 from dvidsync_dagster.datatypes.labelmap.server.bulk_choice import BulkChoice
 from dvidsync_dagster.datatypes.labelmap.server.commands import (
     LabelCommand,
@@ -29,14 +29,14 @@ from dvidsync_dagster.datatypes.labelmap.server.counted import CountedLabelmap
 from dvidsync_dagster.datatypes.labelmap.server.counter import LabelCounter
 from dvidsync_dagster.datatypes.labelmap.server.counters import Counters
 from dvidsync_dagster.datatypes.labelmap.server.first_changes import FirstChanges
-from dvidsync_dagster.datatypes.labelmap.server.late import changed_since
+from dvidsync_dagster.datatypes.labelmap.server.late_changes import changed_since
+from dvidsync_dagster.datatypes.labelmap.server.merge_duration import merge_seconds
 from dvidsync_dagster.datatypes.labelmap.server.overtaken import is_past
 from dvidsync_dagster.datatypes.labelmap.server.presence import BodyPresence, Seen, find_presence
 from dvidsync_dagster.datatypes.labelmap.server.put_back import without_what_ends_as_at_the_source
 from dvidsync_dagster.datatypes.labelmap.server.read_in_bulk import known_bodies
 from dvidsync_dagster.datatypes.labelmap.server.repeating import combined, command_of, part_of
-from dvidsync_dagster.datatypes.labelmap.server.rest import merge_seconds
-from dvidsync_dagster.datatypes.labelmap.server.seen import Contact, is_present, look
+from dvidsync_dagster.datatypes.labelmap.server.seen import Contact, is_present, look_at_bodies
 from dvidsync_dagster.datatypes.labelmap.server.untouched import Untouched
 from dvidsync_dagster.datatypes.labelmap.server.writer import LabelmapWriter
 from dvidsync_dagster.datatypes.server_side import Presence, Servers, ServerSide, Unit, single
@@ -180,7 +180,7 @@ class LabelmapSide(ServerSide):
             if self.servers.apply != "replay":
                 labelmap = known_bodies(labelmap, own, SHORT_SECONDS)
             copied = happened if instance in self._copied else ()
-            seen |= look(own, labelmap, self.servers.pool, self.contact, copied=copied)
+            seen |= look_at_bodies(own, labelmap, self.servers.pool, self.contact, copied=copied)
         if seen.own_from is not None:
             self.contact = replace(self.contact, next_mutation_id=seen.own_from)
         if seen.has_own:
@@ -240,7 +240,7 @@ class LabelmapSide(ServerSide):
             return Outcome(len(found.present), tuple(left_out))
         outcome = writer.carry_out(part_of(command, events, kept), [events[place] for place in kept])
         left_out += [replace(each, part=kept[each.part]) for each in outcome.refusals]
-        return Outcome(len(found.present) + outcome.already_there, tuple(left_out))
+        return Outcome(len(found.present) + outcome.present, tuple(left_out))
 
     def _findings(self, command: LabelCommand, events: Sequence[Event]) -> Findings:
         if not self.servers.skips:
@@ -283,7 +283,7 @@ class LabelmapSide(ServerSide):
     ) -> Iterator[tuple[Event, Refusal]]:
         untouched = self._untouched.beyond([event for event in refused if isinstance(event, BodyEvent)])
         look = self._batch_look if self.servers.others.looks else None
-        beyond = BeyondStop(untouched, self._labelmap, self.servers.pool, self.contact, shown_by, look)
+        beyond = BodiesBeyondStop(untouched, self._labelmap, self.servers.pool, self.contact, shown_by, look)
         return beyond.refused(steps, self.servers.repo.ancestors)
 
     def left_out(self, event: Event) -> None:

@@ -43,7 +43,9 @@ class BodiesNow:
     homes: Mapping[int, int]
 
 
-def read(events: Collection[BodyEvent], labelmap: Labelmap, version: str, pool: Executor) -> BodiesNow:
+def read_bodies_now(
+    events: Collection[BodyEvent], labelmap: Labelmap, version: str, pool: Executor
+) -> BodiesNow:
     """All that tells whether operations can be done in a version."""
     ids = sorted({each for event in events for each in (*_brought(event), *_split(event))})
     homes = dict(zip(ids, labelmap.mapping(version, ids), strict=True)) if ids else {}
@@ -123,7 +125,7 @@ class Untouched:
         if not own:
             return {}
         version = next(iter(own.values())).version
-        now = read(own.values(), labelmap, version, pool)
+        now = read_bodies_now(own.values(), labelmap, version, pool)
         refused: dict[int, Refusal] = {}
         depending = Depending()
         for place, event in own.items():

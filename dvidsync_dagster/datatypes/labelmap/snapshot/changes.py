@@ -18,7 +18,7 @@ from dvidsync_dagster.datatypes.labelmap.events import (
     Split,
     SplitSupervoxel,
 )
-from dvidsync_dagster.datatypes.labelmap.snapshot.bodies import Bodies
+from dvidsync_dagster.datatypes.labelmap.snapshot.body_voxels import BodyVoxels
 from dvidsync_dagster.datatypes.labelmap.snapshot.edits import Edits
 from dvidsync_dagster.datatypes.labelmap.snapshot.left_to_source import completed
 from dvidsync_dagster.datatypes.labelmap.snapshot.supervoxels import Places, Supervoxels
@@ -35,7 +35,7 @@ def changes(
     Args:
         events: of one instance, in an order in which they can be applied.
         source: is asked for what messages leave to it, and for nothing else: see `left_to_source` and
-            `Bodies.ask`.
+            `BodyVoxels.ask`.
 
     Raises:
         Unfit: a label from 2^63 up.
@@ -45,7 +45,7 @@ def changes(
     _check(events, tables)
     bodies = ascending({label for event in events for label in event.bodies if label})
     supervoxels, absent = _touched(events, bodies, tables.mapping, source, rows)
-    replay = Replay(supervoxels, Bodies(rows.find(tables.bodies, "body", bodies)), absent)
+    replay = Replay(supervoxels, BodyVoxels(rows.find(tables.bodies, "body", bodies)), absent)
     for event in events:
         replay.apply(event)
     replay.bodies.ask(source)
@@ -65,7 +65,7 @@ class Replay:
         absent: supervoxels that have no voxels; they are left out.
     """
 
-    def __init__(self, supervoxels: Supervoxels, bodies: Bodies, absent: Collection[int]) -> None:
+    def __init__(self, supervoxels: Supervoxels, bodies: BodyVoxels, absent: Collection[int]) -> None:
         self.supervoxels = supervoxels
         self.bodies = bodies
         self.edits = Edits()

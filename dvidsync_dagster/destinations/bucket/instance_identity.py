@@ -29,7 +29,7 @@ def is_of(owners: Mapping[str, str], instance: Instance) -> bool:
     return owners.get(instance.name, instance.data_uuid) == instance.data_uuid
 
 
-def is_another(state: BranchState, instance: Instance, born: Born) -> bool:
+def are_of_another(state: BranchState, instance: Instance, born: Born) -> bool:
     """Whether the tables with an instance's name are those of another one.
 
     A snapshot of an earlier dvidsync does not tell whose they are. They are another's if this one is younger

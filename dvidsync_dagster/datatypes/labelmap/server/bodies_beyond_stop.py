@@ -10,12 +10,12 @@ from dvidsync_dagster.datatypes.commands import Step
 from dvidsync_dagster.datatypes.labelmap.events import BodyEvent, Cleave, Renumber, Split
 from dvidsync_dagster.datatypes.labelmap.server.batch_look import BatchLook, Findings
 from dvidsync_dagster.datatypes.labelmap.server.seen import Contact
-from dvidsync_dagster.datatypes.labelmap.server.untouched import BodiesNow, Untouched, read
+from dvidsync_dagster.datatypes.labelmap.server.untouched import BodiesNow, Untouched, read_bodies_now
 from dvidsync_dagster.dvid.labelmap import Labelmap
 from dvidsync_dagster.plan.outcome import Refusal
 
 
-class BeyondStop:
+class BodiesBeyondStop:
     """Goes through operations that a run has not come to, version after version.
 
     Args:
@@ -59,7 +59,7 @@ class BeyondStop:
     def _refused_in(
         self, instance: str, version: str, events: Sequence[BodyEvent], looked: Findings | None
     ) -> Iterator[tuple[BodyEvent, Refusal]]:
-        now = read(events, self._labelmap(instance), version, self._pool)
+        now = read_bodies_now(events, self._labelmap(instance), version, self._pool)
         found = looked or Findings()
         for place, event in enumerate(events):
             if place in found.present:

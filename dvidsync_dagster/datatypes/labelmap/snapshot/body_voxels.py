@@ -19,8 +19,8 @@ from dvidsync_dagster.dvid.labelmap import Labelmap
 from dvidsync_dagster.snapshot.table import HIGHEST, Change, Table
 
 
-class Bodies:
-    """Bodies with their voxels, and the event that changed each last.
+class BodyVoxels:
+    """BodyVoxels with their voxels, and the event that changed each last.
 
     Voxels follow from the log: a merge adds them up, a cleave tells them, a split takes away those of its
     volume, and a split of a supervoxel leaves them as they are. They are None where that is not enough: a

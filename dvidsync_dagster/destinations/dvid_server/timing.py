@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from enum import Enum
 
-from dvidsync_dagster.datatypes.place import is_after_commit, is_late
+from dvidsync_dagster.datatypes.source_places import is_after_commit, is_late
 from dvidsync_dagster.dvid.repo import RepoInfo
 from dvidsync_dagster.events.event import Event
 from dvidsync_dagster.events.repo import Commit, NewVersion

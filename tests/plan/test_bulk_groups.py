@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dvidsync_dagster.plan.bulk import joined_in_bulk
+from dvidsync_dagster.plan.bulk_groups import joined_in_bulk
 from dvidsync_dagster.plan.steps import Group
 
 

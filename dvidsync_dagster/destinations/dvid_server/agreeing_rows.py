@@ -11,7 +11,7 @@ from dvidsync_dagster.errors import RequestRefused
 from dvidsync_dagster.outgoing_text import is_whole
 
 
-def agreeing(
+def agreeing_rows(
     rows: Sequence[ConflictRow], instances: Mapping[str, Instance], sides: Mapping[str, ServerSide]
 ) -> Collection[str]:
     """The names of these rows. What a server refuses to tell is not among them, nor what its row does not

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dvidsync_dagster.destinations.bucket.draft import owners
-from dvidsync_dagster.destinations.bucket.identity import SECOND, is_another, is_newborn, was_in
+from dvidsync_dagster.destinations.bucket.instance_identity import SECOND, are_of_another, is_newborn, was_in
 from dvidsync_dagster.dvid.repo import Instance, RepoInfo, Version
 from dvidsync_dagster.dvid.repo_log import born
 from dvidsync_dagster.snapshot.pointer import BranchState
@@ -27,15 +27,15 @@ def state(
 
 
 def test_another_instance_has_another_data_uuid() -> None:
-    assert not is_another(state({"keys": "1"}), KEYS, {})
-    assert is_another(state({"keys": "2"}), KEYS, {})
-    assert not is_another(state({"other": "2"}), KEYS, {})  # it has no tables
+    assert not are_of_another(state({"keys": "1"}), KEYS, {})
+    assert are_of_another(state({"keys": "2"}), KEYS, {})
+    assert not are_of_another(state({"other": "2"}), KEYS, {})  # it has no tables
 
 
 def test_where_it_is_not_told_whose_tables_are_a_younger_instance_is_another() -> None:
-    assert not is_another(state(None), KEYS, {})
-    assert not is_another(state(None), KEYS, {"keys": NOW})  # in that second
-    assert is_another(state(None, at=NOW - 1), KEYS, {"keys": NOW})
+    assert not are_of_another(state(None), KEYS, {})
+    assert not are_of_another(state(None), KEYS, {"keys": NOW})  # in that second
+    assert are_of_another(state(None, at=NOW - 1), KEYS, {"keys": NOW})
 
 
 def test_a_newborn_was_not_there_in_the_run_before() -> None:
@@ -100,7 +100,7 @@ class History:
         for name, uuid in self.instances.items():
             instance = Instance(name, "keyvalue", uuid)
             if name in self.whose:
-                assert is_another(self.state, instance, known) == (self.whose[name] != uuid)
+                assert are_of_another(self.state, instance, known) == (self.whose[name] != uuid)
             is_new = is_newborn(self.state, instance, known)
             assert is_new == (uuid not in (self.state.instances or {}).values())
             if is_new:

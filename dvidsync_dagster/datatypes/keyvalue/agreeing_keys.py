@@ -12,7 +12,7 @@ from dvidsync_dagster.dvid.keyvalue import UNREADABLE, Keyvalue
 from dvidsync_dagster.log.digests import NOTHING
 
 
-def agreeing(version: str, source: Keyvalue, destination: Keyvalue, keys: Collection[str]) -> set[str]:
+def agreeing_keys(version: str, source: Keyvalue, destination: Keyvalue, keys: Collection[str]) -> set[str]:
     """Those that do, or are on neither side. Values are never held whole, but for those of raw keys."""
     odd = {key for key in keys if UNREADABLE in key}
     plain = sorted(set(keys) - odd)

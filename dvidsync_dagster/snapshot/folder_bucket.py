@@ -22,7 +22,7 @@ from dvidsync_dagster.snapshot.store import LARGEST, Bucket, Stored, Tag
 _LOOK_SECONDS = 0.05
 
 
-class Folder(Bucket):
+class FolderBucket(Bucket):
     """A folder. Files whose names begin with a dot are its own: locks, and files that are being written.
 
     Args:

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dvidsync_dagster.config import BucketConfig
 from dvidsync_dagster.destinations.bucket.draft import Draft
 from dvidsync_dagster.destinations.bucket.joining import Joining
-from dvidsync_dagster.destinations.bucket.moments import with_margin
+from dvidsync_dagster.destinations.bucket.time_margins import with_margin
 from dvidsync_dagster.destinations.bucket.versions import BranchVersions
 from dvidsync_dagster.destinations.source import Source
 from dvidsync_dagster.dvid.repo import read_server_info

@@ -1,4 +1,4 @@
-"""Request lines that are longer than an HTTP library's limit."""
+"""Request lines of any length."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from dvidsync_dagster.dvid.http import DvidClient
-from dvidsync_dagster.dvid.long_url import SERVER_TAKES
 from dvidsync_dagster.dvid.paths import node_path
+from dvidsync_dagster.dvid.targets import SERVER_TAKES
 from dvidsync_dagster.errors import RequestRefused
 
 
