@@ -193,6 +193,7 @@ def held_up(servers: Stage, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     servers.merge_next()
     servers.merge_next()
     servers.destination.ask_for_faults({"kind": "delay", "only": "/merge", "seconds": 600, "count": 9})
+    servers.destination.traffic(begin_anew=True)
     process = start(write(tmp_path, servers.fields()))
     try:
         wait_until_it_applies(process, servers)
