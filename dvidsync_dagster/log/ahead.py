@@ -38,9 +38,14 @@ class AheadOfClock:
     far: int = 0
     shown: tuple[Record, ...] = ()
 
-    def __str__(self) -> str:
+    @property
+    def in_short(self) -> str:
+        """How many, and how far ahead."""
         text = f"{counted(self.records, 'record waits', 'records wait')}: "
-        text += f"keys are up to {_span(self.furthest_ns)} ahead of the source's clock"
+        return text + f"keys are up to {_span(self.furthest_ns)} ahead of the source's clock"
+
+    def __str__(self) -> str:
+        text = self.in_short
         if not self.far:
             return f"{text}. They are applied once it has passed them"
         places = "; ".join(str(record.origin) for record in self.shown)

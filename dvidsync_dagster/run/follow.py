@@ -184,7 +184,7 @@ class _Run:
             cause = self.reader.disorder
             if not cause and ahead.records:
                 # What it depends on may be among them.
-                cause = f"{ahead}. Then run `dvidsync repair --apply`."
+                cause = f"{ahead.in_short}. Once it has passed them, run `dvidsync repair --apply`."
             if cause:
                 text = f"{stopped} Perhaps the cause: {cause}"
                 raise StoppedAt(stopped.rows, text, stopped.own_from) from None
