@@ -7,7 +7,7 @@ here, until a repair has done that version.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
@@ -37,11 +37,7 @@ class BegunRepairs:
 
     def bodies(self) -> frozenset[tuple[str, str, int]]:
         """Instance, version and label of each."""
-        found: set[tuple[str, str, int]] = set()
-        for name in self._names:
-            rows = self._folder.read_table(name, _schema()).to_pylist()
-            found |= {(row["instance"], row["version"], row["body"]) for row in rows}
-        return frozenset(found)
+        return frozenset(each for name in self._names for each in self._read(name))
 
     def begin(self, version: str, instance: str, bodies: Collection[int]) -> None:
         """These are about to be changed."""
@@ -50,7 +46,7 @@ class BegunRepairs:
         import pyarrow as pa
 
         name = _name(version, instance)
-        known = {body for *place, body in self.bodies() if place == [instance, version]}
+        known = {body for _, _, body in self._read(name)} if name in self._names else set[int]()
         rows = [
             {"version": version, "instance": instance, "body": body} for body in sorted(known | set(bodies))
         ]
@@ -63,6 +59,10 @@ class BegunRepairs:
             if version in versions:
                 self._folder.remove(_name(version, instance))
                 self._names.discard(_name(version, instance))
+
+    def _read(self, name: str) -> Iterator[tuple[str, str, int]]:
+        for row in self._folder.read_table(name, _schema()).to_pylist():
+            yield row["instance"], row["version"], row["body"]
 
 
 def _name(version: str, instance: str) -> str:

@@ -19,12 +19,11 @@ from dvidsync_dagster.errors import BrokerLoginRefused, BrokerUnreachable, Confi
 from dvidsync_dagster.log.kafka_batches import read_batches_in_one_go
 from dvidsync_dagster.outgoing_text import escaped
 
+_SECRETS = ("ssl_password", "sasl_plain_username", "sasl_plain_password")
+
 _FETCH_WAIT_MS = 50
 """So long a broker may hold back an answer without records. A partition that is read again, after others had
-to catch up, is asked for only behind that: of 32,000 records kafka-python's own 500 took half a second.
-"""
-
-_SECRETS = ("ssl_password", "sasl_plain_username", "sasl_plain_password")
+to catch up, is asked for only behind that: kafka-python's own 500 cost half a second for 32,000 records."""
 
 FETCH_BYTES = 3 << 18
 """Bytes of one answer, or a single batch of records if that is larger. Kafka's own 50 MB never come over a
