@@ -17,14 +17,10 @@ from dvidsync_dagster.dvid.protobuf_arrays import (
     NotPlain,
     fields,
     inner,
-    joined,
     none_of,
     tag,
     together,
 )
-
-_AT_ONCE = 8 << 20
-"""Bytes of indices that are held together, unless one alone has more."""
 
 # Of `LabelIndex` and of what is in it: dvid/proto/labelmap.proto.
 _BLOCKS = tag(1, SPAN)
@@ -52,22 +48,21 @@ class IndexArrays:
     last_user: pa.StringArray
 
 
-def index_arrays(labels: Sequence[int], indices: Iterable[bytes]) -> IndexArrays:
+def index_arrays(labels: Sequence[int], indices: Iterable[Messages]) -> IndexArrays:
     """Of each label and its `LabelIndex`.
+
+    Args:
+        indices: some at a time, each its own owner by its place among them.
 
     Raises:
         DecodeError: bytes that are none.
     """
-    parts = []
-    held: list[bytes] = []
-    size = start = 0
-    for content in indices:
-        held.append(content)
-        size += len(content)
-        if size >= _AT_ONCE:
-            parts.append(_told(labels[start : start + len(held)], held))
-            start, size, held = start + len(held), 0, []
-    parts.append(_told(labels[start:], held))
+    parts: list[IndexArrays] = []
+    start = 0
+    for some in indices:
+        end = start + len(some.owners)
+        parts.append(_told(labels[start:end], some))
+        start = end
     return IndexArrays(
         np.concatenate([part.voxels for part in parts]),
         np.concatenate([part.holds_itself for part in parts]),
@@ -77,17 +72,16 @@ def index_arrays(labels: Sequence[int], indices: Iterable[bytes]) -> IndexArrays
     )
 
 
-def _told(labels: Sequence[int], indices: Sequence[bytes]) -> IndexArrays:
+def _told(labels: Sequence[int], indices: Messages) -> IndexArrays:
     try:
         return _by_steps(labels, indices)
     except (NotPlain, pa.ArrowInvalid):
         return _one_by_one(labels, indices)
 
 
-def _by_steps(labels: Sequence[int], indices: Sequence[bytes]) -> IndexArrays:
+def _by_steps(labels: Sequence[int], messages: Messages) -> IndexArrays:
     """Raises NotPlain, ArrowInvalid for a text that is no UTF-8."""
-    messages = joined(indices)
-    mutations = np.zeros(len(indices), np.uint64)
+    mutations = np.zeros(len(labels), np.uint64)
     texts = {each: _Texts(messages) for each in (_LAST_MOD_TIME, _LAST_MOD_USER, _LAST_MOD_APP)}
     blocks = [none_of(messages)]
     for field in fields(messages):
@@ -99,10 +93,10 @@ def _by_steps(labels: Sequence[int], indices: Sequence[bytes]) -> IndexArrays:
             texts[field.tag].take(field.messages())
     counts = inner(inner(together(blocks), _BLOCK_VALUE), _SV_COUNTS)
     supervoxels, voxels = _entries(counts)
-    sums = np.zeros(len(indices), np.int64)
+    sums = np.zeros(len(labels), np.int64)
     np.add.at(sums, counts.owners, voxels)
     of_itself = supervoxels == np.array(labels, np.uint64)[counts.owners]
-    holds_itself = np.zeros(len(indices), np.bool_)
+    holds_itself = np.zeros(len(labels), np.bool_)
     holds_itself[counts.owners[of_itself]] = True
     # All texts are read: an index with one that is none is broken.
     told = {each: text.array() for each, text in texts.items()}
@@ -147,11 +141,12 @@ class _Texts:
         return array
 
 
-def _one_by_one(labels: Sequence[int], indices: Sequence[bytes]) -> IndexArrays:
+def _one_by_one(labels: Sequence[int], indices: Messages) -> IndexArrays:
     """Raises DecodeError."""
     voxels, holds_itself, mutations, times, users = [], [], [], [], []
-    for label, content in zip(labels, indices, strict=True):
-        index = protobuf.label_index(content)
+    places = zip(labels, indices.starts.tolist(), indices.ends.tolist(), strict=True)
+    for label, start, end in places:
+        index = protobuf.label_index(indices.content[start:end].tobytes())
         counts = [count for block in index.blocks for count in block.value.counts]
         voxels.append(sum([count.value for count in counts]))
         holds_itself.append(label in [count.key for count in counts])

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import logging
 import struct
-import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import numpy as np
 import numpy.typing as npt
 import orjson
-from lz4.block import LZ4BlockError, decompress
+from lz4.block import LZ4BlockError
 
 from dvidsync_dagster.dvid import protobuf
 from dvidsync_dagster.dvid.again import is_passing
@@ -22,6 +21,7 @@ from dvidsync_dagster.dvid.index_arrays import IndexArrays, index_arrays
 from dvidsync_dagster.dvid.paths import node_path
 from dvidsync_dagster.dvid.patience import REPO, VALUE
 from dvidsync_dagster.dvid.proto.labelmap_pb2 import LabelIndex
+from dvidsync_dagster.dvid.stored_indices import each_index, joined_indices
 from dvidsync_dagster.dvid.transport import BINARY, JSON, NO_TEXT, Transport
 from dvidsync_dagster.errors import ServerError, ServerFailed
 
@@ -39,19 +39,6 @@ _PIECE = 1 << 20
 """Pairs that are handed on together."""
 _TEXT = 1 << 20
 """Bytes of a JSON list that are decoded together."""
-
-_HEADER = struct.Struct("<QQ")
-"""Before each index: its bytes, its label."""
-
-_STORED = struct.Struct("<BI")
-"""Before what DVID keeps compressed: how, and its bytes when it is plain."""
-
-_LZ4 = 4 << 5
-"""LZ4, without a checksum."""
-
-_one_at_a_time = threading.Lock()
-"""LZ4 lets other threads go on at each index. Where these unpack too, all of them mostly wait for each other:
-four take the processor two and a half times as long for each index as one does."""
 
 logger = logging.getLogger(__name__)
 
@@ -156,7 +143,7 @@ def indices(
     All of them are in memory at once, as DVID compresses them. It refuses more than 50,000.
     """
     with _asked_for_indices(version, name) as path:
-        stored = _stored_indices(_read_indices(client, path, labels), path, labels)
+        stored = each_index(_read_indices(client, path, labels), path, labels)
         for label, content in zip(labels, stored, strict=True):
             index = protobuf.label_index(content)
             if content:
@@ -169,9 +156,7 @@ def told_by_indices(client: Transport, version: str, name: str, labels: Sequence
     """What the indices of labels tell, in their order. Many times faster than to look at each. DVID refuses
     more than 50,000 labels."""
     with _asked_for_indices(version, name) as path:
-        content = _read_indices(client, path, labels)
-        with _one_at_a_time:
-            return index_arrays(labels, _stored_indices(content, path, labels))
+        return index_arrays(labels, joined_indices(_read_indices(client, path, labels), path, labels))
 
 
 def splits(client: Transport, version: str, name: str) -> list[tuple[int, int, int, int]]:
@@ -211,25 +196,3 @@ def _asked_for_indices(version: str, name: str) -> Iterator[str]:
 
 def _read_indices(client: Transport, path: str, labels: Sequence[int]) -> bytes:
     return client.read(path, body=orjson.dumps(labels), limit=VALUE, kind=BINARY)
-
-
-def _stored_indices(content: bytes, path: str, labels: Sequence[int]) -> Iterator[bytes]:
-    end = 0
-    for label in labels:
-        start = end + _HEADER.size
-        if start > len(content):
-            raise ServerFailed(f"GET {path}", f"ends before the index of label {label}")
-        size, told = _HEADER.unpack_from(content, end)
-        end = start + size
-        if told != label or end > len(content):
-            raise ServerFailed(f"GET {path}", f"has something else in place of the index of label {label}")
-        if not size:
-            yield b""
-            continue
-        compression, plain = _STORED.unpack_from(content, start)
-        if compression != _LZ4 or plain > VALUE:
-            kept = content[start : min(end, start + 16)]
-            raise ServerFailed(f"GET {path}", f"has an index that is kept in an unknown way: {kept!r}")
-        yield decompress(content[start + _STORED.size : end], uncompressed_size=plain)
-    if end != len(content):
-        raise ServerFailed(f"GET {path}", f"has {len(content) - end} bytes after its last index")

@@ -21,8 +21,8 @@ NUMBER, SPAN = 0, 2
 
 _FEW = 50
 """Messages for which a step costs as much as to read on in each of them."""
-_PADDING = bytes(4)
-"""A number or a tag that is cut off ends here at the latest."""
+PADDING = bytes(4)
+"""Behind all messages: a number or a tag that is cut off ends here at the latest."""
 _BITS = 7
 _MORE = 1 << _BITS
 """The bit of a byte that says that the number goes on. A tag with it is of a field after the 15th."""
@@ -38,9 +38,10 @@ class NotPlain(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Messages:
-    """Messages in `content`, which `joined` has made. The arrays have one length.
+    """Messages in `content`. The arrays have one length.
 
     Args:
+        content: ends with `PADDING`.
         owners: to whom each belongs, by a number of the caller's.
     """
 
@@ -80,7 +81,7 @@ def joined(messages: Sequence[bytes]) -> Messages:
     """Messages of which each is its own owner, by its place."""
     ends = np.cumsum(np.fromiter(map(len, messages), np.int64, len(messages)))
     starts = np.concatenate([np.zeros(1, np.int64), ends[:-1]])
-    content = np.frombuffer(b"".join([*messages, _PADDING]), np.uint8)
+    content = np.frombuffer(b"".join([*messages, PADDING]), np.uint8)
     return Messages(content, np.arange(len(messages)), starts[: len(messages)], ends)
 
 

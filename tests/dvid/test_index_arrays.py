@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dvidsync_dagster.dvid import index_arrays as module
 from dvidsync_dagster.dvid import protobuf_arrays
 from dvidsync_dagster.dvid.index_arrays import index_arrays
 from dvidsync_dagster.dvid.proto.labelmap_pb2 import LabelIndex, SVCount
 from dvidsync_dagster.dvid.protobuf import DecodeError
+from dvidsync_dagster.dvid.protobuf_arrays import joined
 
 LABELS = st.one_of(st.integers(1, 9), st.integers(0, 2**64 - 1))
 TEXTS = st.text(max_size=9)
@@ -55,8 +55,8 @@ def read(labels: Sequence[int], contents: Sequence[bytes], few: int = 50) -> lis
     """What is read. Up to `few` are read one by one."""
     with pytest.MonkeyPatch.context() as changed:
         changed.setattr(protobuf_arrays, "_FEW", few)
-        changed.setattr(module, "_AT_ONCE", 100)
-        arrays = index_arrays(labels, contents)
+        half = len(contents) // 2
+        arrays = index_arrays(labels, [joined(contents[:half]), joined(contents[half:])])
     return list(
         zip(
             arrays.voxels.tolist(),
