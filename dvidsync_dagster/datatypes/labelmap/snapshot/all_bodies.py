@@ -22,7 +22,7 @@ from dvidsync_dagster.snapshot.table import HIGHEST
 
 INDICES_AT_ONCE = 16_000
 """Labels in one request: some megabytes, unless many large bodies come together."""
-_REQUESTS_AT_ONCE = 4
+_REQUESTS_AT_ONCE = 3
 
 
 _CHANGED = pa.schema(
