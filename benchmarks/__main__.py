@@ -24,7 +24,7 @@ from pathlib import Path
 
 from benchmarks.report import written
 from benchmarks.result import Result
-from benchmarks.setting import Setting, server_kind
+from benchmarks.setting import BLOCKS, Setting, server_kind
 from benchmarks.workloads import SIZES, WORKLOADS, Workload
 from dvid_sandbox.broker import EmbeddedBroker
 from dvid_sandbox.real_server import RealServer
@@ -45,7 +45,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for workload, size in _planned(chosen):
             say = _teller(began, f"{workload.name} {size:,}")
             with tempfile.TemporaryDirectory(dir=name) as folder:
-                setting = Setting(Path(folder), server_kind(), address, chosen.repeats, say, kept=chosen.keep)
+                setting = Setting(
+                    Path(folder),
+                    server_kind(),
+                    address,
+                    chosen.repeats,
+                    say,
+                    kept=chosen.keep,
+                    blocks=chosen.blocks,
+                )
                 try:
                     results.append(workload.run(setting, size))
                 except Exception:
@@ -70,6 +78,14 @@ def _chosen(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--size", choices=SIZES, default="usual")
     parser.add_argument("--work", type=int, metavar="N", help="so much work, in place of --size")
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument(
+        "--blocks",
+        type=int,
+        default=BLOCKS,
+        metavar="N",
+        help=f"in which each supervoxel has voxels, on real servers: {BLOCKS}, if nothing is said. For "
+        f"labels, open, values, agglomeration and backlog",
+    )
     parser.add_argument("--out", type=Path, default=OUT, metavar="FOLDER")
     parser.add_argument(
         "--keep", type=Path, metavar="FOLDER", help="keep servers that take long to fill for the next time"
@@ -78,6 +94,8 @@ def _chosen(arguments: Sequence[str] | None) -> argparse.Namespace:
     chosen = parser.parse_args(arguments)
     if chosen.repeats < 1:
         parser.error("--repeats is below 1")
+    if chosen.blocks < 1:
+        parser.error("--blocks is below 1")
     if not _planned(chosen):
         parser.error(f"{', '.join(chosen.only)}: only with --size large, or with --work")
     return chosen
@@ -106,6 +124,7 @@ def _conditions(chosen: argparse.Namespace) -> dict[str, str]:
         "broker": chosen.broker or ("embedded" if why_missing() else "Apache Kafka"),
         "machine": f"{os.cpu_count()} processors, Python {platform.python_version()}",
         "repeats": str(chosen.repeats),
+        "blocks of a supervoxel": str(chosen.blocks),
         "load at the beginning": _load(),
     }
 

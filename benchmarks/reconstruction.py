@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from benchmarks.setting import Setting
+from benchmarks.setting import BLOCKS, Setting
 from benchmarks.source import LABELMAP, Source
 from dvid_sandbox.launcher import DvidServer, SandboxServer
 from dvidsync_dagster.config import BucketConfig
@@ -38,8 +38,6 @@ FEW, MANY = 10, 1_000
 """Supervoxels of a body that has some, and of a neuron."""
 
 _ROWS = 500_000
-_BLOCKS = 2
-"""Blocks in which each supervoxel has voxels, at a server."""
 _INDICES = 20_000
 """Supervoxels in one request."""
 _CUBE = 8
@@ -183,8 +181,12 @@ def _bodies(held: Reconstruction, table: Table) -> Iterator[pa.RecordBatch]:
         yield pa.record_batch(arrays, table.schema)
 
 
-def fill_server(server: DvidServer, version: str, held: Reconstruction) -> None:
-    """Give a server the indices and the mapping of a reconstruction; there are no voxels to them."""
+def fill_server(server: DvidServer, version: str, held: Reconstruction, blocks: int = BLOCKS) -> None:
+    """Give a server the indices and the mapping of a reconstruction; there are no voxels to them.
+
+    Args:
+        blocks: in which each supervoxel has voxels.
+    """
     order = np.argsort(held.bodies, kind="stable")
     supervoxels = held.supervoxels[order]
     labels, starts = np.unique(held.bodies[order], return_index=True)
@@ -196,7 +198,7 @@ def fill_server(server: DvidServer, version: str, held: Reconstruction) -> None:
             groups: dict[int, list[int]] = {}
             for body, start, end in bodies:
                 members = supervoxels[start:end].tolist()
-                _index(indices, body, members)
+                _index(indices, body, members, blocks)
                 if end - start > 1:
                     groups[body] = [each for each in members if each != body]
             client.post(f"{url}/indices", content=indices.SerializeToString()).raise_for_status()
@@ -207,15 +209,16 @@ def fill_server(server: DvidServer, version: str, held: Reconstruction) -> None:
 def apart(setting: Setting, count: int) -> AbstractContextManager[Source]:
     """A source with at least so many supervoxels, from 1 on, each a body of its own."""
     count = 1 << (count - 1).bit_length()
-    return setting.source(partial(_fill_apart, count=count), keep_as=f"apart-{count}")
+    fill = partial(_fill_apart, count=count, blocks=setting.blocks)
+    return setting.source(fill, keep_as=f"apart-{count}-{setting.blocks}")
 
 
-def _fill_apart(server: DvidServer, version: str, count: int) -> None:
+def _fill_apart(server: DvidServer, version: str, count: int, blocks: int) -> None:
     if isinstance(server, SandboxServer):
         across = math.ceil(count ** (1 / 3)) * _CUBE
         server.put_cubes(version, LABELMAP, size=across, cube=_CUBE)
     else:
-        fill_server(server, version, Reconstruction.apart(count))
+        fill_server(server, version, Reconstruction.apart(count), blocks)
 
 
 def _requests(labels: list[int], starts: list[int], ends: list[int]) -> Iterator[list[tuple[int, int, int]]]:
@@ -229,7 +232,7 @@ def _requests(labels: list[int], starts: list[int], ends: list[int]) -> Iterator
         yield some
 
 
-def _index(indices: LabelIndices, body: int, members: list[int]) -> None:
+def _index(indices: LabelIndices, body: int, members: list[int], blocks: int) -> None:
     index = indices.indices.add(
         label=body,
         # Below what a server gives from then on: a copy's bodies would else be taken for its own work.
@@ -239,8 +242,8 @@ def _index(indices: LabelIndices, body: int, members: list[int]) -> None:
         last_mod_app="benchmark",
     )
     for supervoxel in members:
-        for number in range(_BLOCKS):
-            block = supervoxel * _BLOCKS + number
+        for number in range(blocks):
+            block = supervoxel * blocks + number
             # Block coordinates of 21 bits each: z, y, x.
             key = (block // 1_000_000 % 1000) << 42 | (block // 1000 % 1000) << 21 | block % 1000
             index.blocks.add(key=key).value.counts.add(key=supervoxel, value=1_000)

@@ -16,6 +16,8 @@ from benchmarks.source import Source, new_repo, only_root, topics_of
 from dvid_sandbox.launcher import DvidServer, SandboxServer
 from dvid_sandbox.real_server import BINARY_ENV, RealServer
 
+BLOCKS = 2
+"""In which a supervoxel has voxels. Real ones have more; the fewer, the less one request for each costs."""
 _TENTHS = 10
 
 Fill = Callable[[DvidServer, str], None]
@@ -39,6 +41,7 @@ class Setting:
         say: takes what is being done.
         measured: does a piece of work and says what that took.
         kept: the folder in which servers that take long to fill are kept; None: they are not.
+        blocks: in which each supervoxel has voxels, where supervoxels are apart; real servers only.
     """
 
     folder: Path
@@ -48,6 +51,7 @@ class Setting:
     say: Callable[[str], None]
     measured: Callable[..., Measured] = measured
     kept: Path | None = None
+    blocks: int = BLOCKS
 
     @contextmanager
     def source(self, fill: Fill | None = None, *, keep_as: str = "") -> Iterator[Source]:

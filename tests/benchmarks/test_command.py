@@ -54,3 +54,10 @@ def test_curves_have_a_chart_for_each_measure() -> None:
     image = curves([result(100), result(1_000)], "operations")
     assert image.count("<polyline") == 6
     assert all(f">{name}</text>" in image for name in ("seconds", "requests", "MB of memory", "1,000"))
+
+
+@pytest.mark.parametrize("option", ["--repeats", "--blocks"])
+def test_nothing_is_measured_without_any(option: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main([option, "0"])
+    assert f"{option} is below 1" in capsys.readouterr().err
