@@ -246,6 +246,10 @@ class NotDvid(ServerError):
         self.retry_after = retry_after
 
 
+class AnswerTooLong(NotDvid):
+    """The answer has more bytes than are taken."""
+
+
 class ServerReadOnly(ServerError):
     """The server takes no changes at all. Nothing has changed."""
 

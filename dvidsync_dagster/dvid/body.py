@@ -9,7 +9,7 @@ from dvidsync_dagster.dvid.answer import Asked
 from dvidsync_dagster.dvid.patience import MIB, REFUSAL
 from dvidsync_dagster.dvid.transport import NO_TEXT
 from dvidsync_dagster.dvid.wire import Response
-from dvidsync_dagster.errors import NotDvid
+from dvidsync_dagster.errors import AnswerTooLong
 from dvidsync_dagster.outgoing_text import escaped
 
 _ENCODINGS = ("", "identity", "gzip")
@@ -39,12 +39,14 @@ def check_encoding(asked: Asked, response: Response) -> None:
 
 
 def pieces(asked: Asked, response: Response, limit: int) -> Iterator[bytes]:
-    """The body, unpacked, as it comes. Raises NotDvid beyond the limit."""
+    """The body, unpacked, as it comes. Raises AnswerTooLong beyond the limit."""
 
-    def too_long() -> NotDvid:
-        return asked.not_dvid(
-            f"answers with more than {limit:,} bytes, which is more than this can be. Check the proxy or "
-            f"gateway before it"
+    def too_long() -> AnswerTooLong:
+        return AnswerTooLong(
+            str(asked),
+            f"{asked.server} answers with more than {limit:,} bytes, which is more than this can be. Check "
+            f"the proxy or gateway before it",
+            perhaps_done=asked.changes,
         )
 
     announced = response.headers.get("content-length", "")

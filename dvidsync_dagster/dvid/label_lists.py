@@ -19,11 +19,11 @@ from dvidsync_dagster.dvid import protobuf
 from dvidsync_dagster.dvid.again import is_passing
 from dvidsync_dagster.dvid.index_arrays import IndexArrays, index_arrays
 from dvidsync_dagster.dvid.paths import node_path
-from dvidsync_dagster.dvid.patience import REPO, VALUE
+from dvidsync_dagster.dvid.patience import MIB, REPO, VALUE
 from dvidsync_dagster.dvid.proto.labelmap_pb2 import LabelIndex
 from dvidsync_dagster.dvid.stored_indices import each_index, joined_indices
 from dvidsync_dagster.dvid.transport import BINARY, JSON, NO_TEXT, Transport
-from dvidsync_dagster.errors import ServerError, ServerFailed
+from dvidsync_dagster.errors import AnswerTooLong, ServerError, ServerFailed
 
 Labels = npt.NDArray[np.uint64]
 """Shape (n,)."""
@@ -32,6 +32,9 @@ Pairs = npt.NDArray[np.uint64]
 
 LABELS_AT_ONCE = 100_000
 """Labels in one request for sizes."""
+
+ANSWER = 64 * MIB
+"""Bytes of the indices of many labels that are taken in one answer."""
 
 _NUMBER = 8
 _PAIR = 2 * _NUMBER
@@ -140,23 +143,26 @@ def indices(
 ) -> Iterator[tuple[int, LabelIndex]]:
     """The indices of labels, in their order; those that do not exist are empty.
 
-    All of them are in memory at once, as DVID compresses them. It refuses more than 50,000.
+    DVID refuses more than 50,000.
     """
     with _asked_for_indices(version, name) as path:
-        stored = each_index(_read_indices(client, path, labels), path, labels)
-        for label, content in zip(labels, stored, strict=True):
-            index = protobuf.label_index(content)
-            if content:
-                # DVID finds it by its key. What old releases wrote has no label in it.
-                index.label = label
-            yield label, index
+        for some, answer in _answers(client, path, labels):
+            for label, content in zip(some, each_index(answer, path, some), strict=True):
+                index = protobuf.label_index(content)
+                if content:
+                    # DVID finds it by its key. What old releases wrote has no label in it.
+                    index.label = label
+                yield label, index
 
 
 def told_by_indices(client: Transport, version: str, name: str, labels: Sequence[int]) -> IndexArrays:
     """What the indices of labels tell, in their order. Many times faster than to look at each. DVID refuses
     more than 50,000 labels."""
     with _asked_for_indices(version, name) as path:
-        return index_arrays(labels, joined_indices(_read_indices(client, path, labels), path, labels))
+        answers = _answers(client, path, labels)
+        return index_arrays(
+            labels, (joined for some, answer in answers for joined in joined_indices(answer, path, some))
+        )
 
 
 def splits(client: Transport, version: str, name: str) -> list[tuple[int, int, int, int]]:
@@ -194,5 +200,20 @@ def _asked_for_indices(version: str, name: str) -> Iterator[str]:
         raise ServerFailed(f"GET {path}", f"has an index that is none: {error!r}") from error
 
 
-def _read_indices(client: Transport, path: str, labels: Sequence[int]) -> bytes:
-    return client.read(path, body=orjson.dumps(labels), limit=VALUE, kind=BINARY)
+def _answers(client: Transport, path: str, labels: Sequence[int]) -> Iterator[tuple[Sequence[int], bytes]]:
+    """Labels and their indices as DVID compresses them, in as many requests as it takes for each answer to be
+    no longer than `ANSWER`, or of one label. Nobody knows before how large indices are: of a fragment some
+    bytes, of a large neuron megabytes."""
+    waiting = [labels]
+    while waiting:
+        some = waiting.pop()
+        alone = len(some) <= 1
+        try:
+            answer = client.read(path, body=orjson.dumps(some), limit=VALUE if alone else ANSWER, kind=BINARY)
+        except AnswerTooLong:
+            if alone:
+                raise
+            half = len(some) // 2
+            waiting += [some[half:], some[:half]]
+        else:
+            yield some, answer

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import struct
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,10 +20,11 @@ from dvidsync_dagster.dvid.label_lists import (
     mapping_pairs,
     size_pairs,
     splits,
+    told_by_indices,
 )
 from dvidsync_dagster.dvid.proto.labelmap_pb2 import LabelIndex
 from dvidsync_dagster.dvid.transport import Transport
-from dvidsync_dagster.errors import LoginRefused, ServerBusy, ServerFailed, ServerUnreachable
+from dvidsync_dagster.errors import AnswerTooLong, LoginRefused, ServerBusy, ServerFailed, ServerUnreachable
 
 
 class Answering:
@@ -222,6 +224,47 @@ def test_an_index_without_its_label_gets_it() -> None:
 def test_indices_that_are_none_are_named(answer: bytes, found: str) -> None:
     with pytest.raises(ServerFailed, match=found):
         list(indices(server(answer), "v", "labels", [7, 8]))
+
+
+class Large:
+    """A server with the indices of many bodies, the larger the higher their labels."""
+
+    def __init__(self) -> None:
+        self.labels = list(range(1, 40))
+        self.asked: list[int] = []
+
+    def index(self, label: int) -> LabelIndex:
+        return LabelIndex(
+            label=label, last_mutid=label, last_mod_app=random.Random(label).randbytes(9 * label).hex()
+        )
+
+    def read(self, _path: str, *, body: bytes, limit: int, **_more: Any) -> bytes:
+        labels = orjson.loads(body)
+        self.asked.append(len(labels))
+        answer = b"".join(kept(label, self.index(label)) for label in labels)
+        if len(answer) > limit:
+            raise AnswerTooLong("GET indices", f"more than {limit} bytes")
+        return answer
+
+
+@pytest.mark.parametrize("most", [300, 2_000, 1 << 20])
+def test_many_large_indices_come_in_several_answers(most: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(label_lists, "ANSWER", most)
+    large = Large()
+    at = cast(Transport, large)
+    expected = [(label, large.index(label)) for label in large.labels]
+    assert list(indices(at, "v", "labels", large.labels)) == expected
+    assert large.asked[0] == len(large.labels)
+    assert (len(large.asked) > 1) == (most < 1 << 20)
+    told = told_by_indices(at, "v", "labels", large.labels)
+    assert told.last_mutation.tolist() == large.labels
+
+
+def test_one_index_that_is_larger_than_any_value_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(label_lists, "ANSWER", 300)
+    monkeypatch.setattr(label_lists, "VALUE", 400)
+    with pytest.raises(AnswerTooLong, match="more than 400 bytes"):
+        list(indices(cast(Transport, Large()), "v", "labels", [1, 39, 2]))
 
 
 def test_splits_of_all_versions() -> None:

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dvidsync_dagster.datatypes.labelmap.events import BodyEvent
-from dvidsync_dagster.datatypes.labelmap.server import bulk
+from dvidsync_dagster.datatypes.labelmap.server import bulk, held_indices
 from dvidsync_dagster.datatypes.labelmap.server.seen import Contact
 from dvidsync_dagster.datatypes.labelmap.server.tags import tagged
 from dvidsync_dagster.datatypes.server_side import Apply
@@ -35,16 +35,21 @@ from tests.labelmap.test_following import (
     scene,
 )
 
-AT_ONCE = st.sampled_from([1, 4, bulk.BODIES_AT_ONCE])
+USUAL = bulk.BODIES_AT_ONCE
+AT_ONCE = st.sampled_from([1, 4, USUAL])
 
 ONE_BY_ONE = {"merge", "cleave", "renumber"}
 
 
 @contextlib.contextmanager
 def few_at_once(bodies: int) -> Iterator[None]:
-    """The mapping is written in small pieces, each before the indices of its bodies."""
+    """The mapping is written in small pieces, each before the indices of its bodies; and indices are read
+    some at a time."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(bulk, "BODIES_AT_ONCE", bodies)
+        if bodies < USUAL:
+            patch.setattr(held_indices, "BLOCKS_HELD", bodies)
+            patch.setattr(held_indices, "_FIRST", bodies)
         yield
 
 
@@ -140,14 +145,15 @@ def kill_before_request(this: FollowedCrowd, requests: int) -> None:
 
 
 @settings(max_examples=100)
-@given(SEEDS, st.integers(20, 80), PEOPLE, st.integers(1, 12))
+@given(SEEDS, st.integers(20, 80), PEOPLE, st.integers(1, 12), AT_ONCE)
 def test_beside_own_edits_each_supervoxel_is_in_one_body(
-    seed: int, operations: int, people: int, edits: int
+    seed: int, operations: int, people: int, edits: int, at_once: int
 ) -> None:
     this = scene(seed, operations, people, NO_SPLITS)
     merged = edit(this, Random(seed), edits)
     run = in_bulk(this)
-    run.follow([sorted(this.log, key=lambda record: record.origin)], looking=True)
+    with few_at_once(at_once):
+        run.follow([sorted(this.log, key=lambda record: record.origin)], looking=True)
     for node in this.destination.versions.values():
         homes = {each: label for label, parts in node.bodies.items() for each in parts}
         assert len(homes) == sum(map(len, node.bodies.values()))

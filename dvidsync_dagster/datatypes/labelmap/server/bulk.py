@@ -33,6 +33,11 @@ from dvidsync_dagster.datatypes.labelmap.events import BodyEvent, Cleave, Renumb
 from dvidsync_dagster.datatypes.labelmap.net_change import Done, NetChange, do_all
 from dvidsync_dagster.datatypes.labelmap.server.bodies import Bodies
 from dvidsync_dagster.datatypes.labelmap.server.commands import MakeBodies
+from dvidsync_dagster.datatypes.labelmap.server.held_indices import (
+    INDICES_AT_ONCE,
+    read_some,
+    tied_places,
+)
 from dvidsync_dagster.datatypes.labelmap.server.tags import tagged
 from dvidsync_dagster.dvid.proto.labelmap_pb2 import LabelIndex
 from dvidsync_dagster.dvid.refusal import reason_of
@@ -47,28 +52,47 @@ REQUEST_BYTES = 8 << 20
 BODIES_AT_ONCE = 250
 """Bodies to which one request maps supervoxels: DVID syncs a record to its disk for each."""
 
-INDICES_AT_ONCE = 2_000
-"""Indices that one request reads or writes: some go side by side."""
-
 _READ_AGAIN = 5
 
 
 def make_bodies(bodies: Bodies, command: MakeBodies, events: Sequence[Event]) -> Outcome:
     """Do what a command says. Whoever calls holds the counter's lock."""
     wanted = [whole(event, bodies) for event in events if isinstance(event, BodyEvent)]
+    left = tied_places(wanted)
+    present = 0
+    refusals: list[Refusal] = []
+    while left:
+        places, outcome = _make_some(bodies, command, wanted, left)
+        if outcome.present and not command.looked:
+            return outcome
+        present += outcome.present
+        refusals += [replace(each, part=places[each.part]) for each in outcome.refusals]
+    return Outcome(present, tuple(sorted(refusals, key=lambda refusal: refusal.part)))
+
+
+def _make_some(
+    bodies: Bodies, command: MakeBodies, wanted: Sequence[BodyEvent], left: list[list[int]]
+) -> tuple[list[int], Outcome]:
+    """The first groups of the operations that are left, as many as fit into memory: their positions, and what
+    became of them. They are left no more."""
     for _ in range(_READ_AGAIN):
         changes = bodies.changes()
-        before = _indices(bodies, command.version, wanted)
-        net = _bodies_of(before, bodies, command.version, wanted)
-        done = do_all(net, wanted)
-        present = [place for place in done.refused if bodies.is_present([wanted[place]])]
+        count, before = read_some(
+            bodies, command.version, [[wanted[place] for place in group] for group in left]
+        )
+        places = sorted(place for group in left[:count] for place in group)
+        some = [wanted[place] for place in places]
+        net = _bodies_of(before, bodies, command.version, some)
+        done = do_all(net, some)
+        present = [place for place in done.refused if bodies.is_present([some[place]])]
         if present and not command.looked:
             # Who did it may have done more. Look before anything is written.
-            return Outcome(present=len(present))
+            return places, Outcome(present=len(present))
         if bodies.changes() == changes:
-            _write(bodies, command.version, before, net, [wanted[place] for place in done.done])
-            _count(bodies, command.version, wanted, net)
-            return _outcome(done, present)
+            _write(bodies, command.version, before, net, [some[place] for place in done.done])
+            _count(bodies, command.version, some, net)
+            del left[:count]
+            return places, _outcome(done, present)
     raise ServerFailed(
         f"POST {bodies.destination.name}/indices",
         f"was put off: others work on this server while bodies of version {command.version} are made in "
@@ -81,18 +105,6 @@ def whole(event: BodyEvent, bodies: Bodies) -> BodyEvent:
     if isinstance(event, Cleave) and event.supervoxels is None:
         return replace(event, supervoxels=cleaved_supervoxels(event, bodies.source))
     return event
-
-
-def _indices(bodies: Bodies, version: str, events: Iterable[BodyEvent]) -> dict[int, LabelIndex]:
-    """The indices of the bodies that exist among those that operations touch."""
-    labels = sorted({label for event in events for label in event.bodies})
-
-    def read(start: int) -> list[tuple[int, LabelIndex]]:
-        found = bodies.destination.indices(version, labels[start : start + INDICES_AT_ONCE])
-        return [(label, index) for label, index in found if index.blocks]
-
-    parts = bodies.pool.map(read, range(0, len(labels), INDICES_AT_ONCE))
-    return {label: index for found in parts for label, index in found}
 
 
 def _bodies_of(
