@@ -13,14 +13,14 @@ from dvidsync_dagster.datatypes.labelmap.events import BodyEvent
 from dvidsync_dagster.datatypes.labelmap.server.bodies import Bodies
 from dvidsync_dagster.dvid.proto.labelmap_pb2 import LabelIndex
 
-BLOCKS_HELD = 1_500_000
+BLOCKS_HELD = 400_000
 """Blocks of indices that are in memory together, unless bodies that operations tie together have more. Each
-takes some 200 bytes."""
+takes some 800 bytes, with what is made of it."""
 
 INDICES_AT_ONCE = 2_000
 """Indices that one request reads or writes: some go side by side."""
 
-_FIRST = 64
+_FIRST = 32
 """Indices that are read before anything is known of their size."""
 _SIDE_BY_SIDE = 4
 _FASTER = 4

@@ -14,6 +14,9 @@ from dvidsync_dagster.dvid.labelmap import Labelmap
 from dvidsync_dagster.dvid.proto.labelmap_pb2 import LabelIndex
 
 _BODIES = 500
+"""Are looked at, at the most."""
+_AT_ONCE = 50
+_FEW_BLOCKS = 100
 _OTHER_TIMES = ("2000-01-01T00:00:00Z", "2000-01-01T00:00:01Z")
 
 
@@ -25,11 +28,22 @@ def keeps_indices(labelmap: Labelmap, versions: Iterable[str], labels: Sequence[
         labels: of bodies that may be there.
     """
     for version in versions:
-        found = [index for _, index in labelmap.indices(version, labels[:_BODIES]) if index.blocks]
-        if found:
-            # A large one is not kept.
-            return _keeps(labelmap, version, min(found, key=LabelIndex.ByteSize))
+        index = _small(labelmap, version, labels)
+        if index is not None:
+            return _keeps(labelmap, version, index)
     return None
+
+
+def _small(labelmap: Labelmap, version: str, labels: Sequence[int]) -> LabelIndex | None:
+    """A small index, as a server does not keep a large one; else the smallest of some."""
+    smallest: LabelIndex | None = None
+    for start in range(0, min(len(labels), _BODIES), _AT_ONCE):
+        for _, index in labelmap.indices(version, labels[start : start + _AT_ONCE]):
+            if index.blocks and (smallest is None or len(index.blocks) < len(smallest.blocks)):
+                smallest = index
+        if smallest is not None and len(smallest.blocks) <= _FEW_BLOCKS:
+            break
+    return smallest
 
 
 def _keeps(labelmap: Labelmap, version: str, index: LabelIndex) -> bool:
