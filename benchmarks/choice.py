@@ -1,6 +1,6 @@
 """Where `apply: auto` should begin to bring operations in bulk: what a chunk costs either way.
 
-    DVID_BIN=/path/to/dvid python -m benchmarks.choice [--operations N] [--repeats N]
+    DVID_BIN=/path/to/dvid python -m benchmarks.choice [--operations N] [--repeats N] [--blocks N]
 
 A source does so many label operations, without cleaves and with 30 %. Fresh copies follow its log in chunks
 of each size, by `replay` and by `state`. Told are milliseconds of planning and applying for a chunk (the
@@ -23,7 +23,7 @@ from benchmarks.following import first_checkpoint
 from benchmarks.people import BODIES, CLEAVES, labels
 from benchmarks.race import Course, work
 from benchmarks.reconstruction import apart
-from benchmarks.setting import Setting, server_kind
+from benchmarks.setting import BLOCKS, Setting, server_kind
 from benchmarks.source import Source
 from dvid_sandbox.broker import EmbeddedBroker
 from dvidsync_dagster.config import SyncConfig
@@ -42,6 +42,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.choice")
     parser.add_argument("--operations", type=int, default=6_000, metavar="N")
     parser.add_argument("--repeats", type=int, default=2)
+    parser.add_argument("--blocks", type=int, default=BLOCKS, help="in which each supervoxel has voxels")
     chosen = parser.parse_args()
     print(f"{'cleaves':>8}{'chunk':>7}{'replay ms':>11}{'state ms':>10}{'requests':>10}{'load':>6}")
     with tempfile.TemporaryDirectory() as name:
@@ -50,7 +51,14 @@ def main() -> None:
             for share in (0.0, CLEAVES):
                 own = folder / f"{share}"
                 own.mkdir()
-                setting = Setting(own, server_kind(), broker.address, chosen.repeats, lambda _: None)
+                setting = Setting(
+                    own,
+                    server_kind(),
+                    broker.address,
+                    chosen.repeats,
+                    lambda _: None,
+                    blocks=chosen.blocks,
+                )
                 for line in _measured(setting, share, chosen.operations):
                     print(line, flush=True)
 

@@ -18,6 +18,7 @@ from dvidsync_dagster.datatypes.labelmap.events import (
     Split,
     SplitSupervoxel,
 )
+from dvidsync_dagster.datatypes.labelmap.server.bulk_cost import Work, costs_less_in_bulk, work_of
 from dvidsync_dagster.datatypes.labelmap.server.combining import requests_of
 from dvidsync_dagster.datatypes.labelmap.server.kept_indices import keeps_indices
 from dvidsync_dagster.datatypes.server_side import Servers
@@ -27,7 +28,10 @@ from dvidsync_dagster.dvid.repo import RepoInfo, read_repo_info
 from dvidsync_dagster.errors import ConfigurationError
 
 AUTO_REQUESTS = 50
-"""`auto` brings in bulk what would take so many requests for one instance, and less one by one."""
+"""`auto` brings one by one what takes fewer requests for one instance."""
+
+_LOOKED_AT = 10
+"""Bodies whose indices are read, to know how large those are that operations change."""
 
 
 class BulkChoice:
@@ -70,7 +74,7 @@ class BulkChoice:
 
     def _is_chosen(self, name: str, events: Sequence[BodyEvent], there: RepoInfo) -> bool:
         servers, here = self._servers, self._servers.at_destination(name)
-        if servers.apply == "auto" and not self._is_worth_it(name, events):
+        if servers.apply == "auto" and not self._is_worth_it(name, events, there):
             return False
         synced = sorted(each.name for each in there.instances.values() if here in each.syncs)
         if synced:
@@ -81,11 +85,9 @@ class BulkChoice:
         if here not in there.instances:
             return False
         if name not in self._keeps_indices:
-            newest = sorted(there.versions.values(), key=lambda version: -version.number)
             found = keeps_indices(
                 Labelmap(servers.destination, here),
-                # Not in one of the destination's own.
-                [each.uuid for each in newest if not each.locked and each.uuid in servers.repo.versions],
+                self._open_versions(there),
                 list(dict.fromkeys(label for event in events for label in event.bodies if label)),
             )
             if found is None:
@@ -93,15 +95,36 @@ class BulkChoice:
             self._keeps_indices[name] = found
         return not self._keeps_indices[name] or self._refuse(here)
 
-    def _is_worth_it(self, name: str, events: Sequence[BodyEvent]) -> bool:
-        """Where the counter is past the label of a cleave, a run that died had mapped it in bulk. The request
-        would get another label, and the counter would stay ahead of the source's."""
-        if requests_of(events, self._servers.history) >= AUTO_REQUESTS:
+    def _open_versions(self, there: RepoInfo) -> list[str]:
+        """The newest first; not the destination's own."""
+        newest = sorted(there.versions.values(), key=lambda version: -version.number)
+        return [each.uuid for each in newest if not each.locked and each.uuid in self._servers.repo.versions]
+
+    def _is_worth_it(self, name: str, events: Sequence[BodyEvent], there: RepoInfo) -> bool:
+        """Whether bulk costs less. Or the counter is past the label of a cleave: then a run that died had
+        mapped it in bulk, and the request would get another label, and the counter stay ahead of the
+        source's."""
+        work = work_of(events, requests_of(events, self._servers.history))
+        if work.requests >= AUTO_REQUESTS and costs_less_in_bulk(work, self._blocks(name, work, there)):
             return True
         counter = self._counter_state(name)
         return not (self._servers.shares_ids or counter.was_set) and any(
             isinstance(event, Cleave) and event.new < counter.next_label for event in events
         )
+
+    def _blocks(self, name: str, work: Work, there: RepoInfo) -> float:
+        """Of each body that is changed, on average of some; 0 if none of these is there yet."""
+        here = self._servers.at_destination(name)
+        if here not in there.instances:
+            return 0
+        labelmap = Labelmap(self._servers.destination, here)
+        every = -(-len(work.changed) // _LOOKED_AT)
+        some = [label for label in work.changed[::every] if label]
+        for version in self._open_versions(there):
+            found = [len(index.blocks) for _, index in labelmap.indices(version, some) if index.blocks]
+            if found:
+                return sum(found) / len(found)
+        return 0
 
     def _refuse(self, instance: str) -> bool:
         found = f"{instance}: the server keeps indices of bodies in memory, and would go on with old ones"
