@@ -3,13 +3,14 @@
 To unpack each by itself takes longer than to read it. A compressed index ends with plain bytes, and those
 before could go on with a copy of what is there already: so many of them can be made one piece of LZ4, by what
 is written over the header between two of them. It unpacks to all indices, with a mark between them. Where one
-does not stand between its marks, all are unpacked one by one, which tells what is wrong.
+does not stand between its marks, they are unpacked one by one, which tells what is wrong.
 """
 
 from __future__ import annotations
 
 import struct
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -70,8 +71,18 @@ def each_index(content: bytes, path: str, labels: Sequence[int]) -> Iterator[byt
 def joined_indices(content: bytes, path: str, labels: Sequence[int]) -> Iterator[Messages]:
     """The same, some at a time. Errors as `each_index`."""
     places = np.fromiter(_places(content, path, labels), np.int64)
-    found = _joined(content, places)
-    yield from _held_together(each_index(content, path, labels)) if found is None else found
+    ends = np.append(places[1:], len(content))
+    sizes = _sizes(content, places, ends)
+    if sizes is None:
+        yield from _held_together(each_index(content, path, labels))
+        return
+    packed = np.frombuffer(bytearray(content), np.uint8)
+    packed[places[:, None] + np.arange(_BETWEEN)] = _JOIN
+    parts = np.flatnonzero(np.diff(np.cumsum(sizes) // _AT_ONCE)) + 1
+    for first, after in pairwise([0, *parts.tolist(), len(places)]):
+        start, end = places[first], ends[after - 1]
+        part = _unpacked(packed[start + _BETWEEN : end], sizes[first:after])
+        yield part or joined(list(each_index(content[start:end], path, labels[first:after])))
 
 
 def _places(content: bytes, path: str, labels: Sequence[int]) -> Iterator[int]:
@@ -90,27 +101,15 @@ def _places(content: bytes, path: str, labels: Sequence[int]) -> Iterator[int]:
         raise ServerFailed(f"GET {path}", f"has {len(content) - place} bytes after its last index")
 
 
-def _joined(content: bytes, places: npt.NDArray[np.int64]) -> list[Messages] | None:
-    """None where they cannot be unpacked together."""
-    ends = np.append(places[1:], len(content))
+def _sizes(
+    content: bytes, places: npt.NDArray[np.int64], ends: npt.NDArray[np.int64]
+) -> npt.NDArray[np.int64] | None:
+    """Of the plain indices; None where they cannot be unpacked together."""
     if not len(places) or (ends - places).min() <= _BETWEEN:
         return None
-    packed = np.frombuffer(bytearray(content), np.uint8)
-    between = places[:, None] + np.arange(_BETWEEN)
-    stored = packed[between[:, _HEADER.size :]]
+    stored = np.frombuffer(content, np.uint8)[places[:, None] + np.arange(_HEADER.size, _BETWEEN)]
     sizes = stored[:, 1:].copy().view("<u4")[:, 0].astype(np.int64)
-    if (stored[:, 0] != _LZ4).any() or sizes.max() > VALUE:
-        return None
-    packed[between] = _JOIN
-    parts = np.flatnonzero(np.diff(np.cumsum(sizes) // _AT_ONCE)) + 1
-    found: list[Messages] = []
-    for some in np.split(np.arange(len(places)), parts):
-        piece = packed[places[some[0]] + _BETWEEN : ends[some[-1]]]
-        part = _unpacked(piece, sizes[some])
-        if part is None:
-            return None
-        found.append(part)
-    return found
+    return None if (stored[:, 0] != _LZ4).any() or sizes.max() > VALUE else sizes
 
 
 def _unpacked(packed: npt.NDArray[np.uint8], sizes: npt.NDArray[np.int64]) -> Messages | None:

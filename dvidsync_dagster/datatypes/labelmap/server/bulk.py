@@ -77,9 +77,7 @@ def _make_some(
     became of them. They are left no more."""
     for _ in range(_READ_AGAIN):
         changes = bodies.changes()
-        count, before = read_some(
-            bodies, command.version, [[wanted[place] for place in group] for group in left]
-        )
+        count, before = read_some(bodies, command.version, wanted, left)
         places = sorted(place for group in left[:count] for place in group)
         some = [wanted[place] for place in places]
         net = _bodies_of(before, bodies, command.version, some)

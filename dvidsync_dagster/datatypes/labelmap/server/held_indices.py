@@ -37,17 +37,21 @@ def tied_places(events: Sequence[BodyEvent]) -> list[list[int]]:
 
 
 def read_some(
-    bodies: Bodies, version: str, groups: Sequence[Sequence[BodyEvent]]
+    bodies: Bodies, version: str, events: Sequence[BodyEvent], groups: Sequence[Sequence[int]]
 ) -> tuple[int, dict[int, LabelIndex]]:
     """How many groups of operations, from the first one on, are made together; and the indices of their
-    bodies, as far as these exist."""
+    bodies, as far as these exist.
+
+    Args:
+        groups: of positions among the events.
+    """
     found: dict[int, LabelIndex] = {}
     count = blocks = 0
     at_once = _FIRST
     while count < len(groups) and blocks < BLOCKS_HELD:
         labels: set[int] = set()
         while count < len(groups) and len(labels) < at_once:
-            labels.update(label for event in groups[count] for label in event.bodies)
+            labels.update(label for place in groups[count] for label in events[place].bodies)
             count += 1
         read = _read(bodies, version, sorted(labels))
         found |= read
